@@ -1,0 +1,14 @@
+"""What the three distributions must agree on: the metadata schema and the wire protocol.
+
+This folder is one source, linked into each distribution as its private package ``_shared``.
+It needs the standard library and numpy, imports only relatively, and runs on Python 3.9.
+
+* :mod:`.metadata` - the metadata dict as value objects, and a batch checked against it
+* :mod:`.protocol` - request and reply bodies of the Open Inference Protocol
+* :mod:`.values` - one Python value, to and from a tensor
+* :mod:`.tensors` - one tensor, to and from its bytes or its JSON
+* :mod:`.datatypes` - the closed tables of element types
+* :mod:`.strictjson` - JSON from strangers
+* :mod:`.contents` - ``eisen.json``, the digests of an archive's files
+* :mod:`.errors` - what can be wrong with a body or a batch
+"""

@@ -1,0 +1,61 @@
+"""What can be wrong with a body or a batch.
+
+::
+
+    ContractError
+    ├── MalformedBody        400  not a body of the protocol
+    │   └── BodyTooLarge     413  a part of it is over its cap
+    ├── InvalidInput         422  well formed, but against the metadata
+    ├── UnsupportedValue     500  a value that has no form on the wire
+    └── CorruptArchive            the files of an archive are not those that were packed
+
+They never leave a distribution: each one raises public errors of its own in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ContractError(Exception):
+    """Base of the errors of the contract.
+
+    :param problems: one sentence for each thing that is wrong; never a value of the data.
+    """
+
+    status = 500
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+    @property
+    def type(self) -> str:
+        """The name that stands as ``type`` in an error's JSON body."""
+        return type(self).__name__
+
+
+class MalformedBody(ContractError):
+    """The bytes are not a body of the protocol."""
+
+    status = 400
+
+
+class BodyTooLarge(MalformedBody):
+    """A part of the body is over its cap."""
+
+    status = 413
+
+
+class InvalidInput(ContractError):
+    """The body is well formed, but goes against the metadata of the model."""
+
+    status = 422
+
+
+class UnsupportedValue(ContractError):
+    """A value that cannot be sent: it has no form on the wire."""
+
+
+class CorruptArchive(ContractError):
+    """The files of an archive are not those that were packed."""

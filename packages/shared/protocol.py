@@ -1,0 +1,315 @@
+"""Request and reply bodies of the Open Inference Protocol, with its binary tensor extension.
+
+Source: the protocol's *Inference Request/Response JSON Object* and *Binary Tensor Data*
+extension, as served by KServe and Triton. A body is a JSON object, then the raw tensors in the
+order in which the JSON lists them, with nothing between them. The JSON part may end in spaces;
+here it is padded so that the first tensor is aligned, and tensors are listed by falling item
+size so that the others are too: a decoder then needs no copy.
+
+Encoding gives buffers to send one after the other; decoding gives views of the buffer it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import strictjson, tensors, values
+from .datatypes import BYTES, NUMPY_OF_DATATYPE
+from .errors import InvalidInput, MalformedBody
+from .strictjson import kind_of
+from .tensors import Tensor
+
+#: Bytes of the JSON part; absent where the whole body is JSON.
+LENGTH_HEADER = "Inference-Header-Content-Length"
+BINARY_TYPE = "application/octet-stream"
+JSON_TYPE = "application/json"
+
+MAX_TENSORS = 4096
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Body:
+    """One encoded message.
+
+    :param buffers: what to send, in order; tensors are shared with the encoded arrays.
+    :param json_size: bytes of the JSON part, or ``None`` if there is no binary part.
+    """
+
+    buffers: tuple[bytes | memoryview, ...]
+    json_size: int | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        return sum(len(buffer) for buffer in self.buffers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The HTTP headers that describe the body."""
+        if self.json_size is None:
+            return {"Content-Type": JSON_TYPE}
+        return {"Content-Type": BINARY_TYPE, LENGTH_HEADER: str(self.json_size)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A decoded request.
+
+    :param inputs: values by name, in the order of the body.
+    :param outputs: the outputs asked for; ``None`` asks for all of them.
+    :param binary: the outputs wanted in binary; ``None`` means every one of them.
+    """
+
+    inputs: dict[str, Any]
+    id: str | None = None
+    outputs: tuple[str, ...] | None = None
+    binary: frozenset[str] | None = frozenset()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A decoded reply: values by name, and what the server says of itself."""
+
+    outputs: dict[str, Any]
+    model_name: str = ""
+    model_version: str = ""
+    id: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def encode_request(
+    inputs: Mapping[str, Any],
+    *,
+    id: str | None = None,  # noqa: A002 - the protocol's own name
+    outputs: Iterable[str] | None = None,
+    binary: bool = True,
+) -> Body:
+    """Encode a request; with ``binary`` the tensors travel raw, and the reply's shall too.
+
+    :raises UnsupportedValue: if a value has no form on the wire.
+    """
+    head: dict[str, Any] = {} if id is None else {"id": id}
+    if binary:
+        head["parameters"] = {"binary_data_output": True}
+    if outputs is not None:
+        head["outputs"] = [{"name": name} for name in outputs]
+    return _encode(head, "inputs", inputs, None if binary else ())
+
+
+def encode_reply(
+    outputs: Mapping[str, Any],
+    *,
+    model_name: str,
+    model_version: str,
+    id: str | None = None,  # noqa: A002
+    binary: Collection[str] | None = None,
+) -> Body:
+    """Encode a reply with the outputs named in ``binary`` raw (``None``: all of them).
+
+    :raises UnsupportedValue: if a value has no form on the wire.
+    """
+    head: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
+    if id is not None:
+        head["id"] = id
+    return _encode(head, "outputs", outputs, binary)
+
+
+def decode_request(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Request:
+    """Decode a request.
+
+    :param buffer: the whole body; arrays are views of it where it is writable.
+    :param json_size: value of the ``Inference-Header-Content-Length`` header, if there was one.
+    :raises MalformedBody: if it is not a request of the protocol.
+    :raises InvalidInput: if two tensors have one name.
+    """
+    head, inputs = _decode(buffer, json_size, "inputs")
+    parameters = _object(head.get("parameters", {}), "parameters")
+    outputs, binary = _wanted(head.get("outputs"), _flag(parameters, "binary_data_output"))
+    return Request(inputs, _text_or_none(head, "id"), outputs, binary)
+
+
+def decode_reply(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Reply:
+    """Decode a reply; parameters and errors as of :func:`decode_request`."""
+    head, outputs = _decode(buffer, json_size, "outputs")
+    return Reply(
+        outputs,
+        _text_or_none(head, "model_name") or "",
+        _text_or_none(head, "model_version") or "",
+        _text_or_none(head, "id"),
+        _object(head.get("parameters", {}), "parameters"),
+    )
+
+
+def parse_json_size(text: str | None, body_size: int) -> int | None:
+    """Return the value of the ``Inference-Header-Content-Length`` header.
+
+    :raises MalformedBody: if it is not a decimal number from 1 to the size of the body.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not 0 < int(text) <= body_size:
+        raise MalformedBody(
+            f"{LENGTH_HEADER} must be a number from 1 to the size of the body ({body_size})"
+        )
+    return int(text)
+
+
+# --- encoding -----------------------------------------------------------------------------
+
+
+def _encode(
+    head: dict[str, Any], key: str, named: Mapping[str, Any], binary: Collection[str] | None
+) -> Body:
+    items = [values.to_tensor(name, value) for name, value in named.items()]
+    if binary is None or any(item.name in binary for item in items):
+        items.sort(key=_item_size, reverse=True)
+    entries, buffers = [], []
+    for item in items:
+        entry: dict[str, Any] = {
+            "name": item.name,
+            "shape": list(item.shape),
+            "datatype": item.datatype,
+        }
+        parameters = dict(item.parameters)
+        if binary is None or item.name in binary:
+            raw = tensors.to_binary(item)
+            parameters["binary_data_size"] = len(raw)
+            buffers.append(raw)
+        else:
+            entry["data"] = tensors.to_json(item)
+        if parameters:
+            entry["parameters"] = parameters
+        entries.append(entry)
+    text = json.dumps({**head, key: entries}, ensure_ascii=False, allow_nan=False).encode()
+    if not buffers:
+        return Body((text,), None)
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return Body((text, *buffers), len(text))
+
+
+def _item_size(tensor: Tensor) -> int:
+    return 0 if tensor.datatype == BYTES else NUMPY_OF_DATATYPE[tensor.datatype].itemsize
+
+
+# --- decoding -----------------------------------------------------------------------------
+
+
+def _decode(
+    buffer: bytes | bytearray | memoryview, json_size: int | None, key: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    body = memoryview(buffer).cast("B")
+    json_size = len(body) if json_size is None else json_size
+    if not 0 < json_size <= len(body):
+        raise MalformedBody(f"the JSON part has {json_size} bytes, the body {len(body)}")
+    head = strictjson.loads_object(body[:json_size], "the JSON part")
+    entries = head.get(key)
+    if not isinstance(entries, list):
+        raise MalformedBody(f"{key!r} must be a list, got {kind_of(entries)}")
+    if len(entries) > MAX_TENSORS:
+        raise MalformedBody(f"{len(entries)} {key}, at most {MAX_TENSORS} are read")
+    specs = [_Spec.parse(entry, f"{key}[{index}]") for index, entry in enumerate(entries)]
+    _check_names(specs, key)
+    return head, _read_all(specs, body[json_size:])
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """One tensor as the JSON part announces it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: dict[str, Any]
+    size: int | None  # of its raw bytes; None if the data is in the JSON
+    data: Any
+
+    @classmethod
+    def parse(cls, raw: Any, what: str) -> _Spec:
+        entry = _object(raw, what)
+        name, datatype = entry.get("name"), entry.get("datatype")
+        if not isinstance(name, str) or not name:
+            raise MalformedBody(f"{what}: name must be a string that is not empty")
+        if not isinstance(datatype, str) or not (
+            datatype == BYTES or datatype in NUMPY_OF_DATATYPE
+        ):
+            known = ", ".join([*NUMPY_OF_DATATYPE, BYTES])
+            raise MalformedBody(f"{what}: datatype must be one of {known}")
+        shape = tensors.check_shape(entry.get("shape"), what)
+        parameters = _object(entry.get("parameters", {}), f"{what}: parameters")
+        size = parameters.pop("binary_data_size", None)
+        if size is not None and (type(size) is not int or size < 0):
+            raise MalformedBody(f"{what}: binary_data_size must be an integer of 0 or more")
+        if (size is None) == ("data" not in entry):
+            raise MalformedBody(f"{what}: needs either data or binary_data_size")
+        return cls(name, datatype, shape, parameters, size, entry.get("data"))
+
+
+def _check_names(specs: list[_Spec], key: str) -> None:
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        places = [i for i, name in enumerate(names) if name in names[:i]]
+        raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
+
+
+def _read_all(specs: list[_Spec], raw: memoryview) -> dict[str, Any]:
+    announced = sum(spec.size or 0 for spec in specs)
+    if announced != len(raw):
+        raise MalformedBody(
+            f"the JSON part announces {announced} bytes of tensors, {len(raw)} follow it"
+        )
+    named, position = {}, 0
+    for index, spec in enumerate(specs):
+        what = f"tensor {index}"
+        if spec.size is None:
+            content = tensors.from_json(spec.datatype, spec.shape, spec.data, what)
+        else:
+            piece = raw[position : position + spec.size]
+            content = tensors.from_binary(spec.datatype, spec.shape, piece, what)
+            position += spec.size
+        tensor = Tensor(spec.name, spec.datatype, spec.shape, content, spec.parameters)
+        named[spec.name] = values.from_tensor(tensor)
+    return named
+
+
+def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
+    """Return the outputs asked for and those of them wanted in binary."""
+    if entries is None:
+        return None, None if default else frozenset()
+    if not isinstance(entries, list) or len(entries) > MAX_TENSORS:
+        raise MalformedBody(f"'outputs' must be a list of at most {MAX_TENSORS}")
+    binary: dict[str, bool] = {}
+    for index, raw in enumerate(entries):
+        entry = _object(raw, f"outputs[{index}]")
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            raise MalformedBody(f"outputs[{index}]: name must be a string that is not empty")
+        if name in binary:
+            raise InvalidInput(f"outputs[{index}] has the name of another one")
+        parameters = _object(entry.get("parameters", {}), f"outputs[{index}]: parameters")
+        binary[name] = _flag(parameters, "binary_data", default)
+    return tuple(binary) or None, frozenset(name for name, raw in binary.items() if raw)
+
+
+def _flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise MalformedBody(f"{name} must be true or false, got {kind_of(value)}")
+    return value
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MalformedBody(f"{what} must be an object, got {kind_of(value)}")
+    return value
+
+
+def _text_or_none(head: Mapping[str, Any], name: str) -> str | None:
+    value = head.get(name)
+    if value is not None and not isinstance(value, str):
+        raise MalformedBody(f"{name!r} must be a string, got {kind_of(value)}")
+    return value

@@ -1,0 +1,124 @@
+"""JSON from strangers, read strictly.
+
+The standard parser takes ``NaN``, turns ``1e400`` into infinity, keeps the last of two equal
+keys and lets lone surrogates through (RFC 8259 leaves all four open). Here each of them is
+refused, as are a byte order mark, deep nesting and numbers of hundreds of digits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from .errors import BodyTooLarge, MalformedBody
+
+#: Parsed lists take 20 to 30 times the memory of their text, so text is for small things.
+MAX_BYTES = 8 * 2**20
+MAX_DEPTH = 32
+MAX_DIGITS = 300
+
+# The closing quote is optional so that an unclosed string is one match and not one per quote.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+# Numbers that may overflow or be very long; only then is the slow, checking parser needed.
+_LONG_NUMBER = re.compile(rf"[eE]\+?[0-9]{{3}}|[0-9]{{{MAX_DIGITS}}}")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def loads(data: bytes | bytearray | memoryview, what: str) -> Any:
+    """Parse one JSON text.
+
+    :param data: the text as UTF-8, with no byte order mark; white space may surround it.
+    :param what: what the text is, as an error names it.
+    :raises MalformedBody: if the text is not strict JSON; never with a piece of the text.
+    :raises BodyTooLarge: if it is longer than ``MAX_BYTES``.
+    """
+    if len(data) > MAX_BYTES:
+        raise BodyTooLarge(
+            f"{what} has {len(data)} bytes, at most {MAX_BYTES} are read: send tensors as binary"
+        )
+    raw = bytes(data)
+    _check_depth(raw, what)
+    try:
+        text = raw.decode("utf-8")
+        value = _parse(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
+    except UnicodeEncodeError:
+        raise MalformedBody(f"{what} holds half of a surrogate pair") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBody(f"{what} is not JSON: {error.msg} (character {error.pos})") from None
+    except _Refused as error:
+        raise MalformedBody(f"{what} holds {error}") from None
+    return value
+
+
+def loads_object(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
+    """Parse one JSON text that must be an object; errors as of :func:`loads`."""
+    value = loads(data, what)
+    if not isinstance(value, dict):
+        raise MalformedBody(f"{what} must be a JSON object, got {kind_of(value)}")
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """Return the JSON name of a parsed value's type, for messages."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "an integer", float: "a number", str: "a string"}
+    return names.get(type(value)) or ("a list" if isinstance(value, list) else "an object")
+
+
+class _Refused(Exception):
+    """A construct that the strict reading does not take."""
+
+
+def _check_depth(raw: bytes, what: str) -> None:
+    depth = 0
+    for match in _BRACKETS.finditer(raw):
+        first = match.group()[:1]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MalformedBody(f"{what} is nested more than {MAX_DEPTH} deep")
+        elif first in b"]}":
+            depth -= 1
+
+
+def _parse(text: str) -> Any:
+    if _LONG_NUMBER.search(text):
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Refused("an object with a key that appears twice")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise _Refused(f"{name}, which is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Refused("a number too large for a double")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise _Refused(f"an integer of more than {MAX_DIGITS} digits")
+    return int(text)

@@ -1,0 +1,234 @@
+"""One tensor of the Open Inference Protocol, to and from its bytes or its JSON list.
+
+Source: the protocol's *tensor data* and *binary tensor data extension*. Raw tensors are
+little-endian and row-major; an element of BYTES is its length as uint32, then that many bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from .datatypes import BYTES, MAX_RANK, NUMPY_OF_DATATYPE, Array, DType
+from .errors import MalformedBody, UnsupportedValue
+from .strictjson import kind_of
+
+_LENGTH = struct.Struct("<I")
+_MAX_BYTES = 2**63 - 1
+#: Above this a JSON number is no longer sure to be the integer that was meant.
+_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One named tensor.
+
+    :param content: for BYTES the elements in row-major order; else a C-contiguous array of
+        the datatype, little-endian, with the shape ``shape``.
+    :param parameters: what the sender says of the tensor, ``binary_data_size`` left out.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    content: list[bytes] | Array
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def element_count(shape: Sequence[int]) -> int:
+    """Return how many elements a shape has, as a Python integer that cannot overflow."""
+    return math.prod(shape)
+
+
+def check_shape(shape: Any, what: str) -> tuple[int, ...]:
+    """Return a shape from the wire as a tuple, or refuse it.
+
+    :raises MalformedBody: if it is not a list of at most 64 integers, each of them 0 or more,
+        that spans less than 2^63 bytes even where a 0 among them makes the tensor empty.
+    """
+    if not isinstance(shape, list):
+        raise MalformedBody(f"{what}: shape must be a list, got {kind_of(shape)}")
+    if len(shape) > MAX_RANK:
+        raise MalformedBody(f"{what}: shape has {len(shape)} axes, at most {MAX_RANK} are read")
+    for axis, size in enumerate(shape):
+        if type(size) is not int:
+            raise MalformedBody(f"{what}: shape[{axis}] must be an integer, got {kind_of(size)}")
+        if size < 0:
+            raise MalformedBody(f"{what}: shape[{axis}] must be 0 or more, got {size}")
+    if math.prod(size or 1 for size in shape) > _MAX_BYTES // 16:
+        raise MalformedBody(f"{what}: shape has more elements than memory has addresses")
+    return tuple(shape)
+
+
+# --- binary -------------------------------------------------------------------------------
+
+
+def to_binary(tensor: Tensor) -> memoryview:
+    """Return the tensor's raw bytes; those of a fixed-size datatype are shared, not copied."""
+    if isinstance(tensor.content, np.ndarray):
+        return tensor.content.reshape(-1).view(np.uint8).data
+    pieces = chain.from_iterable((_LENGTH.pack(len(item)), item) for item in tensor.content)
+    return memoryview(b"".join(pieces))
+
+
+def from_binary(
+    datatype: str, shape: tuple[int, ...], raw: memoryview, what: str
+) -> list[bytes] | Array:
+    """Read a tensor's raw bytes.
+
+    The array is a view of ``raw`` where that is writable and aligned, and a copy where not.
+
+    :param raw: exactly the bytes of this tensor, shape (n,), uint8.
+    :raises MalformedBody: if the bytes are not those of such a tensor.
+    """
+    count = element_count(shape)
+    if datatype == BYTES:
+        return _split(raw, count, what)
+    dtype = NUMPY_OF_DATATYPE[datatype]
+    if len(raw) != count * dtype.itemsize:
+        raise MalformedBody(
+            f"{what}: {datatype} of shape {list(shape)} takes {count * dtype.itemsize} bytes, "
+            f"binary_data_size is {len(raw)}"
+        )
+    if datatype == "BOOL" and count and np.frombuffer(raw, np.uint8).max() > 1:
+        raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, other bytes came")
+    array = np.frombuffer(raw, dtype, count) if count else np.empty(0, dtype)
+    if not (array.flags.aligned and array.flags.writeable):
+        array = array.copy()
+    return _reshape(array.astype(dtype.newbyteorder("="), copy=False), shape, what)
+
+
+def _split(raw: memoryview, count: int, what: str) -> list[bytes]:
+    if count * _LENGTH.size > len(raw):
+        raise MalformedBody(f"{what}: {count} BYTES elements do not fit into {len(raw)} bytes")
+    items, position = [], 0
+    for index in range(count):
+        start = position + _LENGTH.size
+        if start > len(raw):
+            raise MalformedBody(f"{what}: the bytes end before BYTES element {index}")
+        position = start + _LENGTH.unpack_from(raw, position)[0]
+        if position > len(raw):
+            raise MalformedBody(f"{what}: BYTES element {index} reaches past the end")
+        items.append(bytes(raw[start:position]))
+    if position != len(raw):
+        raise MalformedBody(f"{what}: {len(raw) - position} bytes follow the last BYTES element")
+    return items
+
+
+def _reshape(array: Array, shape: tuple[int, ...], what: str) -> Array:
+    try:
+        return array.reshape(shape)
+    except ValueError:  # numpy 1 holds 32 axes
+        raise MalformedBody(f"{what}: numpy cannot hold the shape {list(shape)}") from None
+
+
+# --- JSON ---------------------------------------------------------------------------------
+
+
+def to_json(tensor: Tensor) -> list[Any]:
+    """Return the tensor's elements as a flat list for JSON, in row-major order.
+
+    :raises UnsupportedValue: for what JSON has no form for: NaN, infinity, bytes not UTF-8.
+    """
+    if isinstance(tensor.content, np.ndarray):
+        if tensor.content.dtype.kind == "f" and not np.isfinite(tensor.content).all():
+            raise UnsupportedValue(
+                f"{tensor.name}: holds NaN or infinity, which JSON cannot carry: ask for binary"
+            )
+        flat: list[Any] = tensor.content.reshape(-1).tolist()
+        return flat
+    try:
+        return [item.decode("utf-8") for item in tensor.content]
+    except UnicodeDecodeError:
+        raise UnsupportedValue(
+            f"{tensor.name}: holds bytes that are not UTF-8, which JSON cannot carry: "
+            "ask for binary"
+        ) from None
+
+
+def from_json(datatype: str, shape: tuple[int, ...], data: Any, what: str) -> list[bytes] | Array:
+    """Read a tensor's elements from a JSON list, flat or nested as its shape.
+
+    :raises MalformedBody: if they are not elements of that datatype, or not that many.
+    """
+    flat, nested = flatten(data, what)
+    if len(nested) > 1 and nested != shape:
+        raise MalformedBody(f"{what}: data is nested as {list(nested)}, not as {list(shape)}")
+    if len(flat) != element_count(shape):
+        raise MalformedBody(
+            f"{what}: shape {list(shape)} takes {element_count(shape)} elements, "
+            f"data has {len(flat)}"
+        )
+    if datatype == BYTES:
+        _check_types(flat, {str}, datatype, what)
+        return [item.encode("utf-8") for item in flat]
+    return _reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+
+
+def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
+    """Return the elements of nested lists in row-major order, and the shape of the nesting.
+
+    :raises MalformedBody: if it is not a list, or its lists differ in length or depth.
+    """
+    if not isinstance(data, list):
+        raise MalformedBody(f"{what}: expected a list, got {kind_of(data)}")
+    shape = [len(data)]
+    while any(type(item) is list for item in data):
+        lengths = {len(item) if type(item) is list else -1 for item in data}
+        if len(lengths) > 1:
+            raise MalformedBody(f"{what}: ragged lists at depth {len(shape)}")
+        shape.append(lengths.pop())
+        data = list(chain.from_iterable(data))
+    return data, tuple(shape)
+
+
+def guess_array(data: Any, what: str) -> Array:
+    """Read nested JSON lists (or one number) as an array of the type that their elements have.
+
+    :returns: bool, int64 (uint64 above its range), float64, or an object array of str.
+    :raises MalformedBody: if they are ragged, of mixed types, or neither number nor string.
+    """
+    flat, shape = flatten(data, what) if isinstance(data, list) else ([data], ())
+    kinds = set(map(type, flat))
+    if kinds <= {str} and flat:
+        return _reshape(np.array(flat, dtype=object), shape, what)
+    if kinds == {bool}:
+        datatype = "BOOL"
+    elif kinds == {int}:
+        datatype = "UINT64" if max(flat) >= 2**63 else "INT64"
+    else:
+        datatype = "FP64"
+    return _reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+
+
+def _numbers(flat: list[Any], dtype: DType, datatype: str, what: str) -> Array:
+    if dtype.kind == "b":
+        _check_types(flat, {bool}, datatype, what)
+    elif dtype.kind in "iu":
+        _check_types(flat, {int}, datatype, what)
+        _check_range(flat, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max), datatype, what)
+    else:
+        _check_types(flat, {int, float}, datatype, what)
+        _check_range([n for n in flat if type(n) is int], -_EXACT, _EXACT, datatype, what)
+    with np.errstate(over="ignore"):
+        array = np.array(flat, dtype=dtype.newbyteorder("="))
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise MalformedBody(f"{what}: holds a number out of the range of {datatype}")
+    return array
+
+
+def _check_types(flat: list[Any], allowed: set[type], datatype: str, what: str) -> None:
+    for kind in set(map(type, flat)) - allowed:
+        example = next(item for item in flat if type(item) is kind)
+        raise MalformedBody(f"{what}: {datatype} data holds {kind_of(example)}")
+
+
+def _check_range(flat: list[int], low: int, high: int, datatype: str, what: str) -> None:
+    if flat and (min(flat) < low or max(flat) > high):
+        raise MalformedBody(f"{what}: holds an integer that {datatype} does not hold exactly")

@@ -1,0 +1,187 @@
+"""One Python value, to and from a tensor of the protocol.
+
+Arrays of the protocol's datatypes are tensors as they are. The rest uses ``parameters``, which
+the protocol leaves to its users:
+
+=====================  ========  =======================================  ==================
+value                  datatype  parameters                               shape
+=====================  ========  =======================================  ==================
+complex array          FP32/64   ``numpy_dtype: complex64 | complex128``  its shape, then 2
+array of str           BYTES     ``numpy_dtype: str``                     its shape
+array of bytes         BYTES                                              its shape
+``str``                BYTES     ``content_type: str``                    ``[1]``
+NaN, infinite float    BYTES     ``content_type: float``                  ``[1]``
+other (list, dict,     BYTES     ``content_type: json``                   ``[1]``
+numbers, bool, None)
+=====================  ========  =======================================  ==================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from . import strictjson
+from .datatypes import BYTES, COMPLEX_OF_NAME, DATATYPE_OF_NUMPY, Array
+from .errors import MalformedBody, UnsupportedValue
+from .tensors import Tensor
+
+
+def to_tensor(name: str, value: Any) -> Tensor:
+    """Return the tensor that carries a value.
+
+    An array is copied only if it is not C-contiguous and little-endian already.
+
+    :raises UnsupportedValue: if the value has no form on the wire; the message names it.
+    """
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
+        return _array_tensor(name, _as_array(name, value))
+    if isinstance(value, str):
+        return _text_tensor(name, value, "str")
+    if isinstance(value, float) and not math.isfinite(value):
+        return _text_tensor(name, repr(value), "float")
+    try:
+        text = json.dumps(_plain(name, value, 0), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise UnsupportedValue(
+            f"{name}: holds NaN or infinity inside a list or a dict: use an array"
+        ) from None
+    return _text_tensor(name, text, "json")
+
+
+def from_tensor(tensor: Tensor) -> Any:
+    """Return the value that a tensor carries.
+
+    :returns: an array with the tensor's shape, or the Python value that its parameters tell.
+    :raises MalformedBody: if its parameters and its content do not fit.
+    """
+    content_type = tensor.parameters.get("content_type")
+    if tensor.datatype == BYTES and content_type in ("str", "json", "float"):
+        return _read_text(tensor, content_type)
+    name = tensor.parameters.get("numpy_dtype")
+    if isinstance(tensor.content, list):
+        return _read_bytes(tensor, tensor.content, name)
+    return tensor.content if name is None else _read_complex(tensor, tensor.content, name)
+
+
+# --- to the wire --------------------------------------------------------------------------
+
+
+def _as_array(name: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever a stranger's __array__ raises
+        raise UnsupportedValue(
+            f"{name}: {type(value).__name__} could not be read as an array ({type(error).__name__})"
+        ) from error
+
+
+def _array_tensor(name: str, array: Array) -> Tensor:
+    dtype = array.dtype
+    datatype = DATATYPE_OF_NUMPY.get((dtype.kind, dtype.itemsize))
+    if datatype is not None:
+        return Tensor(name, datatype, array.shape, _contiguous(array))
+    if dtype.name in COMPLEX_OF_NAME:
+        pairs = _contiguous(array).reshape(-1).view(f"<f{dtype.itemsize // 2}")
+        shape = (*array.shape, 2)
+        datatype = DATATYPE_OF_NUMPY["f", dtype.itemsize // 2]
+        return Tensor(name, datatype, shape, pairs.reshape(shape), {"numpy_dtype": dtype.name})
+    return _strings_tensor(name, array)
+
+
+def _contiguous(array: Array) -> Array:
+    # ascontiguousarray alone would give a 0-d array an axis.
+    little = array.dtype.newbyteorder("<")
+    compact: Array = np.ascontiguousarray(array, dtype=little).reshape(array.shape)
+    return compact
+
+
+def _strings_tensor(name: str, array: Array) -> Tensor:
+    items = array.reshape(-1).tolist()
+    kinds = set(map(type, items)) or {str if array.dtype.kind == "U" else bytes}
+    if array.dtype.kind in "USO" and kinds == {bytes}:
+        return Tensor(name, BYTES, array.shape, items)
+    if array.dtype.kind in "UOT" and kinds == {str}:
+        content = [_utf8(name, item) for item in items]
+        return Tensor(name, BYTES, array.shape, content, {"numpy_dtype": "str"})
+    raise UnsupportedValue(
+        f"{name}: arrays of {array.dtype} cannot be sent: expected bool, integers and floats of "
+        "up to 8 bytes, complex64, complex128, str or bytes"
+    )
+
+
+def _text_tensor(name: str, text: str, content_type: str) -> Tensor:
+    return Tensor(name, BYTES, (1,), [_utf8(name, text)], {"content_type": content_type})
+
+
+def _utf8(name: str, text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UnsupportedValue(f"{name}: holds half of a surrogate pair") from None
+
+
+def _plain(name: str, value: Any, depth: int) -> Any:
+    """Return a value as JSON knows it; arrays inside lists become lists."""
+    if depth > strictjson.MAX_DEPTH - 1:
+        raise UnsupportedValue(f"{name}: nested more than {strictjson.MAX_DEPTH} deep")
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(name, value.tolist(), depth)
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, item, depth + 1) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(name, item, depth + 1) for key, item in value.items()}
+    what = "a dict with keys that are not str" if isinstance(value, dict) else type(value).__name__
+    raise UnsupportedValue(
+        f"{name}: {what} cannot be sent: expected an array, or str, numbers, None, and lists "
+        "and dicts of them"
+    )
+
+
+# --- from the wire ------------------------------------------------------------------------
+
+
+def _read_text(tensor: Tensor, content_type: str) -> Any:
+    what = f"{tensor.name!r} ({content_type})"
+    if len(tensor.content) != 1:
+        raise MalformedBody(f"{what}: expected one element, got {len(tensor.content)}")
+    raw = tensor.content[0]
+    if content_type == "json":
+        return strictjson.loads(raw, what)
+    text = _decode(raw, what)
+    if content_type == "str":
+        return text
+    if text not in ("nan", "inf", "-inf"):
+        raise MalformedBody(f"{what}: expected nan, inf or -inf")
+    return float(text)
+
+
+def _read_bytes(tensor: Tensor, content: list[bytes], name: Any) -> Array:
+    if name not in (None, "str"):
+        raise MalformedBody(f"{tensor.name!r}: numpy_dtype of BYTES must be 'str'")
+    array = np.empty(len(content), dtype=object)
+    what = f"{tensor.name!r}"
+    array[:] = [_decode(item, what) for item in content] if name else content
+    return array.reshape(tensor.shape)
+
+
+def _decode(raw: bytes, what: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"{what}: is not UTF-8 (byte {error.start})") from None
+
+
+def _read_complex(tensor: Tensor, content: Array, name: Any) -> Array:
+    dtype = COMPLEX_OF_NAME.get(name) if isinstance(name, str) else None
+    if dtype is None or content.dtype.kind != "f" or content.dtype.itemsize * 2 != dtype.itemsize:
+        raise MalformedBody(f"{tensor.name!r}: numpy_dtype does not fit {tensor.datatype}")
+    if not tensor.shape or tensor.shape[-1] != 2:
+        raise MalformedBody(f"{tensor.name!r}: complex numbers need a last axis of 2")
+    flat: Array = content.reshape(-1).view(dtype.newbyteorder("="))
+    return flat.reshape(tensor.shape[:-1])
