@@ -231,6 +231,10 @@ class Metadata:
         """Whether requests may share one forward pass: axis 0 of every array input is free."""
         return bool(self.inputs) and all(item.free_first_axis for item in self.inputs or ())
 
+    def type_of(self, name: str) -> ValueType | None:
+        """Return the declared type of an input, if it has one."""
+        return next((item.type for item in self.inputs or () if item.name == name), None)
+
     def conform(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch as the declared inputs, converted where that loses nothing.
 

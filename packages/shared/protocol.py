@@ -127,7 +127,23 @@ def decode_request(buffer: bytes | bytearray | memoryview, json_size: int | None
     :raises MalformedBody: if it is not a request of the protocol.
     :raises InvalidInput: if two tensors have one name.
     """
-    head, inputs = _decode(buffer, json_size, "inputs")
+    return request_of(*_split(buffer, json_size))
+
+
+def is_request(head: Mapping[str, Any]) -> bool:
+    """Whether a JSON object means to be a request: its ``inputs`` are a list of tensors."""
+    inputs = head.get("inputs")
+    return isinstance(inputs, list) and all(
+        isinstance(entry, dict) and "datatype" in entry for entry in inputs
+    )
+
+
+def request_of(head: dict[str, Any], raw: memoryview = memoryview(b"")) -> Request:
+    """Decode a request whose JSON part is parsed already; errors as of :func:`decode_request`.
+
+    :param raw: the binary part, empty where all tensors are in the JSON.
+    """
+    inputs = _named(head, raw, "inputs")
     parameters = _object(head.get("parameters", {}), "parameters")
     outputs, binary = _wanted(head.get("outputs"), _flag(parameters, "binary_data_output"))
     return Request(inputs, _text_or_none(head, "id"), outputs, binary)
@@ -135,9 +151,9 @@ def decode_request(buffer: bytes | bytearray | memoryview, json_size: int | None
 
 def decode_reply(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Reply:
     """Decode a reply; parameters and errors as of :func:`decode_request`."""
-    head, outputs = _decode(buffer, json_size, "outputs")
+    head, raw = _split(buffer, json_size)
     return Reply(
-        outputs,
+        _named(head, raw, "outputs"),
         _text_or_none(head, "model_name") or "",
         _text_or_none(head, "model_version") or "",
         _text_or_none(head, "id"),
@@ -199,14 +215,17 @@ def _item_size(tensor: Tensor) -> int:
 # --- decoding -----------------------------------------------------------------------------
 
 
-def _decode(
-    buffer: bytes | bytearray | memoryview, json_size: int | None, key: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(
+    buffer: bytes | bytearray | memoryview, json_size: int | None
+) -> tuple[dict[str, Any], memoryview]:
     body = memoryview(buffer).cast("B")
     json_size = len(body) if json_size is None else json_size
     if not 0 < json_size <= len(body):
         raise MalformedBody(f"the JSON part has {json_size} bytes, the body {len(body)}")
-    head = strictjson.loads_object(body[:json_size], "the JSON part")
+    return strictjson.loads_object(body[:json_size], "the JSON part"), body[json_size:]
+
+
+def _named(head: dict[str, Any], raw: memoryview, key: str) -> dict[str, Any]:
     entries = head.get(key)
     if not isinstance(entries, list):
         raise MalformedBody(f"{key!r} must be a list, got {kind_of(entries)}")
@@ -214,7 +233,7 @@ def _decode(
         raise MalformedBody(f"{len(entries)} {key}, at most {MAX_TENSORS} are read")
     specs = [_Spec.parse(entry, f"{key}[{index}]") for index, entry in enumerate(entries)]
     _check_names(specs, key)
-    return head, _read_all(specs, body[json_size:])
+    return _read_all(specs, raw)
 
 
 @dataclass(frozen=True)

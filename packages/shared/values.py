@@ -44,7 +44,7 @@ def to_tensor(name: str, value: Any) -> Tensor:
     if isinstance(value, float) and not math.isfinite(value):
         return _text_tensor(name, repr(value), "float")
     try:
-        text = json.dumps(_plain(name, value, 0), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(to_plain(name, value), ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise UnsupportedValue(
             f"{name}: holds NaN or infinity inside a list or a dict: use an array"
@@ -124,18 +124,22 @@ def _utf8(name: str, text: str) -> bytes:
         raise UnsupportedValue(f"{name}: holds half of a surrogate pair") from None
 
 
-def _plain(name: str, value: Any, depth: int) -> Any:
-    """Return a value as JSON knows it; arrays inside lists become lists."""
+def to_plain(name: str, value: Any, depth: int = 0) -> Any:
+    """Return a value as JSON knows it, arrays as nested lists.
+
+    :raises UnsupportedValue: if JSON has no form for it, but for NaN and infinity, which pass.
+    """
     if depth > strictjson.MAX_DEPTH - 1:
         raise UnsupportedValue(f"{name}: nested more than {strictjson.MAX_DEPTH} deep")
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(name, value.tolist(), depth)
+        plain = value.tolist()
+        return plain if value.dtype.kind in "biufU" else to_plain(name, plain, depth)
     if isinstance(value, (list, tuple)):
-        return [_plain(name, item, depth + 1) for item in value]
+        return [to_plain(name, item, depth + 1) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(name, item, depth + 1) for key, item in value.items()}
+        return {key: to_plain(name, item, depth + 1) for key, item in value.items()}
     what = "a dict with keys that are not str" if isinstance(value, dict) else type(value).__name__
     raise UnsupportedValue(
         f"{name}: {what} cannot be sent: expected an array, or str, numbers, None, and lists "

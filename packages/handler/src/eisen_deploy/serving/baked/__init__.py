@@ -1,0 +1,35 @@
+"""What answers requests inside an archive; there this package is called ``_eisen_serving``.
+
+The way of a request, one module a step::
+
+    torchserve   row of a TorchServe batch -> Request
+    decode       Request -> inputs by name, checked against the metadata
+    pipeline     pre_process -> inference (batching, model) -> post_process, errors kept apart
+    encode       outputs by name -> Reply
+    torchserve   Reply -> answer, status and headers
+
+``handler`` is the entry point that TorchServe imports; ``loading`` brings transforms and model in,
+after ``_shared.contents`` has checked every digest. Only ``handler`` and ``torchserve`` know which
+server runs.
+
+This module and ``handler`` import nothing but the standard library, so that a package that is
+missing on the server is reported by its own name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["EisenServingHandler", "InvalidInput", "ServingError"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "EisenServingHandler":
+        from .service import EisenServingHandler  # noqa: PLC0415 - see the module's text
+
+        return EisenServingHandler
+    if name in __all__:
+        from . import errors  # noqa: PLC0415
+
+        return getattr(errors, name)
+    raise AttributeError(name)

@@ -1,0 +1,169 @@
+"""A request's body, whatever its format, as a call: inputs by name, and the reply it wants.
+
+==================================  ==============================================================
+``Content-Type``                    body
+==================================  ==============================================================
+none, or no body at all             asks for the metadata
+``application/octet-stream``        Open Inference Protocol, JSON part then raw tensors
+``application/json``                Open Inference Protocol, or ``{"name": nested lists, ...}``
+``application/x-npy``               one array, for the model's only input
+``multipart/form-data``             one part an input: ``.npy``, or text for values that are text
+==================================  ==============================================================
+
+Nothing here unpickles, and no size that a request claims is believed before it is checked.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import npy
+from ._shared import protocol, strictjson
+from ._shared.errors import ContractError
+from ._shared.metadata import Metadata
+from .errors import BodyTooLarge, MalformedBody, UnsupportedMediaType, from_contract
+from .messages import Request
+
+#: A compressed body may grow to this many bytes.
+MAX_INFLATED = 512 * 2**20
+
+WHAT_TO_SEND = (
+    "send application/octet-stream or application/json of the Open Inference Protocol, "
+    "application/json with {input name: nested lists}, application/x-npy for one array, "
+    "multipart/form-data with a .npy part for each input, or nothing to get the metadata"
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a request asks for.
+
+    :param inputs: by name, checked against the metadata; ``None`` asks for the metadata.
+    :param form: of the reply: ``protocol``, ``json`` or ``npy``.
+    :param outputs: names of the outputs wanted; ``None``: all of them.
+    :param binary: of these the ones wanted raw; ``None``: all of them.
+    """
+
+    inputs: dict[str, Any] | None = None
+    form: str = "protocol"
+    id: str | None = None
+    outputs: tuple[str, ...] | None = None
+    binary: frozenset[str] | None = None
+
+
+def decode(request: Request, metadata: Metadata) -> Call:
+    """Decode a request.
+
+    :raises ServingError: 400, 413, 415 or 422, with every problem that was found.
+    """
+    if not request.body and not request.form:
+        return Call()
+    try:
+        call = _decoder(request)(_inflated(request), metadata)
+        return _conformed(call, metadata, request.headers.get("accept", ""))
+    except ContractError as error:
+        raise from_contract(error) from None
+
+
+def _conformed(call: Call, metadata: Metadata, accept: str) -> Call:
+    form = call.form
+    if form != "protocol":
+        form = next((form for media, form in _ACCEPTED.items() if media in accept), form)
+    inputs = metadata.conform(call.inputs or {})
+    return Call(inputs, form, call.id, call.outputs, call.binary)
+
+
+_ACCEPTED = {npy.MEDIA_TYPE: "npy", protocol.JSON_TYPE: "json", protocol.BINARY_TYPE: "protocol"}
+
+
+def _decoder(request: Request) -> Callable[[Request, Metadata], Call]:
+    media = request.media_type
+    if protocol.LENGTH_HEADER.lower() in request.headers or media == protocol.BINARY_TYPE:
+        return _protocol
+    if request.form is not None and media == "multipart/form-data":
+        return _form
+    if media == protocol.JSON_TYPE or (not media and request.body.lstrip()[:1] == b"{"):
+        return _json
+    if media == npy.MEDIA_TYPE or (not media and npy.is_npy(request.body)):
+        return _npy
+    if media == "multipart/form-data":
+        raise MalformedBody("multipart/form-data must tell its boundary in Content-Type")
+    came = media if media.isascii() and len(media) < 80 else "an unreadable Content-Type"
+    raise UnsupportedMediaType(f"{came or 'a body with no Content-Type'}: {WHAT_TO_SEND}")
+
+
+def _inflated(request: Request) -> Request:
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding == "identity":
+        return request
+    if coding not in ("gzip", "deflate"):
+        raise UnsupportedMediaType("Content-Encoding must be gzip, deflate or identity, once")
+    inflater = zlib.decompressobj(wbits=47)  # zlib's format or gzip's, by its first bytes
+    try:
+        body = inflater.decompress(request.body, MAX_INFLATED + 1)
+    except zlib.error:
+        raise MalformedBody(f"the body is not {coding}") from None
+    if len(body) > MAX_INFLATED:
+        raise BodyTooLarge(f"the body has more than {MAX_INFLATED} bytes when it is decompressed")
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedBody(f"the {coding} body is cut off, or something follows it")
+    return Request(request.headers, body)
+
+
+def _protocol(request: Request, _metadata: Metadata) -> Call:
+    text = request.headers.get(protocol.LENGTH_HEADER.lower())
+    size = protocol.parse_json_size(text, len(request.body))
+    return _protocol_call(protocol.decode_request(request.body, size))
+
+
+def _protocol_call(request: protocol.Request) -> Call:
+    return Call(request.inputs, "protocol", request.id, request.outputs, request.binary)
+
+
+def _json(request: Request, metadata: Metadata) -> Call:
+    charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
+    if charset.strip("\"' ;") not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType("application/json must be UTF-8")
+    head = strictjson.loads_object(request.body, "the body")
+    if protocol.is_request(head) and "inputs" not in _names(metadata):
+        return _protocol_call(protocol.request_of(head))
+    return Call(head, "json")
+
+
+def _npy(request: Request, metadata: Metadata) -> Call:
+    names = _names(metadata)
+    if len(names) != 1:
+        raise UnsupportedMediaType(
+            f"{npy.MEDIA_TYPE} takes one array, the model has {len(names) or 'undeclared'} inputs: "
+            "send multipart/form-data with a part for each"
+        )
+    return Call({names[0]: npy.read(request.body, "the body")}, "npy")
+
+
+def _form(request: Request, metadata: Metadata) -> Call:
+    form: Mapping[str, bytes | bytearray] = request.form or {}
+    return Call({name: _field(name, raw, metadata) for name, raw in form.items()}, "npy")
+
+
+def _field(name: str, raw: bytes | bytearray, metadata: Metadata) -> Any:
+    what = f"part {name[:40]!r}"
+    if npy.is_npy(raw):
+        return npy.read(raw, what)
+    declared = metadata.type_of(name)
+    if declared is None or declared.kind == "ndarray":
+        raise MalformedBody(f"{what}: expected a .npy file")
+    if declared.kind != "str":
+        return strictjson.loads(raw, what)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
+
+
+def _names(metadata: Metadata) -> tuple[str, ...]:
+    if metadata.inputs is not None:
+        return tuple(item.name for item in metadata.inputs)
+    return metadata.model_inputs or ()

@@ -1,0 +1,115 @@
+"""The entry point that TorchServe imports: ``_eisen_serving.handler``.
+
+TorchServe calls :func:`handle` with ``None`` to load the model, then with each batch. It hides an
+ImportError that this module raises while it is imported, and answers any exception out of
+:func:`handle` with a 503 for every request of the batch: neither may happen.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import torchserve
+from ._shared import contents
+from ._shared.errors import ContractError
+from .errors import LoadFailed
+
+if TYPE_CHECKING:
+    from .service import EisenServingHandler
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+# One worker process serves one model.
+_handler: EisenServingHandler | None = None
+
+
+def handle(rows: list[Mapping[str, Any]] | None, context: Any) -> list[bytes] | None:
+    """Answer a batch; with ``None`` for the batch, load the archive.
+
+    :param rows: one dict for each request, as TorchServe gives it.
+    :returns: one body for each request, in their order; status and headers are in the context.
+    :raises LoadFailed: if the archive is damaged, or cannot be loaded on this server.
+    """
+    if rows is None:
+        _start(context)
+        return None
+    from .pipeline import answer  # noqa: PLC0415 - needs numpy and torch, checked at the start
+
+    if _handler is None:
+        raise LoadFailed("a batch came before the archive was loaded")
+    requests = [torchserve.to_request(row, context, index) for index, row in enumerate(rows)]
+    replies = answer(_handler, requests)
+    return [torchserve.write_reply(reply, context, index) for index, reply in enumerate(replies)]
+
+
+def _start(context: Any) -> None:
+    global _handler  # noqa: PLW0603 - TorchServe keeps no object for a handler function
+    torchserve.keep_bodies_raw()
+    try:
+        handler = _handler_class(torchserve.model_folder(context))()
+        handler.initialize(context)
+    except LoadFailed as error:
+        _log.error("archive refused: %s", error)
+        raise
+    _handler = handler
+
+
+def _handler_class(folder: Path) -> type[EisenServingHandler]:
+    """Return the handler's class: a subclass from the archive if it was packed with one."""
+    try:
+        about = contents.read(folder)
+        if about["handler"] is not None:
+            contents.verify(folder)  # before the code of the subclass runs
+    except ContractError as error:
+        raise LoadFailed(str(error)) from None
+    for name in ("numpy", "torch"):
+        _require(name)
+    _provide_public_name()
+    from .service import EisenServingHandler  # noqa: PLC0415 - needs numpy
+
+    if about["handler"] is None:
+        return EisenServingHandler
+    return _subclass(folder, about["handler"], EisenServingHandler)
+
+
+def _require(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise LoadFailed(f"this server lacks {name} ({error}): install it beside TorchServe") from (
+            error
+        )
+
+
+def _subclass(
+    folder: Path, entry: Mapping[str, str], base: type[EisenServingHandler]
+) -> type[EisenServingHandler]:
+    """Import the subclass that an archive was packed with."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    try:
+        module = importlib.import_module(entry["file"].removesuffix(".py"))
+        found = getattr(module, entry["class"])
+    except Exception as error:
+        raise LoadFailed(
+            f"handler {entry['file']} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise LoadFailed(f"{entry['class']} of {entry['file']} is no EisenServingHandler")
+    return found
+
+
+def _provide_public_name() -> None:
+    """Have ``from eisen_deploy.serving import ...`` mean this package, installed there or not."""
+    package = sys.modules[__package__]
+    sys.modules["eisen_deploy.serving"] = package
+    try:
+        parent = importlib.import_module("eisen_deploy")
+    except ImportError:
+        parent = sys.modules["eisen_deploy"] = type(sys)("eisen_deploy")
+    parent.serving = package  # type: ignore[attr-defined]

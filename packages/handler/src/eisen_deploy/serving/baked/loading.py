@@ -1,0 +1,158 @@
+"""Bring an archive's transforms and model in, once every digest has been checked."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ._shared import contents
+from ._shared.errors import ContractError
+from ._shared.metadata import Metadata
+from .errors import LoadFailed
+from .model import Model
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+Transform = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An archive in memory.
+
+    :param metadata_text: ``metadata.json`` as it was packed.
+    :param pre_processing: ``None`` for identity; so is ``post_processing``.
+    :param digest: SHA-256 that stands for the whole archive, hexadecimal.
+    """
+
+    name: str
+    version: str
+    digest: str
+    metadata_text: str
+    metadata: Metadata
+    pre_processing: Transform | None
+    post_processing: Transform | None
+    model: Model
+
+
+def load(folder: Path, gpu_id: int | None = None) -> Loaded:
+    """Load an unpacked archive onto the GPU with this number, or onto the CPU.
+
+    Nothing is imported from the folder or unpickled before all of it has been verified, and there
+    is no way around that.
+
+    :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
+    """
+    try:
+        about = contents.verify(folder)
+    except ContractError as error:
+        raise LoadFailed(str(error)) from None
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    text = (folder / "metadata.json").read_text("utf-8")
+    files: Mapping[str, str | None] = about["transforms"]
+    with _explained(about):
+        return Loaded(
+            about["model"]["name"],
+            about["model"]["version"],
+            about["digest"],
+            text,
+            Metadata.parse(json.loads(text)),
+            _transform(folder, files["pre_processing"]),
+            _transform(folder, files["post_processing"]),
+            _model(folder, about["model"], _device(gpu_id)),
+        )
+
+
+@contextmanager
+def _explained(about: Mapping[str, Any]) -> Iterator[None]:
+    """Turn whatever user code raises while it is loaded into :class:`LoadFailed`."""
+    try:
+        yield
+    except (LoadFailed, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise LoadFailed(
+            f"the archive cannot be loaded: {reason}{_differences(about['packed_with'])}"
+        ) from error
+
+
+def _differences(packed_with: Mapping[str, str]) -> str:
+    """Say which versions differ from those that packed the archive: a likely cause."""
+    here = {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "numpy": np.__version__,
+        "torch": str(torch.__version__),
+    }
+    differences = [
+        f"{name} {packed_with[name]} packed it, {version} runs here"
+        for name, version in here.items()
+        if packed_with.get(name, version) != version
+    ]
+    return f" ({'; '.join(differences)})" if differences else ""
+
+
+def _device(gpu_id: int | None) -> torch.device:
+    if gpu_id is None or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", gpu_id)
+
+
+def _dill() -> Any:
+    """Return dill as it was packed: the archive's folder comes first on the path."""
+    return importlib.import_module("dill")
+
+
+def _transform(folder: Path, name: str | None) -> Transform | None:
+    if name is None:
+        return None
+    with (folder / name).open("rb") as file:
+        transform: Transform = _dill().load(file)
+    return transform
+
+
+def _model(folder: Path, about: Mapping[str, str], device: torch.device) -> Model:
+    path = folder / about["file"]
+    loaders: dict[str, Callable[[Path, torch.device], Any]] = {
+        "eager": _load_eager,
+        "torchscript": _load_torchscript,
+        "export": _load_export,
+    }
+    model = Model(loaders[about["form"]](path, device), device)
+    _log.info("model %s %s loaded on %s", about["name"], about["version"], device)
+    return model
+
+
+def _load_eager(path: Path, device: torch.device) -> torch.nn.Module:
+    module: torch.nn.Module = torch.load(
+        path, map_location=device, pickle_module=_dill(), weights_only=False
+    )
+    return module.eval()
+
+
+def _load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
+    module: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+        path, map_location=device
+    )
+    return module.eval()
+
+
+def _load_export(path: Path, device: torch.device) -> torch.nn.Module:
+    program = torch.export.load(path)
+    if device.type != "cpu":
+        from torch.export.passes import move_to_device_pass  # noqa: PLC0415 - torch 2.5
+
+        program = move_to_device_pass(program, device)
+    module: torch.nn.Module = program.module()
+    return module
