@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +80,17 @@ def read(folder: Path) -> dict[str, Any]:
             f"{FILE_NAME} has format {contents.get('format')!r}, known here is {FORMAT}: "
             "use a handler as new as the packaging"
         )
+    if not _lists_files(contents.get("files")):
+        raise CorruptArchive(f"{FILE_NAME} does not list size and sha256 of each file")
     return contents
 
 
-def verify(folder: Path) -> dict[str, Any]:
+def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
     """Check every file of an unpacked archive and return what ``eisen.json`` says.
 
     Nothing is imported or unpickled. Byte code that Python itself wrote is not looked at.
 
+    :param later: files whose content a later call will check, before they are read.
     :raises CorruptArchive: with each file that is missing, added or changed.
     """
     contents = read(folder)
@@ -95,11 +98,18 @@ def verify(folder: Path) -> dict[str, Any]:
     present = set(_walk(folder)) - {FILE_NAME}
     problems = [f"{name} is missing" for name in sorted(set(listed) - present)]
     problems += [f"{name} does not belong to the archive" for name in sorted(present - set(listed))]
-    for name in sorted(present & set(listed)):
+    for name in sorted((present & set(listed)) - set(later)):
         problems += _compare(folder / name, name, listed[name])
     if problems:
         raise CorruptArchive(problems)
     return contents
+
+
+def _lists_files(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(listed, dict) and {"sha256", "size"} <= listed.keys()
+        for listed in files.values()
+    )
 
 
 def _compare(path: Path, name: str, listed: Mapping[str, Any]) -> list[str]:

@@ -96,19 +96,22 @@ class Field:
         :raises InvalidInput: if it goes against the declaration.
         """
         if self.type is None:
-            return value
+            return _undeclared(value)
         if self.type.kind == "ndarray":
             return self._conform_array(value)
-        return _conform_plain(self.type.kind, self.name, value)
+        value = _conform_plain(self.type.kind, self.name, value)
+        if isinstance(value, float) and (problems := self._finite_problems(np.asarray(value))):
+            raise InvalidInput(problems)
+        return value
 
     def _conform_array(self, value: Any) -> Array:
-        array = self._cast(self._to_array(value))
-        problems = self._shape_problems(array.shape)
-        if self.finite and array.dtype.kind in "fc" and not np.isfinite(array).all():
-            problems.append(f"{self.name}: must be finite, came with NaN or infinity")
+        array = self._to_array(value)
+        problems = self._dtype_problems(array)
+        problems += self._shape_problems(array.shape)
+        problems += self._finite_problems(array)
         if problems:
             raise InvalidInput(problems)
-        return array
+        return self._cast(array)
 
     def _to_array(self, value: Any) -> Array:
         if isinstance(value, np.ndarray):
@@ -119,21 +122,20 @@ class Field:
                 return tensors.guess_array(value, self.name)
             if isinstance(value, np.generic) or hasattr(value, "__array__"):
                 return np.asarray(value)
+        except ContractError as error:
+            raise InvalidInput(error.problems) from None
         except Exception as error:  # noqa: BLE001 - a stranger's __array__ may raise anything
-            reason = str(error) if isinstance(error, ContractError) else type(error).__name__
-            raise InvalidInput(f"{self.name}: expected {self.type}, came {reason}") from None
+            raise InvalidInput(
+                f"{self.name}: expected {self.type}, came {type(value).__name__} that could not "
+                f"be read as an array ({type(error).__name__})"
+            ) from None
         raise InvalidInput(f"{self.name}: expected {self.type}, came {type(value).__name__}")
 
-    def _cast(self, array: Array) -> Array:
+    def _dtype_problems(self, array: Array) -> list[str]:
         wanted = self.type.dtype if self.type is not None else None
-        if wanted is None or array.dtype == wanted:
-            return array
-        floats = wanted.kind == array.dtype.kind and wanted.kind in "fc"
-        if array.dtype.kind in "OSU" or not (floats or _fits(array, wanted)):
-            raise InvalidInput(
-                f"{self.name}: expected {self.type}, came {array.dtype} of shape {array.shape}"
-            )
-        return array.astype(wanted)
+        if wanted is None or array.dtype == wanted or _fits(array, wanted):
+            return []
+        return [f"{self.name}: expected {self.type}, came {array.dtype}"]
 
     def _shape_problems(self, shape: tuple[int, ...]) -> list[str]:
         wanted = self.shape
@@ -142,24 +144,45 @@ class Field:
         same = len(wanted) == len(shape) and all(w in (-1, size) for w, size in zip(wanted, shape))
         return [] if same else [f"{self.name}: expected shape {list(wanted)}, came {list(shape)}"]
 
+    def _finite_problems(self, array: Array) -> list[str]:
+        if not self.finite or array.dtype.kind not in "fc" or np.isfinite(array).all():
+            return []
+        return [f"{self.name}: must be finite, came with NaN or infinity"]
+
+    def _cast(self, array: Array) -> Array:
+        wanted = self.type.dtype if self.type is not None else None
+        if wanted is None or array.dtype == wanted:
+            return array
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = array.astype(wanted)
+        if cast.itemsize < array.itemsize and np.isinf(cast).sum() > np.isinf(array).sum():
+            raise InvalidInput(f"{self.name}: holds a number out of the range of {wanted.name}")
+        return cast
+
 
 def _fits(array: Array, wanted: DType) -> bool:
-    """Whether every value of the array is one of the wanted type.
+    """Whether every value of the array is one of the wanted type; floats may be rounded.
 
     By the types alone where possible; integers also by their values, since JSON and numpy give
     int64 for whatever a user typed.
     """
-    if np.can_cast(array.dtype, wanted, "safe"):
+    kind = array.dtype.kind
+    if kind not in "iu" or wanted.kind not in "iufc":
+        rounded = kind == wanted.kind and kind in "fc"
+        return kind in "bfc" and (rounded or np.can_cast(array.dtype, wanted, "safe"))
+    low, high = _exact_integers(wanted)
+    own_low, own_high = _exact_integers(array.dtype)
+    if (low <= own_low and own_high <= high) or not array.size:
         return True
-    if array.dtype.kind not in "iu" or wanted.kind not in "iufc":
-        return False
-    if not array.size:
-        return True
-    low, high = int(array.min()), int(array.max())
-    if wanted.kind in "iu":
-        return bool(np.iinfo(wanted).min <= low and high <= np.iinfo(wanted).max)
-    exact = 2 ** (int(np.finfo(wanted).nmant) + 1)
-    return bool(-exact <= low and high <= exact)
+    return low <= int(array.min()) and int(array.max()) <= high
+
+
+def _exact_integers(dtype: DType) -> tuple[int, int]:
+    """Return the ends of the range of integers that a type holds exactly."""
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    end = 2 ** (int(np.finfo(dtype).nmant) + 1)
+    return -end, end
 
 
 def _conform_plain(kind: str, name: str, value: Any) -> Any:
@@ -180,7 +203,10 @@ def _conform_plain(kind: str, name: str, value: Any) -> Any:
     texts = kind == "str" and isinstance(value, list) and all(type(v) is str for v in value)
     if strays or not (texts or isinstance(value, allowed[kind])):
         raise InvalidInput(f"{name}: expected {kind}, came {type(value).__name__}")
-    return float(value) if kind == "float" else value
+    try:
+        return float(value) if kind == "float" else value
+    except OverflowError:
+        raise InvalidInput(f"{name}: holds a number out of the range of a double") from None
 
 
 def _from_array(kind: str, name: str, array: Array) -> Any:
@@ -190,13 +216,13 @@ def _from_array(kind: str, name: str, array: Array) -> Any:
         items = [item.decode("utf-8") if type(item) is bytes else item for item in items]
     except UnicodeDecodeError:
         raise InvalidInput(f"{name}: expected {kind}, came bytes that are not UTF-8") from None
-    if kind == "list":
-        return np.array(items, dtype=object).reshape(array.shape).tolist()
-    if len(items) != 1:
-        texts = np.empty(len(items), dtype=object)
-        texts[:] = items
+    if kind == "list" or len(items) != 1:
+        decoded = np.empty(len(items), dtype=object)
+        for index, item in enumerate(items):  # one by one: numpy would take lists apart
+            decoded[index] = item
         is_text = kind == "str" and all(type(item) is str for item in items)
-        return texts.reshape(array.shape) if is_text else items
+        whole = decoded.reshape(array.shape)
+        return whole if is_text else whole.tolist()
     if kind == "json" and type(items[0]) is str:
         try:
             return strictjson.loads(items[0].encode("utf-8"), name)
@@ -255,7 +281,7 @@ class Metadata:
         known = {item.name: item for item in self.inputs}
         strays = [name for name in batch if name not in known]
         problems += [
-            f"{name[:40]}: is not an input of the model, which takes {', '.join(known)}"
+            f"{name!s:.40}: is not an input of the model, which takes {', '.join(known)}"
             for name in strays[:8]
         ]
         if problems:

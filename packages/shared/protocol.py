@@ -19,7 +19,7 @@ from typing import Any
 
 from . import strictjson, tensors, values
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
-from .errors import InvalidInput, MalformedBody
+from .errors import InvalidInput, MalformedBody, UnsupportedValue
 from .strictjson import kind_of
 from .tensors import Tensor
 
@@ -30,6 +30,7 @@ JSON_TYPE = "application/json"
 
 MAX_TENSORS = 4096
 _ALIGNMENT = 64
+_NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def is_request(head: Mapping[str, Any]) -> bool:
     )
 
 
-def request_of(head: dict[str, Any], raw: memoryview = memoryview(b"")) -> Request:
+def request_of(head: dict[str, Any], raw: memoryview = _NOTHING) -> Request:
     """Decode a request whose JSON part is parsed already; errors as of :func:`decode_request`.
 
     :param raw: the binary part, empty where all tensors are in the JSON.
@@ -201,11 +202,18 @@ def _encode(
         if parameters:
             entry["parameters"] = parameters
         entries.append(entry)
-    text = json.dumps({**head, key: entries}, ensure_ascii=False, allow_nan=False).encode()
+    text = _json({**head, key: entries})
     if not buffers:
         return Body((text,), None)
     text += b" " * (-len(text) % _ALIGNMENT)
     return Body((text, *buffers), len(text))
+
+
+def _json(head: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(head, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UnsupportedValue("the JSON part would hold half of a surrogate pair") from None
 
 
 def _item_size(tensor: Tensor) -> int:
@@ -271,7 +279,8 @@ class _Spec:
 def _check_names(specs: list[_Spec], key: str) -> None:
     names = [spec.name for spec in specs]
     if len(set(names)) < len(names):
-        places = [i for i, name in enumerate(names) if name in names[:i]]
+        first = {name: i for i, name in reversed(list(enumerate(names)))}
+        places = [i for i, name in enumerate(names) if first[name] != i]
         raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
 
 
@@ -297,7 +306,7 @@ def _read_all(specs: list[_Spec], raw: memoryview) -> dict[str, Any]:
 
 def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
     """Return the outputs asked for and those of them wanted in binary."""
-    if entries is None:
+    if entries is None or entries == []:
         return None, None if default else frozenset()
     if not isinstance(entries, list) or len(entries) > MAX_TENSORS:
         raise MalformedBody(f"'outputs' must be a list of at most {MAX_TENSORS}")
@@ -311,7 +320,7 @@ def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozen
             raise InvalidInput(f"outputs[{index}] has the name of another one")
         parameters = _object(entry.get("parameters", {}), f"outputs[{index}]: parameters")
         binary[name] = _flag(parameters, "binary_data", default)
-    return tuple(binary) or None, frozenset(name for name, raw in binary.items() if raw)
+    return tuple(binary), frozenset(name for name, raw in binary.items() if raw)
 
 
 def _flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import accumulate, chain
 from typing import Any
 
 from .errors import BodyTooLarge, MalformedBody
@@ -19,10 +20,11 @@ MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 32
 MAX_DIGITS = 300
 
-# The closing quote is optional so that an unclosed string is one match and not one per quote.
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
-# Numbers that may overflow or be very long; only then is the slow, checking parser needed.
-_LONG_NUMBER = re.compile(rf"[eE]\+?[0-9]{{3}}|[0-9]{{{MAX_DIGITS}}}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NEITHER_QUOTE_NOR_BRACKET = bytes(set(range(256)) - set(b'"[]{}'))
+# Numbers that may overflow or be very long; only then is the slow, checking parser needed. Below
+# 200 digits an exponent of two digits stays within a double. The lookbehind keeps it linear.
+_LONG_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -77,15 +79,11 @@ class _Refused(Exception):
 
 
 def _check_depth(raw: bytes, what: str) -> None:
-    depth = 0
-    for match in _BRACKETS.finditer(raw):
-        first = match.group()[:1]
-        if first in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise MalformedBody(f"{what} is nested more than {MAX_DEPTH} deep")
-        elif first in b"]}":
-            depth -= 1
+    # With the escapes gone, every second piece between quotes lies outside of the strings.
+    bare = raw.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NEITHER_QUOTE_NOR_BRACKET)
+    outside_strings = chain.from_iterable(bare.split(b'"')[::2])
+    if any(depth > MAX_DEPTH for depth in accumulate(map(_STEP.__getitem__, outside_strings))):
+        raise MalformedBody(f"{what} is nested more than {MAX_DEPTH} deep")
 
 
 def _parse(text: str) -> Any:

@@ -101,7 +101,7 @@ def from_binary(
     array = np.frombuffer(raw, dtype, count) if count else np.empty(0, dtype)
     if not (array.flags.aligned and array.flags.writeable):
         array = array.copy()
-    return _reshape(array.astype(dtype.newbyteorder("="), copy=False), shape, what)
+    return reshape(array.astype(dtype.newbyteorder("="), copy=False), shape, what)
 
 
 def _split(raw: memoryview, count: int, what: str) -> list[bytes]:
@@ -121,7 +121,11 @@ def _split(raw: memoryview, count: int, what: str) -> list[bytes]:
     return items
 
 
-def _reshape(array: Array, shape: tuple[int, ...], what: str) -> Array:
+def reshape(array: Array, shape: tuple[int, ...], what: str) -> Array:
+    """Return the array with another shape of as many elements.
+
+    :raises MalformedBody: if numpy cannot hold the shape.
+    """
     try:
         return array.reshape(shape)
     except ValueError:  # numpy 1 holds 32 axes
@@ -168,7 +172,7 @@ def from_json(datatype: str, shape: tuple[int, ...], data: Any, what: str) -> li
     if datatype == BYTES:
         _check_types(flat, {str}, datatype, what)
         return [item.encode("utf-8") for item in flat]
-    return _reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+    return reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
 
 
 def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
@@ -180,6 +184,8 @@ def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
         raise MalformedBody(f"{what}: expected a list, got {kind_of(data)}")
     shape = [len(data)]
     while any(type(item) is list for item in data):
+        if len(shape) == MAX_RANK:
+            raise MalformedBody(f"{what}: lists are nested more than {MAX_RANK} deep")
         lengths = {len(item) if type(item) is list else -1 for item in data}
         if len(lengths) > 1:
             raise MalformedBody(f"{what}: ragged lists at depth {len(shape)}")
@@ -197,14 +203,14 @@ def guess_array(data: Any, what: str) -> Array:
     flat, shape = flatten(data, what) if isinstance(data, list) else ([data], ())
     kinds = set(map(type, flat))
     if kinds <= {str} and flat:
-        return _reshape(np.array(flat, dtype=object), shape, what)
+        return reshape(np.array(flat, dtype=object), shape, what)
     if kinds == {bool}:
         datatype = "BOOL"
     elif kinds == {int}:
         datatype = "UINT64" if max(flat) >= 2**63 else "INT64"
     else:
         datatype = "FP64"
-    return _reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+    return reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
 
 
 def _numbers(flat: list[Any], dtype: DType, datatype: str, what: str) -> Array:

@@ -27,7 +27,7 @@ import numpy as np
 from . import strictjson
 from .datatypes import BYTES, COMPLEX_OF_NAME, DATATYPE_OF_NUMPY, Array
 from .errors import MalformedBody, UnsupportedValue
-from .tensors import Tensor
+from .tensors import Tensor, reshape
 
 
 def to_tensor(name: str, value: Any) -> Tensor:
@@ -35,8 +35,11 @@ def to_tensor(name: str, value: Any) -> Tensor:
 
     An array is copied only if it is not C-contiguous and little-endian already.
 
-    :raises UnsupportedValue: if the value has no form on the wire; the message names it.
+    :raises UnsupportedValue: if the name or the value has no form on the wire.
     """
+    if not isinstance(name, str) or not name:
+        raise UnsupportedValue("a name must be a string that is not empty")
+    _utf8("a name", name)
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
         return _array_tensor(name, _as_array(name, value))
     if isinstance(value, str):
@@ -47,7 +50,7 @@ def to_tensor(name: str, value: Any) -> Tensor:
         text = json.dumps(to_plain(name, value), ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise UnsupportedValue(
-            f"{name}: holds NaN or infinity inside a list or a dict: use an array"
+            f"{name}: holds NaN, infinity or a huge integer inside a list or a dict: use an array"
         ) from None
     return _text_tensor(name, text, "json")
 
@@ -101,7 +104,7 @@ def _contiguous(array: Array) -> Array:
 
 def _strings_tensor(name: str, array: Array) -> Tensor:
     items = array.reshape(-1).tolist()
-    kinds = set(map(type, items)) or {str if array.dtype.kind == "U" else bytes}
+    kinds = set(map(type, items)) or {str if array.dtype.kind in "UT" else bytes}
     if array.dtype.kind in "USO" and kinds == {bytes}:
         return Tensor(name, BYTES, array.shape, items)
     if array.dtype.kind in "UOT" and kinds == {str}:
@@ -129,13 +132,12 @@ def to_plain(name: str, value: Any, depth: int = 0) -> Any:
 
     :raises UnsupportedValue: if JSON has no form for it, but for NaN and infinity, which pass.
     """
-    if depth > strictjson.MAX_DEPTH - 1:
-        raise UnsupportedValue(f"{name}: nested more than {strictjson.MAX_DEPTH} deep")
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (np.ndarray, np.generic)):
-        plain = value.tolist()
-        return plain if value.dtype.kind in "biufU" else to_plain(name, plain, depth)
+        return _plain_array(name, value, depth)
+    if depth == strictjson.MAX_DEPTH:
+        raise UnsupportedValue(f"{name}: nested more than {strictjson.MAX_DEPTH} deep")
     if isinstance(value, (list, tuple)):
         return [to_plain(name, item, depth + 1) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -145,6 +147,16 @@ def to_plain(name: str, value: Any, depth: int = 0) -> Any:
         f"{name}: {what} cannot be sent: expected an array, or str, numbers, None, and lists "
         "and dicts of them"
     )
+
+
+def _plain_array(name: str, array: Array | np.generic, depth: int) -> Any:
+    dtype = array.dtype
+    if dtype.kind in "UT" or (dtype.kind, dtype.itemsize) in DATATYPE_OF_NUMPY:
+        return array.tolist()
+    if dtype.kind == "O":
+        return to_plain(name, array.tolist(), depth)
+    # The rest has no form in JSON: tolist gives numpy's own scalars, or drops a unit of time.
+    raise UnsupportedValue(f"{name}: {dtype} cannot be sent as JSON")
 
 
 # --- from the wire ------------------------------------------------------------------------
@@ -171,7 +183,7 @@ def _read_bytes(tensor: Tensor, content: list[bytes], name: Any) -> Array:
     array = np.empty(len(content), dtype=object)
     what = f"{tensor.name!r}"
     array[:] = [_decode(item, what) for item in content] if name else content
-    return array.reshape(tensor.shape)
+    return reshape(array, tensor.shape, what)
 
 
 def _decode(raw: bytes, what: str) -> str:

@@ -63,8 +63,8 @@ def _handler_class(folder: Path) -> type[EisenServingHandler]:
     """Return the handler's class: a subclass from the archive if it was packed with one."""
     try:
         about = contents.read(folder)
-        if about["handler"] is not None:
-            contents.verify(folder)  # before the code of the subclass runs
+        # All code, before any of it is imported; loading checks the rest, which is large, itself.
+        contents.verify(folder, later=[about["model"]["file"]])
     except ContractError as error:
         raise LoadFailed(str(error)) from None
     for name in ("numpy", "torch"):
@@ -106,6 +106,8 @@ def _subclass(
 
 def _provide_public_name() -> None:
     """Have ``from eisen_deploy.serving import ...`` mean this package, installed there or not."""
+    if __package__.startswith("eisen_deploy."):
+        return  # this is the installed package itself
     package = sys.modules[__package__]
     sys.modules["eisen_deploy.serving"] = package
     try:

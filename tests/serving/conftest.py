@@ -1,0 +1,150 @@
+"""Real archives, unpacked, and the handler of each called with TorchServe's own context."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ts.context import Context, RequestProcessor
+
+from eisen_deploy.packaging import EisenServingMAR
+from eisen_deploy.serving.baked import handler as entry
+from eisen_deploy.serving.baked._shared import protocol
+
+
+@dataclass
+class Answer:
+    """One answer as TorchServe would send it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        size = self.headers.get(protocol.LENGTH_HEADER)
+        return protocol.decode_reply(bytearray(self.body), size and int(size)).outputs
+
+
+class Worker:
+    """A TorchServe worker in this process: the handler's entry point and a real context."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())
+        self.context = Context("model", str(folder), manifest, 8, None, "0.12.0")
+        entry.handle(None, self.context)
+
+    @property
+    def handler(self) -> Any:
+        return entry._handler
+
+    def post_all(self, requests: list[tuple[Mapping[str, str], Any]]) -> list[Answer]:
+        """Send a batch of (headers, row); a row that is no dict is a body."""
+        rows = [row if isinstance(row, dict) else {"body": row} for _, row in requests]
+        self.context.request_processor = [RequestProcessor(dict(h)) for h, _ in requests]
+        bodies = entry.handle(rows, self.context)
+        return [
+            Answer(
+                self.context.get_response_status(i)[0], self.context.get_response_headers(i), body
+            )
+            for i, body in enumerate(bodies)
+        ]
+
+    def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.post_all([(headers or {}, body)])[0]
+
+    def predict_all(self, batches: list[dict[str, Any]]) -> list[Answer]:
+        return self.post_all([oip(batch) for batch in batches])
+
+    def predict(self, batch: dict[str, Any]) -> Answer:
+        return self.predict_all([batch])[0]
+
+
+def oip(batch: dict[str, Any], **options: Any) -> tuple[dict[str, str], bytearray]:
+    body = protocol.encode_request(batch, **options)
+    return body.headers, bytearray(b"".join(body.buffers))
+
+
+class Affine(torch.nn.Module):
+    """y = 2 x + 1 in float32; refuses numbers above a million; counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0))
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if bool((x > 1e6).any()):
+            raise ValueError(f"secret value {float(x.max())}")
+        return x * self.factor + 1
+
+
+METADATA = {
+    "inputs": [{"name": "x", "type": "ndarray", "shape": [-1, 2]}],
+    "outputs": [{"name": "y", "type": "ndarray", "shape": [-1, 2]}],
+    "model_input_list": ["x"],
+    "model_output_list": ["y"],
+    "custom": {},
+}
+
+
+@pytest.fixture
+def unpack(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Pack a model and return the folder of the unpacked archive."""
+    path = list(sys.path)
+
+    def _unpack(
+        model: Any, metadata: dict[str, Any], pre: Any = None, post: Any = None, **options: Any
+    ) -> Path:
+        mar = EisenServingMAR(pre, post, metadata, options.pop("handler", None))
+        archive = mar.pack(model, tmp_path, "model", overwrite=True, **options)
+        folder = tmp_path / "unpacked"
+        shutil.rmtree(folder, ignore_errors=True)
+        zipfile.ZipFile(archive).extractall(folder)
+        return folder
+
+    yield _unpack
+    sys.path[:] = path
+
+
+@pytest.fixture
+def start(unpack: Callable[..., Path]) -> Callable[..., Worker]:
+    """Pack a model and start a worker on it: ``start(model, metadata, pre, post, handler=...)``."""
+    return lambda *args, **options: Worker(unpack(*args, **options))
+
+
+@pytest.fixture
+def worker(start: Callable[..., Worker]) -> Worker:
+    """A worker with the model y = 2 x + 1 on float arrays of shape (-1, 2)."""
+    return start(Affine(), METADATA)
+
+
+@pytest.fixture
+def affine() -> tuple[type[torch.nn.Module], dict[str, Any]]:
+    """The class of that model, and its metadata."""
+    return Affine, METADATA
+
+
+@pytest.fixture
+def encode_oip() -> Callable[..., tuple[dict[str, str], bytearray]]:
+    """Encode a batch as headers and body of the Open Inference Protocol."""
+    return oip
+
+
+@pytest.fixture
+def ones() -> np.ndarray:
+    return np.ones((1, 2), np.float32)

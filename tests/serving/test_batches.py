@@ -1,0 +1,188 @@
+"""A batch: one answer for each request, no harm from one to another, one pass where it can be."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+
+def rows(*sizes):
+    """Arrays of the given numbers of rows, each with values of its own."""
+    start = np.cumsum([0, *sizes])
+    return [
+        np.arange(2 * a, 2 * b, dtype=np.float32).reshape(-1, 2) for a, b in zip(start, start[1:])
+    ]
+
+
+def test_bad_requests_do_not_harm_the_others(worker, encode_oip):
+    good = rows(1, 2, 3, 1, 2)
+    requests = [encode_oip({"x": array}) for array in good]
+    requests.insert(1, ({"Content-Type": "application/json"}, bytearray(b'{"x": [[1, 2]')))
+    requests.insert(3, encode_oip({"x": np.ones((1, 3))}))
+    requests.insert(5, encode_oip({"x": np.full((1, 2), 2e6)}))
+    answers = worker.post_all(requests)
+    assert [answer.status for answer in answers] == [200, 400, 200, 422, 200, 500, 200, 200]
+    for array, answer in zip(good, [answers[i] for i in (0, 2, 4, 6, 7)]):
+        np.testing.assert_array_equal(answer.outputs["y"], 2 * array + 1)
+
+
+def test_the_answer_to_a_failure_holds_no_data(worker, caplog):
+    with caplog.at_level(logging.DEBUG):
+        answer = worker.predict({"x": np.full((1, 2), 31337000.0)})
+    assert answer.json == {
+        "code": 500,
+        "type": "ModelFailed",
+        "message": "inference raised ValueError; the server's log tells where",
+        "error": "inference raised ValueError; the server's log tells where",
+        "problems": ["inference raised ValueError; the server's log tells where"],
+    }
+    assert "in forward" in caplog.text
+    assert "31337" not in caplog.text
+    assert "secret value" not in caplog.text.replace('f"secret value', "")
+
+
+def test_compatible_requests_share_one_pass(worker):
+    arrays = rows(1, 3, 2)
+    before = worker.handler.archive.model.module.calls
+    answers = worker.predict_all([{"x": array} for array in arrays])
+    assert worker.handler.archive.model.module.calls == before + 1
+    for array, answer in zip(arrays, answers):
+        np.testing.assert_array_equal(answer.outputs["y"], 2 * array + 1)
+
+
+def test_a_failing_pass_is_run_again_one_by_one(worker):
+    before = worker.handler.archive.model.module.calls
+    answers = worker.predict_all([{"x": np.full((1, 2), v)} for v in (1.0, 2e6, 3.0)])
+    assert [answer.status for answer in answers] == [200, 500, 200]
+    assert worker.handler.archive.model.module.calls == before + 4
+
+
+def test_a_fixed_batch_axis_keeps_requests_apart(start, affine):
+    fixed = {**affine[1], "inputs": [{"name": "x", "type": "ndarray", "shape": [1, 2]}]}
+    worker = start(affine[0](), fixed)
+    assert [a.status for a in worker.predict_all([{"x": np.ones((1, 2))}] * 3)] == [200] * 3
+    assert worker.handler.archive.model.module.calls == 3
+
+
+class Mean(torch.nn.Module):
+    """Gives one number for the whole batch: its output cannot be split."""
+
+    def forward(self, x):
+        return x.mean()
+
+
+def test_outputs_that_cannot_be_split_run_one_by_one(start, affine):
+    metadata = {**affine[1], "outputs": [{"name": "y"}]}
+    worker = start(Mean(), metadata)
+    arrays = rows(1, 3, 2)
+    answers = worker.predict_all([{"x": array} for array in arrays])
+    assert [float(a.outputs["y"]) for a in answers] == [float(a.mean()) for a in arrays]
+
+
+class TrailingSize(torch.nn.Module):
+    """Gives the last axis of its input: requests of another width must not be mixed."""
+
+    def forward(self, x):
+        return torch.full((len(x), 1), x.shape[-1], dtype=torch.float32)
+
+
+def test_requests_of_different_shapes_form_different_groups(start):
+    metadata = {
+        "inputs": [{"name": "x", "type": "ndarray", "shape": [-1, -1]}],
+        "model_output_list": ["y"],
+        "outputs": [{"name": "y"}],
+    }
+    worker = start(TrailingSize(), metadata)
+    answers = worker.predict_all([{"x": np.ones((2, w), np.float32)} for w in (3, 5, 3, 7, 5)])
+    assert [a.outputs["y"].tolist() for a in answers] == [[[w]] * 2 for w in (3, 5, 3, 7, 5)]
+
+
+def test_transforms_see_one_request_each(start, affine):
+    seen = []
+
+    def note(data):
+        seen.append(len(data["x"]))
+        return {**data, "own": len(data["x"])}
+
+    metadata = {**affine[1], "outputs": [{"name": "y"}, {"name": "own"}]}
+    worker = start(affine[0](), metadata, lambda d: {**d, "own": len(d["x"])})
+    answers = worker.predict_all([{"x": array} for array in rows(1, 3, 2)])
+    assert [a.outputs["own"] for a in answers] == [1, 3, 2]
+
+
+def fails(kind):
+    def transform(data):
+        if float(data["x"].max()) > 100:
+            raise kind("private text")
+        return data
+
+    return transform
+
+
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, RecursionError, AssertionError])
+@pytest.mark.parametrize("place", ["pre_process", "post_process"])
+def test_a_transform_may_raise_anything(start, affine, kind, place):
+    transforms = [fails(kind), None] if place == "pre_process" else [None, fails(kind)]
+    worker = start(affine[0](), affine[1], *transforms)
+    answers = worker.predict_all([{"x": np.full((1, 2), v)} for v in (1.0, 101.0, 2.0)])
+    assert [a.status for a in answers] == [200, 500, 200]
+    assert answers[1].json["type"] == "TransformFailed"
+    assert answers[1].json["message"].startswith(f"{place} raised {kind.__name__}")
+    assert "private" not in answers[1].json["message"]
+
+
+def test_out_of_memory_is_507(start, affine):
+    worker = start(affine[0](), affine[1], fails(MemoryError))
+    answer = worker.predict({"x": np.full((1, 2), 101.0)})
+    assert (answer.status, answer.json["type"]) == (507, "OutOfMemory")
+
+
+def test_real_out_of_memory_of_torch_is_507(start, affine):
+    class Greedy(torch.nn.Module):
+        def forward(self, x):
+            return torch.empty(2**50, dtype=torch.uint8)
+
+    answer = start(Greedy(), affine[1]).predict({"x": np.ones((1, 2))})
+    assert (answer.status, answer.json["type"]) == (507, "OutOfMemory")
+
+
+def test_a_transform_may_say_that_the_input_is_wrong(start, affine):
+    def check(data):
+        from eisen_deploy.serving import InvalidInput
+
+        raise InvalidInput("x: is upside down")
+
+    answer = start(affine[0](), affine[1], check).predict({"x": np.ones((1, 2))})
+    assert (answer.status, answer.json["message"]) == (422, "x: is upside down")
+
+
+def test_every_problem_of_a_request_is_listed(start, affine):
+    metadata = {
+        "inputs": [
+            {"name": "x", "type": "ndarray", "shape": [-1, 2]},
+            {"name": "k", "type": "ndarray[int64]", "shape": [1]},
+            {"name": "s", "type": "str"},
+        ]
+    }
+    worker = start(affine[0](), metadata)
+    answer = worker.predict({"x": np.ones(3), "k": np.array([0.5]), "typo": 1})
+    assert answer.status == 422
+    assert len(answer.json["problems"]) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 33])
+def test_a_batch_of_any_size_has_one_answer_a_row(worker, count):
+    arrays = rows(*range(1, count + 1))
+    answers = worker.predict_all([{"x": array} for array in arrays])
+    assert [len(a.outputs["y"]) for a in answers] == list(range(1, count + 1))
+
+
+def test_the_tests_run_the_code_of_this_repository():
+    import eisen_deploy.serving
+
+    assert "_eisen_serving" not in sys.modules
+    assert eisen_deploy.serving.__file__.endswith("serving/__init__.py")

@@ -1,0 +1,228 @@
+"""Loading an archive: nothing runs before every digest is checked, and refusals say why."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+# A worker of its own, as TorchServe starts it: the archive's folder first on the path. It reports
+# every name that an unpickler looked up, and how loading ended.
+LOAD = """
+import json, sys
+folder, blocked = sys.argv[1], sys.argv[2:]
+sys.path[:0] = [folder]
+for name in blocked:
+    sys.modules[name] = None
+unpickled = []
+sys.addaudithook(
+    lambda event, args: unpickled.append(args[1]) if event == "pickle.find_class" else None
+)
+class Context:
+    system_properties = {"model_dir": folder, "gpu_id": None}
+error = None
+try:
+    from _eisen_serving import handler
+    handler.handle(None, Context)
+except BaseException as caught:
+    error = f"{type(caught).__name__}: {caught}"
+print(json.dumps({"error": error, "unpickled": unpickled, "dill": getattr(
+    sys.modules.get("dill"), "__file__", None)}))
+"""
+
+
+def load(folder: Path, *blocked: str) -> dict:
+    command = [sys.executable, "-B", "-c", LOAD, str(folder), *blocked]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def folder(unpack, affine):
+    return unpack(affine[0](), affine[1], lambda data: data)
+
+
+def flip(path: Path, position: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[position] ^= 1
+    path.write_bytes(raw)
+
+
+def test_a_whole_archive_loads_with_the_dill_it_brings(unpack):
+    folder = unpack(torch.nn.Linear(2, 2), {}, lambda data: data)
+    result = load(folder)
+    assert result["error"] is None
+    assert result["unpickled"]
+    assert result["dill"] == str(folder / "dill" / "__init__.py")
+
+
+def test_a_flipped_byte_in_any_file_is_refused_before_anything_is_unpickled(folder, affine):
+    """Every file; each in an interpreter of its own only where the handler itself is damaged."""
+    from eisen_deploy.serving.baked.errors import LoadFailed
+    from eisen_deploy.serving.baked.loading import load as load_here
+
+    seen: list[str] = []
+    sys.addaudithook(
+        lambda event, args: seen.append(args[1]) if event == "pickle.find_class" else None
+    )
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert len(files) > 30
+    for path in files:
+        size = path.stat().st_size
+        for position in {0, size // 2, size - 1} if size else set():
+            flip(path, position)
+            seen.clear()
+            with pytest.raises(LoadFailed, match=path.name.replace(".", r"\.")):
+                load_here(folder)
+            assert seen == []
+            flip(path, position)
+    load_here(folder)
+    assert seen != []
+
+
+@pytest.mark.parametrize("name", ["handler.py", "loading.py", "__init__.py", "_shared/contents.py"])
+def test_a_damaged_handler_refuses_itself(folder, name):
+    flip(folder / "_eisen_serving" / name, 20)
+    result = load(folder)
+    assert result["error"] is not None
+    assert result["unpickled"] == []
+
+
+def test_swapped_files_are_refused(folder):
+    model, metadata = folder / "pre_process_tform.pkl", folder / "metadata.json"
+    content = model.read_bytes()
+    model.write_bytes(metadata.read_bytes())
+    metadata.write_bytes(content)
+    error = load(folder)["error"]
+    assert "LoadFailed" in error
+    assert "pre_process_tform.pkl" in error
+    assert "metadata.json" in error
+
+
+def test_an_added_and_a_removed_file_are_refused(folder):
+    (folder / "torch.py").write_text("raise SystemExit('taken over')")
+    (folder / "pre_process_tform.pkl").unlink()
+    error = load(folder)["error"]
+    assert "torch.py does not belong to the archive" in error
+    assert "pre_process_tform.pkl is missing" in error
+
+
+def test_eisen_json_of_an_unknown_format_is_refused(folder):
+    from eisen_deploy.serving.baked._shared import contents
+
+    about = contents.read(folder)
+    about["format"] = 99
+    about["digest"] = contents._digest(about)
+    (folder / "eisen.json").write_bytes(contents._canonical(about))
+    assert "has format 99, known here is 1" in load(folder)["error"]
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_a_missing_package_is_named(folder, name):
+    result = load(folder, name)
+    assert result["error"].startswith(f"LoadFailed: this server lacks {name}")
+
+
+def test_code_that_is_not_there_is_named_with_the_versions_that_differ(unpack, tmp_path):
+    sys.path.insert(0, str(tmp_path))
+    (tmp_path / "helper_of_mine.py").write_text("def same(data):\n    return data\n")
+    import helper_of_mine
+
+    folder = unpack(torch.nn.Identity(), {}, helper_of_mine.same)
+    error = load(folder)["error"]
+    assert "No module named 'helper_of_mine'" in error
+
+
+def test_an_archive_of_export_and_no_transforms_unpickles_nothing_of_ours(unpack):
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))
+    folder = unpack(program, {})
+    assert not list(folder.glob("*.pkl"))
+    result = load(folder, "dill")
+    assert result["error"] is None
+
+
+MY_HANDLER = """
+from eisen_deploy.serving import EisenServingHandler
+
+class Doubling(EisenServingHandler):
+    def post_process(self, output_dict):
+        output = super().post_process(output_dict)
+        return {**output, "y": output["y"] * 2}
+"""
+
+
+@pytest.fixture
+def my_handler(tmp_path):
+    def _write(text: str = MY_HANDLER) -> str:
+        path = tmp_path / "my_handler.py"
+        path.write_text(text)
+        return str(path)
+
+    return _write
+
+
+@pytest.fixture(autouse=True)
+def _forget_my_handler():
+    yield
+    sys.modules.pop("my_handler", None)
+
+
+def test_a_subclass_is_used_with_transforms_and_metadata(start, affine, my_handler):
+    worker = start(affine[0](), affine[1], lambda d: {"x": d["x"] + 1}, handler=my_handler())
+    answers = worker.predict_all([{"x": np.ones((n, 2))} for n in (1, 2)])
+    assert [a.outputs["y"].tolist() for a in answers] == [[[10, 10]], [[10, 10]] * 2]
+    assert worker.predict({"x": np.ones(2)}).status == 422
+
+
+def test_a_subclass_works_where_nothing_of_ours_is_installed(unpack, my_handler):
+    folder = unpack(torch.nn.Linear(2, 2), {}, handler=my_handler())
+    assert load(folder, "eisen_deploy")["error"] is None
+
+
+def test_a_subclass_that_overrides_inference_sees_one_request_each(start, affine, my_handler):
+    text = """
+from eisen_deploy.serving import EisenServingHandler
+
+class Counting(EisenServingHandler):
+    def inference(self, input_dict):
+        return {"y": input_dict["x"] * 0 + len(input_dict["x"])}
+"""
+    worker = start(affine[0](), affine[1], handler=my_handler(text))
+    answers = worker.predict_all([{"x": np.ones((n, 2))} for n in (1, 3)])
+    assert [a.outputs["y"].tolist() for a in answers] == [[[1, 1]], [[3, 3]] * 3]
+
+
+@pytest.mark.parametrize(
+    ("result", "body", "media"),
+    [
+        ("b'raw'", b"raw", None),
+        ("'{}'", b"{}", "application/json"),
+        ("super().handle(data)[0]", None, "application/octet-stream"),
+    ],
+)
+def test_a_subclass_may_override_handle(start, affine, my_handler, result, body, media):
+    text = f"""
+from eisen_deploy.serving import EisenServingHandler
+
+class Own(EisenServingHandler):
+    def handle(self, data):
+        return [{result}]
+"""
+    answer = start(affine[0](), affine[1], handler=my_handler(text)).predict({"x": np.ones((1, 2))})
+    assert answer.status == 200
+    assert answer.headers.get("content-type") == media
+    if body is None:
+        assert answer.outputs["y"].tolist() == [[3, 3]]
+    else:
+        assert answer.body == body
+
+
+def test_a_subclass_that_cannot_be_imported_is_refused_with_the_reason(unpack, my_handler):
+    text = MY_HANDLER.replace("\nclass", "\nimport not_there\nclass")
+    folder = unpack(torch.nn.Linear(2, 2), {}, handler=my_handler(text))
+    assert "my_handler.py cannot be imported: ModuleNotFoundError" in load(folder)["error"]
