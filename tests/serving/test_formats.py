@@ -198,6 +198,13 @@ CLAIMS_MUCH = npy(np.zeros((1, 2))).replace(
             {"a": b"b"},
             415,
             "x-www-form-urlencoded: send",
+            id="row-59-form-fields",
+        ),
+        pytest.param(
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            {},
+            415,
+            "x-www-form-urlencoded: send",
             id="row-59-curl-d-without-a-type",
         ),
         pytest.param(

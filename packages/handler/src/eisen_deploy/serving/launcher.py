@@ -37,7 +37,8 @@ _ADDRESSES = {
     "grpc_inference_port": 7070,
     "grpc_management_port": 7071,
 }
-_REFUSED = re.compile(r"archive refused: (.*)")
+# Said by our handler; said by TorchServe, with the exception on the next line.
+_REFUSED = re.compile(r"archive refused: (.+)|Failed to load model: (.+\n.*Exception.*)")
 
 
 class LaunchFailed(RuntimeError):
@@ -116,7 +117,7 @@ class TorchServe:
             self._process = subprocess.Popen(  # noqa: S603 - the command line is our own
                 self.command,
                 cwd=self.folder,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -157,7 +158,7 @@ class TorchServe:
             subprocess.run(  # noqa: S603
                 stop,
                 cwd=self.folder,
-                env=self._environment(),
+                env=self.environment(),
                 timeout=timeout,
                 capture_output=True,
                 check=False,
@@ -204,7 +205,8 @@ class TorchServe:
     def _address(self, name: str) -> str:
         return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which the server runs, and in which it is stopped."""
         temporary = str(self.folder / "tmp")
         environment = {
             **os.environ,
@@ -237,7 +239,8 @@ class TorchServe:
     def _raise_if_refused(self) -> None:
         match = _REFUSED.search(self.log_path.read_text("utf-8", "replace"))
         if match:
-            raise LaunchFailed(f"the model did not load: {match.group(1)}")
+            reason = " ".join((match.group(1) or match.group(2)).split())
+            raise LaunchFailed(f"the model did not load: {reason}")
 
 
 def find_java_home(python: str = sys.executable) -> Path | None:

@@ -59,7 +59,7 @@ def decode(request: Request, metadata: Metadata) -> Call:
 
     :raises ServingError: 400, 413, 415 or 422, with every problem that was found.
     """
-    if not request.body and not request.form:
+    if request.form is None and not request.body:
         return Call()
     try:
         call = _decoder(request)(_inflated(request), metadata)

@@ -69,7 +69,7 @@ def answer(handler: EisenServingHandler, requests: Sequence[Request]) -> list[Re
         if not _is_overridden(handler, "inference"):
             batching.infer_together(handler, [job for job in jobs if job.reply is None])
         _run(handler, jobs, inference, post_process, encode)
-    return [_with_headers(handler, job) for job in jobs]
+    return [_with_headers(handler, job, len(jobs)) for job in jobs]
 
 
 def _run(handler: EisenServingHandler, jobs: Sequence[Job], *stages: Stage) -> None:
@@ -157,14 +157,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _with_headers(handler: EisenServingHandler, job: Job) -> Reply:
+def _with_headers(handler: EisenServingHandler, job: Job, batch_size: int) -> Reply:
     archive = handler.archive
     times = [f"{stage};dur={1000 * spent:.3f}" for stage, spent in job.seconds.items()]
     headers = {
         "Eisen-Model-Name": archive.name,
         "Eisen-Model-Version": archive.version,
         "Eisen-Archive-Digest": f"sha-256={archive.digest}",
-        "Server-Timing": ", ".join(times),
+        "Server-Timing": ", ".join([*times, f'batch;desc="{batch_size}"']),
     }
     reply = job.reply or _error_reply("handle", ModelFailed("no stage gave an answer"))
     return replace(reply, headers={**headers, **reply.headers})

@@ -1,0 +1,52 @@
+"""Real archives on a real TorchServe whose environment has nothing of ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eisen_deploy.serving.launcher import TorchServe
+
+HERE = Path(__file__).resolve().parent
+MIB = 2**20
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.torchserve)
+
+
+@pytest.fixture(scope="session")
+def model_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``model.mar`` (y = 2 x + 1) and ``echo.mar``, packed by a script."""
+    folder = tmp_path_factory.mktemp("packed") / "model_zoo"
+    subprocess.run([sys.executable, HERE / "pack_models.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serve(
+    server_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., TorchServe]]:
+    """Start a server: ``serve(model_zoo, ["model.mar"], config)``; it ends with the module."""
+    with ExitStack() as stack:
+
+        def _serve(store: Path, archives: list[str], config: dict[str, str], **options: Any):
+            folder = tmp_path_factory.mktemp("server")
+            config = {"default_workers_per_model": "1", **config}
+            server = TorchServe(
+                folder, store, archives, config=config, python=str(server_python), **options
+            )
+            stack.enter_context(server)
+            for archive in archives:
+                server.wait_ready(Path(archive).stem)
+            return server
+
+        yield _serve

@@ -1,0 +1,55 @@
+"""Packs the archives that the end-to-end tests serve, as a user's script does.
+
+Usage: ``python pack_models.py FOLDER``. Its classes and functions are those of ``__main__``, and
+the server has none of this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import torch
+
+from eisen_deploy.packaging import EisenServingMAR, create_metadata
+
+LIMIT = 1e6
+
+
+class Affine(torch.nn.Module):
+    """y = 2 x + 1; raises for numbers above the limit."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        if bool((x > LIMIT).any()):
+            raise ValueError(f"{x.max()} is too much")
+        return x * self.factor + 1
+
+
+def add_process(data):
+    return {**data, "pid": os.getpid()}
+
+
+def main(folder):
+    metadata = create_metadata(
+        ["x"],
+        ["ndarray"],
+        [[-1, 2]],
+        ["y", "pid"],
+        ["ndarray", "int"],
+        [[-1, 2], []],
+        model_output_list=["y"],
+    )
+    EisenServingMAR(None, add_process, metadata).pack(Affine(), folder, "model", "1.0")
+
+    anything = create_metadata(
+        ["volume"], ["ndarray"], [[-1, -1, -1, -1]], ["volume"], ["ndarray"], [[-1, -1, -1, -1]]
+    )
+    EisenServingMAR(None, None, anything).pack(torch.nn.Identity(), folder, "echo", "2.1")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,119 @@
+"""What comes back over the wire: right answers, honest errors, the same bytes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+import pytest
+import requests
+
+from eisen_deploy.client import EisenServingClient
+from eisen_deploy.client._shared import protocol
+
+MIB = 2**20
+BATCH = (
+    '{"model": {"1.0": {"defaultVersion": true, "marName": "model.mar", "minWorkers": 1,'
+    ' "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 5000, "responseTimeout": 60}}}'
+)
+
+
+@pytest.fixture(scope="module")
+def server(serve, model_zoo):
+    limits = dict.fromkeys(["max_request_size", "max_response_size"], str(80 * MIB))
+    return serve(model_zoo, ["model.mar", "echo.mar"], {**limits, "models": BATCH})
+
+
+@pytest.fixture
+def client_of(server):
+    clients = []
+
+    def _client(model, **options):
+        url = f"{server.inference_url}/predictions/{model}"
+        clients.append(EisenServingClient(url, token=server.key(), **options))
+        return clients[-1]
+
+    yield _client
+    for client in clients:
+        client.close()
+
+
+def post_together(server, requests_):
+    """Send requests at one moment, so that TorchServe makes one batch of them."""
+    gate = Barrier(len(requests_))
+    url = f"{server.inference_url}/predictions/model"
+
+    def _post(request):
+        headers, body = request
+        gate.wait()
+        headers = {**headers, "Authorization": f"Bearer {server.key()}"}
+        return requests.post(url, data=body, headers=headers, timeout=60)
+
+    with ThreadPoolExecutor(len(requests_)) as pool:
+        return list(pool.map(_post, requests_))
+
+
+def oip(array):
+    body = protocol.encode_request({"x": array})
+    return body.headers, b"".join(body.buffers)
+
+
+def outputs(answer):
+    size = int(answer.headers[protocol.LENGTH_HEADER])
+    return protocol.decode_reply(bytearray(answer.content), size).outputs
+
+
+def test_in_a_batch_of_eight_each_gets_its_own_answer(server, client_of):
+    good = [np.full((rows, 2), value, np.float32) for value, rows in enumerate([1, 2, 1, 3, 1])]
+    raises = np.full((1, 2), 3e6, np.float32)
+    batch = [
+        *map(oip, good),
+        ({"Content-Type": "application/json"}, b'{"x": [[1, 2'),
+        oip(np.ones((1, 3), np.float32)),
+        oip(raises),
+    ]
+    before = client_of("model").predict({"x": good[0]})["pid"]
+    answers = post_together(server, batch)
+    assert [answer.status_code for answer in answers] == [200] * 5 + [400, 422, 500]
+    assert all('batch;desc="8"' in answer.headers["Server-Timing"] for answer in answers)
+    for array, answer in zip(good, answers):
+        np.testing.assert_array_equal(outputs(answer)["y"], 2 * array + 1)
+    bodies = [answer.json() for answer in answers[5:]]
+    assert [body["type"] for body in bodies] == ["MalformedBody", "InvalidInput", "ModelFailed"]
+    assert "the body is not JSON" in bodies[0]["message"]
+    assert "x: expected shape [-1, 2], came [1, 3]" in bodies[1]["message"]
+    assert "inference raised ValueError" in bodies[2]["message"]
+    pids = {outputs(answer)["pid"] for answer in answers[:5]}
+    assert pids == {before} == {client_of("model").predict({"x": good[0]})["pid"]}
+
+
+def test_a_volume_of_64_mib_goes_there_and_back_bit_for_bit(client_of):
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 2**32, 16 * MIB, dtype=np.uint32)
+    volume = raw.view(np.float32).reshape(1, 256, 256, 256)  # NaNs and subnormals among them
+    assert volume.nbytes == 64 * MIB
+    back = client_of("echo", timeout=120).predict({"volume": volume})["volume"]
+    assert (back.dtype, back.shape) == (volume.dtype, volume.shape)
+    assert np.array_equal(back.reshape(-1).view(np.uint32), raw)
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "u1", "f8", "f2", "?"])
+def test_dtypes_and_layouts_survive(client_of, dtype):
+    volume = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5).astype(dtype)[:, ::-1].T
+    back = client_of("echo", validate_inputs=True).predict({"volume": volume})["volume"]
+    assert back.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(back, volume)
+
+
+def test_the_model_and_its_version_have_addresses_of_their_own(client_of):
+    for path in ("echo", "echo/2.1"):
+        assert client_of(path).get_metadata()["inputs"][0]["name"] == "volume"
+
+
+def test_headers_tell_what_answered(server):
+    url = f"{server.inference_url}/predictions/echo"
+    answer = requests.post(url, headers={"Authorization": f"Bearer {server.key()}"}, timeout=60)
+    assert answer.headers["Eisen-Model-Name"] == "echo"
+    assert answer.headers["Eisen-Model-Version"] == "2.1"
+    assert answer.headers["Eisen-Archive-Digest"].startswith("sha-256=")
