@@ -32,6 +32,9 @@ def test_empty_body_answers_the_metadata_whatever_its_type(worker, affine):
         answer = worker.post(b"", headers)
         assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
         assert answer.json == affine[1]
+    # TorchServe gives an empty form, which is what curl -d '' and urllib send, as a row of nothing.
+    empty_form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "0"}
+    assert worker.post({}, empty_form).json == affine[1]
 
 
 def test_oip_binary(worker, encode_oip):
@@ -201,7 +204,7 @@ CLAIMS_MUCH = npy(np.zeros((1, 2))).replace(
             id="row-59-form-fields",
         ),
         pytest.param(
-            {"Content-Type": "application/x-www-form-urlencoded"},
+            {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "7"},
             {},
             415,
             "x-www-form-urlencoded: send",

@@ -48,7 +48,9 @@ def to_request(row: Mapping[str, Any], context: Any, index: int) -> Request:
 
 
 def _is_parsed(row: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Whether TorchServe took the form apart: without a boundary it hands over the body."""
+    """Whether TorchServe took a form apart; it hands over the body if that tells no boundary."""
+    if not row:  # a form in which it found no field, or an empty body that claims to be a form
+        return headers.get("content-length", "0") != "0"
     return set(row) != {"body"} or "boundary=" in headers.get("content-type", "")
 
 
