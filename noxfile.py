@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent
 # pip and everything that calls it, in every environment, see the same pins.
 PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
-TEST_REQUIREMENTS = ["pytest", "hypothesis", "build"]
+TEST_REQUIREMENTS = ["pytest", "hypothesis", "hatchling", "torchserve", "PyYAML"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 
 nox.needs_version = ">=2024.4.15"
@@ -58,5 +58,5 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
-    install(session, *OURS, "sphinx", "furo", "myst-parser")
+    install(session, *OURS, "sphinx", "furo")
     session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "docs/_build/html")

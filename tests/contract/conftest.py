@@ -1,0 +1,47 @@
+"""Every distribution, built as for a release."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DISTRIBUTIONS = ("client", "handler", "packaging")
+
+
+def build(source: Path, target: Path) -> None:
+    """Build sdist and wheel of a source folder into a folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel"]
+    subprocess.run([*command, "-d", target], cwd=source, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdists and wheels of all four distributions."""
+    folder = tmp_path_factory.mktemp("dist")
+    for name in DISTRIBUTIONS:
+        build(ROOT / "packages" / name, folder)
+    build(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bumped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build a distribution as its next minor version: ``bumped("client") -> wheel``."""
+
+    def _bumped(name: str) -> Path:
+        packages = tmp_path_factory.mktemp("bumped") / "packages"
+        shutil.copytree(ROOT / "packages", packages, symlinks=True)
+        project = packages / name / "pyproject.toml"
+        text = project.read_text()
+        assert text.count('version = "0.1.0"') == 1
+        project.write_text(text.replace('version = "0.1.0"', 'version = "0.2.0"'))
+        build(packages / name, packages / "dist")
+        return next((packages / "dist").glob("*.whl"))
+
+    return _bumped

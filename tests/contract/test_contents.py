@@ -1,0 +1,133 @@
+"""The exact files of every sdist and wheel, and one shared source in all of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHARED = [
+    *("__init__", "contents", "datatypes", "errors", "metadata", "protocol", "strictjson"),
+    *("tensors", "values"),
+]
+BAKED = [
+    *("__init__", "batching", "decode", "encode", "errors", "handler", "loading", "messages"),
+    *("model", "npy", "pipeline", "service", "torchserve"),
+]
+MODULES = {
+    "client": [
+        *("__init__", "_answers", "_batches", "_client", "_connections", "_credentials"),
+        *("_deadline", "_endpoint", "_errors", "_exchange", "_failures", "_replies", "_transport"),
+        *(f"_shared/{name}" for name in SHARED),
+    ],
+    "handler": [
+        *("__init__", "launcher"),
+        *(f"baked/{name}" for name in BAKED),
+        *(f"baked/_shared/{name}" for name in SHARED),
+    ],
+    "packaging": [
+        *("__init__", "_about", "_by_value", "_errors", "_extras", "_handler", "_json"),
+        *("_manifest", "_mar", "_metadata", "_model", "_names", "_pickling", "_vendored"),
+        "_writer",
+        *(f"_shared/{name}" for name in SHARED),
+    ],
+}
+PACKAGE = {"client": "client", "handler": "serving", "packaging": "packaging"}
+LINK = {"client": "_shared", "handler": "baked/_shared", "packaging": "_shared"}
+
+each = pytest.mark.parametrize("name", MODULES)
+
+
+def expected(name: str) -> set[str]:
+    files = {f"{module}.py" for module in MODULES[name]} | {"py.typed"}
+    return {f"eisen_deploy/{PACKAGE[name]}/{file}" for file in files}
+
+
+def wheel_of(dist: Path, name: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(dist / f"eisen_deploy_{name}-0.1.0-py3-none-any.whl")
+
+
+def sdist_of(dist: Path, name: str) -> tarfile.TarFile:
+    return tarfile.open(dist / f"eisen_deploy_{name}-0.1.0.tar.gz")
+
+
+@each
+def test_wheel(dist, name):
+    info = f"eisen_deploy_{name}-0.1.0.dist-info"
+    about = {f"{info}/{file}" for file in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
+    names = wheel_of(dist, name).namelist()
+    assert set(names) == expected(name) | about
+    assert len(names) == len(set(names))
+
+
+@each
+def test_sdist(dist, name):
+    about = {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    with sdist_of(dist, name) as archive:
+        members = archive.getmembers()
+    assert all(member.isfile() for member in members)
+    names = [member.name.partition("/")[2] for member in members]
+    assert set(names) == {f"src/{file}" for file in expected(name)} | about
+    assert len(names) == len(set(names))
+
+
+@each
+def test_the_shared_source_is_byte_equal_in_every_wheel(dist, name):
+    wheel = wheel_of(dist, name)
+    for module in SHARED:
+        packed = wheel.read(f"eisen_deploy/{PACKAGE[name]}/{LINK[name]}/{module}.py")
+        assert packed == (ROOT / "packages" / "shared" / f"{module}.py").read_bytes()
+
+
+@each
+def test_the_wheel_built_from_the_sdist_is_the_same(dist, name, tmp_path):
+    with sdist_of(dist, name) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / f"eisen_deploy_{name}-0.1.0"
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (rebuilt,) = (tmp_path / "dist").glob("*.whl")
+    direct = wheel_of(dist, name)
+    with zipfile.ZipFile(rebuilt) as wheel:
+        assert {n: wheel.read(n) for n in wheel.namelist()} == {
+            n: direct.read(n) for n in direct.namelist()
+        }
+
+
+def test_the_meta_distribution_has_no_code_and_brings_the_three(dist):
+    with zipfile.ZipFile(dist / "eisen_deploy-0.1.0-py3-none-any.whl") as wheel:
+        info = "eisen_deploy-0.1.0.dist-info"
+        about = {f"{info}/{file}" for file in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
+        assert set(wheel.namelist()) == about
+        metadata = wheel.read(f"{info}/METADATA").decode()
+    required = {
+        line.split()[1].split("<")[0].split(">")[0]
+        for line in metadata.splitlines()
+        if line.startswith("Requires-Dist: ")
+    }
+    assert required == {f"eisen-deploy-{name}" for name in MODULES}
+
+
+def test_there_is_one_license(dist):
+    texts = {(ROOT / "LICENSE").read_bytes()}
+    texts |= {(ROOT / "packages" / name / "LICENSE").read_bytes() for name in MODULES}
+    assert len(texts) == 1
+
+
+def test_shared_imports_only_the_standard_library_numpy_and_itself():
+    import ast
+
+    for path in (ROOT / "packages" / "shared").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                roots = {(node.module or "").partition(".")[0]}
+            elif isinstance(node, ast.Import):
+                roots = {alias.name.partition(".")[0] for alias in node.names}
+            else:
+                continue
+            assert roots <= sys.stdlib_module_names | {"numpy"}, path.name

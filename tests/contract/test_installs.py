@@ -1,0 +1,102 @@
+"""Each wheel alone in a fresh environment, and each one upgraded beside the other two."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = Path(__file__).resolve().parent
+pytestmark = pytest.mark.torchserve
+
+TOOLS = {"pip", "setuptools"}
+LOADED = "import sys, json; print(json.dumps(sorted({n.partition('.')[0] for n in sys.modules})))"
+
+
+class Environment:
+    """A fresh virtual environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        venv.create(folder, with_pip=True)
+        self.python = folder / "bin" / "python"
+
+    def run(self, *arguments: object) -> str:
+        environment = {
+            **os.environ,
+            "PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt"),
+        }
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            [self.python, *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            check=False,  # the message below tells more
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def install(self, *requirements: object) -> None:
+        self.run("-m", "pip", "install", "--quiet", *requirements)
+
+    def distributions(self) -> set[str]:
+        found = json.loads(self.run("-m", "pip", "list", "--format=json"))
+        return {entry["name"].lower() for entry in found} - TOOLS
+
+    def loaded_by(self, statement: str) -> set[str]:
+        return set(json.loads(self.run("-c", f"{statement}; {LOADED}")))
+
+
+@pytest.fixture
+def environment(tmp_path):
+    made = Environment(tmp_path / "environment")
+    yield made
+    shutil.rmtree(made.folder)
+
+
+def wheel(dist, name):
+    return next(dist.glob(f"eisen_deploy_{name}-*.whl"))
+
+
+def test_client_alone(environment, dist):
+    environment.install(wheel(dist, "client"))
+    needed = {"certifi", "charset-normalizer", "idna", "numpy", "requests", "urllib3"}
+    assert environment.distributions() == {"eisen-deploy-client"} | needed
+    loaded = environment.loaded_by("import eisen_deploy.client")
+    assert not loaded & {"torch", "dill", "yaml"}
+    modules = environment.run("-c", "import eisen_deploy.client, sys; print(*sys.modules)").split()
+    ours = {name for name in modules if name.startswith("eisen_deploy.")}
+    assert {name.split(".")[1] for name in ours} == {"client"}
+
+
+def test_handler_alone(environment, dist):
+    environment.install(wheel(dist, "handler"))
+    assert environment.distributions() == {"eisen-deploy-handler", "dill", "numpy"}
+    statement = "from eisen_deploy.serving import EisenServingHandler"
+    assert not environment.loaded_by(statement) & {"torch", "dill", "ts"}
+
+
+def test_packaging_and_what_it_needs_then_each_upgraded_alone(environment, dist, bumped):
+    """One environment for both: torch is 700 MB."""
+    environment.install("--find-links", dist, wheel(dist, "packaging"))
+    found = environment.distributions()
+    assert {"eisen-deploy-packaging", "eisen-deploy-handler", "torch", "dill"} <= found
+    assert not found & {"eisen-deploy-client", "requests", "torchserve"}
+    assert "requests" not in environment.loaded_by("import eisen_deploy.packaging")
+
+    environment.install(wheel(dist, "client"))
+    versions = dict.fromkeys(["client", "handler", "packaging"], "0.1.0")
+    assert json.loads(environment.run(HERE / "roundtrip.py")) == versions
+    for name in versions:
+        environment.install("--no-deps", bumped(name))
+        assert json.loads(environment.run(HERE / "roundtrip.py")) == {**versions, name: "0.2.0"}
+        environment.run("-m", "pip", "check")
+        environment.install("--no-deps", "--force-reinstall", wheel(dist, name))
