@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import torchserve
@@ -29,15 +30,23 @@ class EisenServingHandler:
         self._loaded: Loaded | None = None
 
     def initialize(self, ctx: Any) -> None:
-        """Load the archive.
+        """Load the archive that TorchServe unpacked.
 
         :param ctx: TorchServe's context: ``system_properties`` with ``model_dir``, the folder
             of the unpacked archive, and ``gpu_id``, the GPU to run on (``None``: the CPU).
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
+        self.load(torchserve.model_folder(ctx), torchserve.gpu_id(ctx))
+
+    def load(self, folder: Path, gpu_id: int | None = None) -> None:
+        """Load an unpacked archive, whatever server runs.
+
+        :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
+        :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
+        """
         from .loading import load  # noqa: PLC0415 - brings torch, which this module does without
 
-        self._loaded = load(torchserve.model_folder(ctx), torchserve.gpu_id(ctx))
+        self._loaded = load(folder, gpu_id)
 
     @property
     def archive(self) -> Loaded:
