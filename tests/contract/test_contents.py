@@ -26,7 +26,7 @@ MODULES = {
         *(f"_shared/{name}" for name in SHARED),
     ],
     "handler": [
-        *("__init__", "launcher"),
+        *("__init__", "java", "launcher"),
         *(f"baked/{name}" for name in BAKED),
         *(f"baked/_shared/{name}" for name in SHARED),
     ],

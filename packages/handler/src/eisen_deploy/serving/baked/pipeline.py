@@ -67,7 +67,7 @@ def answer(handler: EisenServingHandler, requests: Sequence[Request]) -> list[Re
     else:
         _run(handler, jobs, decode, pre_process)
         if not _is_overridden(handler, "inference"):
-            batching.infer_together(handler, [job for job in jobs if job.reply is None])
+            _infer_together(handler, jobs)
         _run(handler, jobs, inference, post_process, encode)
     return [_with_headers(handler, job, len(jobs)) for job in jobs]
 
@@ -76,6 +76,15 @@ def _run(handler: EisenServingHandler, jobs: Sequence[Job], *stages: Stage) -> N
     for job in jobs:
         for stage in stages:
             job.run(stage, handler)
+
+
+def _infer_together(handler: EisenServingHandler, jobs: Sequence[Job]) -> None:
+    start = perf_counter()
+    waiting = {index: job.data for index, job in enumerate(jobs) if job.reply is None}
+    for index, data in batching.infer_together(handler, waiting).items():
+        jobs[index].data = data
+        jobs[index].inferred = True
+        jobs[index].seconds["inference"] = perf_counter() - start
 
 
 def _is_overridden(handler: EisenServingHandler, method: str) -> bool:

@@ -1,0 +1,134 @@
+"""Batches to request bodies, and answers to results.
+
+The errors of the contract end here: what leaves are this client's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ._errors import InvalidInput, MalformedReply, UnexpectedReply
+from ._replies import Answer
+from ._shared import protocol, strictjson
+from ._shared.errors import ContractError
+from ._shared.protocol import Body
+
+#: The request that asks for the metadata.
+EMPTY = Body((), None)
+
+
+def check_names(batch: Any, outputs: Any) -> None:
+    """Check what a batch is made of, before anything else looks at it.
+
+    :raises InvalidInput: if it is not a mapping from names, or ``outputs`` not a list of names.
+    """
+    problems = []
+    if not isinstance(batch, Mapping):
+        problems.append(f"batch: expected a dict of inputs by name, came {type(batch).__name__}")
+    elif not all(map(_is_name, batch)):
+        problems.append("batch: expected names that are text and not empty")
+    if outputs is not None and (isinstance(outputs, str) or not all(map(_is_name, outputs))):
+        problems.append("outputs: expected a list of names")
+    if problems:
+        raise _invalid(problems)
+
+
+def conform(batch: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch as the metadata declares it, converted where that loses nothing.
+
+    :raises InvalidInput: with everything in which the batch differs.
+    """
+    from ._shared.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
+
+    try:
+        return Metadata.parse(metadata).conform(batch)
+    except ContractError as error:
+        raise _invalid(error.problems) from None
+
+
+def encode(batch: Mapping[str, Any], outputs: Iterable[str] | None) -> Body:
+    """Return the request's body, which shares the memory of the arrays where it can.
+
+    :raises InvalidInput: with every value that cannot be sent.
+    """
+    try:
+        return protocol.encode_request(batch, outputs=outputs)
+    except ContractError:
+        raise _invalid(_unsendable(batch)) from None
+
+
+def decode(answer: Answer, outputs: Iterable[str] | None) -> dict[str, Any]:
+    """Return the outputs, whose arrays are views of the answer's body where alignment allows.
+
+    :raises MalformedReply: if the answer is not a whole reply with the outputs asked for.
+    """
+    _refuse_page(answer)
+    try:
+        text = answer.headers.get(protocol.LENGTH_HEADER)
+        json_size = protocol.parse_json_size(text, len(answer.body))
+        reply = protocol.decode_reply(answer.body, json_size)
+    except ContractError as error:
+        raise _unreadable(answer, f"{error}{_hint(answer)}") from None
+    absent = [name for name in outputs or () if name not in reply.outputs]
+    if absent:
+        raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for")
+    return reply.outputs
+
+
+def decode_metadata(answer: Answer) -> dict[str, Any]:
+    """Return the metadata that a server answers.
+
+    :raises MalformedReply: if the answer is not a JSON object.
+    """
+    _refuse_page(answer)
+    try:
+        return strictjson.loads_object(answer.body, "the body")
+    except ContractError as error:
+        raise _unreadable(answer, str(error)) from None
+
+
+def _refuse_page(answer: Answer) -> None:
+    if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise UnexpectedReply(
+            "the answer is an HTML page: a proxy or a login page stands before the server",
+            status=answer.status,
+            request_id=answer.request_id,
+        )
+
+
+def _unreadable(answer: Answer, reason: str) -> MalformedReply:
+    return MalformedReply(
+        f"the reply cannot be read: {reason}", status=answer.status, request_id=answer.request_id
+    )
+
+
+def _hint(answer: Answer) -> str:
+    kind = answer.headers.get("Content-Type", "").lower()
+    if kind.startswith(protocol.BINARY_TYPE) and protocol.LENGTH_HEADER not in answer.headers:
+        return f"; its header {protocol.LENGTH_HEADER} is missing, a proxy may have taken it"
+    return ""
+
+
+def _unsendable(batch: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with each value: the encoder stops at the first."""
+    return [text for item in batch.items() for text in _refusals(dict([item]))]
+
+
+def _refusals(batch: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        protocol.encode_request(batch)
+    except ContractError as error:
+        return error.problems
+    return ()
+
+
+def _is_name(name: Any) -> bool:
+    if not isinstance(name, str) or not name:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _invalid(problems: Iterable[str]) -> InvalidInput:
+    listed = tuple(problems)
+    return InvalidInput(f"the batch was not sent: {'; '.join(listed)}", problems=listed)

@@ -1,0 +1,94 @@
+"""The session: requests' own, with the habits taken away that do not suit credentials.
+
+It never follows a redirect, keeps no cookies, takes no credentials from ``.netrc``, and its
+connections can be stopped from another thread.
+"""
+
+from __future__ import annotations
+
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from ._exchange import Exchange, running_exchange
+
+_MAX_IDLE = 32
+
+if TYPE_CHECKING:
+    _Connection = HTTPConnection
+else:
+    _Connection = object
+
+
+class _Stoppable(_Connection):
+    """A connection that tells the running exchange of itself."""
+
+    exchange: Exchange | None = None
+
+    def connect(self) -> None:
+        exchange = running_exchange()
+        if exchange is not None:
+            exchange.attach(self)
+        super().connect()
+        if exchange is not None:
+            exchange.connected = True
+            exchange.check()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        exchange = running_exchange()
+        if exchange is not None:
+            exchange.attach(self)
+            if self.sock is not None:
+                exchange.connected = True
+                # urllib3 1.26 would send under the timeout of the request before.
+                self.sock.settimeout(self.timeout)
+        super().request(*args, **kwargs)
+
+
+class _StoppableHTTP(_Stoppable, HTTPConnection):
+    pass
+
+
+class _StoppableHTTPS(_Stoppable, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _StoppableHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _StoppableHTTPS
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):  # those have pools of their own
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return no target: requests would read the body and prepare the next request."""
+
+
+def open_session() -> requests.Session:
+    """Return a new session."""
+    session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(pool_maxsize=_MAX_IDLE))
+    return session

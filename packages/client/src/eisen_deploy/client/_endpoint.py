@@ -1,0 +1,64 @@
+"""The address of a model: what is asked, and what may be shown of it."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+
+from ._errors import InvalidURL
+
+
+class Endpoint:
+    """The parts of an endpoint's URL.
+
+    :param url: what is asked: no user, no fragment, no slash at the end of the path.
+    :param shown: what messages and ``repr`` name: no query either.
+    :param user: name and password of the URL's user part, or ``None``.
+    """
+
+    def __init__(self, url: str, shown: str, user: tuple[str, str] | None) -> None:
+        self.url = url
+        self.shown = shown
+        self.user = user
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint:
+        """Read a URL.
+
+        :raises InvalidURL: if it is not an http or https URL with a host.
+        """
+        parts = _split(url)
+        user = None
+        if parts.username is not None:
+            user = (unquote(parts.username), unquote(parts.password or ""))
+        shown = _without_secrets(parts)
+        return cls(shown + (f"?{parts.query}" if parts.query else ""), shown, user)
+
+    def show_redirect(self, location: str | None) -> str:
+        """Return where a ``Location`` header points to, fit to be shown."""
+        try:
+            return _without_secrets(_split(urljoin(self.url, location or "")))
+        except ValueError:
+            return "an address that is not a URL"
+
+
+def _split(url: str) -> SplitResult:
+    if not isinstance(url, str):
+        raise InvalidURL(f"url must be a str, got {type(url).__name__}")
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise InvalidURL("url holds white space or control characters")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises if it is not a port number
+    except ValueError as error:
+        raise InvalidURL("url has brackets or a port that are not those of a URL") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidURL(
+            "url must start with http:// or https:// and a host, such as "
+            "http://localhost:8080/predictions/model"
+        )
+    return parts
+
+
+def _without_secrets(parts: SplitResult) -> str:
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

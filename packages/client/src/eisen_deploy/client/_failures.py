@@ -1,0 +1,195 @@
+"""What the failures of requests, urllib3, http.client and the system mean for a call.
+
+The same exception means different things before and after the request was sent, so each is read
+together with how far the exchange had come. Their texts are not passed on: they hold the URL's
+query and pieces of what the server sent.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+
+import requests.exceptions as of_requests
+import urllib3.exceptions as of_urllib3
+
+from ._deadline import Expired
+from ._errors import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    EisenClientError,
+    InvalidURL,
+    MalformedReply,
+    ProxyFailed,
+    RequestTooLarge,
+    TLSFailed,
+    UnknownOutcome,
+)
+from ._exchange import Exchange
+
+#: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.
+_SUSPICIOUS_BYTES = 2**20
+#: Seconds by which a socket's timeout may end before the deadline from which it was computed.
+_CLOCK_SLACK = 0.1
+#: In the reasons of the alerts by which a server refuses a client's certificate.
+_CERTIFICATE_WORDS = ("CERTIFICATE", "UNKNOWN_CA")
+
+
+def explain(error: Exception, exchange: Exchange) -> EisenClientError:
+    """Return the public error for one of :data:`FAILURES`."""
+    meaning = next(MEANINGS[base] for base in type(error).__mro__ if base in MEANINGS)
+    return meaning(error, exchange)
+
+
+def _late(_: Exception, exchange: Exchange) -> EisenClientError:
+    return DeadlineExceeded(
+        f"no whole reply within {exchange.deadline.seconds:g} s, given up {exchange.progress}; "
+        "a longer timeout= may help"
+    )
+
+
+def _timed_out(error: Exception, exchange: Exchange) -> EisenClientError:
+    # Long before the deadline it is not ours: the system itself gives a dead connection up.
+    remaining = exchange.deadline.remaining
+    is_ours = remaining is not None and remaining < _CLOCK_SLACK
+    return (_late if is_ours else _broken)(error, exchange)
+
+
+def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
+    root = _innermost(error)
+    if not exchange.connected:
+        return ConnectionFailed(f"no connection: {_reason(root)}; nothing was sent")
+    if isinstance(root, HTTPException) and not isinstance(
+        root, (IncompleteRead, RemoteDisconnected)
+    ):
+        return MalformedReply(
+            f"the answer is not HTTP, or its headers are too large ({type(root).__name__})"
+        )
+    if exchange.sent < exchange.size:
+        return _cut_off(root, exchange)
+    return UnknownOutcome(
+        f"the connection broke {exchange.progress} ({_reason(root)}): the request may have been "
+        "executed"
+    )
+
+
+def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
+    what = f"the connection broke {exchange.progress} ({_reason(root)})"
+    if exchange.size < _SUSPICIOUS_BYTES:
+        return ConnectionFailed(f"{what}; nothing was executed")
+    return RequestTooLarge(f"{what}, as it does {too_large(exchange.size)}")
+
+
+def too_large(size: int) -> str:
+    """Return why a server refuses a large request, and what to do, for the end of a message."""
+    return (
+        f"where a request of {size} bytes is over the server's max_request_size (6553500 unless "
+        "configured) or a proxy's limit: raise max_request_size in the server's config.properties"
+    )
+
+
+def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
+    root = _innermost(error)
+    # TLS 1.3 refuses a client's certificate only after the handshake.
+    about_us = any(word in (getattr(root, "reason", None) or "") for word in _CERTIFICATE_WORDS)
+    if exchange.connected and not about_us:
+        return _broken(error, exchange)
+    # urllib3 1.26 has a class of its own for a certificate that is for another host.
+    if isinstance(root, ssl.SSLCertVerificationError) or type(root).__name__ == "CertificateError":
+        reason = getattr(root, "verify_message", "") or "it is not for this host"
+        return TLSFailed(
+            f"the server's certificate is not trusted: {reason}; verify= takes the file of the "
+            "certificate authority to trust"
+        )
+    return TLSFailed(f"TLS failed {exchange.progress}: {_reason(root)}")
+
+
+def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
+    root = _innermost(error)
+    if isinstance(root, ssl.SSLError):
+        return _tls(error, exchange)
+    return ProxyFailed(
+        f"the proxy could not be used: {_reason(root)}; it comes from HTTP_PROXY, HTTPS_PROXY or "
+        "ALL_PROXY, and NO_PROXY names the hosts to reach without it"
+    )
+
+
+def _bad_url(_: Exception, __: Exchange) -> EisenClientError:
+    return InvalidURL("the address is not one that can be asked")
+
+
+def _strange(error: Exception, __: Exchange) -> EisenClientError:
+    return MalformedReply(f"the answer breaks the rules of HTTP ({type(error).__name__})")
+
+
+def _system(error: Exception, exchange: Exchange) -> EisenClientError:
+    if exchange.connected:
+        return _broken(error, exchange)
+    return TLSFailed(
+        f"a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: {_reason(error)}"
+    )
+
+
+#: Each failure and what it means; one that is not listed means what its nearest base means.
+MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
+    Expired: _late,
+    of_requests.RequestException: _broken,
+    of_requests.ConnectionError: _broken,
+    of_requests.ChunkedEncodingError: _broken,
+    of_requests.RetryError: _broken,
+    of_requests.UnrewindableBodyError: _broken,
+    of_requests.Timeout: _timed_out,
+    of_requests.ConnectTimeout: _timed_out,
+    of_requests.ReadTimeout: _timed_out,
+    of_requests.ProxyError: _proxy,
+    of_requests.InvalidProxyURL: _proxy,
+    of_requests.SSLError: _tls,
+    of_requests.InvalidURL: _bad_url,
+    of_requests.InvalidSchema: _bad_url,
+    of_requests.MissingSchema: _bad_url,
+    of_requests.URLRequired: _bad_url,
+    of_requests.ContentDecodingError: _strange,
+    of_requests.HTTPError: _strange,
+    of_requests.InvalidHeader: _strange,
+    of_requests.InvalidJSONError: _strange,
+    of_requests.JSONDecodeError: _strange,
+    of_requests.StreamConsumedError: _strange,
+    of_requests.TooManyRedirects: _strange,
+    of_urllib3.HTTPError: _broken,
+    of_urllib3.TimeoutError: _timed_out,
+    of_urllib3.ProxyError: _proxy,
+    of_urllib3.SSLError: _tls,
+    of_urllib3.LocationValueError: _bad_url,
+    of_urllib3.DecodeError: _strange,
+    of_urllib3.InvalidHeader: _strange,
+    HTTPException: _broken,
+    OSError: _system,
+}
+
+#: What :func:`explain` explains.
+FAILURES = (Expired, of_urllib3.HTTPError, HTTPException, OSError)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return the exception with which it all began, however deep the others wrap it."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        error = next(_inside(error), error)
+    return error
+
+
+def _inside(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    if isinstance(error, of_urllib3.NewConnectionError):
+        cause = cause or error.__context__  # urllib3 1.26 raises it without a cause
+    wrapped = (getattr(error, "reason", None), *reversed(error.args), cause)
+    return (inner for inner in wrapped if isinstance(inner, BaseException))
+
+
+def _reason(error: BaseException) -> str:
+    """Return a system's error in its own words, and any other by its name."""
+    return (
+        getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
+    )

@@ -1,0 +1,94 @@
+"""The tree of errors itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+
+import pytest
+
+import eisen_deploy.client as public
+from eisen_deploy.client import EisenClientError, EisenServingClient, InvalidInput, _errors
+
+ERRORS = [
+    value
+    for value in vars(_errors).values()
+    if isinstance(value, type) and issubclass(value, EisenClientError)
+]
+FACTS = {
+    "endpoint": "http://host/m",
+    "status": 422,
+    "type": "InvalidInput",
+    "server_message": "no",
+    "request_size": 12,
+    "request_id": "r-1",
+    "problems": ("image: is missing", "age: is missing"),
+}
+
+
+def test_every_error_is_public():
+    assert {error.__name__ for error in ERRORS} | {"EisenServingClient"} == set(public.__all__)
+    assert all(getattr(public, error.__name__) is error for error in ERRORS)
+
+
+def test_the_drawn_tree_is_the_tree():
+    drawn: list[tuple[int, str, bool]] = []
+    for line in _errors.__doc__.split("::")[1].splitlines():
+        match = re.match(r"( {4}[│├└─ ]*)(\w+)", line)
+        if match:
+            drawn.append((len(match[1]), match[2], "[retry]" in line))
+    assert sorted(name for _, name, _ in drawn) == sorted(error.__name__ for error in ERRORS)
+    for index, (depth, name, retry) in enumerate(drawn[1:], 1):
+        parent = next(above for left, above, _ in reversed(drawn[:index]) if left < depth)
+        error = getattr(_errors, name)
+        assert error.__bases__[0].__name__ == parent
+        assert error.retry is retry, name
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_an_error_survives_pickling_and_copying(error):
+    made = error("what happened", **FACTS)
+    for again in (pickle.loads(pickle.dumps(made)), copy.copy(made)):
+        assert type(again) is error
+        assert str(again) == str(made) == "http://host/m: what happened"
+        assert repr(again) == repr(made)
+        assert {name: getattr(again, name) for name in FACTS} == FACTS
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_an_error_can_be_raised_with_a_message_alone(error):
+    with pytest.raises(error, match=r"^what happened$") as caught:
+        raise error("what happened")
+    assert all(getattr(caught.value, name) in (None, ()) for name in FACTS)
+
+
+def test_repr_tells_the_facts():
+    assert repr(InvalidInput("no", status=422, type="T")) == (
+        "InvalidInput('no', status=422, type='T', retry=False)"
+    )
+
+
+def test_errors_are_also_what_python_calls_such_things():
+    assert issubclass(public.DeadlineExceeded, TimeoutError)
+    assert issubclass(public.ConnectionFailed, ConnectionError)
+    assert issubclass(public.InvalidInput, ValueError)
+
+
+def test_an_error_knows_what_was_asked_and_how_much_was_sent(serve, connect, http):
+    server = serve(http.always(http.error(500, "ModelFailed")))
+    client: EisenServingClient = connect(server)
+    with pytest.raises(public.ModelFailed) as caught:
+        client.predict({"x": bytes_of(1000)})
+    assert caught.value.endpoint == server.url
+    assert caught.value.request_size == len(server.seen[0].body)
+    with pytest.raises(public.ModelFailed) as caught:
+        client.get_metadata()
+    assert caught.value.endpoint == server.url
+    assert caught.value.request_size == 0
+
+
+def bytes_of(count):
+    import numpy as np
+
+    return np.zeros(count, np.uint8)

@@ -1,0 +1,99 @@
+"""Every failure of the libraries below has a meaning of its own here."""
+
+from __future__ import annotations
+
+import http.client
+import inspect
+
+import pytest
+import requests
+import requests.exceptions
+import urllib3.exceptions
+
+from eisen_deploy.client import (
+    DeadlineExceeded,
+    EisenClientError,
+    UnknownOutcome,
+    _deadline,
+    _exchange,
+    _failures,
+)
+
+
+def _failures_of(module, base):
+    return [
+        value
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, base) and not name.startswith("_")
+    ]
+
+
+OF_REQUESTS = _failures_of(requests.exceptions, requests.RequestException)
+OF_URLLIB3 = _failures_of(urllib3.exceptions, urllib3.exceptions.HTTPError)
+OF_HTTP = _failures_of(http.client, http.client.HTTPException)
+
+
+def _exchange_that(*, connected, sent):
+    exchange = _exchange.Exchange(_deadline.Deadline(30), 10)
+    exchange.connected, exchange.sent = connected, sent
+    return exchange
+
+
+def _instance(failure):
+    made = failure.__new__(failure)
+    made.args = ("canary",)
+    return made
+
+
+@pytest.mark.parametrize("failure", OF_REQUESTS, ids=lambda failure: failure.__name__)
+def test_each_exception_of_requests_is_listed(failure):
+    assert failure in _failures.MEANINGS
+
+
+@pytest.mark.parametrize(
+    "failure", [*OF_REQUESTS, *OF_URLLIB3, *OF_HTTP, OSError], ids=lambda failure: failure.__name__
+)
+@pytest.mark.parametrize(
+    ("connected", "sent"),
+    [(False, 0), (True, 0), (True, 10)],
+    ids=["connecting", "sending", "sent"],
+)
+def test_each_exception_becomes_an_error_of_ours(failure, connected, sent):
+    assert issubclass(failure, _failures.FAILURES)
+    exchange = _exchange_that(connected=connected, sent=sent)
+    error = _failures.explain(_instance(failure), exchange)
+    assert isinstance(error, EisenClientError)
+    assert "canary" not in str(error)
+    assert not (error.retry and connected and sent == 10)
+
+
+def test_nothing_is_left_out():
+    assert len(OF_REQUESTS) >= 20
+    assert len(OF_URLLIB3) >= 20
+    assert len(OF_HTTP) >= 10
+
+
+def test_the_reason_is_found_however_deep_it_is_wrapped():
+    refused = ConnectionRefusedError(111, "Connection refused")
+    pool = urllib3.HTTPConnectionPool("host")
+    failed = urllib3.exceptions.NewConnectionError(pool, "canary")
+    failed.__cause__ = refused
+    outer = requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/canary", failed))
+    error = _failures.explain(outer, _exchange_that(connected=False, sent=0))
+    assert "Connection refused" in str(error)
+    assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize("failure", [requests.ReadTimeout, requests.ConnectTimeout])
+def test_a_timeout_long_before_the_deadline_is_the_systems_own(failure):
+    exchange = _exchange_that(connected=True, sent=10)
+    assert isinstance(_failures.explain(failure(), exchange), UnknownOutcome)
+    exchange.deadline = _deadline.Deadline(0.01)
+    assert isinstance(_failures.explain(failure(), exchange), DeadlineExceeded)
+
+
+def test_a_chain_that_bites_its_tail_ends():
+    first, second = requests.ConnectionError(), requests.ConnectionError()
+    first.args, second.args = (second,), (first,)
+    exchange = _exchange_that(connected=True, sent=10)
+    assert isinstance(_failures.explain(first, exchange), EisenClientError)
