@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,11 @@ try:
     handler.handle(None, Context)
 except BaseException as caught:
     error = f"{type(caught).__name__}: {caught}"
-print(json.dumps({"error": error, "unpickled": unpickled, "dill": getattr(
+try:
+    given = handler._handler.post_process({})
+except Exception as caught:
+    given = repr(caught)
+print(json.dumps({"error": error, "transform_gives": given, "unpickled": unpickled, "dill": getattr(
     sys.modules.get("dill"), "__file__", None)}))
 """
 
@@ -144,6 +149,28 @@ def test_an_archive_of_export_and_no_transforms_unpickles_nothing_of_ours(unpack
     assert not list(folder.glob("*.pkl"))
     result = load(folder, "dill")
     assert result["error"] is None
+
+
+PACK = """
+import sys, torch
+from eisen_deploy.packaging import EisenServingMAR
+
+class Context:  # the name of a class in the worker's __main__
+    def __call__(self, data):
+        return {"y": 7}
+
+class handler(torch.nn.Identity):
+    pass
+
+EisenServingMAR(None, Context(), {}).pack(handler(), sys.argv[1])
+"""
+
+
+def test_classes_of_main_are_not_mixed_up_with_those_of_the_worker(tmp_path):
+    subprocess.run([sys.executable, "-c", PACK, tmp_path], check=True)
+    folder = tmp_path / "unpacked"
+    zipfile.ZipFile(tmp_path / "model.mar").extractall(folder)
+    assert load(folder)["transform_gives"] == {"y": 7}
 
 
 MY_HANDLER = """

@@ -110,6 +110,10 @@ def _device(gpu_id: int | None) -> torch.device:
     return torch.device("cuda", gpu_id)
 
 
+# dill would take classes of __main__ from the worker's __main__ where the names are the same.
+_OWN_CLASSES = {"ignore": True}
+
+
 def _dill() -> Any:
     """Return dill as it was packed: the archive's folder comes first on the path."""
     return importlib.import_module("dill")
@@ -119,7 +123,7 @@ def _transform(folder: Path, name: str | None) -> Transform | None:
     if name is None:
         return None
     with (folder / name).open("rb") as file:
-        transform: Transform = _dill().load(file)
+        transform: Transform = _dill().load(file, **_OWN_CLASSES)
     return transform
 
 
@@ -137,7 +141,7 @@ def _model(folder: Path, about: Mapping[str, str], device: torch.device) -> Mode
 
 def _load_eager(path: Path, device: torch.device) -> torch.nn.Module:
     module: torch.nn.Module = torch.load(
-        path, map_location=device, pickle_module=_dill(), weights_only=False
+        path, map_location=device, pickle_module=_dill(), weights_only=False, **_OWN_CLASSES
     )
     return module.eval()
 

@@ -1,0 +1,76 @@
+"""What can go wrong on the way into an archive.
+
+::
+
+    EisenPackagingError
+    ├── InvalidMetadata          the metadata, or what create_metadata makes it of
+    ├── InvalidArgument          another argument of EisenServingMAR or of pack
+    │   ├── InvalidHandler       handler=
+    │   ├── InvalidFiles         additional_files=
+    │   └── UnsupportedModel     the model is of no form that can be packed
+    ├── NotSerializable          the model or a transform cannot be written to a file
+    ├── ArchiveExists            the target is there already, and overwrite= was not given
+    ├── ArchiveNotWritten        the file system refused: full, read-only, no permission, ...
+    └── IncompleteInstallation   a distribution that travels in the archive is not installed
+
+Whichever is raised, no archive has appeared and one that was there is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class EisenPackagingError(Exception):
+    """Base of all errors that this distribution raises.
+
+    :param problems: one sentence for each thing that is wrong.
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class InvalidMetadata(EisenPackagingError):
+    """The metadata, or an argument of ``create_metadata``, cannot be used; lists every problem."""
+
+
+class InvalidArgument(EisenPackagingError):
+    """An argument of ``EisenServingMAR`` or of ``pack`` cannot be used."""
+
+
+class InvalidHandler(InvalidArgument):
+    """The handler is no file that can handle requests and no handler of TorchServe."""
+
+
+class InvalidFiles(InvalidArgument):
+    """Files among ``additional_files`` cannot travel in the archive; lists every problem."""
+
+
+class UnsupportedModel(InvalidArgument):
+    """The model is of no form that can be packed, or of none that the handler can load."""
+
+
+class NotSerializable(EisenPackagingError):
+    """The model or a transform cannot be written to a file.
+
+    :param part: ``"model"``, ``"pre_processing"`` or ``"post_processing"``.
+    :param reason: what the serializer said.
+    """
+
+    def __init__(self, part: str, reason: str) -> None:
+        self.part = part
+        super().__init__(f"{part} cannot be serialized: {reason}")
+
+
+class ArchiveExists(EisenPackagingError):
+    """There is something at the target path, and ``overwrite=True`` was not given."""
+
+
+class ArchiveNotWritten(EisenPackagingError):
+    """The file system refused to hold the archive; the cause says more."""
+
+
+class IncompleteInstallation(EisenPackagingError):
+    """A distribution that travels inside every archive is not installed here."""

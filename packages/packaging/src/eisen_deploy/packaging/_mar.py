@@ -1,0 +1,194 @@
+"""``EisenServingMAR``: the line from a model, its transforms and its metadata to an archive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _json, _model, _names, _pickling, _vendored, _writer
+from ._about import about
+from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata
+from ._extras import Extra, copy_extras, find_extras
+from ._handler import Handler, find_handler
+from ._manifest import write_manifest
+from ._shared import contents
+from ._shared.errors import CorruptArchive
+
+if TYPE_CHECKING:
+    import torch
+
+Transform = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class EisenServingMAR:
+    """Packs models into archives (MAR) that TorchServe serves.
+
+    ::
+
+        packer = EisenServingMAR(pre_processing, post_processing, metadata)
+        packer.pack(model, "model_zoo")
+
+    makes ``model_zoo/model.mar``, which needs nothing on the server but TorchServe, torch, numpy
+    and what the model and the transforms import themselves::
+
+        torchserve --start --ncs --model-store model_zoo --models model.mar
+
+    The request handler, the transforms and the metadata travel in the archive. With a handler of
+    one's own that derives from ``eisen_deploy.serving.EisenServingHandler`` all of that stays
+    in use; with another one, or with one of TorchServe's, transforms and metadata are packed as
+    well, and it is up to that handler to use them.
+
+    :param pre_processing: a callable from a collated batch (dict by name; axis 0 of each array is
+        the batch) to such a dict, or ``None`` for identity. It is pickled with dill.
+    :param post_processing: a callable from the dict of model inputs and outputs to the dict that
+        is answered, or ``None`` for identity. It is pickled with dill.
+    :param meta_data: any JSON-serialisable dict; :func:`create_metadata` makes one by the
+        convention that handler and client understand. What it does not declare is not checked.
+    :param handler: ``None`` for ours, the path of a Python file with a handler, or the name of a
+        handler that TorchServe ships, such as ``"image_classifier"`` (they load TorchScript only).
+    :raises InvalidArgument: if a transform cannot be called.
+    :raises InvalidMetadata: with every part of the metadata that is not JSON.
+    :raises InvalidHandler: if the handler is none of these.
+    """
+
+    def __init__(
+        self,
+        pre_processing: Transform | None,
+        post_processing: Transform | None,
+        meta_data: dict[str, Any],
+        handler: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._transforms = {"pre_processing": pre_processing, "post_processing": post_processing}
+        self._meta_data = _checked_metadata(meta_data)
+        self._handler_argument = handler
+        _check_transforms(self._transforms)
+        find_handler(handler)
+
+    def pack(
+        self,
+        model: torch.nn.Module | torch.export.ExportedProgram,
+        dst_path: str | os.PathLike[str],
+        model_name: str = "model",
+        model_version: str = "1.0",
+        additional_files: Iterable[str | os.PathLike[str]] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> Path:
+        """Pack a model into ``<dst_path>/<model_name>.mar``.
+
+        The archive appears there whole, or not at all; the same inputs give the same bytes. The
+        model is not changed. All arguments are checked before anything is written.
+
+        :param model: a :class:`torch.nn.Module` (packed with dill: lambdas and classes of a script
+            may be part of it), a :class:`torch.jit.ScriptModule` or a
+            :class:`torch.export.ExportedProgram`.
+        :param dst_path: the folder to put the archive into; it is made if it is missing.
+        :param model_name: the model's name, also in the address ``/predictions/<model_name>``:
+            1 to 127 letters, digits, dots, underscores and hyphens.
+        :param model_version: the model's version, of the same characters.
+        :param additional_files: further files and folders; each goes to the archive's top level
+            under its own name, a folder with what is in it.
+        :param overwrite: replace an archive of that name instead of refusing.
+        :returns: the path of the archive.
+        :raises InvalidArgument: if a name or the destination cannot be used.
+        :raises UnsupportedModel: if the model is of no such form, or of one that the handler
+            cannot load.
+        :raises InvalidFiles: with all ``additional_files`` that cannot travel.
+        :raises ArchiveExists: if the archive is there already.
+        :raises NotSerializable: if the model or a transform cannot be pickled; it says which.
+        :raises ArchiveNotWritten: if the file system refuses.
+        """
+        target = _target(dst_path, model_name, model_version)
+        handler = find_handler(self._handler_argument)
+        form = _model.form_of(model)
+        handler.check_loads(form)
+        extras = find_extras(additional_files, [handler.file[0]] if handler.file else [])
+        if not overwrite:
+            _writer.check_free(target)
+
+        with _refusals_told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _writer.staging_folder(target.parent) as staging:
+                files = staging / "files"
+                files.mkdir()
+                _model.write(model, form, files)
+                transforms = self._write_transforms(files)
+                self._write_rest(files, handler, extras)
+                write_manifest(files, model_name, model_version, form.file, handler.entry)
+                contents.write(files, about(model_name, model_version, form, transforms, handler))
+                contents.verify(files)
+                _writer.write_zip(files, staging / target.name)
+                _writer.move_into_place(staging / target.name, target, overwrite=overwrite)
+        return target
+
+    def _write_transforms(self, folder: Path) -> dict[str, str | None]:
+        """Pickle the transforms, and return the name of each one's file."""
+        names: dict[str, str | None] = {}
+        for part, transform in self._transforms.items():
+            name = part.replace("processing", "process_tform.pkl")
+            names[part] = None if transform is None else name
+            if transform is not None:
+                _pickling.write(transform, folder / name, part)
+        return names
+
+    def _write_rest(self, folder: Path, handler: Handler, extras: list[Extra]) -> None:
+        (folder / "metadata.json").write_bytes(self._meta_data)
+        _vendored.copy_handler(folder)
+        _vendored.copy_dill(folder)
+        if handler.file is not None:
+            (folder / handler.file[0]).write_bytes(handler.file[1])
+        copy_extras(extras, folder)
+
+
+def _checked_metadata(meta_data: Any) -> bytes:
+    if not isinstance(meta_data, dict):
+        raise InvalidMetadata(f"meta_data: expected a dict, came {type(meta_data).__name__}")
+    problems = _json.problems_of(meta_data, "meta_data")
+    if problems:
+        raise InvalidMetadata(problems)
+    return _json.encode(_json.plain(meta_data))
+
+
+def _check_transforms(transforms: Mapping[str, object]) -> None:
+    problems = [
+        f"{part}: expected a callable or None, came {type(transform).__name__}"
+        for part, transform in transforms.items()
+        if transform is not None and not callable(transform)
+    ]
+    if problems:
+        raise InvalidArgument(problems)
+
+
+def _target(dst_path: Any, model_name: object, model_version: object) -> Path:
+    problems = [
+        problem
+        for what, value in (("model_name", model_name), ("model_version", model_version))
+        if (problem := _names.identifier_problem(what, value))
+    ]
+    if not isinstance(dst_path, (str, os.PathLike)):
+        problems.append(f"dst_path: expected a path, came {type(dst_path).__name__}")
+    elif os.path.lexists(dst_path) and not Path(dst_path).is_dir():
+        problems.append(f"dst_path: {os.fspath(dst_path)} is not a folder")
+    if problems:
+        raise InvalidArgument(problems)
+    target = Path(dst_path) / f"{model_name}.mar"
+    if target.is_dir():
+        raise InvalidArgument(f"{target} is a folder: pick another model_name or dst_path")
+    return target
+
+
+@contextmanager
+def _refusals_told(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = f" ({error.filename})" if error.filename else ""
+        raise ArchiveNotWritten(f"{target} could not be written: {reason}{where}") from error
+    except CorruptArchive as error:
+        raise ArchiveNotWritten(
+            [f"{target} could not be written: {problem}" for problem in error.problems]
+        ) from error
