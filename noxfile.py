@@ -59,4 +59,4 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, *OURS, "sphinx", "furo")
-    session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
+    session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")

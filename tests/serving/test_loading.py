@@ -26,18 +26,20 @@ sys.addaudithook(
 )
 class Context:
     system_properties = {"model_dir": folder, "gpu_id": None}
-error = None
+error = given = raised = None
 try:
     from _eisen_serving import handler
     handler.handle(None, Context)
 except BaseException as caught:
     error = f"{type(caught).__name__}: {caught}"
 try:
-    given = handler._handler.post_process({})
+    given = handler._handler.post_process({"x": 1})
+    handler._handler.post_process({})
 except Exception as caught:
-    given = repr(caught)
-print(json.dumps({"error": error, "transform_gives": given, "unpickled": unpickled, "dill": getattr(
-    sys.modules.get("dill"), "__file__", None)}))
+    raised = f"{type(caught).__module__}.{type(caught).__name__}"
+dill = getattr(sys.modules.get("dill"), "__file__", None)
+found = {"error": error, "given": given, "raised": raised, "unpickled": unpickled, "dill": dill}
+print(json.dumps(found))
 """
 
 
@@ -155,8 +157,12 @@ PACK = """
 import sys, torch
 from eisen_deploy.packaging import EisenServingMAR
 
+from eisen_deploy.serving import InvalidInput
+
 class Context:  # the name of a class in the worker's __main__
     def __call__(self, data):
+        if "x" not in data:
+            raise InvalidInput("x: is missing")
         return {"y": 7}
 
 class handler(torch.nn.Identity):
@@ -166,11 +172,14 @@ EisenServingMAR(None, Context(), {}).pack(handler(), sys.argv[1])
 """
 
 
-def test_classes_of_main_are_not_mixed_up_with_those_of_the_worker(tmp_path):
+def test_a_script_s_classes_stay_its_own_and_ours_are_those_of_the_archive(tmp_path):
     subprocess.run([sys.executable, "-c", PACK, tmp_path], check=True)
     folder = tmp_path / "unpacked"
     zipfile.ZipFile(tmp_path / "model.mar").extractall(folder)
-    assert load(folder)["transform_gives"] == {"y": 7}
+    for blocked in ([], ["eisen_deploy"]):
+        result = load(folder, *blocked)
+        assert result["given"] == {"y": 7}
+        assert result["raised"] == "_eisen_serving.errors.InvalidInput"
 
 
 MY_HANDLER = """

@@ -87,7 +87,8 @@ class EisenServingClient:
             axis. Arrays that are C-contiguous and little-endian are sent without a copy.
         :param timeout: seconds for this call, metadata included; ``None`` for the client's.
         :param outputs: names of the outputs to reply; all that the model declares if ``None``.
-        :returns: outputs by name. Arrays are writable and share one buffer.
+        :returns: outputs by name. Arrays are writable; those of numbers are views of the one buffer
+            that the reply was read into.
         :raises InvalidInput: if the batch cannot be sent, or is not what the model declares.
         :raises EisenClientError: see :class:`EisenClientError` for all else that can go wrong.
         """

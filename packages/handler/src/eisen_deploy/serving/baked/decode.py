@@ -3,12 +3,15 @@
 ==================================  ==============================================================
 ``Content-Type``                    body
 ==================================  ==============================================================
-none, or no body at all             asks for the metadata
+any, with an empty body             asks for the metadata
 ``application/octet-stream``        Open Inference Protocol, JSON part then raw tensors
 ``application/json``                Open Inference Protocol, or ``{"name": nested lists, ...}``
 ``application/x-npy``               one array, for the model's only input
 ``multipart/form-data``             one part an input: ``.npy``, or text for values that are text
+none                                JSON or ``.npy``, told by the first bytes
 ==================================  ==============================================================
+
+Where the protocol is not used, ``Accept`` may name one of these types for the reply.
 
 Nothing here unpickles, and no size that a request claims is believed before it is checked.
 """

@@ -12,7 +12,7 @@
     ├── InvalidOutput         500  the outputs are not those declared, or cannot be sent
     └── OutOfMemory           507
 
-:class:`LoadFailed` stands apart: it ends the loading of an archive.
+``LoadFailed`` stands apart: it ends the loading of an archive.
 """
 
 from __future__ import annotations

@@ -69,8 +69,10 @@ def _handler_class(folder: Path) -> type[EisenServingHandler]:
         raise LoadFailed(str(error)) from None
     for name in ("numpy", "torch"):
         _require(name)
-    _provide_public_name()
-    from .service import EisenServingHandler  # noqa: PLC0415 - needs numpy
+    from .loading import provide_public_name  # noqa: PLC0415 - needs numpy and torch
+    from .service import EisenServingHandler  # noqa: PLC0415
+
+    provide_public_name()
 
     if about["handler"] is None:
         return EisenServingHandler
@@ -102,16 +104,3 @@ def _subclass(
     if not (isinstance(found, type) and issubclass(found, base)):
         raise LoadFailed(f"{entry['class']} of {entry['file']} is no EisenServingHandler")
     return found
-
-
-def _provide_public_name() -> None:
-    """Have ``from eisen_deploy.serving import ...`` mean this package, installed there or not."""
-    if __package__.startswith("eisen_deploy."):
-        return  # this is the installed package itself
-    package = sys.modules[__package__]
-    sys.modules["eisen_deploy.serving"] = package
-    try:
-        parent = importlib.import_module("eisen_deploy")
-    except ImportError:
-        parent = sys.modules["eisen_deploy"] = type(sys)("eisen_deploy")
-    parent.serving = package  # type: ignore[attr-defined]

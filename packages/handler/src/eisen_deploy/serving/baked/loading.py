@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
         sys.path.insert(0, str(folder))
     text = (folder / "metadata.json").read_text("utf-8")
     files: Mapping[str, str | None] = about["transforms"]
+    provide_public_name()
     with _explained(about):
         return Loaded(
             about["model"]["name"],
@@ -73,6 +75,19 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
             _transform(folder, files["post_processing"]),
             _model(folder, about["model"], _device(gpu_id)),
         )
+
+
+def provide_public_name() -> None:
+    """Have ``from eisen_deploy.serving import ...`` mean this package, installed there or not."""
+    if __package__.startswith("eisen_deploy."):
+        return  # this is the installed package itself
+    package = sys.modules[__package__]
+    sys.modules["eisen_deploy.serving"] = package
+    try:
+        parent = importlib.import_module("eisen_deploy")
+    except ImportError:
+        parent = sys.modules["eisen_deploy"] = ModuleType("eisen_deploy")
+    parent.serving = package  # type: ignore[attr-defined]
 
 
 @contextmanager

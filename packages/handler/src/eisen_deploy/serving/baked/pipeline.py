@@ -130,7 +130,8 @@ def handle(handler: EisenServingHandler, job: Job) -> None:
     """Take whatever an overridden ``handle`` gives: bytes, JSON text, or a dict of outputs."""
     result: Any = handler.handle(job.data)[0]
     if isinstance(result, dict):
-        job.reply = encode_outputs(result, job.call, handler.archive)
+        job.data = result
+        encode(handler, job)
     elif isinstance(result, str):
         job.reply = Reply(result.encode("utf-8"), headers={"Content-Type": JSON_TYPE})
     else:

@@ -1,0 +1,40 @@
+"""How Sphinx builds this site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "Eisen-Deploy"
+author = "The Eisen-Deploy developers"
+project_copyright = author
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+default_role = "literal"
+
+html_theme = "furo"
+html_title = project
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "separated"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+
+# What others document: their sites cannot be looked into while this one is built. A name of ours
+# that has no target stays a warning.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(collections|pathlib|os|requests|numpy|np|torch)(\..*)?|Path"),
+]
+
+
+def setup(app: Sphinx) -> None:
+    """Leave out the constructors of errors: callers catch errors and do not make them."""
+    app.connect("autodoc-skip-member", _skip)
+
+
+def _skip(_app: Sphinx, what: str, name: str, *_: object) -> bool | None:
+    return True if what == "exception" and name == "__init__" else None
