@@ -10,7 +10,11 @@ ROOT = Path(__file__).resolve().parent
 # pip and everything that calls it, in every environment, see the same pins.
 PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
-TEST_REQUIREMENTS = ["pytest", "hypothesis", "hatchling", "torchserve", "PyYAML"]
+TEST_REQUIREMENTS = [
+    *("pytest", "pytest-xdist", "hypothesis"),
+    *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
+]
+QUICK = ["-n", "2", "-m", "not torchserve"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 
 nox.needs_version = ">=2024.4.15"
@@ -36,13 +40,17 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test, those against a real TorchServe included."""
     install(session, *OURS, *TEST_REQUIREMENTS)
-    session.run("pytest", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("pytest", *QUICK)
+    session.run("pytest", "-m", "torchserve")
 
 
 @nox.session(venv_backend="none")
 def quick(session: nox.Session) -> None:
-    """Run the tests that need no server, in the environment of ``tests``."""
-    session.notify("tests", posargs=["-m", "not torchserve", *session.posargs])
+    """Run the tests that need no server (under a minute), in the environment of ``tests``."""
+    session.notify("tests", posargs=[*QUICK, *session.posargs])
 
 
 @nox.session

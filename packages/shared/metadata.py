@@ -169,7 +169,7 @@ def _fits(array: Array, wanted: DType) -> bool:
     kind = array.dtype.kind
     if kind not in "iu" or wanted.kind not in "iufc":
         rounded = kind == wanted.kind and kind in "fc"
-        return kind in "bfc" and (rounded or np.can_cast(array.dtype, wanted, "safe"))
+        return rounded or np.can_cast(array.dtype, wanted, "safe")
     low, high = _exact_integers(wanted)
     own_low, own_high = _exact_integers(array.dtype)
     if (low <= own_low and own_high <= high) or not array.size:

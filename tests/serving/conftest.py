@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ts.context import Context, RequestProcessor
 
 from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.baked import handler as entry
 from eisen_deploy.serving.baked._shared import protocol
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open
+    from ts.context import Context, RequestProcessor
 
 
 @dataclass
