@@ -4,7 +4,9 @@ This folder is one source, linked into each distribution as its private package 
 It needs the standard library and numpy, imports only relatively, and runs on Python 3.9.
 
 * :mod:`.metadata` - the metadata dict as value objects, and a batch checked against it
+* :mod:`.fields`, :mod:`.plain` - one declared input, and a value held against it
 * :mod:`.protocol` - request and reply bodies of the Open Inference Protocol
+* :mod:`.messages`, :mod:`.encoding`, :mod:`.decoding` - what that consists of
 * :mod:`.values` - one Python value, to and from a tensor
 * :mod:`.tensors` - one tensor, to and from its bytes or its JSON
 * :mod:`.datatypes` - the closed tables of element types

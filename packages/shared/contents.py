@@ -88,7 +88,8 @@ def read(folder: Path) -> dict[str, Any]:
 def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
     """Check every file of an unpacked archive and return what ``eisen.json`` says.
 
-    Nothing is imported or unpickled. Byte code that Python itself wrote is not looked at.
+    Nothing is imported or unpickled. Byte code is let be where Python, before it uses it, compares
+    it with the source that is checked here: so it does with all that it writes by itself.
 
     :param later: files whose content a later call will check, before they are read.
     :raises CorruptArchive: with each file that is missing, added or changed.
@@ -125,10 +126,19 @@ def _compare(path: Path, name: str, listed: Mapping[str, Any]) -> list[str]:
 
 def _walk(folder: Path) -> Iterator[str]:
     for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         for name in files + links:
-            yield (Path(base) / name).relative_to(folder).as_posix()
+            path = Path(base) / name
+            if not _is_compared_by_python(path):
+                yield path.relative_to(folder).as_posix()
+
+
+def _is_compared_by_python(path: Path) -> bool:
+    """Whether a file is byte code that is used only if it has the time and size of its source."""
+    if path.parent.name != "__pycache__" or path.suffix != ".pyc" or path.is_symlink():
+        return False
+    with path.open("rb") as file:
+        return file.read(8)[4:] == bytes(4)  # PEP 552: the flags; 0 means by time and size
 
 
 def _sha256(path: Path) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ _MAX_BYTES = 2**63 - 1
 _EXACT = 2**53
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One named tensor.
 
     :param content: for BYTES the elements in row-major order; else a C-contiguous array of
@@ -38,7 +37,7 @@ class Tensor:
     datatype: str
     shape: tuple[int, ...]
     content: list[bytes] | Array
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
 
 def element_count(shape: Sequence[int]) -> int:

@@ -74,6 +74,10 @@ def from_tensor(tensor: Tensor) -> Any:
 
 
 def _as_array(name: str, value: Any) -> Array:
+    if hasattr(value, "mask") and hasattr(value, "filled"):
+        raise UnsupportedValue(
+            f"{name}: a masked array would lose its mask: send filled() and mask"
+        )
     try:
         return np.asarray(value)
     except Exception as error:  # whatever a stranger's __array__ raises

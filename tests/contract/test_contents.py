@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
-    *("__init__", "contents", "datatypes", "errors", "metadata", "protocol", "strictjson"),
-    *("tensors", "values"),
+    *("__init__", "contents", "datatypes", "decoding", "encoding", "errors", "fields"),
+    *("messages", "metadata", "plain", "protocol", "strictjson", "tensors", "values"),
 ]
 BAKED = [
     *("__init__", "batching", "decode", "encode", "errors", "handler", "loading", "messages"),

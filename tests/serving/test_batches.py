@@ -68,6 +68,19 @@ def test_a_fixed_batch_axis_keeps_requests_apart(start, affine):
     assert worker.handler.archive.model.module.calls == 3
 
 
+def test_inputs_that_are_no_arrays_stay_with_their_request(start, affine):
+    note = {"name": "note", "type": "str"}
+    metadata = {
+        **affine[1],
+        "inputs": [*affine[1]["inputs"], note],
+        "outputs": [{"name": "y"}, note],
+    }
+    worker = start(affine[0](), metadata)
+    answers = worker.predict_all([{"x": a, "note": str(len(a))} for a in rows(1, 3, 2)])
+    assert [a.outputs["note"] for a in answers] == ["1", "3", "2"]
+    assert worker.handler.archive.model.module.calls == 1
+
+
 class Mean(torch.nn.Module):
     """Gives one number for the whole batch: its output cannot be split."""
 

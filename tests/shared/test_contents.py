@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import py_compile
 import shutil
 
 import pytest
@@ -178,12 +179,26 @@ def test_everything_is_listed_at_once(archive):
     assert len(problems(archive)) == 4
 
 
-def test_byte_code_that_python_wrote_is_not_looked_at(archive):
+@pytest.mark.parametrize("mode", py_compile.PycInvalidationMode)
+def test_byte_code_is_let_be_only_where_python_compares_it_with_its_source(archive, mode):
+    source = archive / "_eisen_serving" / "handler.py"
+    py_compile.compile(str(source), doraise=True, invalidation_mode=mode)
+    assert list((source.parent / "__pycache__").glob("handler.*.pyc"))
+    if mode is py_compile.PycInvalidationMode.TIMESTAMP:
+        contents.verify(archive)
+        assert contents.describe_files(archive).keys() == FILES.keys()
+    else:
+        with pytest.raises(CorruptArchive, match=r"handler.*pyc does not belong to the archive"):
+            contents.verify(archive)
+
+
+@pytest.mark.parametrize("name", ["handler.py", "notes.pyc", "handler.so"])
+def test_nothing_else_hides_in_a_byte_code_folder(archive, name):
     cache = archive / "_eisen_serving" / "__pycache__"
     cache.mkdir()
-    (cache / "handler.cpython-311.pyc").write_bytes(b"")
-    contents.verify(archive)
-    assert contents.describe_files(archive).keys() == FILES.keys()
+    (cache / name).write_bytes(b"four\x01\0\0\0")
+    with pytest.raises(CorruptArchive, match=f"{name} does not belong to the archive"):
+        contents.verify(archive)
 
 
 # --- eisen.json itself --------------------------------------------------------------------

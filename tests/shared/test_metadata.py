@@ -145,22 +145,6 @@ def test_entry_with_another_type_takes_any_value(type_):
         assert item.conform(value) is value
 
 
-@pytest.mark.parametrize(
-    ("type_", "shape", "free"),
-    [
-        ("ndarray", [-1, 3], True),
-        ("ndarray[int8]", [-1], True),
-        ("ndarray", [1, -1], False),
-        ("ndarray", [], False),
-        ("ndarray", None, False),
-        ("list", [-1], False),
-        ("tensor", [-1], False),
-    ],
-)
-def test_free_first_axis(type_, shape, free):
-    assert field(type_, shape=shape).free_first_axis is free
-
-
 # --- arrays -------------------------------------------------------------------------------
 
 
@@ -526,7 +510,14 @@ def test_names_default_to_those_of_inputs_and_outputs():
         ([{"name": "a", "type": "ndarray", "shape": [-1, 2]}], True),
         ([{"name": "a", "type": "ndarray", "shape": [1, 2]}], False),
         ([{"name": "a", "type": "ndarray"}], False),
-        ([{"name": "a", "type": "ndarray", "shape": [-1]}, {"name": "b", "type": "int"}], False),
+        ([{"name": "a", "type": "ndarray", "shape": []}], False),
+        ([{"name": "a", "type": "ndarray[int8]", "shape": [-1]}], True),
+        ([{"name": "a", "type": "ndarray", "shape": [-1]}, {"name": "b", "type": "int"}], True),
+        (
+            [{"name": "a", "type": "ndarray", "shape": [-1]}, {"name": "b", "type": "ndarray"}],
+            False,
+        ),
+        ([{"name": "a", "type": "list", "shape": [-1]}], False),
         (None, False),
     ],
 )

@@ -88,10 +88,10 @@ def _npy(outputs: Mapping[str, Any]) -> Reply:
 def _json(outputs: Mapping[str, Any]) -> Reply:
     plain = {name: values.to_plain(name, value) for name, value in outputs.items()}
     try:
-        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plain, allow_nan=False)
     except ValueError:
         raise InvalidOutput(
             "an output holds NaN or infinity, which JSON cannot carry: send "
             f"Accept: {protocol.BINARY_TYPE}"
         ) from None
-    return Reply(text.encode("utf-8"), headers={"Content-Type": protocol.JSON_TYPE})
+    return Reply(text.encode("ascii"), headers={"Content-Type": protocol.JSON_TYPE})

@@ -1,0 +1,195 @@
+"""Bodies of the Open Inference Protocol to messages whose arrays are views of the body.
+
+Every size that a body claims is checked with Python's integers before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from . import strictjson, tensors, values
+from .datatypes import BYTES, NUMPY_OF_DATATYPE
+from .errors import InvalidInput, MalformedBody
+from .messages import LENGTH_HEADER, Reply, Request
+from .strictjson import kind_of
+from .tensors import Tensor
+
+MAX_TENSORS = 4096
+_NOTHING = memoryview(b"")
+
+
+def decode_request(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Request:
+    """Decode a request.
+
+    :param buffer: the whole body; arrays are views of it where it is writable.
+    :param json_size: value of the ``Inference-Header-Content-Length`` header, if there was one.
+    :raises MalformedBody: if it is not a request of the protocol.
+    :raises InvalidInput: if two tensors have one name.
+    """
+    return request_of(*_split(buffer, json_size))
+
+
+def is_request(head: Mapping[str, Any]) -> bool:
+    """Whether a JSON object means to be a request: its ``inputs`` are a list of tensors."""
+    inputs = head.get("inputs")
+    return isinstance(inputs, list) and all(
+        isinstance(entry, dict) and "datatype" in entry for entry in inputs
+    )
+
+
+def request_of(head: dict[str, Any], raw: memoryview = _NOTHING) -> Request:
+    """Decode a request whose JSON part is parsed already; errors as of :func:`decode_request`.
+
+    :param raw: the binary part, empty where all tensors are in the JSON.
+    """
+    inputs = _named(head, raw, "inputs")
+    parameters = _object(head.get("parameters", {}), "parameters")
+    outputs, binary = _wanted(head.get("outputs"), _flag(parameters, "binary_data_output"))
+    return Request(inputs, _text_or_none(head, "id"), outputs, binary)
+
+
+def decode_reply(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Reply:
+    """Decode a reply; parameters and errors as of :func:`decode_request`."""
+    head, raw = _split(buffer, json_size)
+    return Reply(
+        _named(head, raw, "outputs"),
+        _text_or_none(head, "model_name") or "",
+        _text_or_none(head, "model_version") or "",
+        _text_or_none(head, "id"),
+        _object(head.get("parameters", {}), "parameters"),
+    )
+
+
+def parse_json_size(text: str | None, body_size: int) -> int | None:
+    """Return the value of the ``Inference-Header-Content-Length`` header.
+
+    :raises MalformedBody: if it is not a decimal number from 1 to the size of the body.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not 0 < int(text) <= body_size:
+        raise MalformedBody(
+            f"{LENGTH_HEADER} must be a number from 1 to the size of the body ({body_size})"
+        )
+    return int(text)
+
+
+def _split(
+    buffer: bytes | bytearray | memoryview, json_size: int | None
+) -> tuple[dict[str, Any], memoryview]:
+    body = memoryview(buffer).cast("B")
+    json_size = len(body) if json_size is None else json_size
+    if not 0 < json_size <= len(body):
+        raise MalformedBody(f"the JSON part has {json_size} bytes, the body {len(body)}")
+    return strictjson.loads_object(body[:json_size], "the JSON part"), body[json_size:]
+
+
+def _named(head: dict[str, Any], raw: memoryview, key: str) -> dict[str, Any]:
+    entries = head.get(key)
+    if not isinstance(entries, list):
+        raise MalformedBody(f"{key!r} must be a list, got {kind_of(entries)}")
+    if len(entries) > MAX_TENSORS:
+        raise MalformedBody(f"{len(entries)} {key}, at most {MAX_TENSORS} are read")
+    specs = [_Spec.parse(entry, f"{key}[{index}]") for index, entry in enumerate(entries)]
+    _check_names(specs, key)
+    return _read_all(specs, raw)
+
+
+class _Spec(NamedTuple):
+    """One tensor as the JSON part announces it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: dict[str, Any]
+    size: int | None  # of its raw bytes; None if the data is in the JSON
+    data: Any
+
+    @classmethod
+    def parse(cls, raw: Any, what: str) -> _Spec:
+        entry = _object(raw, what)
+        name, datatype = entry.get("name"), entry.get("datatype")
+        if not isinstance(name, str) or not name:
+            raise MalformedBody(f"{what}: name must be a string that is not empty")
+        if not isinstance(datatype, str) or not (
+            datatype == BYTES or datatype in NUMPY_OF_DATATYPE
+        ):
+            known = ", ".join([*NUMPY_OF_DATATYPE, BYTES])
+            raise MalformedBody(f"{what}: datatype must be one of {known}")
+        shape = tensors.check_shape(entry.get("shape"), what)
+        parameters = _object(entry.get("parameters", {}), f"{what}: parameters")
+        size = parameters.pop("binary_data_size", None)
+        if size is not None and (type(size) is not int or size < 0):
+            raise MalformedBody(f"{what}: binary_data_size must be an integer of 0 or more")
+        if (size is None) == ("data" not in entry):
+            raise MalformedBody(f"{what}: needs either data or binary_data_size")
+        return cls(name, datatype, shape, parameters, size, entry.get("data"))
+
+
+def _check_names(specs: list[_Spec], key: str) -> None:
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        first = {name: i for i, name in reversed(list(enumerate(names)))}
+        places = [i for i, name in enumerate(names) if first[name] != i]
+        raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
+
+
+def _read_all(specs: list[_Spec], raw: memoryview) -> dict[str, Any]:
+    announced = sum(spec.size or 0 for spec in specs)
+    if announced != len(raw):
+        raise MalformedBody(
+            f"the JSON part announces {announced} bytes of tensors, {len(raw)} follow it"
+        )
+    named, position = {}, 0
+    for index, spec in enumerate(specs):
+        what = f"tensor {index}"
+        if spec.size is None:
+            content = tensors.from_json(spec.datatype, spec.shape, spec.data, what)
+        else:
+            piece = raw[position : position + spec.size]
+            content = tensors.from_binary(spec.datatype, spec.shape, piece, what)
+            position += spec.size
+        tensor = Tensor(spec.name, spec.datatype, spec.shape, content, spec.parameters)
+        named[spec.name] = values.from_tensor(tensor)
+    return named
+
+
+def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
+    """Return the outputs asked for and those of them wanted in binary."""
+    if entries is None or entries == []:
+        return None, None if default else frozenset()
+    if not isinstance(entries, list) or len(entries) > MAX_TENSORS:
+        raise MalformedBody(f"'outputs' must be a list of at most {MAX_TENSORS}")
+    binary: dict[str, bool] = {}
+    for index, raw in enumerate(entries):
+        entry = _object(raw, f"outputs[{index}]")
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            raise MalformedBody(f"outputs[{index}]: name must be a string that is not empty")
+        if name in binary:
+            raise InvalidInput(f"outputs[{index}] has the name of another one")
+        parameters = _object(entry.get("parameters", {}), f"outputs[{index}]: parameters")
+        binary[name] = _flag(parameters, "binary_data", default)
+    return tuple(binary), frozenset(name for name, raw in binary.items() if raw)
+
+
+def _flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise MalformedBody(f"{name} must be true or false, got {kind_of(value)}")
+    return value
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MalformedBody(f"{what} must be an object, got {kind_of(value)}")
+    return value
+
+
+def _text_or_none(head: Mapping[str, Any], name: str) -> str | None:
+    value = head.get(name)
+    if value is not None and not isinstance(value, str):
+        raise MalformedBody(f"{name!r} must be a string, got {kind_of(value)}")
+    return value

@@ -1,0 +1,97 @@
+"""Messages of the Open Inference Protocol to buffers that are sent one after the other.
+
+The JSON part is padded so that the first tensor is aligned, and tensors are listed by falling item
+size so that the others are too: a decoder then needs no copy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from . import tensors, values
+from .datatypes import BYTES, NUMPY_OF_DATATYPE
+from .errors import UnsupportedValue
+from .messages import Body
+from .tensors import Tensor
+
+_ALIGNMENT = 64
+
+
+def encode_request(
+    inputs: Mapping[str, Any],
+    *,
+    id: str | None = None,  # noqa: A002 - the protocol's own name
+    outputs: Iterable[str] | None = None,
+    binary: bool = True,
+) -> Body:
+    """Encode a request; with ``binary`` the tensors travel raw, and the reply's shall too.
+
+    :raises UnsupportedValue: if a value has no form on the wire.
+    """
+    head: dict[str, Any] = {} if id is None else {"id": id}
+    if binary:
+        head["parameters"] = {"binary_data_output": True}
+    if outputs is not None:
+        head["outputs"] = [{"name": name} for name in outputs]
+    return _encode(head, "inputs", inputs, None if binary else ())
+
+
+def encode_reply(
+    outputs: Mapping[str, Any],
+    *,
+    model_name: str,
+    model_version: str,
+    id: str | None = None,  # noqa: A002
+    binary: Collection[str] | None = None,
+) -> Body:
+    """Encode a reply with the outputs named in ``binary`` raw (``None``: all of them).
+
+    :raises UnsupportedValue: if a value has no form on the wire.
+    """
+    head: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
+    if id is not None:
+        head["id"] = id
+    return _encode(head, "outputs", outputs, binary)
+
+
+def _encode(
+    head: dict[str, Any], key: str, named: Mapping[str, Any], binary: Collection[str] | None
+) -> Body:
+    items = [values.to_tensor(name, value) for name, value in named.items()]
+    if binary is None or any(item.name in binary for item in items):
+        items.sort(key=_item_size, reverse=True)
+    entries, buffers = [], []
+    for item in items:
+        entry: dict[str, Any] = {
+            "name": item.name,
+            "shape": list(item.shape),
+            "datatype": item.datatype,
+        }
+        parameters = dict(item.parameters)
+        if binary is None or item.name in binary:
+            raw = tensors.to_binary(item)
+            parameters["binary_data_size"] = len(raw)
+            buffers.append(raw)
+        else:
+            entry["data"] = tensors.to_json(item)
+        if parameters:
+            entry["parameters"] = parameters
+        entries.append(entry)
+    text = _json({**head, key: entries})
+    if not buffers:
+        return Body((text,), None)
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return Body((text, *buffers), len(text))
+
+
+def _json(head: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(head, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UnsupportedValue("the JSON part would hold half of a surrogate pair") from None
+
+
+def _item_size(tensor: Tensor) -> int:
+    return 0 if tensor.datatype == BYTES else NUMPY_OF_DATATYPE[tensor.datatype].itemsize

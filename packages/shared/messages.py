@@ -1,0 +1,59 @@
+"""The messages of the Open Inference Protocol, before they are encoded and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+#: Bytes of the JSON part; absent where the whole body is JSON.
+LENGTH_HEADER = "Inference-Header-Content-Length"
+BINARY_TYPE = "application/octet-stream"
+JSON_TYPE = "application/json"
+
+
+class Body(NamedTuple):
+    """One encoded message.
+
+    :param buffers: what to send, in order; tensors are shared with the encoded arrays.
+    :param json_size: bytes of the JSON part, or ``None`` if there is no binary part.
+    """
+
+    buffers: tuple[bytes | memoryview, ...]
+    json_size: int | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        return sum(len(buffer) for buffer in self.buffers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The HTTP headers that describe the body."""
+        if self.json_size is None:
+            return {"Content-Type": JSON_TYPE}
+        return {"Content-Type": BINARY_TYPE, LENGTH_HEADER: str(self.json_size)}
+
+
+class Request(NamedTuple):
+    """A decoded request.
+
+    :param inputs: values by name, in the order of the body.
+    :param outputs: the outputs asked for; ``None`` asks for all of them.
+    :param binary: the outputs wanted in binary; ``None`` means every one of them.
+    """
+
+    inputs: dict[str, Any]
+    id: str | None = None
+    outputs: tuple[str, ...] | None = None
+    binary: frozenset[str] | None = frozenset()
+
+
+class Reply(NamedTuple):
+    """A decoded reply: values by name, and what the server says of itself."""
+
+    outputs: dict[str, Any]
+    model_name: str = ""
+    model_version: str = ""
+    id: str | None = None
+    parameters: Mapping[str, Any] = MappingProxyType({})
