@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,11 @@ def read(folder: Path) -> dict[str, Any]:
         )
     if not _lists_files(contents.get("files")):
         raise CorruptArchive(f"{FILE_NAME} does not list size and sha256 of each file")
+    if not _tells_payload(contents):
+        raise CorruptArchive(
+            f"{FILE_NAME} does not tell name, version, form and file of a model, two transforms, "
+            "a handler and what packed them, each with a file of the list"
+        )
     return contents
 
 
@@ -111,6 +116,30 @@ def _lists_files(files: Any) -> bool:
         isinstance(listed, dict) and {"sha256", "size"} <= listed.keys()
         for listed in files.values()
     )
+
+
+def _tells_payload(contents: Mapping[str, Any]) -> bool:
+    model, transforms, handler, packed_with = (
+        contents.get(key, "missing") for key in ("model", "transforms", "handler", "packed_with")
+    )
+    return (
+        _has_texts(model, ("name", "version", "form", "file"))
+        and model["form"] in FORMS
+        and isinstance(transforms, dict)
+        and {"pre_processing", "post_processing"} == transforms.keys()
+        and (handler is None or _has_texts(handler, ("file", "class")))
+        and isinstance(packed_with, dict)
+        and _payload(model, transforms, handler) <= contents["files"].keys()
+    )
+
+
+def _has_texts(value: Any, keys: Iterable[str]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
+
+
+def _payload(model: Any, transforms: Any, handler: Any) -> set[Any]:
+    named = [model["file"], *transforms.values(), handler and handler["file"]]
+    return {str(name) for name in named if name is not None}
 
 
 def _compare(path: Path, name: str, listed: Mapping[str, Any]) -> list[str]:

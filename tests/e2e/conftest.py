@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,14 +37,12 @@ def serve(
     """Start a server: ``serve(model_zoo, ["model.mar"], config)``; it ends with the module."""
     with ExitStack() as stack:
 
-        def _serve(store: Path, archives: list[str], config: dict[str, str], **options: Any):
+        def _serve(store: Path, archives: list[str], config: dict[str, str], *, ready: bool = True):
             folder = tmp_path_factory.mktemp("server")
             config = {"default_workers_per_model": "1", **config}
-            server = TorchServe(
-                folder, store, archives, config=config, python=str(server_python), **options
-            )
+            server = TorchServe(folder, store, archives, config=config, python=str(server_python))
             stack.enter_context(server)
-            for archive in archives:
+            for archive in archives if ready else ():
                 server.wait_ready(Path(archive).stem)
             return server
 

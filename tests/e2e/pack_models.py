@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from pathlib import Path
 
 import torch
 
@@ -49,6 +51,14 @@ def main(folder):
         ["volume"], ["ndarray"], [[-1, -1, -1, -1]], ["volume"], ["ndarray"], [[-1, -1, -1, -1]]
     )
     EisenServingMAR(None, None, anything).pack(torch.nn.Identity(), folder, "echo", "2.1")
+
+    here = Path(__file__).parent
+    for name in ("doubling_handler", "plain_handler"):
+        mar = EisenServingMAR(None, add_process, metadata, handler=here / f"{name}.py")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch says so of TorchScript
+            model = Affine() if name == "doubling_handler" else torch.jit.script(torch.nn.ReLU())
+        mar.pack(model, folder, name)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 
 import numpy as np
 import pytest
 import requests
 
-from eisen_deploy.client import EisenServingClient
+from eisen_deploy.client import EisenServingClient, InvalidInput
 from eisen_deploy.client._shared import protocol
 
 MIB = 2**20
@@ -109,6 +111,32 @@ def test_dtypes_and_layouts_survive(client_of, dtype):
 def test_the_model_and_its_version_have_addresses_of_their_own(client_of):
     for path in ("echo", "echo/2.1"):
         assert client_of(path).get_metadata()["inputs"][0]["name"] == "volume"
+
+
+def test_a_handler_of_one_s_own_uses_transforms_and_metadata(serve, model_zoo):
+    server = serve(model_zoo, ["doubling_handler.mar"], {})
+    url = f"{server.inference_url}/predictions/doubling_handler"
+    with EisenServingClient(url, token=server.key()) as client:
+        given = client.predict({"x": np.ones((1, 2), np.float32)})
+        assert given["y"].tolist() == [[6, 6]]
+        assert given["pid"] > 0
+        with pytest.raises(InvalidInput):
+            client.predict({"x": np.ones(2)})
+
+
+def test_a_handler_that_is_torchserve_s_answers_in_its_own_way(serve, model_zoo):
+    server = serve(model_zoo, ["plain_handler.mar"], {}, ready=False)
+    url = f"{server.inference_url}/predictions/plain_handler"
+    headers = {"Content-Type": "application/octet-stream"}
+    deadline = time.monotonic() + 60
+    status = None
+    while status != 200 and time.monotonic() < deadline:
+        headers["Authorization"] = f"Bearer {server.key()}"
+        with suppress(requests.RequestException):
+            answer = requests.post(url, data=b"[-1, 2]", headers=headers, timeout=5)
+            status = answer.status_code
+        time.sleep(0.2)
+    assert answer.json() == [0, 2]
 
 
 def test_headers_tell_what_answered(server):

@@ -24,6 +24,7 @@ ABOUT = {
     "model": {"name": "s\u00e9g", "version": "1.0", "form": "eager", "file": "model.pt"},
     "transforms": {"pre_processing": None, "post_processing": None},
     "handler": None,
+    "packed_with": {"python": "3.11.7"},
 }
 
 
@@ -281,6 +282,30 @@ def test_unknown_format(archive, number):
 def test_a_list_of_files_that_is_none(archive, files):
     rewrite(archive, files=files)
     assert problems(archive) == ["eisen.json does not list size and sha256 of each file"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": None},
+        {"model": {**ABOUT["model"], "form": "onnx"}},
+        {"model": {**ABOUT["model"], "name": 1}},
+        {"model": {**ABOUT["model"], "file": "../model.pt"}},
+        {"transforms": {"pre_processing": None}},
+        {"transforms": {"pre_processing": None, "post_processing": "/etc/passwd"}},
+        {"transforms": {"pre_processing": None, "post_processing": ["model.pt"]}},
+        {"handler": {"file": "model.pt"}},
+        {"handler": {"file": "not_listed.py", "class": "C"}},
+        {"handler": "x"},
+        {"packed_with": None},
+    ],
+    ids=str,
+)
+def test_what_it_tells_of_the_payload_must_be_whole_and_listed(archive, change):
+    contents.verify(archive)
+    rewrite(archive, **change)
+    (problem,) = problems(archive)
+    assert problem.startswith("eisen.json does not tell name, version, form and file of a model")
 
 
 def test_a_list_that_names_files_outside(archive, tmp_path):

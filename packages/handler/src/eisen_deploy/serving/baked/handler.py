@@ -73,7 +73,6 @@ def _handler_class(folder: Path) -> type[EisenServingHandler]:
     from .service import EisenServingHandler  # noqa: PLC0415
 
     provide_public_name()
-
     if about["handler"] is None:
         return EisenServingHandler
     return _subclass(folder, about["handler"], EisenServingHandler)
@@ -97,7 +96,7 @@ def _subclass(
     try:
         module = importlib.import_module(entry["file"].removesuffix(".py"))
         found = getattr(module, entry["class"])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LoadFailed(
             f"handler {entry['file']} cannot be imported: {type(error).__name__}: {error}"
         ) from error
