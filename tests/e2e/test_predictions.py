@@ -17,7 +17,7 @@ from eisen_deploy.client._shared import protocol
 MIB = 2**20
 BATCH = (
     '{"model": {"1.0": {"defaultVersion": true, "marName": "model.mar", "minWorkers": 1,'
-    ' "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 5000, "responseTimeout": 60}}}'
+    ' "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 2000, "responseTimeout": 60}}}'
 )
 
 
@@ -25,6 +25,11 @@ BATCH = (
 def server(serve, model_zoo):
     limits = dict.fromkeys(["max_request_size", "max_response_size"], str(80 * MIB))
     return serve(model_zoo, ["model.mar", "echo.mar"], {**limits, "models": BATCH})
+
+
+@pytest.fixture(scope="module")
+def own_server(serve, model_zoo):
+    return serve(model_zoo, ["doubling_handler.mar"], {"max_request_size": str(20 * MIB)})
 
 
 @pytest.fixture
@@ -90,6 +95,45 @@ def test_in_a_batch_of_eight_each_gets_its_own_answer(server, client_of):
     assert pids == {before} == {client_of("model").predict({"x": good[0]})["pid"]}
 
 
+OCTET = "application/octet-stream"
+JSON = "application/json"
+HOSTILE = [
+    (400, OCTET, b"\x00\xff", {}),
+    *((400, OCTET, b"{}", {protocol.LENGTH_HEADER: n}) for n in ("x", "-1", "0", "3", str(2**63))),
+    (400, JSON, b"[" * 100_000, {}),
+    (400, JSON, b'{"x": [[1e400, 1]]}', {}),
+    (400, JSON, b'{"x": ' + b"9" * 5000 + b"}", {}),
+    (400, JSON, b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1], "data": []}]}', {}),
+    (400, OCTET, b"not gzip", {"Content-Encoding": "gzip"}),
+    (400, "application/x-npy", b"\x93NUMPY\x01\x00\xff\xff{", {}),
+    (400, "multipart/form-data", b"no boundary", {}),
+    (413, JSON, b'{"x": "' + b"a" * 9 * MIB + b'"}', {}),
+    (415, "text/plain; charset=\u00e9", "caf\u00e9".encode("latin-1"), {}),
+    (415, "application/x-python-pickle", b"\x80\x04N.", {}),
+    (415, JSON, b"{}", {"Content-Encoding": "br"}),
+    (
+        422,
+        JSON,
+        '{"\\r\\nX-Evil: 1": 1, "\u20ac": 2, "x": [[1, 2]]}'.encode(),
+        {"X-Name": "\u00e9"},
+    ),
+]
+
+
+def test_hostile_bodies_are_refused_and_the_worker_lives(own_server):
+    url = f"{own_server.inference_url}/predictions/doubling_handler"
+    client = EisenServingClient(url, token=own_server.key())
+    before = client.predict({"x": np.ones((1, 2), np.float32)})["pid"]
+    for status, media, body, more in HOSTILE:
+        headers = {"Content-Type": media, "Authorization": f"Bearer {own_server.key()}", **more}
+        latin = {name: value.encode("latin-1") for name, value in headers.items()}
+        answer = requests.post(url, data=body, headers=latin, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (status, status), (media, body[:40])
+        assert "X-Evil" not in answer.headers
+    assert client.predict({"x": np.ones((1, 2), np.float32)})["pid"] == before
+    client.close()
+
+
 def test_a_volume_of_64_mib_goes_there_and_back_bit_for_bit(client_of):
     rng = np.random.default_rng(0)
     raw = rng.integers(0, 2**32, 16 * MIB, dtype=np.uint32)
@@ -113,10 +157,9 @@ def test_the_model_and_its_version_have_addresses_of_their_own(client_of):
         assert client_of(path).get_metadata()["inputs"][0]["name"] == "volume"
 
 
-def test_a_handler_of_one_s_own_uses_transforms_and_metadata(serve, model_zoo):
-    server = serve(model_zoo, ["doubling_handler.mar"], {})
-    url = f"{server.inference_url}/predictions/doubling_handler"
-    with EisenServingClient(url, token=server.key()) as client:
+def test_a_handler_of_one_s_own_uses_transforms_and_metadata(own_server):
+    url = f"{own_server.inference_url}/predictions/doubling_handler"
+    with EisenServingClient(url, token=own_server.key()) as client:
         given = client.predict({"x": np.ones((1, 2), np.float32)})
         assert given["y"].tolist() == [[6, 6]]
         assert given["pid"] > 0
