@@ -97,10 +97,18 @@ def from_binary(
         )
     if datatype == "BOOL" and count and np.frombuffer(raw, np.uint8).max() > 1:
         raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, other bytes came")
-    array = np.frombuffer(raw, dtype, count) if count else np.empty(0, dtype)
+    return reshape(elements(raw, dtype, count), shape, what)
+
+
+def elements(raw: memoryview, dtype: DType, count: int) -> Array:
+    """Return raw bytes as a flat array, writable, aligned and in this machine's byte order.
+
+    It is a view of ``raw`` where that is all of this already, and a copy where not.
+    """
+    array = np.frombuffer(raw, dtype, count) if len(raw) else np.empty(count, dtype)
     if not (array.flags.aligned and array.flags.writeable):
         array = array.copy()
-    return reshape(array.astype(dtype.newbyteorder("="), copy=False), shape, what)
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _split(raw: memoryview, count: int, what: str) -> list[bytes]:

@@ -67,6 +67,14 @@ def test_a_handler_that_is_not_initialised_says_so():
         EisenServingHandler().get_metadata()
 
 
+def test_an_archive_s_handler_has_the_same_public_names():
+    from eisen_deploy import serving
+    from eisen_deploy.serving import baked
+
+    assert baked.__all__ == serving.__all__
+    assert all(getattr(baked, name) is getattr(serving, name) for name in serving.__all__)
+
+
 class Echo(torch.nn.Module):
     """Gives what it gets, and keeps it."""
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import npy
@@ -76,7 +76,7 @@ def _conformed(call: Call, metadata: Metadata, accept: str) -> Call:
     if form != "protocol":
         form = next((form for media, form in _ACCEPTED.items() if media in accept), form)
     inputs = metadata.conform(call.inputs or {})
-    return Call(inputs, form, call.id, call.outputs, call.binary)
+    return replace(call, inputs=inputs, form=form)
 
 
 _ACCEPTED = {npy.MEDIA_TYPE: "npy", protocol.JSON_TYPE: "json", protocol.BINARY_TYPE: "protocol"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,13 +68,13 @@ def _handler_class(folder: Path) -> type[EisenServingHandler]:
         raise LoadFailed(str(error)) from None
     for name in ("numpy", "torch"):
         _require(name)
-    from .loading import provide_public_name  # noqa: PLC0415 - needs numpy and torch
+    from .loading import make_importable  # noqa: PLC0415 - needs numpy and torch
     from .service import EisenServingHandler  # noqa: PLC0415
 
-    provide_public_name()
+    make_importable(folder)
     if about["handler"] is None:
         return EisenServingHandler
-    return _subclass(folder, about["handler"], EisenServingHandler)
+    return _subclass(about["handler"], EisenServingHandler)
 
 
 def _require(name: str) -> None:
@@ -88,11 +87,9 @@ def _require(name: str) -> None:
 
 
 def _subclass(
-    folder: Path, entry: Mapping[str, str], base: type[EisenServingHandler]
+    entry: Mapping[str, str], base: type[EisenServingHandler]
 ) -> type[EisenServingHandler]:
     """Import the subclass that an archive was packed with."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
     try:
         module = importlib.import_module(entry["file"].removesuffix(".py"))
         found = getattr(module, entry["class"])

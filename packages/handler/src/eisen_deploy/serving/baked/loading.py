@@ -59,11 +59,9 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
         about = contents.verify(folder)
     except ContractError as error:
         raise LoadFailed(str(error)) from None
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    make_importable(folder)
     text = (folder / "metadata.json").read_text("utf-8")
     files: Mapping[str, str | None] = about["transforms"]
-    provide_public_name()
     with _explained(about):
         return Loaded(
             about["model"]["name"],
@@ -77,8 +75,13 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
         )
 
 
-def provide_public_name() -> None:
-    """Have ``from eisen_deploy.serving import ...`` mean this package, installed there or not."""
+def make_importable(folder: Path) -> None:
+    """Let the code of a verified archive be imported, and what it imports of ours be found.
+
+    ``from eisen_deploy.serving import ...`` then means this package, installed there or not.
+    """
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
     if __package__.startswith("eisen_deploy."):
         return  # this is the installed package itself
     package = sys.modules[__package__]

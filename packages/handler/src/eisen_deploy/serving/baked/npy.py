@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
+from ._shared import tensors
 from .errors import InvalidOutput, MalformedBody
 
 MEDIA_TYPE = "application/x-npy"
@@ -54,14 +55,9 @@ def _array(
             f"{what}: {dtype} of shape {list(shape)} takes {count * dtype.itemsize} bytes, "
             f"{len(raw)} came"
         )
-    flat = np.frombuffer(raw, dtype, count) if raw.nbytes else np.empty(count, dtype)
-    if not (flat.flags.aligned and flat.flags.writeable):
-        flat = flat.copy()
-    flat = flat.astype(dtype.newbyteorder("="), copy=False)
-    try:
-        return flat.reshape(shape[::-1]).T if is_fortran else flat.reshape(shape)
-    except ValueError:
-        raise MalformedBody(f"{what}: numpy cannot hold the shape {list(shape)}") from None
+    flat = tensors.elements(raw, dtype, count)
+    array = tensors.reshape(flat, shape[::-1] if is_fortran else shape, what)
+    return array.transpose() if is_fortran else array
 
 
 def write(array: np.ndarray[Any, Any]) -> bytes:
