@@ -1,4 +1,4 @@
-"""What the three distributions must agree on: the metadata schema and the wire protocol.
+"""What the three distributions must agree on: the metadata schema, the wire protocol, the archive.
 
 This folder is one source, linked into each distribution as its private package ``_shared``.
 It needs the standard library and numpy, imports only relatively, and runs on Python 3.9.
@@ -11,6 +11,10 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 * :mod:`.tensors` - one tensor, to and from its bytes or its JSON
 * :mod:`.datatypes` - the closed tables of element types
 * :mod:`.strictjson` - JSON from strangers
-* :mod:`.contents` - ``eisen.json``, the digests of an archive's files
+* :mod:`.serving_options` - what a model asks of its server, as ``model-config.yaml``
+* :mod:`.eisenjson` - ``eisen.json``: what an archive says of itself
+* :mod:`.contents` - the files of an archive, held against that
+* :mod:`.zips`, :mod:`.zipheaders` - an archive as a zip file, in the one form there is
+* :mod:`.names` - which names the files of an archive may have
 * :mod:`.errors` - what can be wrong with a body or a batch
 """

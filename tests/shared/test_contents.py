@@ -25,7 +25,14 @@ ABOUT = {
     "transforms": {"pre_processing": None, "post_processing": None},
     "handler": None,
     "packed_with": {"python": "3.11.7"},
+    "modules": {"nets": {"decision": "captured", "file": "_eisen_serving/other.py"}},
+    "requirements": ["monai==1.6.1"],
+    "sample": None,
+    "serving": None,
 }
+
+SAMPLE_BODY = {"file": "model.pt", "json_size": 1}
+STRAY_BODY = {"file": "not_listed", "json_size": 1}
 
 
 @pytest.fixture
@@ -298,6 +305,16 @@ def test_a_list_of_files_that_is_none(archive, files):
         {"handler": {"file": "not_listed.py", "class": "C"}},
         {"handler": "x"},
         {"packed_with": None},
+        {"modules": None},
+        {"modules": {"nets": "captured"}},
+        {"requirements": "monai"},
+        {"requirements": [1]},
+        {"sample": {}},
+        {"sample": {"request": SAMPLE_BODY, "reply": SAMPLE_BODY, "tolerance": "0"}},
+        {"sample": {"request": SAMPLE_BODY, "reply": {"file": "model.pt"}, "tolerance": 0}},
+        {"sample": {"request": SAMPLE_BODY, "reply": STRAY_BODY, "tolerance": 0}},
+        {"serving": {}},
+        {"serving": "model-config.yaml"},
     ],
     ids=str,
 )

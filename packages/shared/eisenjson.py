@@ -1,0 +1,148 @@
+"""``eisen.json``: what an archive holds, and the digest of every file in it.
+
+The file is canonical JSON, so each of its bytes is determined by what it says::
+
+    {
+      "format": 1,
+      "model": {"name": "seg", "version": "1.0", "form": "eager", "file": "model.pt"},
+      "transforms": {"pre_processing": "pre_process_tform.pkl", "post_processing": null},
+      "handler": null,
+      "packed_with": {"python": "3.11.7", "torch": "2.13.0", ...},
+      "modules": {"nets.unet": {"decision": "captured", "file": "captured_code/nets/unet.py"}, ...},
+      "requirements": ["monai==1.6.1", ...],
+      "sample": null,
+      "serving": null,
+      "files": {"MAR-INF/MANIFEST.json": {"sha256": "...", "size": 224}, ...},
+      "digest": "..."
+    }
+
+``form`` is ``eager`` (a pickled module), ``torchscript`` or ``export``; a transform is the name of
+its file or null for identity; ``handler`` is null or ``{"file", "class"}`` of a subclass of
+``EisenServingHandler``. ``modules`` says of each module that model and transforms need where a
+server finds it, ``requirements`` which distributions it has to have. ``sample`` is null or
+``{"request": BODY, "reply": BODY, "tolerance": number}``, with two bodies of the Open Inference
+Protocol as ``{"file", "json_size"}``; ``serving`` is null or the file with options for the server.
+``files`` lists every file but this one; ``digest`` is the SHA-256 of this file's canonical text
+without it, and so stands for the whole archive.
+
+The digests find damage and mix-ups. They are no signature: who can rewrite an archive can
+rewrite them too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import strictjson
+from .errors import ContractError, CorruptArchive
+
+FILE_NAME = "eisen.json"
+#: The user's own modules, at the front of the import path of who loads the archive.
+CODE_FOLDER = "captured_code"
+FORMAT = 1
+FORMS = ("eager", "torchscript", "export")
+
+
+def encode(about: Mapping[str, Any]) -> bytes:
+    """Return the text of the file, with its digest.
+
+    :param about: every key of the file but ``format`` and ``digest``.
+    """
+    contents = {"format": FORMAT, **about}
+    return _canonical({**contents, "digest": _digest(contents)})
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """Return what the file says, once it has been checked against itself.
+
+    :raises CorruptArchive: if it is damaged, or of a format that is not known here.
+    """
+    try:
+        contents = strictjson.loads_object(raw, FILE_NAME)
+    except ContractError as error:
+        raise CorruptArchive(error.problems) from None
+    if contents.get("digest") != _digest(contents) or raw != _canonical(contents):
+        raise CorruptArchive(f"{FILE_NAME} was changed: its digest is not that of its text")
+    if contents.get("format") != FORMAT:
+        raise CorruptArchive(
+            f"{FILE_NAME} has format {contents.get('format')!r}, known here is {FORMAT}: "
+            "use a handler as new as the packaging"
+        )
+    if not _lists_files(contents.get("files")):
+        raise CorruptArchive(f"{FILE_NAME} does not list size and sha256 of each file")
+    if not _tells_payload(contents):
+        raise CorruptArchive(
+            f"{FILE_NAME} does not tell name, version, form and file of a model, two transforms, "
+            "a handler, what packed them, their modules and requirements, a sample and options for "
+            "the server, each with a file of the list"
+        )
+    return contents
+
+
+def _lists_files(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(listed, dict) and {"sha256", "size"} <= listed.keys()
+        for listed in files.values()
+    )
+
+
+def _tells_payload(contents: Mapping[str, Any]) -> bool:
+    model, transforms, handler, packed_with, sample, serving = (
+        contents.get(key, "missing")
+        for key in ("model", "transforms", "handler", "packed_with", "sample", "serving")
+    )
+    return (
+        _has_texts(model, ("name", "version", "form", "file"))
+        and model["form"] in FORMS
+        and isinstance(transforms, dict)
+        and {"pre_processing", "post_processing"} == transforms.keys()
+        and (handler is None or _has_texts(handler, ("file", "class")))
+        and isinstance(packed_with, dict)
+        and _tells_code(contents)
+        and (sample is None or _tells_sample(sample))
+        and (serving is None or isinstance(serving, str))
+        and _payload(model, transforms, handler, sample, serving) <= contents["files"].keys()
+    )
+
+
+def _tells_code(contents: Mapping[str, Any]) -> bool:
+    modules, requirements = contents.get("modules"), contents.get("requirements")
+    return (
+        isinstance(modules, dict)
+        and all(_has_texts(module, ("decision",)) for module in modules.values())
+        and isinstance(requirements, list)
+        and all(isinstance(requirement, str) for requirement in requirements)
+    )
+
+
+def _tells_sample(sample: Any) -> bool:
+    if not isinstance(sample, dict) or type(sample.get("tolerance")) not in (int, float):
+        return False
+    return all(_tells_body(sample.get(part)) for part in ("request", "reply"))
+
+
+def _tells_body(body: Any) -> bool:
+    return _has_texts(body, ("file",)) and type(body.get("json_size", "")) in (int, type(None))
+
+
+def _has_texts(value: Any, keys: Iterable[str]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
+
+
+def _payload(model: Any, transforms: Any, handler: Any, sample: Any, serving: Any) -> set[Any]:
+    named = [model["file"], *transforms.values(), handler and handler["file"], serving]
+    named += [sample[part]["file"] for part in ("request", "reply")] if sample else []
+    return {str(name) for name in named if name is not None}
+
+
+def _digest(contents: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in contents.items() if key != "digest"}
+    return hashlib.sha256(_canonical(rest)).hexdigest()
+
+
+def _canonical(contents: Mapping[str, Any]) -> bytes:
+    text = json.dumps(contents, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode("utf-8")

@@ -1,0 +1,162 @@
+"""Serving options: what a model asks of its server.
+
+:class:`ServingOptions` has one field for each option that a user gives in a dict. An archive keeps
+them in ``model-config.yaml``, which TorchServe reads for what it decides itself, and the handler
+for the section ``eisen``. The file is JSON text, which is YAML as well, so both read the same one::
+
+    {
+     "minWorkers": 2,
+     "maxWorkers": 2,
+     "batchSize": 8,
+     "deviceType": "gpu",
+     "eisen": {"device": "cuda", "precision": "float16", "compile": false, "self_test": true}
+    }
+
+Names, units and limits of the server's part: TorchServe 0.12, ``ModelConfig.build`` and
+``ModelManager.createModel``. It takes a 0 for *not given*, and ignores with a warning what is no
+Java ``int``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Optional, Union
+
+from .errors import CorruptArchive
+
+FILE_NAME = "model-config.yaml"
+SECTION = "eisen"
+
+_MAX_INT = 2**31 - 1
+_DEVICE_TYPES = {"cpu": "cpu", "cuda": "gpu"}
+
+
+@dataclass(frozen=True)
+class ServingOptions:
+    """The options by name, each with its default; ``None`` leaves the decision to the server.
+
+    :param workers: processes with a copy of the model.
+    :param batch_size: the most requests that are handed over together.
+    :param batch_delay: the longest wait for a batch to fill, in milliseconds.
+    :param response_timeout: seconds that an answer may take.
+    :param startup_timeout: seconds that loading may take.
+    :param device: ``auto``, the GPU that the server assigns or else the CPU; ``cpu``; or ``cuda``,
+        the GPU that the server assigns and nothing else.
+    :param precision: ``float32``, the module's own type; ``float16`` or ``bfloat16``, autocast.
+    :param compile: whether, or in which mode, ``torch.compile`` is applied.
+    :param self_test: whether the archive's sample is predicted while the model loads.
+    """
+
+    workers: Optional[int] = None
+    batch_size: Optional[int] = None
+    batch_delay: Optional[int] = None
+    response_timeout: Optional[int] = None
+    startup_timeout: Optional[int] = None
+    device: str = "auto"
+    precision: str = "float32"
+    compile: Union[bool, str] = False
+    self_test: bool = True
+
+    def changed(self, *names: str) -> list[str]:
+        """Return those of these options that are not at their default."""
+        defaults = ServingOptions()
+        return [name for name in names if getattr(self, name) != getattr(defaults, name)]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What an option may be, and where TorchServe looks for it."""
+
+    expected: str
+    takes: Callable[[Any], bool]
+    server_names: tuple[str, ...] = ()
+
+
+def _integer(least: int, *server_names: str) -> _Rule:
+    return _Rule(
+        f"an integer from {least} to {_MAX_INT}",
+        lambda value: type(value) is int and least <= value <= _MAX_INT,
+        server_names,
+    )
+
+
+def _one_of(*choices: Union[bool, str]) -> _Rule:
+    def takes(value: Any) -> bool:  # 1 is no True here
+        return any(type(value) is type(choice) and value == choice for choice in choices)
+
+    return _Rule(f"one of {', '.join(map(repr, choices))}", takes)
+
+
+_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+_RULES = {
+    "workers": _integer(1, "minWorkers", "maxWorkers"),
+    "batch_size": _integer(1, "batchSize"),
+    "batch_delay": _integer(0, "maxBatchDelay"),
+    "response_timeout": _integer(1, "responseTimeout"),
+    "startup_timeout": _integer(1, "startupTimeout"),
+    "device": _one_of("auto", "cpu", "cuda"),
+    "precision": _one_of("float32", "float16", "bfloat16"),
+    "compile": _one_of(False, True, *_MODES),
+    "self_test": _one_of(False, True),
+}
+
+
+def problems_of(serving: Any) -> list[str]:
+    """Return one sentence for each thing that is wrong with a dict of options."""
+    if not isinstance(serving, Mapping):
+        return [f"serving: expected a dict, came {type(serving).__name__}"]
+    return list(_problems(serving))
+
+
+def to_config(options: ServingOptions) -> dict[str, Any]:
+    """Return the content of ``model-config.yaml``; defaults of the server are left to it."""
+    config: dict[str, Any] = {}
+    section: dict[str, Any] = {}
+    for name, value in asdict(options).items():
+        rule = _RULES[name]
+        if not rule.server_names:
+            section[name] = value
+        elif value is not None:
+            # The one limit that may be 0: TorchServe would wait its default of 100 ms then.
+            config.update(dict.fromkeys(rule.server_names, max(1, value)))
+    if options.device in _DEVICE_TYPES:
+        config["deviceType"] = _DEVICE_TYPES[options.device]
+    return {**config, SECTION: section}
+
+
+def from_config(config: Mapping[str, Any]) -> ServingOptions:
+    """Return the options that a ``model-config.yaml`` holds.
+
+    :param config: its parsed text.
+    :raises CorruptArchive: if it is not one that :func:`to_config` gives.
+    """
+    given = dict(section) if isinstance(section := config.get(SECTION), Mapping) else {}
+    for name, rule in _RULES.items():
+        for server_name in rule.server_names:
+            if server_name in config:
+                given[name] = config[server_name]
+    problems = problems_of(given)
+    if problems:
+        raise CorruptArchive(f"{FILE_NAME}: {problem}" for problem in problems)
+    options = ServingOptions(**given)
+    if to_config(options) != config:
+        raise CorruptArchive(f"{FILE_NAME} holds other keys or values than packaging writes")
+    return options
+
+
+def _problems(serving: Mapping[Any, Any]) -> Iterator[str]:
+    names = [field.name for field in fields(ServingOptions)]
+    for name, value in serving.items():
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+            yield f"serving: {name!r} is no option, {hint}"
+        elif not _RULES[name].takes(value):
+            yield f"serving.{name}: expected {_RULES[name].expected}, came {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    is_plain = value is None or isinstance(value, (bool, int, float, str))
+    return repr(value)[:80] if is_plain else type(value).__name__
