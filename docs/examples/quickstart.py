@@ -42,7 +42,7 @@ def main(folder: Path) -> int:
     with stage("train"):
         model = brain_data.train(volume, truth)
     with stage("pack"):
-        archive = pack(model, folder / "model_zoo")
+        archive = pack(model, volume, folder / "model_zoo")
     server = TorchServe(folder / "server", archive.parent, [archive.name], config=CONFIG)
     print("    $", " ".join(["torchserve", *server.command[1:]]))
     with server:
@@ -60,8 +60,11 @@ def main(folder: Path) -> int:
     return report_quality(mask, truth, volume, model)
 
 
-def pack(model: brain_unet.UNet3d, store: Path) -> Path:
-    """Put model, transforms and metadata into one archive."""
+def pack(model: brain_unet.UNet3d, volume: brain_data.Floats, store: Path) -> Path:
+    """Put model, transforms, metadata and a sample into one archive.
+
+    The classes of model and transforms live in ``brain_unet.py``, which travels by itself.
+    """
     metadata = create_metadata(
         ["image"],
         ["ndarray"],
@@ -73,9 +76,8 @@ def pack(model: brain_unet.UNet3d, store: Path) -> Path:
         custom_meta_dict={"modality": "T1", "voxel_size_mm": [1, 1, 1]},
     )
     mar = EisenServingMAR(brain_unet.pre_processing(), brain_unet.post_processing(), metadata)
-    # The classes of the model and of the transforms live in this file.
-    code = [brain_unet.__file__]
-    return mar.pack(model, store, "brain", "1.0", additional_files=code, overwrite=True)
+    sample = {"image": volume[np.newaxis, np.newaxis, 64:128, 64:128, 64:128]}
+    return mar.pack(model, store, "brain", "1.0", sample=sample, overwrite=True)
 
 
 def predict(server: TorchServe, volume: brain_data.Floats) -> brain_data.Mask:

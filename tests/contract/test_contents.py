@@ -12,12 +12,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
-    *("__init__", "contents", "datatypes", "decoding", "encoding", "errors", "fields"),
-    *("messages", "metadata", "plain", "protocol", "strictjson", "tensors", "values"),
+    *("__init__", "contents", "datatypes", "decoding", "eisenjson", "encoding", "errors", "fields"),
+    *("messages", "metadata", "names", "plain", "protocol", "serving_options", "strictjson"),
+    *("tensors", "values", "zipheaders", "zips"),
 ]
 BAKED = [
     *("__init__", "batching", "decode", "encode", "errors", "handler", "loading", "messages"),
-    *("model", "npy", "pipeline", "service", "torchserve"),
+    *("model", "npy", "options", "pipeline", "selftest", "service", "torchserve"),
+]
+CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
+CLI = [
+    *("__init__", "__main__", "archive", "build", "command", "diff", "errors", "inspect"),
+    *("progress", "recipe", "tables", "trust", "verify"),
 ]
 MODULES = {
     "client": [
@@ -31,12 +37,16 @@ MODULES = {
         *(f"baked/_shared/{name}" for name in SHARED),
     ],
     "packaging": [
-        *("__init__", "_about", "_by_value", "_errors", "_extras", "_handler", "_json"),
-        *("_manifest", "_mar", "_metadata", "_model", "_names", "_pickling", "_vendored"),
-        "_writer",
+        *("__init__", "_about", "_by_value", "_causes", "_clean_process", "_code", "_destination"),
+        *("_errors", "_extras", "_handler", "_installed", "_json", "_left_behind", "_manifest"),
+        *("_mar", "_metadata", "_model", "_names", "_payload", "_pickling", "_progress", "_proof"),
+        *("_sample", "_serving", "_vendored", "_visible"),
+        *(f"_capture/{name}" for name in CAPTURE),
+        *(f"cli/{name}" for name in CLI),
         *(f"_shared/{name}" for name in SHARED),
     ],
 }
+WITH_COMMAND = {"packaging"}
 PACKAGE = {"client": "client", "handler": "serving", "packaging": "packaging"}
 LINK = {"client": "_shared", "handler": "baked/_shared", "packaging": "_shared"}
 
@@ -60,6 +70,7 @@ def sdist_of(dist: Path, name: str) -> tarfile.TarFile:
 def test_wheel(dist, name):
     info = f"eisen_deploy_{name}-0.1.0.dist-info"
     about = {f"{info}/{file}" for file in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
+    about |= {f"{info}/entry_points.txt"} if name in WITH_COMMAND else set()
     names = wheel_of(dist, name).namelist()
     assert set(names) == expected(name) | about
     assert len(names) == len(set(names))

@@ -130,6 +130,6 @@ def test_every_public_error_has_the_one_base():
 
     errors = [getattr(public, name) for name in public.__all__]
     errors = [item for item in errors if isinstance(item, type) and issubclass(item, Exception)]
-    assert len(errors) == 10
+    assert len(errors) == 15
     assert all(issubclass(error, EisenPackagingError) for error in errors)
     assert all(error.__name__ in public._errors.__doc__ for error in errors)

@@ -153,10 +153,12 @@ def test_equal_names_and_names_that_differ_by_case_or_composition(tmp_path):
         _tree(tmp_path / folder, name)
     files = [tmp_path / "a" / "x.txt", tmp_path / "b" / "x.txt", tmp_path / "c" / "X.TXT"]
     problems = _problems(*files)
-    assert "x.txt is there twice" in problems
-    assert "X.TXT, which differs from x.txt only by case" in problems
-    tree = _tree(tmp_path / "tree", "caf\u00e9", "cafe\u0301", "sub/A", "sub/a")
-    assert _problems(tree).count("differs from") == 2
+    assert "'x.txt' is there twice" in problems
+    assert "'x.txt' differs from 'X.TXT' only by case or composition" in problems
+    tree = _tree(tmp_path / "tree", "caf\u00e9", "cafe\u0301", "sub/A", "sub/a", "x/1", "X/2")
+    problems = _problems(tree)
+    assert problems.count("differs from") == 2
+    assert "folders of 'tree/x/1' and 'tree/X/2' differ only by case or composition" in problems
 
 
 @pytest.mark.parametrize(

@@ -120,12 +120,10 @@ def test_an_added_and_a_removed_file_are_refused(folder):
 
 
 def test_eisen_json_of_an_unknown_format_is_refused(folder):
-    from eisen_deploy.serving.baked._shared import contents
+    from eisen_deploy.serving.baked._shared import contents, eisenjson
 
-    about = contents.read(folder)
-    about["format"] = 99
-    about["digest"] = contents._digest(about)
-    (folder / "eisen.json").write_bytes(contents._canonical(about))
+    about = {**contents.read(folder), "format": 99}
+    (folder / "eisen.json").write_bytes(eisenjson.encode(about))
     assert "has format 99, known here is 1" in load(folder)["error"]
 
 
@@ -135,14 +133,31 @@ def test_a_missing_package_is_named(folder, name):
     assert result["error"].startswith(f"LoadFailed: this server lacks {name}")
 
 
-def test_code_that_is_not_there_is_named_with_the_versions_that_differ(unpack, tmp_path):
-    sys.path.insert(0, str(tmp_path))
+def test_a_requirement_that_is_not_there_is_named(unpack, tmp_path, monkeypatch):
+    information = tmp_path / "helper_of_mine-1.5.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: helper-of-mine\nVersion: 1.5\n"
+    )
+    (information / "RECORD").write_text("helper_of_mine.py,,\n")
     (tmp_path / "helper_of_mine.py").write_text("def same(data):\n    return data\n")
+    monkeypatch.syspath_prepend(tmp_path)
     import helper_of_mine
 
     folder = unpack(torch.nn.Identity(), {}, helper_of_mine.same)
     error = load(folder)["error"]
     assert "No module named 'helper_of_mine'" in error
+    assert "(helper-of-mine==1.5 is required, none is installed here)" in error
+
+
+def test_code_of_one_s_own_travels(unpack, tmp_path, monkeypatch):
+    (tmp_path / "helper_of_mine.py").write_text("def same(data):\n    return data\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
+    import helper_of_mine
+
+    folder = unpack(torch.nn.Identity(), {}, helper_of_mine.same)
+    assert load(folder)["error"] is None
 
 
 def test_an_archive_of_export_and_no_transforms_unpickles_nothing_of_ours(unpack):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import signal
 import sys
-import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -61,27 +59,6 @@ def strays(folder):
     return [path.name for path in folder.iterdir() if path.name not in ("m.mar", "unpacked")]
 
 
-def kills(folder):
-    """Replace an archive again and again, killed at any time; about every second one survives."""
-    pack(folder, "0")
-    whole, killed, current = [], 0, "0"
-    chance, longest = random.Random(0), 0.1
-    while (killed < 8 or len(whole) - killed < 4) and len(whole) < 200:
-        version = str(len(whole) + 1)
-        child = fork(lambda version=version: pack(folder, version, overwrite=True))
-        time.sleep(chance.uniform(0, longest))
-        os.kill(child, signal.SIGKILL)
-        was_killed = status_of(child) == -signal.SIGKILL
-        killed += was_killed
-        longest *= 1.2 if was_killed else 0.8
-        found = version_in(folder / "m.mar")
-        whole.append(found in (current, version))
-        current = found
-    left = strays(folder)
-    private = all((folder / name).stat().st_mode & 0o077 == 0 for name in left)
-    return {"whole": whole, "killed": killed, "left": left, "private": private}
-
-
 def races(folder):
     """Eight processes with one target: all may replace it, only one may make it."""
     children = [fork(lambda v=str(n): pack(folder / "a", v, overwrite=True)) for n in range(8)]
@@ -128,7 +105,7 @@ def _peak():
 
 if __name__ == "__main__":
     answer = {}
-    for work in (kills, races, limits, memory):
+    for work in (races, limits, memory):
         own = Path(sys.argv[1]) / work.__name__
         own.mkdir()
         answer[work.__name__] = work(own)

@@ -4,7 +4,15 @@
 * :class:`EisenServingMAR` packs the model; ``pack`` is a straight line from the arguments over
   payload files and a verified staging folder to an archive that appears whole or not at all.
 * Every error is an :class:`EisenPackagingError`.
+
+torch comes with :class:`EisenServingMAR`, and numpy with :func:`create_metadata`, not before:
+``eisen-pack inspect`` does without.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ._errors import (
     ArchiveExists,
@@ -15,11 +23,18 @@ from ._errors import (
     InvalidFiles,
     InvalidHandler,
     InvalidMetadata,
+    InvalidRequirements,
+    InvalidSample,
+    InvalidServingOptions,
     NotSerializable,
+    ProofFailed,
+    UnresolvedCode,
     UnsupportedModel,
 )
-from ._mar import EisenServingMAR
-from ._metadata import create_metadata
+
+if TYPE_CHECKING:
+    from ._mar import EisenServingMAR
+    from ._metadata import create_metadata
 
 __all__ = [
     "ArchiveExists",
@@ -31,7 +46,20 @@ __all__ = [
     "InvalidFiles",
     "InvalidHandler",
     "InvalidMetadata",
+    "InvalidRequirements",
+    "InvalidSample",
+    "InvalidServingOptions",
     "NotSerializable",
+    "ProofFailed",
+    "UnresolvedCode",
     "UnsupportedModel",
     "create_metadata",
 ]
+
+_HOMES = {"EisenServingMAR": "._mar", "create_metadata": "._metadata"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

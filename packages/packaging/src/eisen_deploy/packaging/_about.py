@@ -5,29 +5,47 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._handler import Handler
-from ._model import Form
+from ._code import Code
+
+if TYPE_CHECKING:
+    from ._payload import Payload
 
 _DISTRIBUTIONS = ("torch", "numpy", "dill", "eisen-deploy-packaging", "eisen-deploy-handler")
 
 
 def about(
-    name: str, version: str, form: Form, transforms: Mapping[str, str | None], handler: Handler
+    payload: Payload,
+    transforms: Mapping[str, str | None],
+    code: Code,
+    sample: Mapping[str, Any] | None,
+    serving: str | None,
 ) -> dict[str, Any]:
     """Return the part of ``eisen.json`` that the digests are added to.
 
     :param transforms: file names of ``pre_processing`` and ``post_processing``, or ``None``.
+    :param sample: the recorded sample.
+    :param serving: the name of the file with options for the server.
     """
+    form = payload.form
     return {
-        "model": {"name": name, "version": version, "form": form.name, "file": form.file},
+        "model": {
+            "name": payload.name,
+            "version": payload.version,
+            "form": form.name,
+            "file": form.file,
+        },
         "transforms": dict(transforms),
-        "handler": handler.about,
+        "handler": payload.handler.about,
         "packed_with": {
             "python": platform.python_version(),
             **{distribution: _version(distribution) for distribution in _DISTRIBUTIONS},
         },
+        "modules": code.modules,
+        "requirements": code.requirements,
+        "sample": sample,
+        "serving": serving,
     }
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, TypeVar
 
+from ._capture import locate
+
 Reduced = tuple[Callable[[], Any], tuple[()], Any]
 
 _MADE_BY = ("__init__", "__new__", "_generate_next_value_", "_missing_")
@@ -23,7 +25,7 @@ def reduced(obj: Any) -> Reduced | None:
     """
     if isinstance(obj, enum.EnumMeta) and not _is_importable(obj):
         return _reduced_enum(obj)
-    if type(obj) is TypeVar and obj.__module__ == "__main__":
+    if type(obj) is TypeVar and not locate.is_importable(obj.__module__):
         return _reduced_variable(obj)
     return None
 
@@ -32,7 +34,7 @@ def _is_importable(kind: type) -> bool:
     found: Any = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)
-    return found is kind and kind.__module__ != "__main__"
+    return found is kind and locate.is_importable(kind.__module__)
 
 
 def _reduced_variable(variable: TypeVar) -> Reduced:

@@ -3,22 +3,27 @@
 ::
 
     EisenPackagingError
-    ├── InvalidMetadata          the metadata, or what create_metadata makes it of
-    ├── InvalidArgument          another argument of EisenServingMAR or of pack
-    │   ├── InvalidHandler       handler=
-    │   ├── InvalidFiles         additional_files=
-    │   └── UnsupportedModel     the model is of no form that can be packed
-    ├── NotSerializable          the model or a transform cannot be written to a file
-    ├── ArchiveExists            the target is there already, and overwrite= was not given
-    ├── ArchiveNotWritten        the file system refused: full, read-only, no permission, ...
-    └── IncompleteInstallation   a distribution that travels in the archive is not installed
+    ├── InvalidMetadata            the metadata, or what create_metadata makes it of
+    ├── InvalidArgument            another argument of EisenServingMAR or of pack
+    │   ├── InvalidHandler         handler=
+    │   ├── InvalidFiles           additional_files=, code_paths=
+    │   ├── InvalidRequirements    requirements=
+    │   ├── InvalidSample          sample=
+    │   ├── InvalidServingOptions  serving=
+    │   └── UnsupportedModel       the model is of no form that can be packed
+    ├── ProofFailed                the sample fails, or gets another reply in a clean process
+    ├── NotSerializable            the model or a transform cannot be written to a file
+    ├── UnresolvedCode             they need a module that no server would find
+    ├── ArchiveExists              the target is there already, and overwrite= was not given
+    ├── ArchiveNotWritten          the file system refused: full, read-only, no permission, ...
+    └── IncompleteInstallation     a distribution that travels in the archive is not installed
 
 Whichever is raised, no archive has appeared and one that was there is as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class EisenPackagingError(Exception):
@@ -45,7 +50,19 @@ class InvalidHandler(InvalidArgument):
 
 
 class InvalidFiles(InvalidArgument):
-    """Files among ``additional_files`` cannot travel in the archive; lists every problem."""
+    """Files that were passed cannot travel in the archive; lists every problem."""
+
+
+class InvalidRequirements(InvalidArgument):
+    """Some of ``requirements`` are none (:pep:`508`); lists every problem."""
+
+
+class InvalidServingOptions(InvalidArgument):
+    """Options of ``serving=`` are unknown, of a wrong value, or of no use with the model."""
+
+
+class InvalidSample(InvalidArgument):
+    """The sample is no request that the metadata allows; lists every problem."""
 
 
 class UnsupportedModel(InvalidArgument):
@@ -62,6 +79,24 @@ class NotSerializable(EisenPackagingError):
     def __init__(self, part: str, reason: str) -> None:
         self.part = part
         super().__init__(f"{part} cannot be serialized: {reason}")
+
+
+class UnresolvedCode(EisenPackagingError):
+    """Model or transforms need modules that no server would find; lists each, with the remedy."""
+
+
+class ProofFailed(EisenPackagingError):
+    """The archive does not do in a clean process what model and transforms do in this one.
+
+    :param differences: each output that is not as expected: its name, what was expected, what came,
+        and the maximal difference. Empty where it did not come to outputs.
+    """
+
+    def __init__(
+        self, problems: str | Iterable[str], differences: Iterable[Sequence[str]] = ()
+    ) -> None:
+        self.differences = tuple(tuple(found) for found in differences)
+        super().__init__(problems)
 
 
 class ArchiveExists(EisenPackagingError):

@@ -1,4 +1,4 @@
-"""``additional_files``: what else a user wants in the archive.
+"""``additional_files`` and ``code_paths``: what else a user wants in the archive.
 
 A file goes to the top level under its name; a folder goes there with all that is in it. Symbolic
 links inside a folder are refused, since they can lead out of it, or round in it.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import _names
 from ._errors import InvalidFiles
+from ._shared.names import collisions
 
 
 @dataclass(frozen=True)
@@ -25,26 +26,40 @@ class Extra:
 
 
 def find_extras(
-    paths: Iterable[str | os.PathLike[str]] | None, taken: Iterable[str] = ()
+    paths: Iterable[str | os.PathLike[str]] | None,
+    taken: Iterable[str] = (),
+    argument: str = "additional_files",
 ) -> list[Extra]:
-    """Return the files that a user means by the argument ``additional_files``.
+    """Return the files that a user means by an argument.
 
     :param paths: files and folders.
-    :param taken: names of the archive's top level that are given out already.
+    :param taken: further names of the archive's top level that are given out already.
+    :param argument: the argument, as messages name it; but for ``additional_files`` the files go
+        to a folder where nothing is given out.
     :raises InvalidFiles: with every file that cannot travel, and why.
     """
     problems: list[str] = []
     found: list[Extra] = []
-    for path in _as_paths(paths):
+    for path in _as_paths(paths, argument):
         top = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link's name
-        problem = _top_problem(top, taken)
+        problem = _top_problem(top, taken if argument == "additional_files" else None)
         if problem:
             problems.append(problem)
         else:
             found += _files_of(top, top.name, problems)
-    problems += _collisions(found)
+    problems += collisions(extra.name for extra in found)
     if problems:
-        raise InvalidFiles(f"additional_files: {problem}" for problem in problems)
+        raise InvalidFiles(f"{argument}: {problem}" for problem in problems)
+    return found
+
+
+def modules_of(extras: Iterable[Extra]) -> dict[str, Path]:
+    """Return the Python modules among the files by their absolute names."""
+    found = {}
+    for extra in extras:
+        if extra.name.endswith(".py"):
+            name = extra.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            found[name] = extra.source
     return found
 
 
@@ -56,16 +71,16 @@ def copy_extras(extras: Iterable[Extra], folder: Path) -> None:
         shutil.copyfile(extra.source, target)
 
 
-def _as_paths(paths: object) -> list[Path]:
+def _as_paths(paths: object, argument: str) -> list[Path]:
     if paths is None:
         return []
     if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
         raise InvalidFiles(
-            f"additional_files: expected a list of paths, came {type(paths).__name__} {paths!r}"
+            f"{argument}: expected a list of paths, came {type(paths).__name__} {paths!r}"
         )
     listed = list(paths)
     problems = [
-        f"additional_files[{index}]: expected a path, came {type(path).__name__}"
+        f"{argument}[{index}]: expected a path, came {type(path).__name__}"
         for index, path in enumerate(listed)
         if not isinstance(path, str) and not isinstance(path, os.PathLike)
     ]
@@ -74,12 +89,15 @@ def _as_paths(paths: object) -> list[Path]:
     return [Path(path) for path in listed]
 
 
-def _top_problem(top: Path, taken: Iterable[str]) -> str | None:
+def _top_problem(top: Path, taken: Iterable[str] | None) -> str | None:
     if not top.name:
         return f"{top} has no name"
-    if _names.folded(top.name) in map(_names.folded, taken):
-        return f"{top.name} is a name that the archive itself uses"
-    problem = _names.top_level_problem(top.name, is_folder=top.is_dir())
+    if taken is None:
+        problem = _names.hiding_problem(top.name, is_folder=top.is_dir())
+    elif _names.folded(top.name) in map(_names.folded, taken):
+        problem = "is a name that the archive itself uses"
+    else:
+        problem = _names.top_level_problem(top.name, is_folder=top.is_dir())
     return f"{top.name} {problem}" if problem else None
 
 
@@ -105,17 +123,3 @@ def _children(folder: Path, problems: list[str]) -> list[Path]:
     except OSError as error:
         problems.append(f"{folder} cannot be read: {error.strerror}")
         return []
-
-
-def _collisions(extras: list[Extra]) -> list[str]:
-    """Say which files some system would unpack over each other."""
-    seen: dict[str, Extra] = {}
-    problems = []
-    for extra in extras:
-        first = seen.setdefault(_names.folded(extra.name), extra)
-        if first is not extra:
-            differs = "" if first.name == extra.name else f", which differs from {first.name} only"
-            problems.append(
-                f"{extra.name} is there twice" if not differs else f"{extra.name}{differs} by case"
-            )
-    return problems

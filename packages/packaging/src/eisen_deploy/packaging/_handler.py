@@ -54,6 +54,11 @@ class Handler:
     subclass: str | None = None
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is :class:`EisenServingHandler` or a subclass of it."""
+        return self.entry == HANDLER_ENTRY
+
+    @property
     def about(self) -> dict[str, str] | None:
         """What ``eisen.json`` says of it."""
         if self.file is None or self.subclass is None:

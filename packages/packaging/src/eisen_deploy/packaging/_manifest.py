@@ -13,13 +13,22 @@ with warnings.catch_warnings():
     from model_archiver.manifest_components.model import Model
 
 
-def write_manifest(folder: Path, name: str, version: str, model_file: str, handler: str) -> None:
+def write_manifest(
+    folder: Path,
+    name: str,
+    version: str,
+    model_file: str,
+    handler: str,
+    *,
+    config_file: str | None = None,
+) -> None:
     """Write the manifest into a folder.
 
     :param model_file: the serialized model, at the folder's top level.
     :param handler: a module that TorchServe can import, or a file, or a name of its own.
+    :param config_file: the file with options for the server, at the folder's top level.
     """
-    model = Model(name, model_file, handler, model_version=version)
+    model = Model(name, model_file, handler, model_version=version, config_file=config_file)
     manifest = Manifest(RuntimeType.PYTHON.value, model).__to_dict__()
     del manifest["createdOn"]  # the same inputs give the same archive on any day
     (folder / "MAR-INF").mkdir()

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _json, _model, _names, _pickling, _vendored, _writer
-from ._about import about
+from . import _destination, _json, _model, _names, _payload, _proof, _sample, _serving
+from ._capture.requirements import read_requirements
 from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata
-from ._extras import Extra, copy_extras, find_extras
-from ._handler import Handler, find_handler
-from ._manifest import write_manifest
-from ._shared import contents
+from ._extras import find_extras
+from ._handler import find_handler
+from ._payload import Payload
+from ._progress import Progress, Steps
+from ._shared import zips
 from ._shared.errors import CorruptArchive
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class EisenServingMAR:
         _check_transforms(self._transforms)
         find_handler(handler)
 
-    def pack(
+    def pack(  # noqa: PLR0913 - five are documented, the others are by keyword only
         self,
         model: torch.nn.Module | torch.export.ExportedProgram,
         dst_path: str | os.PathLike[str],
@@ -76,6 +77,12 @@ class EisenServingMAR:
         additional_files: Iterable[str | os.PathLike[str]] | None = None,
         *,
         overwrite: bool = False,
+        sample: Mapping[str, Any] | None = None,
+        tolerance: float = 1e-3,
+        code_paths: Iterable[str | os.PathLike[str]] | None = None,
+        requirements: Iterable[str] | None = None,
+        serving: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> Path:
         """Pack a model into ``<dst_path>/<model_name>.mar``.
 
@@ -92,55 +99,76 @@ class EisenServingMAR:
         :param additional_files: further files and folders; each goes to the archive's top level
             under its own name, a folder with what is in it.
         :param overwrite: replace an archive of that name instead of refusing.
+        :param sample: one request's inputs by name, as a client would send them. They are recorded
+            with the outputs that they get here; then the finished archive must give the same in a
+            fresh interpreter that has nothing but the archive, torch, numpy and the recorded
+            requirements. A server replays the sample when it loads the archive.
+        :param tolerance: by how much outputs may differ from the recorded ones: floats relative to
+            the largest that is expected, of integers and booleans the share of elements.
+        :param code_paths: your own modules and packages that travel whole, whatever is found out of
+            what model and transforms need.
+        :param requirements: what a server has to have installed, such as ``"scipy==1.16.0"``, in
+            place of the versions that are installed here.
+        :param serving: options for the server that belong to the model: ``workers``,
+            ``batch_size``, ``batch_delay`` (milliseconds), ``response_timeout`` and
+            ``startup_timeout`` (seconds), ``device``, ``precision``, ``compile``, ``self_test``.
+        :param progress: called with the name of each step, what is done of it and all of it, in
+            bytes (both 0 where nobody knows).
         :returns: the path of the archive.
         :raises InvalidArgument: if a name or the destination cannot be used.
         :raises UnsupportedModel: if the model is of no such form, or of one that the handler
             cannot load.
-        :raises InvalidFiles: with all ``additional_files`` that cannot travel.
+        :raises InvalidFiles: with all ``additional_files`` or ``code_paths`` that cannot travel.
+        :raises InvalidRequirements: with all ``requirements`` that are none.
+        :raises InvalidServingOptions: with every problem of ``serving``.
+        :raises InvalidSample: with every problem of ``sample``.
         :raises ArchiveExists: if the archive is there already.
         :raises NotSerializable: if the model or a transform cannot be pickled; it says which.
+        :raises UnresolvedCode: with every module that they need and that no server would find.
+        :raises ProofFailed: if the sample fails here, or gets another reply in a clean process.
         :raises ArchiveNotWritten: if the file system refuses.
         """
         target = _target(dst_path, model_name, model_version)
-        handler = find_handler(self._handler_argument)
         form = _model.form_of(model)
+        handler = find_handler(self._handler_argument)
         handler.check_loads(form)
-        extras = find_extras(additional_files, [handler.file[0]] if handler.file else [])
+        _serving.checked(serving, form, own_handler=handler.is_ours)
+        payload = Payload(
+            name=model_name,
+            version=model_version,
+            model=model,
+            form=form,
+            transforms=self._transforms,
+            meta_data=self._meta_data,
+            handler=handler,
+            extras=find_extras(additional_files, [handler.file[0]] if handler.file else []),
+            code=find_extras(code_paths, argument="code_paths"),
+            requirements=read_requirements(requirements),
+            serving=serving,
+            sample=sample,
+            tolerance=tolerance,
+        )
         if not overwrite:
-            _writer.check_free(target)
-
+            _destination.check_free(target)
         with _refusals_told(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _writer.staging_folder(target.parent) as staging:
-                files = staging / "files"
-                files.mkdir()
-                _model.write(model, form, files)
-                transforms = self._write_transforms(files)
-                self._write_rest(files, handler, extras)
-                write_manifest(files, model_name, model_version, form.file, handler.entry)
-                contents.write(files, about(model_name, model_version, form, transforms, handler))
-                contents.verify(files)
-                _writer.write_zip(files, staging / target.name)
-                _writer.move_into_place(staging / target.name, target, overwrite=overwrite)
+            _write(payload, target, Steps(progress), overwrite=overwrite)
         return target
 
-    def _write_transforms(self, folder: Path) -> dict[str, str | None]:
-        """Pickle the transforms, and return the name of each one's file."""
-        names: dict[str, str | None] = {}
-        for part, transform in self._transforms.items():
-            name = part.replace("processing", "process_tform.pkl")
-            names[part] = None if transform is None else name
-            if transform is not None:
-                _pickling.write(transform, folder / name, part)
-        return names
 
-    def _write_rest(self, folder: Path, handler: Handler, extras: list[Extra]) -> None:
-        (folder / "metadata.json").write_bytes(self._meta_data)
-        _vendored.copy_handler(folder)
-        _vendored.copy_dill(folder)
-        if handler.file is not None:
-            (folder / handler.file[0]).write_bytes(handler.file[1])
-        copy_extras(extras, folder)
+def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _destination.staging_folder(target.parent) as staging:
+        files = staging / "files"
+        files.mkdir()
+        steps.begin("collect")
+        _payload.write(payload, files)
+        size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
+        zips.write(files, staging / target.name, progress=steps.counter("write", size))
+        if payload.sample is not None:
+            steps.begin("predict in a clean process")
+            gpu_id = _sample.gpu_of(payload.model)
+            _proof.prove(staging / target.name, inside=staging, gpu_id=gpu_id)
+        _destination.move_into_place(staging / target.name, target, overwrite=overwrite)
 
 
 def _checked_metadata(meta_data: Any) -> bytes:

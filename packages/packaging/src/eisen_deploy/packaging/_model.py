@@ -25,15 +25,20 @@ import torch
 
 from . import _pickling
 from ._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
+from ._pickling import ByValue
 
 
 @dataclass(frozen=True)
 class Form:
-    """One of the forms: its name in ``eisen.json``, its file, and what writes that."""
+    """One of the forms: its name in ``eisen.json``, its file, and what writes that.
+
+    :param is_pickle: whether the file refers to Python modules.
+    """
 
     name: str
     file: str
-    save: Callable[[Any, Path], None]
+    save: Callable[[Any, Path], ByValue]
+    is_pickle: bool = False
 
 
 def form_of(model: object) -> Form:
@@ -55,33 +60,39 @@ def form_of(model: object) -> Form:
     )
 
 
-def write(model: object, form: Form, folder: Path) -> None:
+def write(model: object, form: Form, folder: Path) -> ByValue:
     """Write a model into a folder, as the file of its form.
 
+    :returns: what went by value.
     :raises NotSerializable: if something in the model has no form in a file.
     :raises ArchiveNotWritten: if the file system refuses.
     """
     with _failures_told(), _pickling.failures_named("model"):
-        form.save(model, folder / form.file)
+        return form.save(model, folder / form.file)
 
 
-def _save_eager(model: Any, path: Path) -> None:
-    pickle_module = SimpleNamespace(__name__=_pickling.__name__, Pickler=_pickling.Pickler)
+def _save_eager(model: Any, path: Path) -> ByValue:
+    by_value = ByValue()
+    pickler = _pickling.watched(by_value)
+    pickle_module = SimpleNamespace(__name__=_pickling.__name__, Pickler=pickler)
     torch.save(model, path, pickle_module=pickle_module, pickle_protocol=_pickling.PROTOCOL)
+    return by_value
 
 
-def _save_torchscript(model: Any, path: Path) -> None:
+def _save_torchscript(model: Any, path: Path) -> ByValue:
     model.save(str(path))  # torch.jit.save does just this, and warns that it is deprecated
+    return ByValue()
 
 
-def _save_export(model: Any, path: Path) -> None:
+def _save_export(model: Any, path: Path) -> ByValue:
     # The example inputs that a program was traced with may be a patient's; no server needs them.
     program = copy.copy(model)
     program._example_inputs = None  # noqa: SLF001
     torch.export.save(program, path)
+    return ByValue()
 
 
-_EAGER = Form("eager", "model.pt", _save_eager)
+_EAGER = Form("eager", "model.pt", _save_eager, is_pickle=True)
 _TORCHSCRIPT = Form("torchscript", "model.pt", _save_torchscript)
 _EXPORT = Form("export", "model.pt2", _save_export)
 

@@ -7,6 +7,9 @@ dill pickles functions and classes of ``__main__`` by value. On top of it, here:
 * submodules that a function reaches through their package are imported with it: ``import a.b``
   leaves only ``a`` among the globals;
 * modules go by name; dill would take the whole content of one that lies outside the environment;
+* functions and classes of a module that only the running program knows (a notebook's, one made by
+  hand) go by value, as those of ``__main__`` do;
+* an open file is an error: dill would pickle its name, which no server knows;
 * sets are written in an order of their own, equal strings as one string, and of a source file
   the name without its folder, so that the same objects give the same bytes in every process;
 * enumerations and type variables go by value as well;
@@ -25,6 +28,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from types import CodeType, FunctionType, ModuleType
 from typing import IO, Any
@@ -33,6 +37,7 @@ import dill
 import dill.detect
 
 from . import _by_value
+from ._capture import locate
 from ._errors import NotSerializable
 
 #: The newest that every supported Python writes alike.
@@ -47,11 +52,26 @@ class PicklingFailed(Exception):
     """An object could not be pickled; the cause says why."""
 
 
+@dataclass(frozen=True)
+class ByValue:
+    """What was pickled by value.
+
+    :param codes: the code of functions, and of functions inside these.
+    :param modules: the modules, importable by nobody else, that functions and classes are from.
+    """
+
+    codes: list[CodeType] = field(default_factory=list)
+    modules: set[str] = field(default_factory=set)
+
+
 class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     """dill's pickler with the changes that the module's text tells.
 
     :func:`torch.save` derives its own from it.
     """
+
+    #: What was pickled by value, where :func:`watched` sets it.
+    by_value: ByValue | None = None
 
     def __init__(self, file: IO[bytes], protocol: int = PROTOCOL) -> None:
         super().__init__(
@@ -83,11 +103,17 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             # The first instance to be pickled leaves this cache in its class: have it always.
             copyreg._slotnames(obj)  # type: ignore[attr-defined] # noqa: SLF001
         if id(obj) not in self.memo:
+            _refuse_what_stays_here(obj)
+            if self.by_value is not None:
+                self._note(obj, self.by_value)
             if kind in (set, frozenset) and id(obj) not in self._sets_above:
                 self.save_reduce(kind, (self._in_order(obj),), obj=obj)
                 return
             if isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
                 self._save_module(obj)
+                return
+            if _is_named_tuple(obj) and _is_located(obj):
+                self.save_global(obj)  # dill would make another one on the server
                 return
             if (reduced := _by_value.reduced(obj)) is not None:
                 self.save_reduce(*reduced, obj=obj)
@@ -97,12 +123,21 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Save what can only go by its name, unless that name is of no use to a server."""
         name = name or getattr(obj, "__qualname__", None) or obj.__name__
-        if pickle.whichmodule(obj, name) == "__main__":  # type: ignore[attr-defined]
+        module = pickle.whichmodule(obj, name)  # type: ignore[attr-defined]
+        if not locate.is_importable(module):
             raise pickle.PicklingError(
-                f"{name} of __main__ ({type(obj).__name__}) goes by name only, and the server has "
-                "another __main__: move it to a module that can be imported"
+                f"{name} of {module} ({type(obj).__name__}) goes by name only, and no server finds "
+                "it there: move it to a file that can be imported"
             )
         super().save_global(obj, name)
+
+    def _note(self, obj: Any, by_value: ByValue) -> None:
+        if isinstance(obj, CodeType):
+            by_value.codes.append(obj)
+        elif isinstance(obj, (type, FunctionType)):
+            module = obj.__module__
+            if isinstance(module, str) and not locate.is_importable(module):
+                by_value.modules.add(module)
 
     def _save_module(self, module: ModuleType) -> None:
         if module.__name__ == "__main__":
@@ -123,6 +158,11 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         return sorted(items, key=lambda item: _fingerprint(item, above))
 
 
+def watched(by_value: ByValue) -> type[Pickler]:
+    """Return a pickler that notes what it pickles by value."""
+    return type("Pickler", (Pickler,), {"by_value": by_value})
+
+
 def _fingerprint(item: Any, above: frozenset[int]) -> bytes:
     """Return the pickle of a set's item; a set around it is not put in order once more."""
     file = io.BytesIO()
@@ -132,14 +172,16 @@ def _fingerprint(item: Any, above: frozenset[int]) -> bytes:
     return file.getvalue()
 
 
-def write(obj: Any, path: Path, part: str) -> None:
-    """Pickle an object into a new file.
+def write(obj: Any, path: Path, part: str) -> ByValue:
+    """Pickle an object into a new file, and return what of it went by value.
 
     :param part: what the object is, as an error names it.
     :raises NotSerializable: if it cannot be pickled.
     """
+    by_value = ByValue()
     with path.open("xb") as file, failures_named(part):
-        Pickler(file).dump(obj)
+        watched(by_value)(file).dump(obj)
+    return by_value
 
 
 @contextmanager
@@ -153,15 +195,41 @@ def failures_named(part: str) -> Iterator[None]:
 
 @contextmanager
 def _as_we_need_dill() -> Iterator[None]:
-    """Have dill search for globals as we do and fail where it would only warn."""
+    """Have dill search for globals and places as we do, and fail where it would only warn."""
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("error", dill.PicklingWarning)
-        theirs = dill.detect.globalvars
+        theirs = dill.detect.globalvars, dill._dill._locate_function  # noqa: SLF001
         dill.detect.globalvars = _globals_of
+        dill._dill._locate_function = _is_located  # noqa: SLF001
+        locate.is_importable.cache_clear()
         try:
             yield
         finally:
-            dill.detect.globalvars = theirs
+            dill.detect.globalvars, dill._dill._locate_function = theirs  # noqa: SLF001
+
+
+def _is_located(obj: Any, _: object = None) -> bool:
+    """Whether a server that imports an object's module finds this very object in it."""
+    module = getattr(obj, "__module__", None)
+    if not isinstance(module, str) or not locate.is_importable(module):
+        return False
+    found = sys.modules.get(module)
+    for name in getattr(obj, "__qualname__", obj.__name__).split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+def _is_named_tuple(obj: Any) -> bool:
+    return isinstance(obj, type) and obj.__bases__ == (tuple,) and hasattr(obj, "_fields")
+
+
+def _refuse_what_stays_here(obj: Any) -> None:
+    if isinstance(obj, io.IOBase) and not isinstance(obj, (io.BytesIO, io.StringIO)):
+        name = getattr(obj, "name", "")
+        raise pickle.PicklingError(
+            f"an open file ({name}) stays on this machine: read it here and keep its content, or "
+            "open it where it is used and pass it in additional_files="
+        )
 
 
 def _globals_of(function: FunctionType, **_: Any) -> dict[str, Any]:

@@ -12,15 +12,20 @@
     ├── InvalidOutput         500  the outputs are not those declared, or cannot be sent
     └── OutOfMemory           507
 
-``LoadFailed`` stands apart: it ends the loading of an archive.
+``LoadFailed`` stands apart: it ends the loading of an archive. ``SelfTestFailed`` is one of it, for
+an archive whose sample is no longer answered as it was when it was packed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ._shared.errors import ContractError
+
+if TYPE_CHECKING:
+    from .selftest import Difference
 
 
 class ServingError(Exception):
@@ -92,6 +97,17 @@ class OutOfMemory(ServingError):
 
 class LoadFailed(RuntimeError):
     """An archive cannot be served; the message says why."""
+
+
+class SelfTestFailed(LoadFailed):
+    """The sample of an archive fails on this server, or gets another reply than when it was packed.
+
+    :param differences: each value that is not as it was recorded.
+    """
+
+    def __init__(self, message: str, differences: Sequence[Difference] = ()) -> None:
+        self.differences = tuple(differences)
+        super().__init__(message)
 
 
 _OF_CONTRACT: dict[str, type[ServingError]] = {

@@ -50,8 +50,10 @@ def _start(context: Any) -> None:
     global _handler  # noqa: PLW0603 - TorchServe keeps no object for a handler function
     torchserve.keep_bodies_raw()
     try:
-        handler = _handler_class(torchserve.model_folder(context))()
+        folder = torchserve.model_folder(context)
+        handler = _handler_class(folder)()
         handler.initialize(context)
+        handler.self_test(folder)
     except LoadFailed as error:
         _log.error("archive refused: %s", error)
         raise

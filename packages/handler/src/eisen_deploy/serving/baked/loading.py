@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import logging
 import sys
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._shared import contents
+from ._shared import contents, eisenjson
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
+from ._shared.serving_options import ServingOptions
 from .errors import LoadFailed
 from .model import Model
+from .options import compiled, pick_device, read_options
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -35,6 +38,8 @@ class Loaded:
     :param metadata_text: ``metadata.json`` as it was packed.
     :param pre_processing: ``None`` for identity; so is ``post_processing``.
     :param digest: SHA-256 that stands for the whole archive, hexadecimal.
+    :param options: the serving options, each at its default where the archive has none.
+    :param sample: ``sample`` of ``eisen.json``: files of a request and its reply, or ``None``.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Loaded:
     pre_processing: Transform | None
     post_processing: Transform | None
     model: Model
+    options: ServingOptions
+    sample: Mapping[str, Any] | None
 
 
 def load(folder: Path, gpu_id: int | None = None) -> Loaded:
@@ -60,8 +67,12 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     except ContractError as error:
         raise LoadFailed(str(error)) from None
     make_importable(folder)
+    options = read_options(folder, about["serving"])
+    device = pick_device(options, gpu_id)
     text = (folder / "metadata.json").read_text("utf-8")
     files: Mapping[str, str | None] = about["transforms"]
+    for difference in _differences(about):
+        _log.warning("not as it was packed: %s", difference)
     with _explained(about):
         return Loaded(
             about["model"]["name"],
@@ -71,7 +82,9 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
             Metadata.parse(json.loads(text)),
             _transform(folder, files["pre_processing"]),
             _transform(folder, files["post_processing"]),
-            _model(folder, about["model"], _device(gpu_id)),
+            _model(folder, about["model"], options, device),
+            options,
+            about["sample"],
         )
 
 
@@ -80,8 +93,9 @@ def make_importable(folder: Path) -> None:
 
     ``from eisen_deploy.serving import ...`` then means this package, installed there or not.
     """
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    for path in (str(folder), str(folder / eisenjson.CODE_FOLDER)):
+        if path not in sys.path:
+            sys.path.insert(0, path)
     if __package__.startswith("eisen_deploy."):
         return  # this is the installed package itself
     package = sys.modules[__package__]
@@ -102,12 +116,12 @@ def _explained(about: Mapping[str, Any]) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise LoadFailed(
-            f"the archive cannot be loaded: {reason}{_differences(about['packed_with'])}"
-        ) from error
+        differences = _differences(about)
+        more = f" ({'; '.join(differences)})" if differences else ""
+        raise LoadFailed(f"the archive cannot be loaded: {reason}{more}") from error
 
 
-def _differences(packed_with: Mapping[str, str]) -> str:
+def _differences(about: Mapping[str, Any]) -> list[str]:
     """Say which versions differ from those that packed the archive: a likely cause."""
     here = {
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -115,17 +129,25 @@ def _differences(packed_with: Mapping[str, str]) -> str:
         "torch": str(torch.__version__),
     }
     differences = [
-        f"{name} {packed_with[name]} packed it, {version} runs here"
+        f"{name} {about['packed_with'][name]} packed it, {version} runs here"
         for name, version in here.items()
-        if packed_with.get(name, version) != version
+        if about["packed_with"].get(name, version) != version
     ]
-    return f" ({'; '.join(differences)})" if differences else ""
+    return differences + [found for text in about["requirements"] if (found := _unmet(text))]
 
 
-def _device(gpu_id: int | None) -> torch.device:
-    if gpu_id is None or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", gpu_id)
+def _unmet(requirement: str) -> str | None:
+    """Say how the version that is installed is not the one that is pinned, if it is pinned."""
+    name, pinned, version = requirement.partition("==")
+    if not pinned:
+        return None
+    try:
+        installed = importlib.metadata.version(name.partition("[")[0])
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement} is required, none is installed here"
+    if installed.partition("+")[0] != version.partition("+")[0]:
+        return f"{requirement} is required, {installed} is installed here"
+    return None
 
 
 # dill would take classes of __main__ from the worker's __main__ where the names are the same.
@@ -145,14 +167,17 @@ def _transform(folder: Path, name: str | None) -> Transform | None:
     return transform
 
 
-def _model(folder: Path, about: Mapping[str, str], device: torch.device) -> Model:
+def _model(
+    folder: Path, about: Mapping[str, str], options: ServingOptions, device: torch.device
+) -> Model:
     path = folder / about["file"]
     loaders: dict[str, Callable[[Path, torch.device], Any]] = {
         "eager": _load_eager,
         "torchscript": _load_torchscript,
         "export": _load_export,
     }
-    model = Model(loaders[about["form"]](path, device), device)
+    module = compiled(loaders[about["form"]](path, device), options, device)
+    model = Model(module, device, options.precision)
     _log.info("model %s %s loaded on %s", about["name"], about["version"], device)
     return model
 

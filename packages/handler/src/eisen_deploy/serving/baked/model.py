@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,30 @@ class Model:
     """A loaded module on its device.
 
     :param module: called with tensors on ``device``; already in evaluation mode.
+    :param precision: ``float32`` runs the module in its own type; ``float16`` and ``bfloat16``
+        run it under autocast, and what it then gives in that type is made ``float32``.
     """
 
-    def __init__(self, module: torch.nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, module: torch.nn.Module, device: torch.device, precision: str = "float32"
+    ) -> None:
         self.module = module
         self.device = device
         self.dtype = _floating_dtype(module)
+        self.half = None if precision == "float32" else getattr(torch, precision)
+        self._autocast()  # refuses what the device cannot do, while the model loads
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
         """Run the module, with no gradients, on arguments that lie on any device."""
-        with torch.inference_mode():
-            return self.module(*(self._place(argument) for argument in arguments))
+        placed = [self._place(argument) for argument in arguments]
+        with torch.inference_mode(), self._autocast():
+            result = self.module(*placed)
+        return result if self.half is None else _widened(result, self.half)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.half is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.half)
 
     def _place(self, argument: Any) -> Any:
         return argument.to(self.device) if isinstance(argument, torch.Tensor) else argument
@@ -95,6 +109,17 @@ def to_numpy(value: Any) -> Any:
         return [to_numpy(item) for item in value]
     if isinstance(value, dict):
         return {name: to_numpy(item) for name, item in value.items()}
+    return value
+
+
+def _widened(value: Any, half: torch.dtype) -> Any:
+    """Return a value with each tensor of a half type in it, also in lists and dicts, as float32."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype is half else value
+    if isinstance(value, (list, tuple)):
+        return [_widened(item, half) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _widened(item, half) for name, item in value.items()}
     return value
 
 

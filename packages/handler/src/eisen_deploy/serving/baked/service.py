@@ -44,9 +44,26 @@ class EisenServingHandler:
         :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
+        self._loaded = self._read(folder, gpu_id)
+
+    def _read(self, folder: Path, gpu_id: int | None) -> Loaded:
         from .loading import load  # noqa: PLC0415 - brings torch, which this module does without
 
-        self._loaded = load(folder, gpu_id)
+        return load(folder, gpu_id)
+
+    def self_test(self, folder: Path) -> None:
+        """Replay the archive's sample, if it has one and its options do not forbid that.
+
+        Whoever serves calls this once, when all of :meth:`initialize` or :meth:`load` is done: a
+        subclass may need what it sets there after the archive is loaded.
+
+        :param folder: of the unpacked archive.
+        :raises LoadFailed: if the sample fails, or gets another reply than when it was packed.
+        """
+        from .selftest import check  # noqa: PLC0415 - brings torch
+
+        if self.archive.sample is not None and self.archive.options.self_test:
+            check(self, folder, self.archive.sample)
 
     @property
     def archive(self) -> Loaded:

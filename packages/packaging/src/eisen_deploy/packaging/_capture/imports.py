@@ -1,0 +1,110 @@
+"""Which modules source or compiled code imports, wherever in it; nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import dis
+from collections.abc import Iterator, Sequence
+from types import CodeType
+from typing import NamedTuple
+
+# Who catches one of these around an import can do without the module.
+_CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+
+
+class Import(NamedTuple):
+    """One import.
+
+    :param module: absolute name.
+    :param names: what is taken from it; each may be an attribute or a submodule.
+    :param optional: whether the code can do without.
+    :param line: where it stands in the source.
+    """
+
+    module: str
+    names: tuple[str, ...] = ()
+    optional: bool = False
+    line: int = 0
+
+
+def of_source(source: bytes, module: str, *, is_package: bool) -> list[Import]:
+    """Return what a module's source imports: at its top and inside functions.
+
+    What only a type checker sees is left out. :func:`importlib.import_module` counts where it is
+    given a literal.
+
+    :raises SyntaxError: if it is not Python.
+    """
+    package = module if is_package else module.rpartition(".")[0]
+    return list(_of_nodes(ast.parse(source).body, package, optional=False))
+
+
+def of_code(code: CodeType, package: str = "") -> list[Import]:
+    """Return what compiled code imports by itself, not what functions inside it do."""
+    optional = bool(_CAUGHT & set(code.co_names))
+    found = []
+    before: list[object] = [None, None]  # IMPORT_NAME follows the level and the names
+    for step in dis.get_instructions(code):
+        if step.opname == "IMPORT_NAME":
+            level, names = before[-2:]
+            name = _absolute(step.argval, level if isinstance(level, int) else 0, package)
+            found.append(Import(name, tuple(names) if isinstance(names, tuple) else (), optional))
+        before = [before[-1], step.argval]
+    return found
+
+
+def _of_nodes(nodes: Sequence[ast.AST], package: str, *, optional: bool) -> Iterator[Import]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, (), optional, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            name = _absolute(node.module or "", node.level, package)
+            yield Import(name, tuple(alias.name for alias in node.names), optional, node.lineno)
+        elif isinstance(node, ast.If) and _is_type_checking(node.test):
+            yield from _of_nodes(node.orelse, package, optional=optional)
+        elif isinstance(node, ast.Try) and _is_caught(node):
+            yield from _of_nodes([*node.body, *node.handlers], package, optional=True)
+            yield from _of_nodes([*node.orelse, *node.finalbody], package, optional=optional)
+        elif isinstance(node, ast.If) and _is_about_platform(node.test):
+            yield from _of_nodes([*node.body, *node.orelse], package, optional=True)
+        else:
+            if isinstance(node, ast.Call) and (called := _called_import(node, package)):
+                yield Import(called, (), optional, node.lineno)
+            yield from _of_nodes(list(ast.iter_child_nodes(node)), package, optional=optional)
+
+
+def _absolute(name: str, level: int, package: str) -> str:
+    """Return the absolute name of an import, as :pep:`328` tells."""
+    if not level:
+        return name
+    base = package.split(".")[: len(package.split(".")) - level + 1]
+    return ".".join([*base, *([name] if name else [])])
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return getattr(test, "attr", getattr(test, "id", None)) == "TYPE_CHECKING"
+
+
+def _is_about_platform(test: ast.expr) -> bool:
+    asked = {getattr(node, "attr", None) for node in ast.walk(test)}
+    return bool(asked & {"version_info", "platform", "implementation"})
+
+
+def _is_caught(node: ast.Try) -> bool:
+    for handler in node.handlers:
+        kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        if any(kind is None or getattr(kind, "id", None) in _CAUGHT for kind in kinds):
+            return True
+    return False
+
+
+def _called_import(node: ast.Call, package: str) -> str | None:
+    name = getattr(node.func, "attr", getattr(node.func, "id", None))
+    if name not in ("import_module", "__import__") or not node.args:
+        return None
+    argument = node.args[0]
+    if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+        return None
+    dots = len(argument.value) - len(argument.value.lstrip("."))
+    return _absolute(argument.value[dots:], dots, package)

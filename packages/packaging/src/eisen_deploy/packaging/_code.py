@@ -1,0 +1,90 @@
+"""The code of an archive: what its pickles and its handler need, on its way into the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+
+from . import _capture
+from ._capture import Need
+from ._extras import Extra, copy_extras, modules_of
+from ._handler import Handler
+from ._pickling import ByValue
+from ._shared import eisenjson
+
+REQUIREMENTS_FILE = "requirements.txt"
+
+_HEAD = """\
+# What this archive needs beside torch, numpy and TorchServe, with all that it needs in turn:
+#     pip install --no-deps -r requirements.txt
+"""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What ``eisen.json`` says of the code.
+
+    :param modules: the decision for each module.
+    :param requirements: :pep:`508`, sorted.
+    """
+
+    modules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    requirements: list[str] = field(default_factory=list)
+
+
+class Pickled(NamedTuple):
+    """One part of the archive that may refer to code.
+
+    :param part: ``"model"``, ``"pre_processing"`` or ``"post_processing"``.
+    :param path: its file.
+    """
+
+    part: str
+    path: Path
+    by_value: ByValue
+
+
+def write(
+    pickled: Iterable[Pickled],
+    folder: Path,
+    *,
+    handler: Handler,
+    extras: list[Extra],
+    code_paths: list[Extra],
+    stated: Mapping[str, Requirement],
+) -> Code:
+    """Copy the user's own code that is needed into a folder, and list what is to be installed.
+
+    :param extras: the ``additional_files``, which are importable on the server as well.
+    :param code_paths: what is copied whole.
+    :param stated: the user's requirements by canonical name.
+    :raises UnresolvedCode: with every module that no server would find.
+    """
+    given = {**modules_of(extras), **modules_of(code_paths)}
+    needs: list[Need] = []
+    modules: dict[str, dict[str, str]] = {}
+    for part, path, by_value in pickled:
+        needs += _capture.of_pickle(path, part, by_value.codes)
+        for name in sorted(by_value.modules):
+            modules.setdefault(name, {"decision": "by value", "needed_by": part})
+    if handler.file is not None:
+        needs += _capture.of_handler(*handler.file)
+    captured = _capture.capture(needs, given, stated)
+    copy_extras(code_paths, folder / eisenjson.CODE_FOLDER)
+    _write_sources(captured.files, folder)
+    requirements = _capture.pinned(captured, stated)
+    if requirements:
+        text = _HEAD + "".join(f"{requirement}\n" for requirement in requirements)
+        (folder / REQUIREMENTS_FILE).write_text(text, "utf-8", newline="\n")
+    return Code(dict(sorted({**captured.modules, **modules}.items())), requirements)
+
+
+def _write_sources(sources: Mapping[str, bytes], folder: Path) -> None:
+    for name, source in sources.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source)

@@ -1,0 +1,202 @@
+"""The distributions that are installed here: who owns a module, who needs whom."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.metadata
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+_SUFFIXES = (".py", ".so", ".pyd")
+
+
+@dataclass(frozen=True)
+class Closure:
+    """Distributions and all that they need, as far as their metadata tells.
+
+    :param installed: canonical names of those that are installed, each with who needs it (``None``
+        for those that were asked for).
+    :param missing: names of those that are needed and not installed, each with who needs it.
+    """
+
+    installed: dict[str, str | None]
+    missing: dict[str, str | None]
+
+
+def refresh() -> None:
+    """Forget what was read: a notebook may have installed more since."""
+    for cached in (_distribution, _owners, _files, _editables, import_roots_of):
+        cached.cache_clear()
+
+
+def owner_of(module: str, origin: str | None) -> str | None:
+    """Return the canonical name of the distribution that installed a module, if one did.
+
+    :param module: its name.
+    :param origin: its file; of a namespace package, ``None``.
+    """
+    top = module.partition(".")[0]
+    owners = sorted(_owners().get(top, ()))
+    if origin is None:
+        return owners[0] if len(owners) == 1 else None
+    return next((name for name in owners if _has_file(name, origin)), None)
+
+
+def has_owner(top: str) -> bool:
+    """Whether some distribution installed a module or package of this top-level name."""
+    return top in _owners()
+
+
+def editable_owner_of(origin: str | None) -> str | None:
+    """Return the distribution whose editable installation a file belongs to, if one does."""
+    if origin is None:
+        return None
+    parents = Path(origin).resolve().parents
+    owners = (name for name, folder in _editables().items() if folder in parents)
+    return next(owners, None)
+
+
+def version_of(name: str) -> str:
+    """Return a distribution's public version, without the label of its build (``+cpu``).
+
+    :raises importlib.metadata.PackageNotFoundError: if it is not installed.
+    """
+    text = _distribution(name).version
+    try:
+        return Version(text).public
+    except InvalidVersion:
+        return text
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is a distribution of this name."""
+    try:
+        _distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder of the import path into which a distribution is installed.
+
+    :raises importlib.metadata.PackageNotFoundError: if it is not.
+    """
+    return Path(str(_distribution(name).locate_file("")))
+
+
+def closure_of(requirements: Iterable[Requirement], *, without: Collection[str] = ()) -> Closure:
+    """Return distributions with all that their metadata says they need, in order of the walk.
+
+    :param without: canonical names that are left out, with what only they need.
+    """
+    closure = Closure({}, {})
+    seen: set[tuple[str, str]] = set()
+    waiting: list[tuple[Requirement, str | None]] = [(item, None) for item in requirements]
+    while waiting:
+        requirement, needed_by = waiting.pop(0)
+        name = canonicalize_name(requirement.name)
+        if name in without:
+            continue
+        if not is_installed(name):
+            closure.missing.setdefault(name, needed_by)
+            continue
+        closure.installed.setdefault(name, needed_by)
+        for extra in ("", *sorted(requirement.extras)):
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                waiting += [(needed, name) for needed in _needs(name, extra)]
+    return closure
+
+
+@functools.cache
+def import_roots_of(name: str) -> frozenset[str]:
+    """Return the packages and modules that a distribution brings, by their dotted names.
+
+    Of a namespace package only the distribution's own part is named, as ``google.protobuf``.
+    """
+    files = [PurePosixPath(file) for file in _files(name)]
+    code = [file for file in files if file.suffix in _SUFFIXES and ".." not in file.parts]
+    packages = {file.parent for file in code if file.name == "__init__.py"}
+    roots = {_root_of(file, packages) for file in code}
+    return frozenset(root for root in roots if all(part.isidentifier() for part in root.split(".")))
+
+
+def _root_of(file: PurePosixPath, packages: set[PurePosixPath]) -> str:
+    """Return the outermost package above a file, or the module itself."""
+    for folder in [*reversed(file.parents)][1:]:
+        if folder in packages:
+            return ".".join(folder.parts)
+    return ".".join([*file.parent.parts, file.name.partition(".")[0]])
+
+
+def _needs(name: str, extra: str) -> Iterator[Requirement]:
+    for text in _distribution(name).requires or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None:
+            if not extra:
+                yield requirement
+        elif requirement.marker.evaluate({"extra": extra}):
+            yield requirement
+
+
+@functools.cache
+def _distribution(name: str) -> Distribution:
+    return importlib.metadata.distribution(name)
+
+
+@functools.cache
+def _owners() -> dict[str, set[str]]:
+    """Return the distributions by the top-level names that they install."""
+    owners: dict[str, set[str]] = {}
+    for name in _names():
+        for file in _files(name):
+            owners.setdefault(file.partition("/")[0].partition(".")[0], set()).add(name)
+    return owners
+
+
+@functools.cache
+def _files(name: str) -> tuple[str, ...]:
+    """Return a distribution's files as its record tells them; ``Distribution.files`` is slow."""
+    distribution = _distribution(name)
+    record = distribution.read_text("RECORD")
+    if record is None:
+        return tuple(file.as_posix() for file in distribution.files or ())
+    return tuple(row[0] for row in csv.reader(record.splitlines()) if row)
+
+
+def _has_file(name: str, origin: str) -> bool:
+    folder = os.path.realpath(folder_of(name))
+    path = os.path.relpath(os.path.realpath(origin), folder).replace(os.sep, "/")
+    return path in _files(name)
+
+
+@functools.cache
+def _editables() -> dict[str, Path]:
+    """Return where each distribution that is installed editable has its source (:pep:`610`)."""
+    found = {}
+    for name in _names():
+        about = json.loads(_distribution(name).read_text("direct_url.json") or "{}")
+        if about.get("dir_info", {}).get("editable"):
+            folder = Path(url2pathname(urlsplit(about["url"]).path))
+            found[name] = folder.resolve()
+    return found
+
+
+def _names() -> list[str]:
+    names = (each.metadata["Name"] for each in importlib.metadata.distributions())
+    return sorted({canonicalize_name(name) for name in names if name})

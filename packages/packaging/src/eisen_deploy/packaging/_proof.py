@@ -1,0 +1,226 @@
+"""The proof that an archive needs nothing of the process, and of the machine, that packed it.
+
+The finished archive is unpacked into a private folder. A fresh interpreter that has only the
+archive, what every server has, and the recorded requirements loads it through its own entry, and
+replays its sample. :mod:`._visible` is what it may see of this machine, :mod:`._clean_process` what
+runs there, :mod:`._causes` what is said of the outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from . import _causes, _clean_process, _installed
+from ._errors import ProofFailed
+from ._shared import contents, zips
+from ._shared.errors import ContractError
+from ._visible import visible_to
+
+#: Seconds that loading and predicting may take.
+TIMEOUT = 600.0
+
+_OUTPUT_LIMIT = 64 * 2**20  # bytes that the process may print
+_OUTPUT_KEPT = 2**14
+# What a server has as well, and libraries outside Python look at.
+_KEPT = (
+    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "COMSPEC", "PATHEXT"),
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "CUDA_HOME"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CC", "CXX"),
+)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proved.
+
+    :param predicted: whether the sample was replayed; without one the archive was loaded only.
+    :param seconds: that the clean process took.
+    :param used: version of each distribution of which something was imported there.
+    """
+
+    predicted: bool
+    seconds: float
+    used: Mapping[str, str]
+
+
+@dataclass
+class _Room:
+    """Folders of the clean process, all of them empty at first."""
+
+    archive: Path
+    home: Path
+    work: Path
+    report: Path
+    output: deque[bytes] = field(default_factory=deque)
+
+
+def prove(
+    archive: Path,
+    *,
+    inside: Path | None = None,
+    gpu_id: int | None = None,
+    timeout: float = TIMEOUT,
+) -> Proof:
+    """Load an archive in a clean process, and replay its sample if it has one.
+
+    A handler that is none of ours is not run: ours loads model and transforms in its place.
+
+    :param archive: the file, or the folder of an unpacked one.
+    :param inside: an existing folder for what is unpacked; the system's temporary one by default.
+    :param gpu_id: the GPU to run on, ``None`` for the CPU.
+    :param timeout: in seconds.
+    :raises ProofFailed: if it does not load, or does not predict what was recorded, or if the
+        recorded requirements are not what is installed here.
+    """
+    start = time.monotonic()
+    with _room(archive, inside) as room:
+        visible = visible_to(_read(room.archive))
+        task = {
+            "folder": str(room.archive),
+            "roots": visible.roots,
+            "distributions": visible.distributions,
+            "sites": visible.sites,
+            "folders": [str(room.archive), str(room.home.parent), *visible.folders],
+            "gpu_id": gpu_id,
+            "report": str(room.report),
+        }
+        outcome = _run(task, room, timeout)
+        error = outcome["error"]
+        if error is not None:
+            again = _run(task, room, timeout)["error"] if error["differences"] else error
+            outcome["varies"] = again is None or again["differences"] != error["differences"]
+            raise ProofFailed(_causes.of_error(outcome), error["differences"])
+    used = {visible.owners[root] for root in outcome["imported"]}
+    versions = {name: _installed.version_of(name) for name in sorted(used)}
+    return Proof(outcome["predicted"], time.monotonic() - start, versions)
+
+
+# --- what the clean process gets ----------------------------------------------------------
+
+
+@contextmanager
+def _room(archive: Path, inside: Path | None) -> Iterator[_Room]:
+    top = Path(tempfile.mkdtemp(prefix="eisen-proof-", dir=inside)).resolve()
+    try:
+        room = _Room(top / "archive", top / "home", top / "work", top / "report.json")
+        for folder in (room.archive, room.home, room.work):
+            folder.mkdir()
+        if archive.is_dir():
+            room.archive = archive.resolve()
+        else:
+            _unpack(archive, room.archive)
+        yield room
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        zips.unpack(archive, folder)
+    except ContractError as error:
+        raise ProofFailed(error.problems) from None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return contents.read(folder)
+    except ContractError as error:
+        raise ProofFailed(error.problems) from None
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    private = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(home))
+    return {**kept, **private, "LC_ALL": "C.UTF-8"}
+
+
+# --- the process --------------------------------------------------------------------------
+
+
+def _run(task: Mapping[str, Any], room: _Room, timeout: float) -> dict[str, Any]:
+    """Run the process to its end, and return what it told; whatever it started ends with it.
+
+    :raises ProofFailed: if it came to no end of its own, and told nothing.
+    """
+    room.report.unlink(missing_ok=True)
+    room.output.clear()
+    command = [sys.executable, "-I", "-S", "-B", _clean_process.__file__]
+    process = subprocess.Popen(  # noqa: S603 - the command line is our own
+        command,
+        cwd=room.work,
+        env=_environment(room.home),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
+    flooded = threading.Event()
+    reader = threading.Thread(target=_keep_tail, args=(process, room.output, flooded), daemon=True)
+    reader.start()
+    try:
+        _give(process.stdin, task)
+        status = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise ProofFailed(_causes.of_silence(timeout, _tail(room))) from None
+    finally:
+        _kill(process)
+        reader.join(5)
+    if flooded.is_set():
+        raise ProofFailed(_causes.of_flood(_OUTPUT_LIMIT, _tail(room)))
+    if not room.report.exists():
+        raise ProofFailed(_causes.of_death(status, _tail(room)))
+    outcome: dict[str, Any] = json.loads(room.report.read_bytes())
+    return outcome
+
+
+def _give(pipe: IO[bytes], task: Mapping[str, Any]) -> None:
+    with suppress(BrokenPipeError), pipe:  # if it ended at once, its status says more
+        pipe.write(json.dumps(task).encode())
+
+
+def _keep_tail(
+    process: subprocess.Popen[bytes], output: deque[bytes], flooded: threading.Event
+) -> None:
+    assert process.stdout is not None  # noqa: S101
+    count = kept = 0
+    with process.stdout as pipe:
+        while piece := os.read(pipe.fileno(), 2**16):
+            count += len(piece)
+            output.append(piece)
+            kept += len(piece)
+            while kept - len(output[0]) >= _OUTPUT_KEPT:
+                kept -= len(output.popleft())
+            if count > _OUTPUT_LIMIT and not flooded.is_set():
+                flooded.set()
+                _kill(process)
+
+
+def _tail(room: _Room) -> str:
+    text = b"".join(room.output)[-_OUTPUT_KEPT:].decode("utf-8", "replace")
+    return text.replace(str(room.archive), "<archive>")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started and that is still of its group."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        # Nobody may be left, and macOS refuses where only a zombie is.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

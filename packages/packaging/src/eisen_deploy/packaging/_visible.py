@@ -1,0 +1,106 @@
+"""What a server has of that which is installed here: torch, numpy and an archive's requirements."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from . import _installed
+from ._capture import locate
+from ._errors import ProofFailed
+
+#: What every server has.
+BASE = ("numpy", "torch")
+
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix"),
+    *("/proc", "/sys", "/dev", "/run", "/System", "/Library"),
+)
+_WINDOWS = ("SYSTEMROOT", "PROGRAMFILES")
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What a clean process may see.
+
+    :param roots: folder of each package and module that can be imported, by its dotted name.
+    :param owners: distribution of each of these.
+    :param distributions: canonical names of those whose metadata can be read.
+    :param sites: folders in which that metadata lies.
+    """
+
+    roots: Mapping[str, str]
+    owners: Mapping[str, str]
+    distributions: list[str]
+    sites: list[str]
+
+    @property
+    def folders(self) -> list[str]:
+        """Folders whose files can be opened: of the system, of Python, and of what is installed."""
+        system = _SYSTEM
+        if sys.platform == "win32":
+            system = tuple(os.environ[name] for name in _WINDOWS if name in os.environ)
+        python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+        return [*system, *sorted({*python, *self.sites, *self.roots.values()})]
+
+
+def visible_to(about: Mapping[str, Any]) -> Visible:
+    """Return what an archive may see here.
+
+    :param about: its ``eisen.json``.
+    :raises ProofFailed: with each requirement that is not met here.
+    """
+    problems = [found for text in about["requirements"] if (found := _unmet(text))]
+    if problems:
+        raise ProofFailed(problems)
+    server = [*BASE, *(["torchserve"] if "ts" in about["modules"] else [])]
+    wanted = map(Requirement, [*server, *about["requirements"]])
+    roots, owners, sites = {}, {}, set()
+    names = sorted(_installed.closure_of(wanted).installed)
+    for name in names:
+        folder = str(_installed.folder_of(name))
+        sites.add(folder)
+        for root in _installed.import_roots_of(name):
+            roots[root], owners[root] = folder, name
+    for root, (folder, name) in _editable_roots(about).items():
+        roots[root], owners[root] = folder, name
+    return Visible(roots, owners, names, sorted(sites))
+
+
+def _unmet(text: str) -> str | None:
+    """Say why what is installed here is not what a requirement asks for."""
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return f"requirements: {text!r} is none"
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return None
+    if not _installed.is_installed(requirement.name):
+        return f"requirements: {text} is not installed here, so it cannot be proved to suffice"
+    version = _installed.version_of(requirement.name)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return (
+            f"requirements: {text} is recorded and {requirement.name} {version} is installed "
+            "here, so what is proved here would not be proved for the server: make them agree"
+        )
+    return None
+
+
+def _editable_roots(about: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return folder and distribution of the modules that lie in a working copy of a requirement."""
+    names = {canonicalize_name(Requirement(text).name) for text in about["requirements"]}
+    roots = {}
+    for module in about["modules"]:
+        spec = locate.spec_of(module)
+        owner = _installed.editable_owner_of(spec.origin) if spec else None
+        if spec and spec.origin and owner in names:
+            depth = module.count(".") + (spec.submodule_search_locations is not None)
+            roots[module] = str(Path(spec.origin).parents[depth]), owner
+    return roots

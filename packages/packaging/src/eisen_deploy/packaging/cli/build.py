@@ -1,0 +1,129 @@
+"""``eisen-pack build``: an archive from a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import Failed
+from .progress import bars
+from .recipe import read_recipe
+from .tables import say, size
+
+_EXAMPLE = """\
+a recipe, recipe.py:
+  def package():
+      return {"model": net, "pre_processing": scale, "post_processing": None, "meta_data": metadata}
+
+example:
+  eisen-pack build recipe.py --output model_zoo --name seg --model-version 1.2
+"""
+
+_OF_CONSTRUCTOR = ("pre_processing", "post_processing", "meta_data", "handler")
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "build",
+        help="build an archive from a Python file or module",
+        description="Build an archive. TARGET runs; its attribute (package by default) is a "
+        "mapping, or a callable that returns one, with the arguments of EisenServingMAR and pack. "
+        "What is given here wins over it.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("target", metavar="TARGET", help="FILE.py[:ATTRIBUTE] or MODULE[:ATTRIBUTE]")
+    add("-o", "--output", metavar="FOLDER", default=".", help="where the archive goes; default: .")
+    add("--name", metavar="NAME", help="the model's name, and that of the archive")
+    add("--model-version", metavar="VERSION", help="the model's version")
+    add("--overwrite", action="store_true", help="replace an archive that is there")
+    add(
+        *("-r", "--requirement"),
+        metavar="R",
+        action="append",
+        default=[],
+        help="a requirement such as scipy==1.16.0, beside or instead of the recipe's; repeatable",
+    )
+    add(
+        "--code-path",
+        metavar="P",
+        action="append",
+        default=[],
+        help="code that travels whole, beside the recipe's; repeatable",
+    )
+    sample = parser.add_mutually_exclusive_group()
+    sample.add_argument("--sample", metavar="FILE.npz", type=Path, help="one request's arrays")
+    sample.add_argument("--no-sample", action="store_true", help="do without the recipe's sample")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the recipe and pack what it yields."""
+    recipe = with_flags(read_recipe(arguments.target), arguments)
+    from eisen_deploy.packaging import EisenServingMAR  # noqa: PLC0415 - brings torch
+
+    about = {part: recipe.pop(part, None) for part in _OF_CONSTRUCTOR}
+    packer = EisenServingMAR(**about)
+    with bars() as progress:
+        path = packer.pack(
+            dst_path=arguments.output, overwrite=arguments.overwrite, progress=progress, **recipe
+        )
+    say(f"{path} ({size(path.stat().st_size)})")
+    return 0
+
+
+def with_flags(recipe: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return a recipe with what the command line says instead, or besides."""
+    changed = dict(recipe)
+    flags = {"model_name": arguments.name, "model_version": arguments.model_version}
+    changed.update({key: value for key, value in flags.items() if value is not None})
+    if arguments.no_sample:
+        changed["sample"] = None
+    elif arguments.sample:
+        changed["sample"] = read_sample(arguments.sample)
+    if arguments.requirement:
+        stated = _listed(recipe, "requirements")
+        changed["requirements"] = _merged(stated, arguments.requirement)
+    if arguments.code_path:
+        changed["code_paths"] = [*_listed(recipe, "code_paths"), *arguments.code_path]
+    return changed
+
+
+def read_sample(path: Path) -> dict[str, Any]:
+    """Return the arrays of an ``.npz`` file by name; nothing in it is unpickled.
+
+    :raises Failed: if it is no such file.
+    """
+    import numpy as np  # noqa: PLC0415 - here only
+
+    with path.open("rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            return {name: arrays[name] for name in arrays.files}
+        except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise Failed(f"--sample: {path} is no .npz file of plain arrays: {error}") from error
+
+
+def _listed(recipe: Mapping[str, Any], key: str) -> list[Any]:
+    value = recipe.get(key) or ()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise Failed(f"{key}: expected a list, came {type(value).__name__}")
+    return list(value)
+
+
+def _merged(stated: list[Any], flags: list[str]) -> list[Any]:
+    """Return requirements of a recipe, but for those of a distribution that a flag names."""
+    replaced = {_distribution(flag) for flag in flags}
+    kept = [text for text in stated if _distribution(str(text)) not in replaced]
+    return [*kept, *flags]
+
+
+def _distribution(requirement: str) -> str:
+    name = re.match(r"[\w.-]*", requirement.strip())
+    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""

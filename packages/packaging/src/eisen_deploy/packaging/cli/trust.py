@@ -1,0 +1,170 @@
+"""Whether loading an archive can run code that its author wrote, and by which way.
+
+It can, if anything in it is unpickled, is a TorchScript program, is another handler than ours, or
+is a file that Python would import. What is left is an exported program that holds no pickles, and
+no transforms: then nothing is unpickled, and of the archive's code only the handler runs. That
+handler has to be the one that is installed here: what another one does, nobody here knows.
+
+This reads what honest tools write. torch makes code of names and expressions in a ``.pt2`` file as
+well, so a forged one can run code without any pickle: torch's own documentation of
+``torch.export.load`` warns of files from strangers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from eisen_deploy.packaging._shared.zips import Entry
+
+from .archive import MANIFEST, Archive
+
+HANDLER_FOLDER = "_eisen_serving/"
+DILL_FOLDER = "dill/"
+
+_ENTRY = "_eisen_serving.handler"
+_IMPORTED = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth")
+_CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
+_SAMPLE_INPUTS = "data/sample_inputs/model.pt"
+
+
+def describe_loading(archive: Archive) -> dict[str, Any]:
+    """Return what ``inspect`` says of it: whether code can run, and each reason."""
+    reasons = [*_of_pickles(archive), *_of_model(archive), *_of_handler(archive)]
+    code = importable(archive)
+    if code:
+        more = f" and {len(code) - 3} more" if len(code) > 3 else ""
+        reasons.append(f"Python may import {', '.join(code[:3])}{more}")
+    return {
+        "can_run_code": bool(reasons),
+        "reasons": reasons or ["nothing in it is unpickled"],
+        "unpickled": list(_pickles(archive)),
+        "handler_is_installed_here": handler_is_installed_here(archive),
+    }
+
+
+def importable(archive: Archive) -> list[str]:
+    """Return the files that Python could import, other than those of the handler and of dill."""
+    return [
+        name
+        for name in archive.entries
+        if name.endswith(_IMPORTED) and not name.startswith((HANDLER_FOLDER, DILL_FOLDER))
+    ]
+
+
+def handler_is_installed_here(archive: Archive) -> bool:
+    """Whether the archive's own handler is byte for byte the one that would be packed here."""
+    spec = importlib.util.find_spec("eisen_deploy.serving")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    baked = Path(spec.submodule_search_locations[0]) / "baked"
+    found = {
+        name.removeprefix(HANDLER_FOLDER): said["sha256"]
+        for name, said in archive.about["files"].items()
+        if name.startswith(HANDLER_FOLDER)
+    }
+    return bool(found) and all(
+        (baked / name).is_file()
+        and hashlib.sha256((baked / name).read_bytes()).hexdigest() == sha256
+        for name, sha256 in found.items()
+    )
+
+
+def _pickles(archive: Archive) -> Iterator[str]:
+    model = archive.about["model"]
+    if model["form"] == "eager":
+        yield model["file"]
+    transforms = archive.about["transforms"]
+    yield from filter(None, (transforms["pre_processing"], transforms["post_processing"]))
+
+
+def _of_pickles(archive: Archive) -> Iterator[str]:
+    for name in _pickles(archive):
+        yield f"{name} is unpickled, and what it calls runs"
+
+
+def _of_model(archive: Archive) -> Iterator[str]:
+    model = archive.about["model"]
+    if model["form"] == "torchscript":
+        yield f"{model['file']} is a TorchScript program"
+    elif model["form"] == "export":
+        yield from (f"{model['file']}: {why}" for why in _of_exported(archive, model["file"]))
+
+
+def _of_handler(archive: Archive) -> Iterator[str]:
+    entry = archive.read_json(MANIFEST)["model"]["handler"]
+    if entry != _ENTRY:
+        yield f"the handler is {entry}, which checks no digest"
+    elif archive.about["handler"] is not None:
+        yield f"the handler is {archive.about['handler']['class']} of the archive"
+    elif not handler_is_installed_here(archive):
+        yield "its eisen-deploy-handler is not the one that is installed here"
+
+
+def _of_exported(archive: Archive, name: str) -> Iterator[str]:
+    """Say which pickles torch would find in an exported program (torch 2.13, ``pt2_archive``)."""
+    entry = archive.entries[name]
+    try:
+        with archive.path.open("rb") as file, zipfile.ZipFile(_Part(file, entry)) as program:
+            yield from _of_program(program)
+    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
+        yield "it is not what torch.export.save writes now"
+
+
+def _of_program(program: zipfile.ZipFile) -> Iterator[str]:
+    sizes = {info.filename.partition("/")[2]: info.file_size for info in program.infolist()}
+    full = {info.filename.partition("/")[2]: info.filename for info in program.infolist()}
+    if "archive_format" not in sizes:
+        yield "it is of an older format, in which torch unpickles"
+        return
+    if sizes.get(_SAMPLE_INPUTS):
+        yield "it holds sample inputs, which torch unpickles"
+    for config in _CONFIGS:
+        said = json.loads(program.read(full[config]))["config"]
+        pickled = [key for key, value in said.items() if _is_pickled(value)]
+        if pickled:
+            yield f"torch unpickles {len(pickled)} of its weights and constants"
+
+
+def _is_pickled(value: dict[str, Any]) -> bool:
+    is_tensor = value["path_name"].startswith(("weight_", "tensor_"))
+    return value["use_pickle"] is not False or not is_tensor
+
+
+class _Part(io.RawIOBase):
+    """The content of one stored file of an archive, as a file of its own."""
+
+    def __init__(self, file: io.BufferedReader, entry: Entry) -> None:
+        self._file, self._start, self._size = file, entry.offset, entry.size
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Whether it can be read: always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether a position can be set: always."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position, as files do."""
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer what there is, and return its length."""
+        self._file.seek(self._start + self._at)
+        data = self._file.read(min(len(buffer), max(0, self._size - self._at)))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from .convolution import ConvBlock
+
+__all__ = ["ConvBlock"]

@@ -1,0 +1,118 @@
+"""Options that travel with a model are those that a real TorchServe and our handler use."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eisen_deploy.client import EisenServingClient, WorkerDied
+from eisen_deploy.serving.launcher import LaunchFailed
+
+HERE = Path(__file__).resolve().parent
+CONFIG = {"disable_token_authorization": "true", "default_response_timeout": "99"}
+
+
+@pytest.fixture(scope="module")
+def served_zoo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served") / "model_zoo"
+    subprocess.run([sys.executable, HERE / "pack_served.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(serve, served_zoo):
+    return serve(served_zoo, ["plain.mar", "busy.mar", "eager.mar"], CONFIG)
+
+
+def describe(server, model):
+    url = f"{server.management_url}/models/{model}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as reply:
+        return json.load(reply)[0]
+
+
+def predict(server, model, *rows, timeout=60.0):
+    url = f"{server.inference_url}/predictions/{model}"
+    with EisenServingClient(url, timeout=timeout) as client:
+        return client.predict({"x": np.float32(rows)})
+
+
+def test_torchserve_tells_the_options_of_the_archive(server):
+    told = describe(server, "busy")
+    assert {key: told[key] for key in ("minWorkers", "maxWorkers", "batchSize")} == {
+        "minWorkers": 2,
+        "maxWorkers": 2,
+        "batchSize": 4,
+    }
+    assert told["maxBatchDelay"] == 250
+    assert told["responseTimeout"] == 2
+    assert told["startupTimeout"] == 77
+    assert told["deviceType"] == "cpu"
+    assert len(told["workers"]) == 2
+
+
+def test_without_options_everything_is_as_the_server_has_it(server):
+    told = describe(server, "plain")
+    assert told["batchSize"] == 1
+    assert told["responseTimeout"] == 99
+    assert len(told["workers"]) == 1
+
+
+def test_a_file_with_other_options_hides_the_servers_own_response_timeout(server):
+    """TorchServe's doing, and documented: the file counts as 120 s where it does not say."""
+    told = describe(server, "eager")
+    assert told["responseTimeout"] == 120
+    assert told["maxBatchDelay"] == 1
+    assert told["minWorkers"] == 1
+
+
+def test_two_workers_answer(server):
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda _: predict(server, "busy", [0.4, 0]), range(16))
+        assert len({int(answer["pid"]) for answer in answers}) == 2
+
+
+def test_requests_are_batched(server):
+    """They come within the delay, so that a worker gets several at once."""
+    url = f"{server.inference_url}/predictions/busy"
+
+    def size(_):
+        body = json.dumps({"x": [[0.3, 0]]}).encode()
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=30) as reply:
+            return int(reply.headers["Server-Timing"].split('batch;desc="')[1].split('"')[0])
+
+    with ThreadPoolExecutor(12) as pool:
+        sizes = list(pool.map(size, range(24)))
+    assert 1 < max(sizes) <= 4
+
+
+def test_an_answer_that_takes_too_long_ends_the_worker(server):
+    with pytest.raises(WorkerDied):
+        predict(server, "busy", [6, 0])
+    np.testing.assert_array_equal(predict(server, "plain", [3, 0])["y"], [[7, 1]])
+
+
+def test_precision_and_compiling_are_applied(serve, served_zoo):
+    server = serve(served_zoo, ["precise.mar", "compiled.mar"], CONFIG)
+    x = [[0.1, 0.2], [0.3, 0.4]]
+    half = predict(server, "precise", *x)["y"]
+    assert half.dtype == np.float32
+    np.testing.assert_array_equal(half.view(np.uint32) & 0xFFFF, 0)  # bfloat16 has no such bits
+    assert predict(server, "compiled", *x, timeout=300)["y"].shape == (2, 2)
+    log = server.log_path.read_text("utf-8", "replace")
+    assert "torch.compile (default) is used on cpu" in log
+
+
+def test_a_model_that_wants_a_gpu_is_refused_where_there_is_none(serve, served_zoo):
+    server = serve(served_zoo, ["wants_gpu.mar"], CONFIG, ready=False)
+    with pytest.raises(LaunchFailed, match="ask for device cuda, and the server assigns no GPU"):
+        server.wait_ready("wants_gpu")

@@ -1,0 +1,275 @@
+"""The serving options that the handler applies: device, precision, compiling."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from eisen_deploy.serving.baked import options as baked_options
+from eisen_deploy.serving.baked._shared import contents
+from eisen_deploy.serving.baked._shared.serving_options import ServingOptions
+from eisen_deploy.serving.baked.errors import LoadFailed
+from eisen_deploy.serving.baked.loading import load
+from eisen_deploy.serving.baked.model import Model
+from eisen_deploy.serving.baked.options import compiled, pick_device, read_options
+
+CPU = torch.device("cpu")
+
+
+class Seeing(torch.nn.Module):
+    """Gives its result in several wrappings, and tells the type in which its layer computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+    def forward(self, x):
+        y = self.layer(x)
+        kind = {torch.float32: 32, torch.float16: 16, torch.bfloat16: 8}[y.dtype]
+        return {"y": y, "kind": torch.full((len(x),), kind), "inner": [y, (y, "text", None)]}
+
+
+def test_without_a_file_every_option_is_at_its_default(unpack, affine):
+    loaded = load(unpack(affine[0](), affine[1]))
+    assert loaded.options == ServingOptions()
+    assert loaded.options.self_test
+    assert loaded.sample is None
+    assert loaded.model.half is None
+
+
+def test_options_travel_from_pack_to_the_handler(unpack, affine):
+    serving = {"workers": 3, "precision": "bfloat16", "device": "cpu", "self_test": False}
+    loaded = load(unpack(affine[0](), affine[1], serving=serving))
+    assert loaded.options == ServingOptions(**serving)
+    assert loaded.model.half is torch.bfloat16
+
+
+def rewrite(folder, text):
+    """Change the options as who can rewrite an archive can: with its digests."""
+    (folder / "model-config.yaml").write_text(text)
+    about = json.loads((folder / "eisen.json").read_text())
+    kept = {key: about[key] for key in about if key not in ("format", "files", "digest")}
+    contents.write(folder, {**kept, "serving": "model-config.yaml"})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("minWorkers: 2", "is not JSON"),
+        ("[]", "must be a JSON object"),
+        ('{"eisen": {"device": "tpu"}}', "serving.device: expected"),
+        ('{"eisen": {"turbo": 1}}', "'turbo' is no option"),
+        ("{}", "other keys or values"),
+    ],
+)
+def test_a_file_that_packaging_does_not_write_is_refused(unpack, affine, text, told):
+    folder = unpack(affine[0](), affine[1])
+    rewrite(folder, text)
+    with pytest.raises(LoadFailed, match=told) as caught:
+        load(folder)
+    assert "model-config.yaml" in str(caught.value)
+
+
+def test_reading_none_and_a_file(tmp_path):
+    assert read_options(tmp_path, None) == ServingOptions()
+    (tmp_path / "c").write_text(
+        '{"eisen": {"device": "auto", "precision": "float16", "compile": false, "self_test": true}}'
+    )
+    assert read_options(tmp_path, "c") == ServingOptions(precision="float16")
+
+
+# --- device --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_cuda(monkeypatch):
+    """As if torch had a GPU: only what picks a device asks for it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+@pytest.fixture
+def without_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def test_the_gpu_that_the_server_assigns(with_cuda):
+    assert pick_device(ServingOptions(), 1) == torch.device("cuda", 1)
+    assert pick_device(ServingOptions(device="cuda"), 0) == torch.device("cuda", 0)
+
+
+def test_no_gpu_where_none_is_wanted_or_assigned(with_cuda):
+    assert pick_device(ServingOptions(device="cpu"), 1) == CPU
+    assert pick_device(ServingOptions(), None) == CPU
+
+
+def test_auto_falls_back_to_the_cpu(without_cuda):
+    assert pick_device(ServingOptions(), 0) == CPU
+
+
+def test_a_gpu_that_is_asked_for_and_not_assigned(with_cuda):
+    with pytest.raises(LoadFailed, match=r"device cuda, and the server assigns no GPU"):
+        pick_device(ServingOptions(device="cuda"), None)
+
+
+def test_a_gpu_that_is_asked_for_with_a_torch_that_has_none(without_cuda):
+    with pytest.raises(LoadFailed, match=r"device cuda, and the server has a torch without CUDA"):
+        pick_device(ServingOptions(device="cuda"), 0)
+
+
+def test_an_archive_that_asks_for_a_gpu_is_refused_before_anything_is_unpickled(
+    unpack, affine, monkeypatch
+):
+    from eisen_deploy.serving.baked import loading
+
+    folder = unpack(affine[0](), affine[1], lambda data: data, serving={"device": "cuda"})
+    monkeypatch.setattr(loading, "_dill", lambda: pytest.fail("something is unpickled"))
+    with pytest.raises(LoadFailed, match="device cuda"):
+        load(folder)
+
+
+# --- precision -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("float32", 32), ("float16", 16), ("bfloat16", 8)])
+def test_the_layers_compute_in_that_precision_and_the_outputs_do_not_tell(precision, kind):
+    x = torch.ones(3, 2)
+    result = Model(Seeing().eval(), CPU, precision)([x])
+    assert result["kind"].tolist() == [kind] * 3
+    assert result["y"].dtype is torch.float32
+    first, (second, text, nothing) = result["inner"]
+    assert first.dtype is second.dtype is torch.float32
+    assert (text, nothing) == ("text", None)
+
+
+def test_other_types_than_the_precision_stay():
+    class Three(torch.nn.Module):
+        def forward(self, x):
+            return x.double(), x.long(), x.bfloat16()
+
+    types = [value.dtype for value in Model(Three(), CPU, "float16")([torch.ones(2)])]
+    assert types == [torch.float64, torch.int64, torch.bfloat16]
+
+
+def test_a_model_of_a_half_type_keeps_it_where_no_precision_is_asked_for():
+    model = Model(torch.nn.Linear(2, 2).half(), CPU)
+    assert model([torch.ones(1, 2, dtype=torch.float16)]).dtype is torch.float16
+
+
+def test_autocast_ends_with_the_call():
+    Model(Seeing().eval(), CPU, "bfloat16")([torch.ones(1, 2)])
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_predictions_keep_their_type_and_are_near(start, precision):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(16, 4).eval()
+    metadata = {"model_input_list": ["x"], "model_output_list": ["y"]}
+    x = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    exact = model(torch.from_numpy(x)).detach().numpy()
+    worker = start(model, metadata, serving={"precision": precision})
+    y = worker.predict({"x": x}).outputs["y"]
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, exact, atol=0.05)
+    assert not np.array_equal(y, exact)
+
+
+def test_torchscript_in_half_precision(start):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model = torch.jit.trace(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2))
+    metadata = {"model_input_list": ["x"], "model_output_list": ["y"]}
+    worker = start(model, metadata, serving={"precision": "bfloat16"})
+    answer = worker.predict({"x": np.ones((1, 2), np.float32)})
+    assert answer.outputs["y"].dtype == np.float32
+
+
+def test_what_the_device_cannot_do_is_told_while_the_model_loads(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Current CUDA Device does not support bfloat16")
+
+    monkeypatch.setattr(torch, "autocast", refuse)
+    with pytest.raises(RuntimeError, match="bfloat16"):
+        Model(torch.nn.Identity(), CPU, "bfloat16")
+
+
+# --- compile -------------------------------------------------------------------------------
+
+
+def test_compile_is_off_by_default():
+    module = torch.nn.Identity()
+    assert compiled(module, ServingOptions(), CPU) is module
+
+
+@pytest.mark.torchserve
+@pytest.mark.parametrize("form", ["eager", "export"])
+def test_a_compiled_model_answers_the_same_for_any_batch(start, form, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    torch.manual_seed(0)
+    eager = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU()).eval()
+    model = eager
+    if form == "export":
+        batch = torch.export.Dim("batch")
+        model = torch.export.export(eager, (torch.ones(2, 4),), dynamic_shapes=({0: batch},))
+    metadata = {"model_input_list": ["x"], "model_output_list": ["y"]}
+    worker = start(model, metadata, serving={"compile": True})
+    assert isinstance(worker.handler.archive.model.module, torch._dynamo.OptimizedModule)
+    for rows in (1, 2, 5):
+        x = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
+        y = worker.predict({"x": x}).outputs["y"]
+        np.testing.assert_allclose(y, eager(torch.from_numpy(x)).detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.torchserve
+def test_without_a_compiler_the_archive_is_refused_and_the_cause_named(unpack, tmp_path):
+    """A server without g++: torch names it, and so does the refusal."""
+    folder = unpack(torch.nn.Linear(2, 2), {}, serving={"compile": True})
+    script = tmp_path / "load.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from eisen_deploy.serving.baked.loading import load\n"
+        "try:\n"
+        "    load(Path(sys.argv[1]))\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    environment = {"PATH": "", "CXX": "/no/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "i")}
+    told = subprocess.run(
+        [sys.executable, script, folder],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+    assert told.startswith("LoadFailed the serving options ask for compile")
+    assert "torch.compile fails on cpu" in told
+    assert "No working C++ compiler" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_failing_compiler_is_told_in_one_line(monkeypatch):
+    def fail(_):
+        raise ValueError("no such thing\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+    monkeypatch.setattr(baked_options, "_sum", fail)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    with pytest.raises(LoadFailed, match=r"fails on cpu: ValueError: no such thing$"):
+        compiled(torch.nn.Identity(), ServingOptions(compile=True), CPU)
+
+
+@pytest.mark.parametrize(("option", "mode"), [(True, None), ("max-autotune", "max-autotune")])
+def test_the_mode_is_passed_on(monkeypatch, option, mode):
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda f, mode=None: (seen.append(mode), f)[1])
+    compiled(torch.nn.Identity(), ServingOptions(compile=option), CPU)
+    assert seen == [None, mode]
