@@ -78,12 +78,16 @@ def _compare(path: Path, name: str, listed: Mapping[str, Any]) -> list[str]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    for base, folders, files in os.walk(folder):
+    for base, folders, files in os.walk(folder, onerror=_raise):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         for name in files + links:
             path = Path(base) / name
             if not _is_compared_by_python(path):
                 yield path.relative_to(folder).as_posix()
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would leave out what it cannot list
 
 
 def _is_compared_by_python(path: Path) -> bool:

@@ -66,9 +66,13 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
 
 
 def _files_of(folder: Path) -> Iterator[str]:
-    for base, folders, files in os.walk(folder):
+    for base, folders, files in os.walk(folder, onerror=_raise):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         yield from ((Path(base) / name).relative_to(folder).as_posix() for name in files + links)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would leave out what it cannot list
 
 
 def _add(

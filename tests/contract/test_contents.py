@@ -39,8 +39,8 @@ MODULES = {
     "packaging": [
         *("__init__", "_about", "_by_value", "_causes", "_clean_process", "_code", "_destination"),
         *("_errors", "_extras", "_handler", "_installed", "_json", "_left_behind", "_manifest"),
-        *("_mar", "_metadata", "_model", "_names", "_payload", "_pickling", "_progress", "_proof"),
-        *("_sample", "_serving", "_vendored", "_visible"),
+        *("_mar", "_metadata", "_model", "_names", "_patient_file", "_payload", "_pickling"),
+        *("_progress", "_proof", "_sample", "_serving", "_vendored", "_visible"),
         *(f"_capture/{name}" for name in CAPTURE),
         *(f"cli/{name}" for name in CLI),
         *(f"_shared/{name}" for name in SHARED),

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 FAULTS = Path(__file__).parent / "faults"
+# Every call takes minutes: FAULT_STRIDE=1 strikes them all.
+STRIDE = int(os.environ.get("FAULT_STRIDE", "5"))
 
 takes_minutes = pytest.mark.torchserve
 linux = pytest.mark.skipif(
@@ -68,29 +70,30 @@ def test_some_faults_of_each_kind(campaign):
 
 @takes_minutes
 def test_every_call_fails_once(campaign):
-    report = campaign("faults", "ONCE", 1)
-    assert report["cases"] == report["calls"] > 1000
+    report = campaign("faults", "ONCE", STRIDE)
+    assert report["calls"] > 1000
+    assert report["cases"] >= report["calls"] // STRIDE
     assert set(report["ends"]) == {"refused, old", "packed, new"}
-    assert report["ends"]["refused, old"] > 800
+    assert report["ends"]["refused, old"] > 800 // STRIDE
 
 
 @takes_minutes
 def test_a_disk_is_full_from_any_call_on(campaign):
     """Room is still given back then, so nothing stays behind even now."""
-    report = campaign("faults", "FULL", 5)
+    report = campaign("faults", "FULL", 5 * STRIDE)
     assert set(report["ends"]) == {"refused, old", "packed, new"}
     assert report["left"] == 0
 
 
 @takes_minutes
 def test_all_calls_fail_from_any_on(campaign):
-    report = campaign("faults", "EVER", 7)
+    report = campaign("faults", "EVER", 7 * STRIDE)
     assert set(report["ends"]) == {"refused, old", "packed, new"}
 
 
 @takes_minutes
 def test_a_kill_at_any_call(campaign):
-    report = campaign("faults", "KILL", 3)
+    report = campaign("faults", "KILL", 3 * STRIDE)
     assert set(report["ends"]) <= {"SIGKILL, old", "SIGKILL, new", "packed, new"}
     assert report["ends"].get("packed, new", 0) <= 4, "one more than the last call is no kill"
 
@@ -104,8 +107,16 @@ def test_a_disk_that_moves_half_of_what_it_is_asked_to(campaign):
 @takes_minutes
 def test_an_exported_program_on_a_disk_that_fails(campaign):
     """Its file is written by torch, and comes first."""
-    report = campaign("faults", "ONCE,FULL", 1, "export", 100)
+    report = campaign("faults", "ONCE,FULL", STRIDE, "export", 100)
     assert set(report["ends"]) == {"refused, old", "packed, new"}
+
+
+@takes_minutes
+def test_torchscript_on_a_disk_that_fails(campaign):
+    """torch ends the process where its own writing fails; that leaves as little as a kill does."""
+    report = campaign("faults", "ONCE,FULL", STRIDE, "torchscript", 100)
+    assert {"refused, old", "packed, new"} <= set(report["ends"])
+    assert set(report["ends"]) <= {"refused, old", "packed, new", "SIGABRT, old"}
 
 
 @takes_minutes

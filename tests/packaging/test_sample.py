@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -298,7 +299,7 @@ def fails_with_two(module, inputs):
 @pytest.mark.parametrize(
     "post",
     [
-        lambda data: {"y": data["y"] + np.random.default_rng().random()},
+        lambda data: {"y": np.random.default_rng().random(99)},
         lambda data: {"y": torch.nn.functional.dropout(torch.ones(1, 99))},
     ],
     ids=["random", "dropout"],
@@ -317,7 +318,7 @@ def test_differences_within_the_tolerance_are_no_differences(record, linear):
     assert reply["y"] == 0
 
 
-def test_the_gpu_of_a_model(linear, exported):
-    assert _sample.gpu_of(linear) is None
-    assert _sample.gpu_of(exported) is None
-    assert _sample.gpu_of(torch.nn.ReLU()) is None
+@pytest.mark.parametrize(("serving", "expected"), [(None, None), ({"device": "cuda"}, 0)])
+def test_the_gpu_of_a_model(linear, exported, serving, expected):
+    for model in (linear, exported, torch.nn.ReLU()):
+        assert _sample.gpu_of(SimpleNamespace(model=model, serving=serving)) == expected

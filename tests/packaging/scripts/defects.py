@@ -292,12 +292,12 @@ def the_time_zone():
 @defect
 def the_order_of_a_set():
     words = {f"word{i}" for i in range(40)}
-    return with_more(lambda x: float(next(int(word[4:]) for word in words))), {}
+    return with_more(lambda x: torch.tensor([int(word[4:]) for word in words][:3])), {}
 
 
 @defect
 def the_number_of_the_process():
-    return with_more(lambda x: os.getpid()), {}
+    return with_more(lambda x: os.getpid() % 1000), {}
 
 
 @defect
@@ -313,9 +313,13 @@ def random_numbers():
     return with_more(lambda x: torch.rand(3)), {}
 
 
+def noise(count):
+    return np.array([random.random() for _ in range(count)])
+
+
 @defect
 def random_numbers_in_a_transform():
-    return with_more(lambda x: 0), {"pre": lambda data: {"x": data["x"] + random.random()}}
+    return with_more(lambda x: 0), {"pre": lambda data: {"x": data["x"] + noise(3)}}
 
 
 @defect
@@ -325,7 +329,7 @@ def dropout_that_stays_on():
 
 @defect
 def the_time():
-    return with_more(lambda x: float(time.time_ns() % 1_000_003)), {}
+    return with_more(lambda x: torch.tensor([time.time_ns() // 7**i % 1009 for i in range(3)])), {}
 
 
 @defect

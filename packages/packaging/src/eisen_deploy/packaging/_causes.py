@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ def of_error(outcome: Mapping[str, Any]) -> str:
     error = outcome["error"]
     first, _, table = error["text"].partition("\n")
     part = outcome["part"] if error["type"] != "SelfTestFailed" else ""
-    hints = list(dict.fromkeys(_of_chain(outcome)))
+    hints = list(dict.fromkeys([*_of_chain(outcome), *_of_text(outcome)]))
     if error["differences"]:
         found = list(dict.fromkeys(_of_differences(outcome)))[:_HINTS]
         hints.append(f"likely because {' or '.join(found or [_UNSEEN])}")
@@ -85,6 +86,19 @@ def _of_chain(outcome: Mapping[str, Any]) -> Iterator[str]:
             yield _left_behind.of_variable(link["key"])
         if link["file"]:
             yield from _of_file(link["file"])
+
+
+def _of_text(outcome: Mapping[str, Any]) -> Iterator[str]:
+    """Name modules that an error tells of in words of its own, as ``skimage is required``."""
+    words = outcome["error"]["text"].casefold()
+    for module in outcome["missing"]:
+        if re.search(rf"\b{re.escape(module.casefold())}\b", words) and _is_installed(module):
+            yield _of_module(module, outcome["missing"])
+
+
+def _is_installed(module: str) -> bool:
+    spec = locate.spec_of(module)
+    return bool(spec and _installed.owner_of(module, spec.origin))
 
 
 def _of_differences(outcome: Mapping[str, Any]) -> Iterator[str]:

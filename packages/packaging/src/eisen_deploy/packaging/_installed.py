@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import json
 import os
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution
@@ -19,6 +20,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 _SUFFIXES = (".py", ".so", ".pyd")
+
+_state: dict[str, list[tuple[str, int]]] = {"read_at": []}
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,11 @@ class Closure:
 
 
 def refresh() -> None:
-    """Forget what was read: a notebook may have installed more since."""
-    for cached in (_distribution, _owners, _files, _editables, import_roots_of):
-        cached.cache_clear()
+    """Forget what was read if a folder of the import path has changed: a notebook installs more."""
+    if _read_at() != _state["read_at"]:
+        for cached in (_distribution, _owners, _files, _editables, import_roots_of):
+            cached.cache_clear()
+        _state["read_at"] = _read_at()
 
 
 def owner_of(module: str, origin: str | None) -> str | None:
@@ -195,6 +200,18 @@ def _editables() -> dict[str, Path]:
             folder = Path(url2pathname(urlsplit(about["url"]).path))
             found[name] = folder.resolve()
     return found
+
+
+def _read_at() -> list[tuple[str, int]]:
+    """Return when each folder of the import path was changed last; installing changes it."""
+    return [(folder, _changed_at(folder)) for folder in sys.path]
+
+
+def _changed_at(folder: str) -> int:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _names() -> list[str]:

@@ -128,7 +128,8 @@ class EisenServingMAR:
         :raises ProofFailed: if the sample fails here, or gets another reply in a clean process.
         :raises ArchiveNotWritten: if the file system refuses.
         """
-        target = _target(dst_path, model_name, model_version)
+        with _refusals_told(dst_path):
+            target = _target(dst_path, model_name, model_version)
         form = _model.form_of(model)
         handler = find_handler(self._handler_argument)
         handler.check_loads(form)
@@ -166,7 +167,7 @@ def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> 
         zips.write(files, staging / target.name, progress=steps.counter("write", size))
         if payload.sample is not None:
             steps.begin("predict in a clean process")
-            gpu_id = _sample.gpu_of(payload.model)
+            gpu_id = _sample.gpu_of(payload)
             _proof.prove(staging / target.name, inside=staging, gpu_id=gpu_id)
         _destination.move_into_place(staging / target.name, target, overwrite=overwrite)
 
@@ -209,7 +210,7 @@ def _target(dst_path: Any, model_name: object, model_version: object) -> Path:
 
 
 @contextmanager
-def _refusals_told(target: Path) -> Iterator[None]:
+def _refusals_told(target: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:

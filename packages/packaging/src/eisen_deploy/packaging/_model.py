@@ -25,6 +25,7 @@ import torch
 
 from . import _pickling
 from ._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
+from ._patient_file import patient_file
 from ._pickling import ByValue
 
 
@@ -75,7 +76,8 @@ def _save_eager(model: Any, path: Path) -> ByValue:
     by_value = ByValue()
     pickler = _pickling.watched(by_value)
     pickle_module = SimpleNamespace(__name__=_pickling.__name__, Pickler=pickler)
-    torch.save(model, path, pickle_module=pickle_module, pickle_protocol=_pickling.PROTOCOL)
+    with patient_file(path) as file:
+        torch.save(model, file, pickle_module=pickle_module, pickle_protocol=_pickling.PROTOCOL)
     return by_value
 
 
@@ -88,7 +90,8 @@ def _save_export(model: Any, path: Path) -> ByValue:
     # The example inputs that a program was traced with may be a patient's; no server needs them.
     program = copy.copy(model)
     program._example_inputs = None  # noqa: SLF001
-    torch.export.save(program, path)
+    with patient_file(path) as file:
+        torch.export.save(program, file)
     return ByValue()
 
 

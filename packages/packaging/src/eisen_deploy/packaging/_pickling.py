@@ -39,6 +39,7 @@ import dill.detect
 from . import _by_value
 from ._capture import locate
 from ._errors import NotSerializable
+from ._patient_file import patient_file
 
 #: The newest that every supported Python writes alike.
 PROTOCOL = 4
@@ -179,7 +180,7 @@ def write(obj: Any, path: Path, part: str) -> ByValue:
     :raises NotSerializable: if it cannot be pickled.
     """
     by_value = ByValue()
-    with path.open("xb") as file, failures_named(part):
+    with patient_file(path) as file, failures_named(part):
         watched(by_value)(file).dump(obj)
     return by_value
 

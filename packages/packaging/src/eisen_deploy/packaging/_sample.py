@@ -70,10 +70,15 @@ def record(payload: Payload, sample: object, folder: Path, tolerance: float) -> 
     }
 
 
-def gpu_of(model: Any) -> int | None:
-    """Return the number of the GPU that a model lies on, or ``None``."""
-    device = _device(model)
-    return device.index if device.type == "cuda" else None
+def gpu_of(payload: Payload) -> int | None:
+    """Return the number of the GPU to prove the sample on, or ``None``.
+
+    It is the one that the model lies on; the first, where the model asks for one at the server.
+    """
+    device = _device(payload.model)
+    if device.type == "cuda":
+        return device.index
+    return 0 if (payload.serving or {}).get("device") == "cuda" else None
 
 
 # --- the request --------------------------------------------------------------------------
@@ -230,7 +235,7 @@ def _handler(payload: Payload, module: Any, folder: Path) -> EisenServingHandler
     try:
         handler = _handler_class(payload.handler, folder)()
         handler._read = lambda folder, gpu_id: loaded  # type: ignore[method-assign]  # noqa: ARG005, SLF001
-        handler.initialize(Context(str(folder), gpu_of(payload.model)))
+        handler.initialize(Context(str(folder), gpu_of(payload)))
     except (Exception, SystemExit) as error:
         name = payload.handler.subclass or "EisenServingHandler"
         raise ProofFailed(

@@ -54,11 +54,15 @@ def _copy(source: Path, target: Path, other_names: tuple[str, ...]) -> None:
 
 def _source_files(source: Path, other_names: tuple[str, ...]) -> Iterator[Path]:
     # In a working copy the handler's _shared is a link to a folder.
-    for base, folders, files in os.walk(source, followlinks=True):
+    for base, folders, files in os.walk(source, followlinks=True, onerror=_raise):
         folders[:] = [name for name in folders if name not in ("__pycache__", "tests")]
         for name in files:
             if name.endswith(".py") or name in other_names:
                 yield (Path(base) / name).relative_to(source)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would leave out what it cannot list
 
 
 def _license_of(distribution: str) -> Path:

@@ -40,7 +40,7 @@ def is_importable(module: str) -> bool:
     """
     if module == "__main__":
         return False
-    if module.partition(".")[0] in sys.stdlib_module_names:
+    if module.partition(".")[0] in (*sys.stdlib_module_names, "dill"):  # dill always travels
         return True
     spec = spec_of(module)
     if spec is None:

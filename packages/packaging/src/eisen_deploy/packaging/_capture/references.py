@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import pickletools
 import zipfile
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 # Called with the name of a module: by our pickler for modules, by dill for its own needs.
 _IMPORTERS = {("importlib", "import_module"), ("dill._dill", "_import_module")}
@@ -29,11 +30,19 @@ _Value = str | Reference | None
 
 def of_file(path: Path) -> list[Reference]:
     """Return what a pickle, or a model that :func:`torch.save` wrote, refers to; sorted."""
-    if not zipfile.is_zipfile(path):
-        return of_pickle(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        return sorted({found for name in pickles for found in of_pickle(archive.read(name))})
+    with path.open("rb") as file:
+        head = file.read(2)
+        file.seek(0)
+        return _in_zip(file) if head == b"PK" else of_pickle(file.read())
+
+
+def _in_zip(file: IO[bytes]) -> list[Reference]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return sorted({found for name in pickles for found in of_pickle(archive.read(name))})
+    except zipfile.BadZipFile as error:  # torch has just written it: zipfile hides the real error
+        raise OSError(errno.EIO, str(error), file.name) from error
 
 
 def of_pickle(data: bytes) -> list[Reference]:
