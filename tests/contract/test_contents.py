@@ -21,6 +21,7 @@ BAKED = [
     *("model", "npy", "options", "pipeline", "selftest", "service", "torchserve"),
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
+PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "visible"]
 CLI = [
     *("__init__", "__main__", "archive", "build", "command", "diff", "errors", "inspect"),
     *("progress", "recipe", "tables", "trust", "verify"),
@@ -37,11 +38,12 @@ MODULES = {
         *(f"baked/_shared/{name}" for name in SHARED),
     ],
     "packaging": [
-        *("__init__", "_about", "_by_value", "_causes", "_clean_process", "_code", "_destination"),
-        *("_errors", "_extras", "_handler", "_installed", "_json", "_left_behind", "_manifest"),
+        *("__init__", "_about", "_by_value", "_code", "_destination", "_errors", "_extras"),
+        *("_folder", "_handler", "_installed", "_json", "_manifest"),
         *("_mar", "_metadata", "_model", "_names", "_patient_file", "_payload", "_pickling"),
-        *("_progress", "_proof", "_sample", "_serving", "_vendored", "_visible"),
+        *("_progress", "_sample", "_serving", "_vendored"),
         *(f"_capture/{name}" for name in CAPTURE),
+        *(f"_proof/{name}" for name in PROOF),
         *(f"cli/{name}" for name in CLI),
         *(f"_shared/{name}" for name in SHARED),
     ],

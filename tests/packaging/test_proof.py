@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eisen_deploy.packaging import EisenServingMAR, _clean_process, _proof, create_metadata
+from eisen_deploy.packaging import EisenServingMAR, _proof, create_metadata
 from eisen_deploy.packaging._errors import EisenPackagingError, ProofFailed
+from eisen_deploy.packaging._proof import clean_process
 from eisen_deploy.packaging._shared import contents
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
@@ -280,7 +281,7 @@ def _is_running(pid):
 
 
 def test_output_without_end_is_stopped(told, monkeypatch):
-    monkeypatch.setattr(_proof, "_OUTPUT_LIMIT", 2**20)
+    monkeypatch.setattr(_proof.proving, "_OUTPUT_LIMIT", 2**20)
     text = told("while True: print('again and again')", timeout=60)
     assert text.startswith("the clean process printed more than 1 MiB: its last lines are\n")
     assert text.endswith("again and again")
@@ -384,7 +385,7 @@ def site(tmp_path):
 
 
 def test_the_finder_finds_roots_and_the_way_to_them(site):
-    finder = _clean_process.Finder({"regular": site, "single": site, "space.mine": site}, [], [])
+    finder = clean_process.Finder({"regular": site, "single": site, "space.mine": site}, [], [])
     assert finder.find_spec("regular", None).origin == f"{site}/regular/__init__.py"
     assert finder.find_spec("single", None).origin == f"{site}/single.py"
     assert finder.find_spec("space", None).submodule_search_locations == []
@@ -393,7 +394,7 @@ def test_the_finder_finds_roots_and_the_way_to_them(site):
 
 
 def test_the_finder_notes_who_looks_for_what_else(site):
-    finder = _clean_process.Finder({"space.mine": site}, [], [])
+    finder = clean_process.Finder({"space.mine": site}, [], [])
     assert finder.find_spec("space.other", []) is None
     assert finder.find_spec("regular", None) is None
     assert finder.missing == dict.fromkeys(("space.other", "regular"), __name__)

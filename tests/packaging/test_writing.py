@@ -19,21 +19,21 @@ from eisen_deploy.packaging import (
     EisenServingMAR,
     NotSerializable,
     _destination,
+    _folder,
     _mar,
-    _payload,
     _pickling,
 )
 from eisen_deploy.packaging._shared import contents, zips
 
 STAGES = [
-    "_payload._model.write",
-    "_payload._pickling.write",
-    "_payload._vendored.copy_handler",
-    "_payload._vendored.copy_dill",
-    "_payload.copy_extras",
-    "_payload.write_manifest",
-    "_payload.contents.write",
-    "_payload.contents.verify",
+    "_folder._model.write",
+    "_folder._pickling.write",
+    "_folder._vendored.copy_handler",
+    "_folder._vendored.copy_dill",
+    "_folder.copy_extras",
+    "_folder.write_manifest",
+    "_folder.contents.write",
+    "_folder.contents.verify",
     "zips.write",
     "zips.os.fsync",
     "_destination.move_into_place",
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_is_told(packer, linear, tmp_path, monke
 def test_a_file_that_vanishes_before_it_is_copied_is_told(packer, linear, tmp_path, monkeypatch):
     extra = tmp_path / "labels.txt"
     extra.write_text("x")
-    monkeypatch.setattr(_payload._vendored, "copy_dill", lambda _: extra.unlink())
+    monkeypatch.setattr(_folder._vendored, "copy_dill", lambda _: extra.unlink())
     with pytest.raises(ArchiveNotWritten, match=r"No such file.*labels\.txt"):
         packer.pack(linear, tmp_path / "out", additional_files=[extra])
     assert not list((tmp_path / "out").iterdir())

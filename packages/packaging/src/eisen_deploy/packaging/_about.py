@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._code import Code
-
-if TYPE_CHECKING:
-    from ._payload import Payload
+from ._payload import Payload
 
 _DISTRIBUTIONS = ("torch", "numpy", "dill", "eisen-deploy-packaging", "eisen-deploy-handler")
 

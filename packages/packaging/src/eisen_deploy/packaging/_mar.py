@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _destination, _json, _model, _names, _payload, _proof, _sample, _serving
+from . import _destination, _folder, _json, _model, _names, _proof, _sample, _serving
 from ._capture.requirements import read_requirements
 from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata
 from ._extras import find_extras
@@ -162,7 +162,7 @@ def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> 
         files = staging / "files"
         files.mkdir()
         steps.begin("collect")
-        _payload.write(payload, files)
+        _folder.write(payload, files)
         size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
         zips.write(files, staging / target.name, progress=steps.counter("write", size))
         if payload.sample is not None:

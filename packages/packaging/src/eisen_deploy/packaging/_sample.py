@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ._clean_process import Context
 from ._errors import InvalidSample, ProofFailed
 from ._handler import Handler
+from ._payload import Payload
+from ._proof.clean_process import Context
 from ._shared import eisenjson, protocol, values
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
@@ -29,8 +30,6 @@ from ._vendored import HANDLER_ENTRY
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
     from eisen_deploy.serving.baked.loading import Loaded
-
-    from ._payload import Payload
 
 #: The share by which a reply may differ where it is replayed, unless a user says otherwise.
 TOLERANCE = 1e-3

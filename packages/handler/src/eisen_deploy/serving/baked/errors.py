@@ -20,12 +20,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from ._shared.errors import ContractError
-
-if TYPE_CHECKING:
-    from .selftest import Difference
 
 
 class ServingError(Exception):
@@ -97,6 +94,15 @@ class OutOfMemory(ServingError):
 
 class LoadFailed(RuntimeError):
     """An archive cannot be served; the message says why."""
+
+
+class Difference(NamedTuple):
+    """One value that is not as expected: its name, both values described, and by how much."""
+
+    name: str
+    expected: str
+    got: str
+    difference: str
 
 
 class SelfTestFailed(LoadFailed):

@@ -27,14 +27,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import pipeline
 from ._shared import protocol
 from ._shared.errors import ContractError
-from .errors import SelfTestFailed
+from .errors import Difference, SelfTestFailed
 from .messages import Reply, Request
 from .service import EisenServingHandler
 
@@ -47,15 +47,6 @@ Array = np.ndarray[Any, Any]
 
 _MOST_ROWS = 50
 _BLOCK = 2**20  # elements compared at a time, as double precision
-
-
-class Difference(NamedTuple):
-    """One value that is not as expected: its name, both values described, and by how much."""
-
-    name: str
-    expected: str
-    got: str
-    difference: str
 
 
 class StageFailed(Exception):

@@ -2,8 +2,8 @@
 
 The finished archive is unpacked into a private folder. A fresh interpreter that has only the
 archive, what every server has, and the recorded requirements loads it through its own entry, and
-replays its sample. :mod:`._visible` is what it may see of this machine, :mod:`._clean_process` what
-runs there, :mod:`._causes` what is said of the outcome.
+replays its sample. :mod:`.visible` is what it may see of this machine, :mod:`.clean_process` what
+runs there, :mod:`.causes` what is said of the outcome.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from . import _causes, _clean_process, _installed
-from ._errors import ProofFailed
-from ._shared import contents, zips
-from ._shared.errors import ContractError
-from ._visible import visible_to
+from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._errors import ProofFailed
+from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.errors import ContractError
+
+from . import causes, clean_process
+from .visible import visible_to
 
 #: Seconds that loading and predicting may take.
 TIMEOUT = 600.0
@@ -103,7 +105,7 @@ def prove(
         if error is not None:
             again = _run(task, room, timeout)["error"] if error["differences"] else error
             outcome["varies"] = again is None or again["differences"] != error["differences"]
-            raise ProofFailed(_causes.of_error(outcome), error["differences"])
+            raise ProofFailed(causes.of_error(outcome), error["differences"])
     used = {visible.owners[root] for root in outcome["imported"]}
     versions = {name: _installed.version_of(name) for name in sorted(used)}
     return Proof(outcome["predicted"], time.monotonic() - start, versions)
@@ -158,7 +160,7 @@ def _run(task: Mapping[str, Any], room: _Room, timeout: float) -> dict[str, Any]
     """
     room.report.unlink(missing_ok=True)
     room.output.clear()
-    command = [sys.executable, "-I", "-S", "-B", _clean_process.__file__]
+    command = [sys.executable, "-I", "-S", "-B", clean_process.__file__]
     process = subprocess.Popen(  # noqa: S603 - the command line is our own
         command,
         cwd=room.work,
@@ -176,14 +178,14 @@ def _run(task: Mapping[str, Any], room: _Room, timeout: float) -> dict[str, Any]
         _give(process.stdin, task)
         status = process.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise ProofFailed(_causes.of_silence(timeout, _tail(room))) from None
+        raise ProofFailed(causes.of_silence(timeout, _tail(room))) from None
     finally:
         _kill(process)
         reader.join(5)
     if flooded.is_set():
-        raise ProofFailed(_causes.of_flood(_OUTPUT_LIMIT, _tail(room)))
+        raise ProofFailed(causes.of_flood(_OUTPUT_LIMIT, _tail(room)))
     if not room.report.exists():
-        raise ProofFailed(_causes.of_death(status, _tail(room)))
+        raise ProofFailed(causes.of_death(status, _tail(room)))
     outcome: dict[str, Any] = json.loads(room.report.read_bytes())
     return outcome
 

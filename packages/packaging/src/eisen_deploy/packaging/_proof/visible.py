@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._capture import locate
+from eisen_deploy.packaging._errors import ProofFailed
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-
-from . import _installed
-from ._capture import locate
-from ._errors import ProofFailed
 
 #: What every server has.
 BASE = ("numpy", "torch")

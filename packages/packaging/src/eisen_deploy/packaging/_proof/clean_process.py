@@ -37,7 +37,7 @@ _TEXT = 4000  # characters of an error's text
 _FRAMES = 8
 _end = os._exit
 _BETWEEN = ("importlib", "_frozen_importlib", "pickle", "os", "collections", "_collections_abc")
-_OURS = re.compile(r"[/\\](_eisen_serving|dill|importlib|torch)[/\\]|^<frozen |_clean_process\.py$")
+_OURS = re.compile(r"[/\\](_eisen_serving|dill|importlib|torch)[/\\]|^<frozen |clean_process\.py$")
 
 
 class Context:

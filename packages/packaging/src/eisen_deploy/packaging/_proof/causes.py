@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import _installed, _left_behind
-from ._capture import locate
+from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._capture import locate
+
+from . import left_behind
 
 _LINES = 12
 _HINTS = 5
@@ -83,7 +85,7 @@ def _of_chain(outcome: Mapping[str, Any]) -> Iterator[str]:
         elif link["module"]:
             yield _of_module(link["module"], outcome["missing"])
         if link["key"] and link["key"] in os.environ:
-            yield _left_behind.of_variable(link["key"])
+            yield left_behind.of_variable(link["key"])
         if link["file"]:
             yield from _of_file(link["file"])
 
@@ -107,14 +109,14 @@ def _of_differences(outcome: Mapping[str, Any]) -> Iterator[str]:
         yield _VARIES
         return
     for module, importer in outcome["missing"].items():
-        if _left_behind.is_users(importer) and _is_here(module):
+        if left_behind.is_users(importer) and _is_here(module):
             yield _of_module(module, outcome["missing"])
     for file in outcome["hidden"]:
         yield from _of_file(file)
-    yield from _left_behind.in_environment(outcome["variables"])
-    yield from _left_behind.in_modules(outcome["states"])
-    yield from _left_behind.in_libraries()
-    yield from _left_behind.in_torch()
+    yield from left_behind.in_environment(outcome["variables"])
+    yield from left_behind.in_modules(outcome["states"])
+    yield from left_behind.in_libraries()
+    yield from left_behind.in_torch()
 
 
 def _of_file(file: str) -> Iterator[str]:

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 
-from . import _clean_process, _installed
+from eisen_deploy.packaging import _installed
+
+from . import clean_process
 
 _OURS = ("_eisen_serving", "dill", "eisen_deploy")
 _HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
@@ -19,9 +21,9 @@ _HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 def in_modules(states: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Name what of the user's modules is not as a fresh import makes it.
 
-    :param states: of the modules there, as :func:`._clean_process.states_of` gives them.
+    :param states: of the modules there, as :func:`.clean_process.states_of` gives them.
     """
-    here = _clean_process.states_of(states)
+    here = clean_process.states_of(states)
     for module, names in here.items():
         for name, value in names.items():
             if states[module].get(name, value) != value:
