@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent
 PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
 TEST_REQUIREMENTS = [
-    *("pytest", "pytest-xdist", "hypothesis"),
+    "--editable=packages/client[all]",  # the command's libraries for files
+    *("pytest", "pytest-xdist", "hypothesis", "trustme"),
+    "nilearn",  # a T1 volume to put into files
     *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
 ]
 QUICK = ["-n", "2", "-m", "not torchserve"]

@@ -16,5 +16,6 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 * :mod:`.contents` - the files of an archive, held against that
 * :mod:`.zips`, :mod:`.zipheaders` - an archive as a zip file, in the one form there is
 * :mod:`.names` - which names the files of an archive may have
+* :mod:`.program`, :mod:`.terminal` - what the command line programs do alike
 * :mod:`.errors` - what can be wrong with a body or a batch
 """

@@ -67,7 +67,10 @@ class Conversation:
         line, headers = head
         length = int(headers.get("content-length", "0"))
         while len(self._rest) < length:
-            self._rest += self.sock.recv(65536)
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise ConnectionError("the client left in the middle of a request")
+            self._rest += piece
         body, self._rest = bytes(self._rest[:length]), self._rest[length:]
         request = Received(line, headers, body, self.number)
         self.seen.append(request)
@@ -78,7 +81,10 @@ class Conversation:
         length -= len(self._rest)
         buffer = bytearray(65536)
         while length > 0:
-            length -= self.sock.recv_into(buffer)
+            received = self.sock.recv_into(buffer)
+            if not received:
+                raise ConnectionError("the client left in the middle of a request")
+            length -= received
 
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:
@@ -270,7 +276,7 @@ def connect() -> Iterator[Callable[..., EisenServingClient]]:
 
     def make(server: ScriptedServer | str, *args: Any, **options: Any) -> EisenServingClient:
         url = server if isinstance(server, str) else server.url
-        clients.append(EisenServingClient(url, *args, **{"timeout": 10, **options}))
+        clients.append(EisenServingClient(url, *args, **{"timeout": 10, "retries": 0, **options}))
         return clients[-1]
 
     yield make

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 import eisen_deploy.client as public
-from eisen_deploy.client import EisenClientError, InvalidInput
+from eisen_deploy.client import EisenClientError, InvalidInput, _answers
 
 TYPED = [
     # the handler's
@@ -26,6 +27,10 @@ TYPED = [
     (404, "ModelVersionNotFoundException", "ModelNotFound"),
     (404, "ResourceNotFoundException", "ModelNotFound"),
     (405, "MethodNotAllowedException", "ModelNotFound"),
+    (409, "ConflictStatusException", "RequestRefused"),
+    (408, "RequestTimeoutException", "RequestRefused"),
+    (403, "IllegalArgumentException", "MalformedRequest"),
+    (507, "OutOfMemoryError", "OutOfMemory"),
     (503, "ServiceUnavailableException", "ServerBusy"),
     (503, "InternalServerException", "ModelFailed"),
     (500, "InternalServerException", "ModelFailed"),
@@ -34,11 +39,22 @@ TYPED = [
     (400, "NewKindOfError", "MalformedRequest"),
     (418, "NewKindOfError", "RequestRefused"),
     (500, "NewKindOfError", "ServerFailed"),
+    (500, "NullPointerException", "ServerFailed"),
     (503, "NewKindOfError", "ServerFailed"),
     # the type wins over the status
     (500, "InvalidInput", "InvalidInput"),
     (400, "ServiceUnavailableException", "ServerBusy"),
 ]
+#: Whether the model has run when an answer becomes one of these; it may have with any other.
+EXECUTED = {
+    "ModelFailed": True,
+    **dict.fromkeys(
+        ["MalformedRequest", "RequestTooLarge", "UnsupportedMedia", "InvalidInput", "Unauthorized"],
+        False,
+    ),
+    **dict.fromkeys(["ModelNotFound", "RequestRefused", "ServerBusy"], False),
+    **dict.fromkeys(["Redirected", "ProxyFailed"], False),
+}
 PAGES = [
     (201, "UnexpectedReply"),
     (204, "UnexpectedReply"),
@@ -89,6 +105,9 @@ def test_an_error_is_read_by_its_type(status, type_, expected, ask, http):
     assert (error.status, error.type, error.server_message) == (status, type_, "because of this")
     assert "because of this" in str(error)
     assert error.retry is (expected == "ServerBusy")
+    assert error.executed is EXECUTED.get(expected)
+    assert error.advice
+    assert str(error).endswith(error.advice)
 
 
 @pytest.mark.parametrize(("status", "expected"), PAGES)
@@ -99,7 +118,13 @@ def test_an_answer_without_a_type_is_read_by_its_status(status, expected, body, 
     assert type(error) is getattr(public, expected)
     assert (error.status, error.type, error.server_message) == (status, None, None)
     assert str(status) in str(error)
+    assert error.executed is EXECUTED.get(expected)
     assert "canary" not in str(error)
+
+
+def test_every_type_of_answer_is_in_the_table_above():
+    assert set(_answers.BY_TYPE) <= {type_ for _, type_, _ in TYPED}
+    assert set(_answers.BY_STATUS) <= {status for status, _ in PAGES}
 
 
 def test_a_dead_worker_is_told_from_a_failing_model(ask, http):
@@ -107,14 +132,6 @@ def test_a_dead_worker_is_told_from_a_failing_model(ask, http):
     assert type(error) is public.WorkerDied
     assert "max_response_size" in str(error)
     assert not error.retry
-
-
-def test_too_large_names_the_setting_and_the_size(ask, http):
-    error = ask(http.reply(413))
-    assert "max_request_size" in str(error)
-    assert str(error.request_size) in str(error)
-    # where the handler says what is too large, max_request_size is not it
-    assert "max_request_size" not in str(ask(http.error(413, "BodyTooLarge", "the JSON part")))
 
 
 def test_every_problem_that_the_server_found_is_told(ask, http):
@@ -132,8 +149,32 @@ def test_a_422_without_a_list_has_its_message_as_the_problem(ask, http):
 
 def test_the_servers_request_id_is_kept(ask, http):
     assert ask(http.reply(500, {"X-Request-Id": "0b5-77"})).request_id == "0b5-77"
-    assert ask(http.reply(500, {"X-Request-Id": "two words"})).request_id is None
-    assert ask(http.reply(500)).request_id is None
+    for headers in ({"X-Request-Id": "two words"}, {}):
+        assert re.fullmatch("[0-9a-f]{16}", ask(http.reply(500, headers)).request_id)
+
+
+def test_the_model_is_named_as_the_server_names_it(ask, http):
+    assert ask(http.reply(500, {"Eisen-Model-Name": "segmentation"})).model == "segmentation"
+    assert ask(http.reply(500, {"Eisen-Model-Name": "two words"})).model == "seg"
+
+
+def test_a_proxy_that_wants_credentials_says_how_to_give_them(ask, http):
+    assert "HTTPS_PROXY=http://USER:PASSWORD@" in str(ask(http.reply(407)))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7), (" 0 ", 0), ("-1", None), ("soon", None), ("", None), ("9" * 30, None)],
+)
+def test_how_long_a_busy_server_asks_to_wait(text, seconds, ask, http):
+    assert ask(http.reply(429, {"Retry-After": text})).retry_after == seconds
+
+
+def test_a_busy_server_may_name_a_date(ask, http):
+    past = ask(http.reply(503, {"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}))
+    assert past.retry_after == 0
+    later = ask(http.reply(503, {"Retry-After": "Fri, 06 Nov 2994 08:49:37 GMT"}))
+    assert later.retry_after > 1e9
 
 
 @pytest.mark.parametrize(
@@ -162,7 +203,7 @@ def test_a_strangers_text_stays_on_one_line_and_short(ask, http):
     assert error.server_message.startswith("one two?[31m?xxx")
     assert len(error.server_message) == 1000
     assert 0 < len(error.problems) <= 100
-    assert len(str(error)) < 1200
+    assert len(str(error)) < 1300
     assert str(error).isprintable()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import signal
 import socket
 import threading
 import time
@@ -12,8 +14,10 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import DeadlineExceeded, ServerFailed, _deadline, _exchange
+from eisen_deploy.client._shared import protocol
 
 LIMIT = 0.2
+BODY = protocol.Body((b"abc",), None)
 LARGE = np.zeros(64 * 2**20, np.uint8)
 
 
@@ -24,6 +28,14 @@ def bounded(limit=LIMIT):
     with pytest.raises(DeadlineExceeded) as caught:
         yield caught
     assert limit * 0.9 <= time.monotonic() - start < limit + 0.5
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let an interrupt raise KeyboardInterrupt, also where this runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def stall(peer):
@@ -106,8 +118,7 @@ def test_a_server_that_does_not_read(serve, connect):
 def test_a_server_that_reads_slowly(serve, connect):
     def script(peer):
         peer.receive_head()
-        for _ in range(40):
-            peer.sock.recv(4096)
+        while peer.sock.recv(4096):
             time.sleep(0.01)
 
     with bounded():
@@ -183,12 +194,12 @@ def test_a_dripping_reply_over_tls(connect, serve, tls_context, certificates):
 def test_metadata_and_prediction_share_the_deadline(serve, connect, http):
     def script(peer):
         while (request := peer.receive()) is not None:
-            time.sleep(LIMIT * 0.6)
+            time.sleep(0.3)
             peer.send(http.oip({}) if request.body else http.reply(200, body=b"{}"))
 
     server = serve(script)
-    with bounded():
-        connect(server, True, timeout=LIMIT).predict({"x": 1})
+    with bounded(0.5):
+        connect(server, True, timeout=0.5).predict({"x": 1})
     assert len(server.seen) == 2
 
 
@@ -273,12 +284,12 @@ def test_nothing_of_the_batch_is_sent_after_the_deadline(serve, connect, monkeyp
 
 
 def test_a_stopped_exchange_takes_no_connection_and_sends_nothing():
-    exchange = _exchange.Exchange(_deadline.Deadline(5), 3)
-    upload = iter(_exchange.Upload([b"abc"], exchange))
+    exchange = _exchange.Exchange(_deadline.Deadline(5), BODY)
+    upload = iter(_exchange.Upload(exchange))
     exchange.stop()
-    with pytest.raises(_deadline.Expired):
+    with pytest.raises(_deadline.Stopped):
         exchange.attach(SimpleNamespace(sock=None))
-    with pytest.raises(_deadline.Expired):
+    with pytest.raises(_deadline.Stopped):
         next(upload)
 
 
@@ -286,7 +297,7 @@ def test_a_stopped_exchange_leaves_a_connection_alone_that_another_one_uses():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = SimpleNamespace(sock=ours)
-        first, second = (_exchange.Exchange(_deadline.Deadline(5), 3) for _ in range(2))
+        first, second = (_exchange.Exchange(_deadline.Deadline(5), BODY) for _ in range(2))
         first.attach(connection)
         second.attach(connection)
         first.stop()
@@ -312,13 +323,74 @@ def test_what_the_work_raises_is_raised_where_the_caller_is():
             _deadline.run_until(_deadline.Deadline(seconds), fail, lambda: None)
 
 
-def test_an_interrupted_wait_stops_the_work(monkeypatch):
+def test_an_interrupted_wait_stops_the_work():
     stopped = threading.Event()
 
-    def interrupt(self, timeout=None):
+    def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(threading.Thread, "join", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        _deadline.run_until(_deadline.Deadline(5), lambda: stopped.wait(5), stopped.set)
+        _deadline.run_until(_deadline.Deadline(5), lambda: stopped.wait(5), stopped.set, interrupt)
     assert stopped.is_set()
+
+
+def test_work_that_begins_after_the_deadline_sends_nothing(serve, connect, http):
+    server = serve(http.echo())
+    late = _exchange.Exchange(_deadline.Deadline(1e-9), BODY)
+    with pytest.raises(_deadline.Expired):
+        connect(server)._transport._run(late, {})
+    assert server.connections == 0
+
+
+def test_ctrl_c_ends_a_call_and_its_connection(serve, connect, ctrl_c):
+    left = threading.Event()
+
+    def script(peer):
+        peer.receive()
+        _thread.interrupt_main()
+        peer.wait_for_close()
+        left.set()
+
+    client = connect(serve(script))
+    with pytest.raises(KeyboardInterrupt):
+        client.predict({"x": 1})
+    assert left.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("body", "sent", "complete", "executed"),
+    [(BODY, 0, False, False), (BODY, 0, True, None), (BODY, 3, True, None)],
+)
+def test_a_body_whose_last_piece_is_under_way_may_be_executed(body, sent, complete, executed):
+    exchange = _exchange.Exchange(_deadline.Deadline(5), body)
+    assert exchange.executed is False
+    exchange.connected, exchange.sent, exchange.complete = True, sent, complete
+    assert exchange.executed is executed
+
+
+def test_what_a_late_call_may_have_done_is_told(serve, connect):
+    client = connect(serve(stall))
+    with bounded(0.1) as caught:
+        client.predict({"x": 1}, timeout=0.1)
+    assert (caught.value.stage, caught.value.executed, caught.value.retry) == (
+        "waiting",
+        None,
+        False,
+    )
+    with bounded(0.1) as caught:
+        client.get_metadata(timeout=0.1)
+    assert caught.value.executed is False
+
+
+def test_a_call_that_was_late_before_all_was_sent_may_be_made_again(serve, connect):
+    def script(peer):
+        peer.receive_head()
+        time.sleep(LIMIT + 0.3)
+
+    with bounded() as caught:
+        connect(serve(script), timeout=LIMIT).predict({"x": LARGE})
+    assert (caught.value.stage, caught.value.executed, caught.value.retry) == (
+        "sending",
+        False,
+        True,
+    )

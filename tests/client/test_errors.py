@@ -9,7 +9,13 @@ import re
 import pytest
 
 import eisen_deploy.client as public
-from eisen_deploy.client import EisenClientError, EisenServingClient, InvalidInput, _errors
+from eisen_deploy.client import (
+    EisenClientError,
+    EisenServingClient,
+    InputSummary,
+    InvalidInput,
+    _errors,
+)
 
 ERRORS = [
     value
@@ -17,7 +23,16 @@ ERRORS = [
     if isinstance(value, type) and issubclass(value, EisenClientError)
 ]
 FACTS = {
+    "retry": True,
+    "executed": True,
+    "advice": "do this",
     "endpoint": "http://host/m",
+    "model": "m",
+    "inputs": {"image": InputSummary("float32", (2, 3), 24)},
+    "stage": "waiting",
+    "attempts": 2,
+    "first_failure": "ServerBusy: no",
+    "retry_after": 2.5,
     "status": 422,
     "type": "InvalidInput",
     "server_message": "no",
@@ -28,7 +43,9 @@ FACTS = {
 
 
 def test_every_error_is_public():
-    assert {error.__name__ for error in ERRORS} | {"EisenServingClient"} == set(public.__all__)
+    others = {"Cancellation", "EisenServingClient", "InputSummary", "Progress", "Retries"}
+    assert {error.__name__ for error in ERRORS} | others == set(public.__all__)
+    assert sorted(public.__all__) == list(public.__all__)
     assert all(getattr(public, error.__name__) is error for error in ERRORS)
 
 
@@ -51,21 +68,38 @@ def test_an_error_survives_pickling_and_copying(error):
     made = error("what happened", **FACTS)
     for again in (pickle.loads(pickle.dumps(made)), copy.copy(made)):
         assert type(again) is error
-        assert str(again) == str(made) == "http://host/m: what happened"
+        assert str(again) == str(made)
+        assert str(made) == (
+            "http://host/m: what happened (attempt 2; the first ended with ServerBusy: no); do this"
+        )
         assert repr(again) == repr(made)
         assert {name: getattr(again, name) for name in FACTS} == FACTS
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
 def test_an_error_can_be_raised_with_a_message_alone(error):
-    with pytest.raises(error, match=r"^what happened$") as caught:
+    with pytest.raises(error, match=r"^what happened") as caught:
         raise error("what happened")
-    assert all(getattr(caught.value, name) in (None, ()) for name in FACTS)
+    assert str(caught.value) == "; ".join(filter(None, ["what happened", error.advice]))
+    assert (caught.value.retry, caught.value.executed) == (error.retry, error.executed)
+    others = set(FACTS) - {"retry", "executed", "advice", "attempts", "inputs"}
+    assert all(getattr(caught.value, name) in (None, ()) for name in others)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_error_says_what_to_do(error):
+    assert error is EisenClientError or error.advice
+    assert not error.retry or error.executed is False
+
+
+def test_an_error_has_no_other_facts_than_those_told():
+    with pytest.raises(TypeError, match="no fact of an error: statis"):
+        EisenClientError("what happened", statis=5)
 
 
 def test_repr_tells_the_facts():
-    assert repr(InvalidInput("no", status=422, type="T")) == (
-        "InvalidInput('no', status=422, type='T', retry=False)"
+    assert repr(InvalidInput("no", advice="", status=422, type="T")) == (
+        "InvalidInput('no', status=422, type='T', executed=False, retry=False)"
     )
 
 

@@ -18,6 +18,7 @@ from eisen_deploy.client import (
     _exchange,
     _failures,
 )
+from eisen_deploy.client._shared import protocol
 
 
 def _failures_of(module, base):
@@ -34,8 +35,8 @@ OF_HTTP = _failures_of(http.client, http.client.HTTPException)
 
 
 def _exchange_that(*, connected, sent):
-    exchange = _exchange.Exchange(_deadline.Deadline(30), 10)
-    exchange.connected, exchange.sent = connected, sent
+    exchange = _exchange.Exchange(_deadline.Deadline(30), protocol.Body((b"[1]       ",), None))
+    exchange.connected, exchange.sent, exchange.complete = connected, sent, sent == 10
     return exchange
 
 
@@ -65,6 +66,8 @@ def test_each_exception_becomes_an_error_of_ours(failure, connected, sent):
     assert isinstance(error, EisenClientError)
     assert "canary" not in str(error)
     assert not (error.retry and connected and sent == 10)
+    assert error.stage == exchange.stage
+    assert not error.retry or error.executed is False
 
 
 def test_nothing_is_left_out():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import socket
 
@@ -24,16 +23,6 @@ from eisen_deploy.client import (
 Y = np.arange(5, dtype=np.float32)
 
 
-def cut(answer, length, how):
-    def script(peer):
-        peer.receive()
-        peer.send(answer[:length])
-        if how == "reset":
-            peer.reset()
-
-    return script
-
-
 @pytest.fixture
 def fails(serve, connect):
     """Return the error that a script causes, after one request."""
@@ -47,43 +36,6 @@ def fails(serve, connect):
         return caught.value
 
     return call
-
-
-@pytest.mark.parametrize("how", ["end", "reset"])
-def test_a_reply_cut_off_at_any_byte(how, serve, connect, http):
-    answer = http.oip({"y": Y})
-    server = serve(http.always(answer))
-    client = connect(server)
-    for length in range(len(answer)):
-        server.script = cut(answer, length, how)
-        with pytest.raises((UnknownOutcome, MalformedReply)):
-            client.predict({"x": 1})
-        assert len(server.seen) == length + 1, f"cut at {length}: not sent once"
-    server.script = http.always(answer)
-    np.testing.assert_array_equal(client.predict({"x": 1})["y"], Y)
-
-
-@pytest.mark.parametrize("how", ["end", "reset"])
-def test_an_error_cut_off_at_any_byte_gives_no_wrong_advice(how, serve, connect, http):
-    answer = http.error(503, "InternalServerException", "failed")
-    server = serve(http.always(answer))
-    client = connect(server)
-    for length in range(len(answer)):
-        server.script = cut(answer, length, how)
-        with pytest.raises(EisenClientError) as caught:
-            client.predict({"x": 1})
-        assert not caught.value.retry, f"cut at {length}: {caught.value!r}"
-
-
-@pytest.mark.parametrize("how", ["end", "reset"])
-def test_metadata_cut_off_at_any_byte(how, serve, connect, http):
-    answer = http.reply(200, {"Content-Type": "application/json"}, b'{"inputs": [], "n": 12}')
-    server = serve(http.always(answer))
-    client = connect(server)
-    for length in range(len(answer)):
-        server.script = cut(answer, length, how)
-        with pytest.raises((UnknownOutcome, MalformedReply)):
-            client.get_metadata()
 
 
 def test_a_reply_with_one_byte_changed_is_right_or_refused(serve, connect, http):
@@ -129,37 +81,6 @@ def test_what_is_not_an_answer(name, answer, expected, fails, http):
     assert "hello" not in str(error)
 
 
-@pytest.mark.parametrize("method", ["predict", "get_metadata"])
-@pytest.mark.parametrize(
-    ("length", "expected"),
-    [
-        ("-1", MalformedReply),
-        ("abc", MalformedReply),
-        ("", MalformedReply),
-        ("1e3", MalformedReply),
-        ("+10", MalformedReply),
-        ("9" * 18, ReplyTooLarge),
-        ("9" * 30, MalformedReply),
-        (str(2**32 + 1), ReplyTooLarge),
-        ("1000000", UnknownOutcome),
-        ("3", MalformedReply),
-        ("0", MalformedReply),
-    ],
-)
-def test_a_wrong_length(method, length, expected, fails, http):
-    body = b'{"outputs": []}'
-    assert type(fails(http.once(http.reply(200, {"Content-Length": length}, body)), method)) is (
-        expected
-    )
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # urllib3 drops the socket unclosed
-def test_two_lengths(fails, http):
-    answer = b"HTTP/1.1 200 \r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{    }"
-    assert type(fails(http.once(answer))) is MalformedReply
-    gc.collect()
-
-
 def test_a_reply_over_the_limit_is_refused(serve, connect, http):
     value = np.zeros(1000, np.uint8)
     answer = http.oip({"y": value})
@@ -201,33 +122,12 @@ def test_a_page_of_a_proxy_is_named_as_one(method, fails, http):
     assert "canary" not in str(error)
 
 
-@pytest.mark.parametrize("length", ["0", "-1", "x", "99999999", str(2**63), "1 ", "5"])
-def test_a_wrong_length_of_the_json_part(length, fails, http):
-    answer = http.oip({"y": Y})
-    head, _, body = answer.partition(b"\r\n\r\n")
-    headers = {"Inference-Header-Content-Length": length}
-    assert type(fails(http.once(http.reply(200, headers, body)))) is MalformedReply
-    assert b"Inference-Header-Content-Length" in head
-
-
 def test_a_missing_length_of_the_json_part_is_explained(fails, http):
     body = http.oip({"y": Y}).partition(b"\r\n\r\n")[2]
     error = fails(http.once(http.reply(200, {"Content-Type": "application/octet-stream"}, body)))
     assert type(error) is MalformedReply
     assert "header Inference-Header-Content-Length is missing" in str(error)
     assert error.status == 200
-
-
-@pytest.mark.parametrize("body", [b"[]", b"null", b"", b'{"a": NaN}', b"{" * 10_000, b"\xff"])
-def test_metadata_that_is_not_an_object(body, fails, http):
-    assert type(fails(http.once(http.reply(200, body=body)), "get_metadata")) is MalformedReply
-
-
-def test_bytes_after_the_reply_do_not_answer_the_next_request(serve, connect, http):
-    forged = http.oip({"y": 666})
-    server = serve(http.always(http.oip({"y": 1}) + forged))
-    client = connect(server)
-    assert [client.predict({"x": 1})["y"] for _ in range(5)] == [1] * 5
 
 
 # --- before and while sending -------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import _deadline, _exchange
+from eisen_deploy.client._shared import protocol
 
 MIB = 2**20
 
@@ -39,13 +40,15 @@ def test_a_body_has_a_length_and_is_sent_in_views(serve, connect, http):
 
 def test_the_pieces_are_views_of_the_arrays():
     data = bytearray(2 * MIB + 5)
-    exchange = _exchange.Exchange(_deadline.Deadline(None), 3 + len(data))
-    upload = _exchange.Upload([b"abc", memoryview(data)], exchange)
+    body = protocol.Body((b"abc", memoryview(data)), 3)
+    exchange = _exchange.Exchange(_deadline.Deadline(None), body)
+    upload = _exchange.Upload(exchange)
     assert len(upload) == 3 + len(data)
     sizes = []
     for piece in upload:
         sizes.append(len(piece))
         assert piece.obj in (b"abc", data)
+        assert exchange.complete is (len(sizes) == 4)
     assert sizes == [3, MIB, MIB, 5]
     assert exchange.sent == exchange.size
 

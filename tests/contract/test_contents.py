@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
     *("__init__", "contents", "datatypes", "decoding", "eisenjson", "encoding", "errors", "fields"),
-    *("messages", "metadata", "names", "plain", "protocol", "serving_options", "strictjson"),
-    *("tensors", "values", "zipheaders", "zips"),
+    *("messages", "metadata", "names", "plain", "program", "protocol", "serving_options"),
+    *("strictjson", "tensors", "terminal", "values", "zipheaders", "zips"),
 ]
 BAKED = [
     *("__init__", "batching", "decode", "encode", "errors", "handler", "loading", "messages"),
@@ -26,10 +26,23 @@ CLI = [
     *("__init__", "__main__", "archive", "build", "command", "diff", "errors", "inspect"),
     *("progress", "recipe", "tables", "trust", "verify"),
 ]
+CLIENT_CLI = [
+    *("__init__", "__main__", "batch", "check", "command", "connection", "exits", "metadata"),
+    *("predict", "progress", "wait", "words"),
+]
+CLIENT_FILES = [
+    *("__init__", "axes", "content", "dicom", "dicom_pixels", "dicom_seg", "dicom_slices"),
+    *("errors", "extras", "kinds", "nifti", "npy", "orientation", "png", "saving", "segments"),
+    "text",
+]
 MODULES = {
     "client": [
-        *("__init__", "_answers", "_batches", "_client", "_connections", "_credentials"),
-        *("_deadline", "_endpoint", "_errors", "_exchange", "_failures", "_replies", "_transport"),
+        *("__init__", "_answers", "_batches", "_calls", "_cancellation", "_client"),
+        *("_connections", "_credentials", "_deadline", "_endpoint", "_errors", "_exchange"),
+        *("_failures", "_foreign", "_limits", "_logging", "_many", "_progress", "_readiness"),
+        *("_replies", "_retries", "_summaries", "_transport", "testing"),
+        *(f"cli/{name}" for name in CLIENT_CLI),
+        *(f"files/{name}" for name in CLIENT_FILES),
         *(f"_shared/{name}" for name in SHARED),
     ],
     "handler": [
@@ -48,7 +61,7 @@ MODULES = {
         *(f"_shared/{name}" for name in SHARED),
     ],
 }
-WITH_COMMAND = {"packaging"}
+WITH_COMMAND = {"client", "packaging"}
 PACKAGE = {"client": "client", "handler": "serving", "packaging": "packaging"}
 LINK = {"client": "_shared", "handler": "baked/_shared", "packaging": "_shared"}
 

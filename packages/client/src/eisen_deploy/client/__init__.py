@@ -9,8 +9,10 @@ Every error is an :class:`EisenClientError`.
 
 from __future__ import annotations
 
+from ._cancellation import Cancellation
 from ._client import EisenServingClient
 from ._errors import (
+    Cancelled,
     ConnectionFailed,
     DeadlineExceeded,
     EisenClientError,
@@ -20,6 +22,7 @@ from ._errors import (
     MalformedRequest,
     ModelFailed,
     ModelNotFound,
+    NotReady,
     OutOfMemory,
     ProxyFailed,
     Redirected,
@@ -35,24 +38,33 @@ from ._errors import (
     UnsupportedMedia,
     WorkerDied,
 )
+from ._progress import Progress
+from ._retries import Retries
+from ._summaries import InputSummary
 
 __all__ = [
+    "Cancellation",
+    "Cancelled",
     "ConnectionFailed",
     "DeadlineExceeded",
     "EisenClientError",
     "EisenServingClient",
+    "InputSummary",
     "InvalidInput",
     "InvalidURL",
     "MalformedReply",
     "MalformedRequest",
     "ModelFailed",
     "ModelNotFound",
+    "NotReady",
     "OutOfMemory",
+    "Progress",
     "ProxyFailed",
     "Redirected",
     "ReplyTooLarge",
     "RequestRefused",
     "RequestTooLarge",
+    "Retries",
     "ServerBusy",
     "ServerFailed",
     "TLSFailed",

@@ -32,9 +32,12 @@ from ._failures import too_large
 from ._replies import Answer
 from ._shared import strictjson
 from ._shared.errors import ContractError
+from ._shared.protocol import Body
 
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
+_PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+_HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
 
 BY_TYPE: dict[str, type[EisenClientError]] = {
     # the handler's
@@ -54,6 +57,10 @@ BY_TYPE: dict[str, type[EisenClientError]] = {
     "ResourceNotFoundException": ModelNotFound,
     "MethodNotAllowedException": ModelNotFound,
     "ServiceUnavailableException": ServerBusy,
+    "ConflictStatusException": RequestRefused,
+    "RequestTimeoutException": RequestRefused,
+    "IllegalArgumentException": MalformedRequest,  # with 403, which is not about the token
+    "OutOfMemoryError": OutOfMemory,  # of the Java process
 }
 
 BY_STATUS: dict[int, type[EisenClientError]] = {
@@ -71,35 +78,34 @@ BY_STATUS: dict[int, type[EisenClientError]] = {
     507: OutOfMemory,
 }
 
-_ADVICE: dict[type[EisenClientError], str] = {
-    Unauthorized: "token= takes the inference key of the server's key_file.json, which expires",
-    ModelNotFound: "check the address: http://HOST:8080/predictions/MODEL[/VERSION]",
-    UnsupportedMedia: "the model's handler is not that of Eisen-Deploy, or an older one",
-    ServerBusy: "no worker is ready or the queue is full: try again later",
-    WorkerDied: "it crashed, took longer than responseTimeout, or its reply was over "
-    "max_response_size: the server's log tells which",
-    OutOfMemory: "send less at once, or let fewer workers share the memory",
-    ProxyFailed: "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
-}
 
-
-def error_of(answer: Answer, endpoint: Endpoint, request_size: int) -> EisenClientError:
+def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError:
     """Return the error that an answer with a status other than 200 stands for."""
     told = _read_json(answer)
     type_, text = _text(told.get("type")), _text(told.get("message"))
     kind = _kind(answer, type_, text)
-    message = _message(answer, kind, type_, text)
+    message = _message(answer, type_, text)
+    facts: dict[str, Any] = {}
     if kind is Redirected:
         message += f" to {endpoint.show_redirect(answer.headers.get('Location'))}, not followed"
-    if kind is RequestTooLarge and type_ is None:  # the handler says itself what is too large
-        message += f", as it does {too_large(request_size)}"
+    if kind is InvalidInput:
+        facts["problems"] = tuple(_problems(told, text))
+    if answer.status == 407:
+        facts["advice"] = _PROXY_ADVICE
+    if kind is RequestTooLarge:
+        if type_ is None:
+            message += f": the request is too large; {too_large(body)}"
+        else:  # the handler says itself what is too large, and it is no setting of the server
+            facts["advice"] = _HANDLER_LIMIT_ADVICE
     return kind(
         message,
         status=answer.status,
         type=type_,
         server_message=text,
         request_id=answer.request_id,
-        problems=_problems(told, text) if kind is InvalidInput else (),
+        model=answer.model,
+        retry_after=answer.retry_after,
+        **facts,
     )
 
 
@@ -124,15 +130,13 @@ def _internal(status: int, text: str) -> type[EisenClientError]:
     return WorkerDied if text.startswith("Worker died") else ModelFailed
 
 
-def _message(
-    answer: Answer, kind: type[EisenClientError], type_: str | None, text: str | None
-) -> str:
+def _message(answer: Answer, type_: str | None, text: str | None) -> str:
     message = " ".join(["the server answered", str(answer.status), *([type_] if type_ else [])])
     if text:
-        message += f": {text}"
-    elif answer.body and not _is_json(answer):
-        message += " and not in JSON: something on the way to the server may have answered"
-    return f"{message}; {_ADVICE[kind]}" if kind in _ADVICE else message
+        return f"{message}: {text}"
+    if answer.body and not _is_json(answer):
+        return f"{message} and not in JSON: something on the way to the server may have answered"
+    return message
 
 
 def _read_json(answer: Answer) -> Mapping[str, Any]:

@@ -47,20 +47,21 @@ def conform(batch: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, 
         raise _invalid(error.problems) from None
 
 
-def encode(batch: Mapping[str, Any], outputs: Iterable[str] | None) -> Body:
+def encode(batch: Mapping[str, Any], outputs: Iterable[str] | None, id_: str) -> Body:
     """Return the request's body, which shares the memory of the arrays where it can.
 
     :raises InvalidInput: with every value that cannot be sent.
     """
     try:
-        return protocol.encode_request(batch, outputs=outputs)
+        return protocol.encode_request(batch, outputs=outputs, id=id_)
     except ContractError:
         raise _invalid(_unsendable(batch)) from None
 
 
-def decode(answer: Answer, outputs: Iterable[str] | None) -> dict[str, Any]:
+def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str, Any]:
     """Return the outputs, whose arrays are views of the answer's body where alignment allows.
 
+    :param id_: the name that was sent with the request.
     :raises MalformedReply: if the answer is not a whole reply with the outputs asked for.
     """
     _refuse_page(answer)
@@ -70,6 +71,8 @@ def decode(answer: Answer, outputs: Iterable[str] | None) -> dict[str, Any]:
         reply = protocol.decode_reply(answer.body, json_size)
     except ContractError as error:
         raise _unreadable(answer, f"{error}{_hint(answer)}") from None
+    if reply.id is not None and reply.id != id_:
+        raise _unreadable(answer, "it is the answer to another request")
     absent = [name for name in outputs or () if name not in reply.outputs]
     if absent:
         raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for")
@@ -92,15 +95,16 @@ def _refuse_page(answer: Answer) -> None:
     if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise UnexpectedReply(
             "the answer is an HTML page: a proxy or a login page stands before the server",
-            status=answer.status,
-            request_id=answer.request_id,
+            **_origin(answer),
         )
 
 
 def _unreadable(answer: Answer, reason: str) -> MalformedReply:
-    return MalformedReply(
-        f"the reply cannot be read: {reason}", status=answer.status, request_id=answer.request_id
-    )
+    return MalformedReply(f"the reply cannot be read: {reason}", **_origin(answer))
+
+
+def _origin(answer: Answer) -> dict[str, Any]:
+    return {"status": answer.status, "request_id": answer.request_id, "model": answer.model}
 
 
 def _hint(answer: Answer) -> str:

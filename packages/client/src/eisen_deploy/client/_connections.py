@@ -14,7 +14,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ._exchange import Exchange, running_exchange
+from ._exchange import running_exchange
+from ._logging import keep_urllib3_quiet
 
 _MAX_IDLE = 32
 
@@ -27,7 +28,8 @@ else:
 class _Stoppable(_Connection):
     """A connection that tells the running exchange of itself."""
 
-    exchange: Exchange | None = None
+    #: The mark of the exchange that used it last.
+    owner: object = None
 
     def connect(self) -> None:
         exchange = running_exchange()
@@ -87,6 +89,7 @@ class _Session(requests.Session):
 
 def open_session() -> requests.Session:
     """Return a new session."""
+    keep_urllib3_quiet()
     session = _Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):

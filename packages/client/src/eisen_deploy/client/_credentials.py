@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 
 from requests import PreparedRequest
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from ._errors import Unauthorized
+from ._foreign import own_code
+from ._shared import strictjson
+from ._shared.errors import ContractError
+
+_MAX_FILE = 2**16
+
 
 class Credentials:
     """A token, or the user part of the URL, or nothing.
 
+    :param token: its text, a file that holds it, or a function that returns it.
     :raises ValueError: if the token cannot be sent, or there are both.
     """
 
-    def __init__(self, token: str | Callable[[], str] | None, user: tuple[str, str] | None) -> None:
+    def __init__(
+        self, token: str | os.PathLike[str] | Callable[[], str] | None, user: tuple[str, str] | None
+    ) -> None:
         if token is not None and user is not None:
             raise ValueError("give either a token or a user in the url, not both")
-        if not callable(token):
-            _check(token)
         self._token = token
         self._user = user
+        if not self.renewable:
+            _check(token)
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the token may be another one when it is read again."""
+        return callable(self._token) or isinstance(self._token, os.PathLike)
 
     def read(self) -> AuthBase:
-        """Return what sets the header of one request; a callable token is called.
+        """Return what sets the header of one request; the token is read anew.
 
         It is given to requests even where there is nothing to set: requests would go and look
         into ``.netrc``.
+
+        :raises Unauthorized: if a file holds no token that can be sent.
+        :raises Foreign: with what a function raised, or if it returned no token.
         """
         if self._user is not None:
             name, password = self._user
             return HTTPBasicAuth(name.encode(), password.encode())
-        return _Bearer(_check(self._token() if callable(self._token) else self._token))
+        if isinstance(self._token, os.PathLike):
+            return _Bearer(_read_file(self._token))
+        with own_code():
+            return _Bearer(_check(self._token() if callable(self._token) else self._token))
 
 
 class _Bearer(AuthBase):
@@ -45,10 +67,48 @@ class _Bearer(AuthBase):
         return r
 
 
-def _check(token: str | None) -> str | None:
-    if token is None or (isinstance(token, str) and re.fullmatch("[!-~]+", token)):
+def _read_file(path: os.PathLike[str]) -> str:
+    """Return the token in a file: its one line, or the inference key of a ``key_file.json``."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - any path-like will do
+            raw = file.read(_MAX_FILE)
+    except OSError as error:
+        raise Unauthorized(
+            f"the file of the token cannot be read: {error.strerror or type(error).__name__}"
+        ) from None
+    token = _decode(raw).strip()
+    if token.startswith("{"):
+        token = _inference_key(token)
+    if not _is_token(token):
+        raise Unauthorized(
+            "the file of the token holds none: expected one line, or TorchServe's key_file.json"
+        )
+    return token
+
+
+def _decode(raw: bytes) -> str:
+    # Windows: PowerShell redirects to UTF-16, Notepad may put a mark before UTF-8.
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return raw.decode(encoding, "replace")
+
+
+def _inference_key(text: str) -> str:
+    try:
+        entry = strictjson.loads_object(text.encode(), "the file of the token").get("inference")
+    except ContractError:
+        return ""
+    key = entry.get("key") if isinstance(entry, dict) else None
+    return key if isinstance(key, str) else ""
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, str) and re.fullmatch("[!-~]+", token) is not None
+
+
+def _check(token: object) -> str | None:
+    if token is None or (isinstance(token, str) and _is_token(token)):
         return token
     raise ValueError(
-        "token must be a str of printable ASCII characters without spaces, "
+        "token must be a str of printable ASCII characters without spaces, the Path of a file, "
         "a function that returns one, or None"
     )

@@ -1,4 +1,4 @@
-"""One deadline for a whole call."""
+"""One deadline for a whole call, which may also be cancelled before."""
 
 from __future__ import annotations
 
@@ -7,30 +7,71 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from ._cancellation import Cancellation
+
 T = TypeVar("T")
 
 #: Sockets cannot wait for longer than some 24 days.
 MAX_SECONDS = 1_000_000
+#: Seconds between two looks at whether a call was cancelled. Waits are no longer than that also
+#: because Windows delivers Ctrl+C only between waits.
+GLANCE = 0.05
+
+
+class Stopped(Exception):
+    """The work is not wanted any more."""
+
+
+class Expired(Stopped):
+    """The work was not done at its deadline."""
+
+
+class CancelRequested(Stopped):
+    """Somebody cancelled the call."""
 
 
 class Deadline:
-    """A moment that is so many seconds from now.
+    """A moment that is so many seconds from now, or the one at which somebody cancels.
 
     :param seconds: ``None`` for no limit.
     """
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, *cancellations: Cancellation | None) -> None:
         self.seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
+        self._cancellations = [each for each in cancellations if each is not None]
 
     @property
     def remaining(self) -> float | None:
         """Seconds left, 0 or more; ``None`` for no limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
+    def within(self, seconds: float) -> Deadline:
+        """Return a deadline that is no later than so many seconds from now."""
+        remaining = self.remaining
+        seconds = seconds if remaining is None else min(seconds, remaining)
+        return Deadline(seconds, *self._cancellations)
 
-class Expired(Exception):
-    """The work was not done at its deadline."""
+    def check(self) -> None:
+        """Raise what stops the work, if anything does.
+
+        :raises CancelRequested: if it was cancelled.
+        :raises Expired: if the deadline has passed.
+        """
+        if any(each.cancelled for each in self._cancellations):
+            raise CancelRequested
+        if self.remaining == 0:
+            raise Expired
+
+    def wait(self, seconds: float, done: threading.Event | None = None) -> None:
+        """Wait so many seconds, or until something is done; errors as of :meth:`check`."""
+        done = done or threading.Event()
+        end = time.monotonic() + seconds
+        while True:
+            self.check()
+            left = end - time.monotonic()
+            if left <= 0 or done.wait(min(left, GLANCE, self.remaining or GLANCE)):
+                return
 
 
 def check_seconds(timeout: float | None) -> float | None:
@@ -48,7 +89,12 @@ def check_seconds(timeout: float | None) -> float | None:
     return float(timeout)
 
 
-def run_until(deadline: Deadline, work: Callable[[], T], stop: Callable[[], None]) -> T:
+def run_until(
+    deadline: Deadline,
+    work: Callable[[], T],
+    stop: Callable[[], None],
+    look: Callable[[], None] | None = None,
+) -> T:
     """Return the result of some work, or give it up at the deadline.
 
     The work runs on a thread of its own and this one only waits for it. Timeouts of sockets
@@ -56,41 +102,45 @@ def run_until(deadline: Deadline, work: Callable[[], T], stop: Callable[[], None
     or a host with many dead addresses, outlasts them.
 
     :param stop: makes the work end soon; called if it is given up, whatever the reason.
+    :param look: called on this thread every now and then, and once when the work is done.
     :raises Expired: if the deadline passes first.
+    :raises CancelRequested: if it is cancelled first.
     """
-    if deadline.remaining is None:
-        return work()
-    outcome = _Outcome(work)
-    thread = threading.Thread(target=outcome.run, name="eisen-client-call", daemon=True)
-    thread.start()
+    deadline.check()
+    outcome = Outcome(work)
+    threading.Thread(target=outcome.run, name="eisen-client-call", daemon=True).start()
     try:
-        thread.join(deadline.remaining)
+        done = False
+        while not done:
+            deadline.wait(GLANCE, outcome.done)
+            done = outcome.done.is_set()
+            if look is not None:
+                look()
     finally:  # also for KeyboardInterrupt
-        late = not outcome.done
-        if late:
+        if not outcome.done.is_set():
             stop()
-    if late:  # even if it is done by now: it may have failed because it was stopped
-        raise Expired
     return outcome.take()
 
 
-class _Outcome(Generic[T]):
+class Outcome(Generic[T]):
     """What becomes of some work on another thread."""
 
     def __init__(self, work: Callable[[], T]) -> None:
-        self.done = False
-        self._work = work
+        self.done = threading.Event()
+        self._work = [work]
         self._results: list[T] = []
         self._errors: list[BaseException] = []
 
     def run(self) -> None:
+        """Do the work."""
         try:
-            self._results.append(self._work())
+            self._results.append(self._work.pop()())  # popped: it may refer to much
         except BaseException as error:  # noqa: BLE001 - it is raised where the caller is
             self._errors.append(error)
-        self.done = True
+        self.done.set()
 
     def take(self) -> T:
+        """Return the work's result, or raise what it raised."""
         if self._errors:
             raise self._errors.pop()  # popped: no reference cycle keeps the batch alive
         return self._results.pop()

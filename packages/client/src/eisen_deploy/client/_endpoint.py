@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from ._errors import InvalidURL
@@ -19,6 +20,12 @@ class Endpoint:
         self.url = url
         self.shown = shown
         self.user = user
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model, where the path has the form of one of TorchServe's."""
+        match = re.search("/(?:predictions|v2/models)/([^/]+)", urlsplit(self.shown).path)
+        return unquote(match[1]) if match else None
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:

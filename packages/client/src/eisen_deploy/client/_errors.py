@@ -7,13 +7,15 @@
     ├── ConnectionFailed (ConnectionError)  nothing, or not all, was sent         [retry]
     │   ├── ProxyFailed                     the proxy on the way refused
     │   └── TLSFailed                       no trust in the certificate, or another TLS fault
-    ├── DeadlineExceeded (TimeoutError)     no whole reply within the timeout
+    ├── DeadlineExceeded (TimeoutError)     no whole reply within the timeout     [retry?]
+    │   └── NotReady                        the model did not answer wait_ready() in time
+    ├── Cancelled                           this program cancelled the call       [retry?]
     ├── UnknownOutcome                      sent, but the reply was lost on the way
     ├── RequestRefused                      4xx: the request is at fault
     │   ├── MalformedRequest                400  not a body that the handler reads
     │   ├── Unauthorized                    400 InvalidKeyException, 401, 403
     │   ├── ModelNotFound                   404, 405  no such model, version or address
-    │   ├── RequestTooLarge                 413, or cut off while a large body was sent
+    │   ├── RequestTooLarge                 413, cut off while sent, or over a known limit
     │   ├── UnsupportedMedia                415
     │   └── InvalidInput (ValueError)       422, or found before anything was sent
     ├── ServerFailed                        5xx: the server is at fault
@@ -27,116 +29,187 @@
         └── ReplyTooLarge                   larger than ``max_reply``
 
 ``[retry]`` marks the errors whose ``retry`` is true: the model has not run, and the same call may
-succeed a moment later.
+succeed a moment later. ``[retry?]``: it is true if the call ended before all of the request was
+sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ._summaries import InputSummary
 
 
 class EisenClientError(Exception):
     """Base of every error of this client. Messages never hold values of the data.
 
-    :param message: what happened and what to do about it.
-    :param endpoint: the address asked, without credentials and query.
-    :param status: HTTP status of the answer, if there was one.
-    :param type: the error's name in the answer's JSON, such as ``ModelNotFoundException``.
-    :param server_message: the server's own words, shortened.
-    :param request_size: bytes of the request's body.
-    :param request_id: the server's name for the request, to look for in its logs.
-    :param problems: each thing that is wrong with the batch, one sentence each.
+    ``str(error)`` is one line: the endpoint, what happened, what to do about it.
 
-    Each parameter is an attribute of the same name, but for ``message``, which ``str(error)``
-    gives after the endpoint.
+    :param message: what happened.
+    :param facts: values of the attributes below, by name; those that are not given are the class's.
     """
 
-    #: Whether the same call may be made again: nothing was executed, and it may succeed then.
+    #: Whether the same call may be made again: the model has not run, and it may succeed then.
     retry: bool = False
+    #: Whether the model has run on the batch: ``None`` means that it may have.
+    executed: bool | None = None
+    #: What to do about it, in a sentence.
+    advice: str = ""
+    #: The address asked, without credentials and query.
+    endpoint: str | None = None
+    #: The model asked, as the answer's headers name it, or else the address.
+    model: str | None = None
+    #: The name under which the server logs the request, if it told one; else the one that this
+    #: client sent as the header ``X-Request-Id`` and as the ``id`` of the body.
+    request_id: str | None = None
+    #: What the request holds: ``(dtype, shape, size)`` by the name of the input, no values.
+    inputs: Mapping[str, InputSummary] = MappingProxyType({})
+    #: Bytes of the request's body.
+    request_size: int | None = None
+    #: How far the last attempt came: ``"preparing"``, ``"connecting"``, ``"sending"``,
+    #: ``"waiting"`` or ``"receiving"``; ``None`` if there was none.
+    stage: str | None = None
+    #: How often the request was tried.
+    attempts: int = 1
+    #: What the first attempt ended with, if there were several.
+    first_failure: str | None = None
+    #: HTTP status of the answer, if there was one.
+    status: int | None = None
+    #: The error's name in the answer's JSON, such as ``ModelNotFoundException``.
+    type: str | None = None
+    #: The server's own words, shortened.
+    server_message: str | None = None
+    #: Seconds after which the server says to try again.
+    retry_after: float | None = None
+    #: Each thing that is wrong with the batch, one sentence each.
+    problems: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        endpoint: str | None = None,
-        status: int | None = None,
-        type: str | None = None,  # noqa: A002 - the answer's own name for it
-        server_message: str | None = None,
-        request_size: int | None = None,
-        request_id: str | None = None,
-        problems: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
-        self.endpoint = endpoint
-        self.status = status
-        self.type = type
-        self.server_message = server_message
-        self.request_size = request_size
-        self.request_id = request_id
-        self.problems = tuple(problems)
+        unknown = [name for name in facts if not hasattr(EisenClientError, name)]
+        if unknown:
+            raise TypeError(f"no fact of an error: {', '.join(unknown)}")
+        self.__dict__.update(facts)
 
     def __str__(self) -> str:
-        message = str(self.args[0])
-        return message if self.endpoint is None else f"{self.endpoint}: {message}"
+        message = f"{self.args[0]}{self._history()}"
+        if self.endpoint is not None:
+            message = f"{self.endpoint}: {message}"
+        return f"{message}; {self.advice}" if self.advice else message
 
     def __repr__(self) -> str:
-        facts = {"status": self.status, "type": self.type, "retry": self.retry}
+        names = ("status", "type", "executed", "retry")
+        facts = {name: getattr(self, name) for name in names}
         told = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
         return f"{self.__class__.__name__}({str(self)!r}{told})"
+
+    def _history(self) -> str:
+        if self.attempts == 1:
+            return ""
+        first = f"; the first ended with {self.first_failure}" if self.first_failure else ""
+        return f" (attempt {self.attempts}{first})"
 
 
 class InvalidURL(EisenClientError, ValueError):
     """The address is not one that can be asked: no http or https scheme, or no host."""
+
+    executed = False
+    advice = "give the prediction endpoint, such as http://localhost:8080/predictions/model"
 
 
 class ConnectionFailed(EisenClientError, ConnectionError):
     """No connection, or it broke before the whole request was sent: nothing was executed."""
 
     retry = True
+    executed = False
+    advice = "check that the server runs and that its address and port are these"
 
 
 class ProxyFailed(ConnectionFailed):
     """The proxy on the way to the server could not be used."""
 
     retry = False
+    advice = (
+        "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name the proxy, NO_PROXY the hosts to reach "
+        "without it"
+    )
 
 
 class TLSFailed(ConnectionFailed):
     """The server's certificate is not trusted, it does not trust ours, or TLS itself failed."""
 
     retry = False
+    advice = (
+        "verify= takes the file of the certificate authority to trust, cert= the certificate of "
+        "this client"
+    )
 
 
 class DeadlineExceeded(EisenClientError, TimeoutError):
-    """The whole reply was not here within the timeout; the request may have been executed."""
+    """The whole reply was not here within the timeout."""
+
+    advice = "a longer timeout= may help"
+
+
+class NotReady(DeadlineExceeded):
+    """The model did not answer ``wait_ready`` in time; the message names the last obstacle."""
+
+    executed = False
+    advice = "the server's log tells whether the model loads"
+
+
+class Cancelled(EisenClientError):
+    """The call was ended by its :class:`Cancellation`, or by ``close()``."""
+
+    advice = "it was this program that ended the call"
 
 
 class UnknownOutcome(EisenClientError):
     """The request was sent and the reply was lost: it may have been executed."""
 
+    advice = "with idempotent=True the client sends it again, where running twice does no harm"
+
 
 class RequestRefused(EisenClientError):
     """The server refused the request."""
+
+    executed = False
+    advice = "the server's words, or its log, tell why"
 
 
 class MalformedRequest(RequestRefused):
     """The server could not read the request's body."""
 
+    advice = "check that the model's handler is that of Eisen-Deploy, and not older than the client"
+
 
 class Unauthorized(RequestRefused):
     """The token is missing, wrong or expired, or it does not give access to the model."""
+
+    advice = "token= takes the inference key of the server's key_file.json, which expires"
 
 
 class ModelNotFound(RequestRefused):
     """The server has no such model, no such version, or no predictions at this address."""
 
+    advice = "check the address: http://HOST:8080/predictions/MODEL[/VERSION]"
+
 
 class RequestTooLarge(RequestRefused):
     """The request is larger than the server takes."""
 
+    advice = (
+        "raise max_request_size in the server's config.properties and the limits of proxies on "
+        "the way, or send less at once"
+    )
+
 
 class UnsupportedMedia(RequestRefused):
     """The server's handler does not take the protocol that this client speaks."""
+
+    advice = "the model's handler is not that of Eisen-Deploy, or an older one"
 
 
 class InvalidInput(RequestRefused, ValueError):
@@ -146,40 +219,65 @@ class InvalidInput(RequestRefused, ValueError):
     found it.
     """
 
+    advice = "get_metadata() tells what the model takes"
+
 
 class ServerFailed(EisenClientError):
     """The server, or something on the way to it, failed."""
+
+    advice = "the server's log tells why"
 
 
 class ServerBusy(ServerFailed):
     """No worker is free or ready, and the server's queue took nothing more."""
 
     retry = True
+    executed = False
+    advice = "no worker is ready or the queue is full: try again later"
 
 
 class ModelFailed(ServerFailed):
     """The model or one of its transforms failed on this request."""
 
+    executed = True
+    advice = "the server's log tells where it failed"
+
 
 class WorkerDied(ServerFailed):
     """The worker process crashed, took longer than ``responseTimeout``, or replied too much."""
+
+    advice = (
+        "it crashed, took longer than responseTimeout, or its reply was over max_response_size: "
+        "the server's log tells which"
+    )
 
 
 class OutOfMemory(ServerFailed):
     """The server's memory, or its accelerator's, did not suffice."""
 
+    advice = "send less at once, or let fewer workers share the memory"
+
 
 class UnexpectedReply(EisenClientError):
     """The answer is not one of the handler's: a proxy or another server may have given it."""
+
+    advice = "check the address, and what stands between here and the server"
 
 
 class Redirected(UnexpectedReply):
     """The server redirects; neither the batch nor the token is sent anywhere else."""
 
+    executed = False
+    advice = "if that address is the right one, make the client with it"
+
 
 class MalformedReply(UnexpectedReply):
     """The answer is not a reply of the protocol; nothing of it is returned."""
 
+    advice = "check that the address is that of a model packed with Eisen-Deploy"
+
 
 class ReplyTooLarge(UnexpectedReply):
     """The answer is larger than ``max_reply``, or than this machine's memory."""
+
+    advice = "raise max_reply, or ask for fewer outputs or for less at once"

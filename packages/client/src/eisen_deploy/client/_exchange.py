@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ._deadline import Deadline, Expired
+from ._deadline import Deadline, Stopped
+from ._shared.protocol import Body
 
 #: Bytes handed to the socket, and taken from it, at a time.
 PIECE = 2**20
@@ -20,29 +21,50 @@ class Exchange:
     """The state of one request.
 
     The thread that runs it works on it between :meth:`running`; another one may :meth:`stop` it.
-
-    :param size: bytes of the request's body.
     """
 
-    def __init__(self, deadline: Deadline, size: int) -> None:
+    def __init__(self, deadline: Deadline, body: Body) -> None:
         self.deadline = deadline
-        self.size = size
+        self.body = body
+        self.size = body.size
+        self.authorised = False
         self.connected = False
         self.sent = 0
+        #: Whether the server may have the whole body: its last piece was handed over.
+        self.complete = False
+        self.answered = False
+        #: Bytes of the reply, counted in whole pieces.
         self.received = 0
+        #: Bytes that the reply announces.
+        self.announced: int | None = None
         self._connection: Any = None
+        self._mark = object()  # a connection that knew the exchange would keep the body alive
         self._stopped = False
+
+    @property
+    def stage(self) -> str:
+        """How far it has come, in a word."""
+        if not self.connected:
+            return "connecting" if self.authorised else "preparing"
+        if self.sent < self.size:
+            return "sending"
+        return "receiving" if self.answered else "waiting"
 
     @property
     def progress(self) -> str:
         """How far it has come, in words."""
-        if not self.connected:
-            return "while connecting"
-        if self.sent < self.size:
-            return f"after {self.sent} of {self.size} bytes were sent"
-        if self.received:
-            return f"after {self.received} bytes of the reply had come"
-        return "while waiting for the reply"
+        return {
+            "preparing": "while the token was read",
+            "connecting": "while connecting",
+            "sending": f"after {self.sent} of {self.size} bytes were sent",
+            "waiting": "while waiting for the reply",
+            "receiving": f"after {self.received} bytes or more of the reply had come",
+        }[self.stage]
+
+    @property
+    def executed(self) -> bool | None:
+        """Whether the model may have run: ``None``, or ``False`` if it cannot have."""
+        return None if self.size and self.connected and self.complete else False
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -56,23 +78,23 @@ class Exchange:
     def attach(self, connection: Any) -> None:
         """Take note of the connection that is used from now on.
 
-        :raises Expired: if the exchange was stopped.
+        :raises Stopped: if the exchange was stopped.
         """
-        connection.exchange = self
+        connection.owner = self._mark
         self._connection = connection
         self.check()
 
     def check(self) -> None:
-        """Raise :class:`Expired` if the exchange was stopped."""
+        """Raise :class:`Stopped` if the exchange was stopped."""
         if self._stopped:
-            raise Expired
+            raise Stopped
 
     def stop(self) -> None:
         """Shut the connection down: whatever waits for it wakes up and fails."""
         self._stopped = True
         connection = self._connection
         # It may be back in the pool, and in use by another exchange.
-        if connection is not None and connection.exchange is self:
+        if connection is not None and connection.owner is self._mark:
             _shut_down(connection.sock)
 
 
@@ -89,8 +111,7 @@ class Upload:
     copied.
     """
 
-    def __init__(self, buffers: Iterable[bytes | memoryview], exchange: Exchange) -> None:
-        self._buffers = buffers
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
     def __len__(self) -> int:
@@ -99,11 +120,12 @@ class Upload:
     def __iter__(self) -> Iterator[memoryview]:
         exchange = self._exchange
         exchange.connected = True
-        for buffer in self._buffers:
+        for buffer in exchange.body.buffers:
             view = memoryview(buffer)
             for start in range(0, len(view), PIECE):
                 exchange.check()
                 piece = view[start : start + PIECE]
+                exchange.complete = exchange.sent + len(piece) == exchange.size
                 yield piece
                 exchange.sent += len(piece)
 

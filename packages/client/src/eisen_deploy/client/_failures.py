@@ -14,8 +14,9 @@ from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 import requests.exceptions as of_requests
 import urllib3.exceptions as of_urllib3
 
-from ._deadline import Expired
+from ._deadline import CancelRequested, Expired, Stopped
 from ._errors import (
+    Cancelled,
     ConnectionFailed,
     DeadlineExceeded,
     EisenClientError,
@@ -27,9 +28,15 @@ from ._errors import (
     UnknownOutcome,
 )
 from ._exchange import Exchange
+from ._shared.protocol import Body
+from ._summaries import show_size, summarise
 
 #: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.
 _SUSPICIOUS_BYTES = 2**20
+#: TorchServe's ``max_request_size`` where none is configured, in bytes.
+STOCK_LIMIT = 6_553_500
+#: A message names no more inputs than that.
+_MAX_LISTED = 8
 #: Seconds by which a socket's timeout may end before the deadline from which it was computed.
 _CLOCK_SLACK = 0.1
 #: In the reasons of the alerts by which a server refuses a client's certificate.
@@ -39,14 +46,27 @@ _CERTIFICATE_WORDS = ("CERTIFICATE", "UNKNOWN_CA")
 def explain(error: Exception, exchange: Exchange) -> EisenClientError:
     """Return the public error for one of :data:`FAILURES`."""
     meaning = next(MEANINGS[base] for base in type(error).__mro__ if base in MEANINGS)
-    return meaning(error, exchange)
+    meant = meaning(error, exchange)
+    meant.stage = exchange.stage
+    _forget_frames(error)
+    return meant
 
 
 def _late(_: Exception, exchange: Exchange) -> EisenClientError:
     return DeadlineExceeded(
-        f"no whole reply within {exchange.deadline.seconds:g} s, given up {exchange.progress}; "
-        "a longer timeout= may help"
+        f"no whole reply within {exchange.deadline.seconds:g} s, given up {exchange.progress}",
+        **_whether_executed(exchange),
     )
+
+
+def _cancelled(_: Exception, exchange: Exchange) -> EisenClientError:
+    facts = _whether_executed(exchange)
+    outcome = "nothing was" if facts["retry"] else "the request may have been"
+    return Cancelled(f"cancelled {exchange.progress}: {outcome} executed", **facts)
+
+
+def _whether_executed(exchange: Exchange) -> dict[str, bool | None]:
+    return {"executed": exchange.executed, "retry": exchange.executed is False}
 
 
 def _timed_out(error: Exception, exchange: Exchange) -> EisenClientError:
@@ -78,15 +98,22 @@ def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
     what = f"the connection broke {exchange.progress} ({_reason(root)})"
     if exchange.size < _SUSPICIOUS_BYTES:
         return ConnectionFailed(f"{what}; nothing was executed")
-    return RequestTooLarge(f"{what}, as it does {too_large(exchange.size)}")
-
-
-def too_large(size: int) -> str:
-    """Return why a server refuses a large request, and what to do, for the end of a message."""
-    return (
-        f"where a request of {size} bytes is over the server's max_request_size (6553500 unless "
-        "configured) or a proxy's limit: raise max_request_size in the server's config.properties"
+    return RequestTooLarge(
+        f"{what}, as it does where a request is larger than a server or a proxy takes: "
+        f"{too_large(exchange.body)}"
     )
+
+
+def too_large(body: Body) -> str:
+    """Return how large a request is, input by input, and what TorchServe takes."""
+    listed = [f"{name} {show_size(item.size)}" for name, item in summarise(body).items()]
+    if len(listed) > _MAX_LISTED:
+        listed = [*listed[:_MAX_LISTED], f"{len(listed) - _MAX_LISTED} more"]
+    of_what = f" ({', '.join(listed)})" if listed else ""
+    size = f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
+    if body.size > STOCK_LIMIT:
+        return f"{size}; TorchServe takes {STOCK_LIMIT} unless max_request_size says otherwise"
+    return f"{size}; TorchServe takes that much unless configured: a proxy's limit is likelier"
 
 
 def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
@@ -99,8 +126,8 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
     if isinstance(root, ssl.SSLCertVerificationError) or type(root).__name__ == "CertificateError":
         reason = getattr(root, "verify_message", "") or "it is not for this host"
         return TLSFailed(
-            f"the server's certificate is not trusted: {reason}; verify= takes the file of the "
-            "certificate authority to trust"
+            f"the server's certificate is not trusted: {reason}",
+            advice="verify= takes the file of the certificate authority to trust",
         )
     return TLSFailed(f"TLS failed {exchange.progress}: {_reason(root)}")
 
@@ -109,10 +136,7 @@ def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
     root = _innermost(error)
     if isinstance(root, ssl.SSLError):
         return _tls(error, exchange)
-    return ProxyFailed(
-        f"the proxy could not be used: {_reason(root)}; it comes from HTTP_PROXY, HTTPS_PROXY or "
-        "ALL_PROXY, and NO_PROXY names the hosts to reach without it"
-    )
+    return ProxyFailed(f"the proxy could not be used: {_reason(root)}")
 
 
 def _bad_url(_: Exception, __: Exchange) -> EisenClientError:
@@ -127,13 +151,16 @@ def _system(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.connected:
         return _broken(error, exchange)
     return TLSFailed(
-        f"a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: {_reason(error)}"
+        f"a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: {_reason(error)}",
+        advice="check that it is there, and that it is a PEM file",
     )
 
 
 #: Each failure and what it means; one that is not listed means what its nearest base means.
 MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
     Expired: _late,
+    CancelRequested: _cancelled,
+    Stopped: _cancelled,
     of_requests.RequestException: _broken,
     of_requests.ConnectionError: _broken,
     of_requests.ChunkedEncodingError: _broken,
@@ -168,7 +195,7 @@ MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
 }
 
 #: What :func:`explain` explains.
-FAILURES = (Expired, of_urllib3.HTTPError, HTTPException, OSError)
+FAILURES = (Stopped, of_urllib3.HTTPError, HTTPException, OSError)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -178,6 +205,18 @@ def _innermost(error: BaseException) -> BaseException:
         seen.add(id(error))
         error = next(_inside(error), error)
     return error
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let go of the frames in which it was raised: urllib3's hold it in turn, and the batch."""
+    seen: dict[int, BaseException] = {}
+    waiting = [error]
+    while waiting:
+        error = waiting.pop()
+        if id(error) not in seen:
+            seen[id(error)] = error.with_traceback(None)
+            waiting += _inside(error)
+            waiting += [error.__context__] if error.__context__ is not None else []
 
 
 def _inside(error: BaseException) -> Iterator[BaseException]:

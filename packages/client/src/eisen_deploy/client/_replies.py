@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,26 @@ class Answer:
     @property
     def request_id(self) -> str | None:
         """The server's name for the request, if it is one that may be shown."""
-        text = self.headers.get("x-request-id", "")
+        return self._word("x-request-id")
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model that answered, if it is one that may be shown."""
+        return self._word("Eisen-Model-Name")
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the server says to ask again (RFC 9110, 10.2.3)."""
+        text = self.headers.get("Retry-After", "").strip()
+        if re.fullmatch("[0-9]{1,9}", text):
+            return float(text)
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, TypeError, IndexError, OverflowError):  # TypeError on Python 3.9
+            return None
+
+    def _word(self, header: str) -> str | None:
+        text = self.headers.get(header, "")
         return text if re.fullmatch("[!-~]{1,100}", text) else None
 
 
@@ -48,6 +69,7 @@ def read_answer(response: requests.Response, exchange: Exchange, max_reply: int)
     :raises MalformedReply: if its size or its encoding is not one that can be.
     :raises UnknownOutcome: if the body is shorter than was announced.
     """
+    exchange.answered = True
     status, headers = response.status_code, response.headers
     if status == 200:
         if _is_compressed(headers):
@@ -66,7 +88,7 @@ def read_answer(response: requests.Response, exchange: Exchange, max_reply: int)
 def _read_whole(
     response: requests.Response, exchange: Exchange, max_reply: int
 ) -> bytes | bytearray | memoryview:
-    length = _announced(response.headers)
+    length = exchange.announced = _announced(response.headers)
     if length is None:
         return _read_unannounced(response.raw, exchange, max_reply)
     if length > max_reply:

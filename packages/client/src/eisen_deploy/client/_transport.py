@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextlib import closing
 
-from requests.auth import AuthBase
+import requests
 
-from ._answers import error_of
 from ._connections import open_session
 from ._credentials import Credentials
 from ._deadline import Deadline, Expired, run_until
@@ -15,6 +15,8 @@ from ._endpoint import Endpoint
 from ._errors import EisenClientError
 from ._exchange import Exchange, Upload
 from ._failures import FAILURES, explain
+from ._foreign import Foreign
+from ._progress import Progress, watcher
 from ._replies import Answer, read_answer
 from ._shared.protocol import Body
 
@@ -38,47 +40,56 @@ class Transport:
         self._verify = verify
         self._cert = cert
         self._max_reply = max_reply
-        self._session = open_session()
+        self._open()
 
-    def post(self, body: Body, headers: Mapping[str, str], deadline: Deadline) -> Answer:
-        """Send a request and return its answer, which has status 200.
+    def post(
+        self,
+        body: Body,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> Answer:
+        """Send a request and return its answer, of whatever status.
 
         :param body: one without buffers asks for the metadata.
-        :raises EisenClientError: if no whole answer came, or another status.
+        :raises EisenClientError: if no whole answer came.
         """
-        exchange = Exchange(deadline, body.size)
-        upload = Upload(body.buffers, exchange) if body.buffers else None
-        auth = self._credentials.read()
+        exchange = Exchange(deadline, body)
+        look = watcher(progress, exchange)
+        failure: Exception
         try:
-            answer = run_until(
-                deadline, lambda: self._run(exchange, upload, headers, auth), exchange.stop
-            )
-        except EisenClientError:
+            return run_until(deadline, lambda: self._run(exchange, headers), exchange.stop, look)
+        except EisenClientError as error:
+            error.stage = exchange.stage
             raise
+        except Foreign as foreign:
+            failure = foreign.error
         except FAILURES as error:
-            raise explain(error, exchange) from None
-        if answer.status != 200:
-            raise error_of(answer, self._endpoint, body.size)
-        return answer
+            failure = explain(error, exchange)
+        try:
+            raise failure  # out here: it would hold on to requests' error, and that to the batch
+        finally:
+            del failure  # it holds on to this frame
 
     def close(self) -> None:
         """Close the connections that no call uses."""
         self._session.close()
 
-    def _run(
-        self,
-        exchange: Exchange,
-        upload: Upload | None,
-        headers: Mapping[str, str],
-        auth: AuthBase,
-    ) -> Answer:
+    def _open(self) -> None:
+        self._process = os.getpid()
+        self._session = open_session()
+
+    def _run(self, exchange: Exchange, headers: Mapping[str, str]) -> Answer:
+        auth = self._credentials.read()
+        exchange.authorised = True
         timeout = exchange.deadline.remaining
         if timeout == 0:
             raise Expired
         with exchange.running():
-            response = self._session.post(
+            response = self._connections().post(
                 self._endpoint.url,
-                data=upload,  # type: ignore[arg-type] # http.client sends any buffers
+                # http.client sends any buffers
+                data=Upload(exchange) if exchange.size else None,  # type: ignore[arg-type]
                 headers=headers,
                 auth=auth,
                 timeout=timeout,
@@ -90,3 +101,8 @@ class Transport:
             )
             with closing(response):
                 return read_answer(response, exchange, self._max_reply)
+
+    def _connections(self) -> requests.Session:
+        if self._process != os.getpid():  # a fork: two processes must not share a connection
+            self._open()
+        return self._session

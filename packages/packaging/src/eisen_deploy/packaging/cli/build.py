@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.packaging._shared.terminal import say, size
+
 from .errors import Failed
 from .progress import bars
 from .recipe import read_recipe
-from .tables import say, size
 
 _EXAMPLE = """\
 a recipe, recipe.py:

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.packaging._shared.terminal import clean, say
+
 from .archive import Archive, as_json, named, open_archive
 from .inspect import as_json_line, said_of
-from .tables import clean, say, section
+from .tables import section
 from .trust import DILL_FOLDER, HANDLER_FOLDER, importable
 
 _EXAMPLE = """\

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._shared import serving_options
+from eisen_deploy.packaging._shared.terminal import clean, columns, say, size
 
 from .archive import MANIFEST, Archive, as_json, named, open_archive
-from .tables import clean, columns, say, section, size
+from .tables import section
 from .trust import DILL_FOLDER, HANDLER_FOLDER, describe_loading
 
 _EXAMPLE = """\

@@ -13,10 +13,10 @@ from typing import Any
 from eisen_deploy.packaging._errors import EisenPackagingError
 from eisen_deploy.packaging._shared import contents, zips
 from eisen_deploy.packaging._shared.errors import ContractError
+from eisen_deploy.packaging._shared.terminal import say, size
 
 from .errors import NotSound
 from .progress import bars
-from .tables import say, size
 
 _EXAMPLE = """\
 examples:

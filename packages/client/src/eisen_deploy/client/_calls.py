@@ -1,0 +1,139 @@
+"""One call: a request that is sent until it is answered, or may not be sent again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+from ._answers import error_of
+from ._deadline import Deadline
+from ._endpoint import Endpoint
+from ._errors import EisenClientError
+from ._limits import SizeLimit
+from ._logging import log
+from ._progress import Progress
+from ._replies import Answer
+from ._retries import Retries, call_again
+from ._shared.protocol import BINARY_TYPE, JSON_TYPE, Body
+from ._summaries import summarise
+
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "eisen-deploy-client"}
+
+
+class Posts(Protocol):
+    """What sends one request and brings its answer, of whatever status."""
+
+    def post(
+        self,
+        body: Body,
+        headers: dict[str, str],
+        deadline: Deadline,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> Answer:
+        """Send a request."""
+
+    def close(self) -> None:
+        """Close the connections that no call uses."""
+
+
+class Call(NamedTuple):
+    """What is asked, and how.
+
+    :param body: one without buffers asks for the metadata.
+    :param id: our name for the request.
+    """
+
+    body: Body
+    deadline: Deadline
+    id: str
+    retries: Retries
+    idempotent: bool = False
+    progress: Callable[[Progress], object] | None = None
+
+
+def new_id() -> str:
+    """Return a name for a request that no other one has."""
+    return os.urandom(8).hex()
+
+
+class Caller:
+    """Makes calls to one endpoint.
+
+    :param renewable: whether the token may be another one when it is read again.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, transport: Posts, limit: SizeLimit, *, renewable: bool
+    ) -> None:
+        self._endpoint = endpoint
+        self._transport = transport
+        self._limit = limit
+        self._renewable = renewable
+
+    def make(self, call: Call) -> Answer:
+        """Make a call and return the answer, which has status 200.
+
+        :raises EisenClientError: if there was none.
+        """
+        with self.named_in_errors(call.body, call.id):
+            self._limit.check(call.body)
+            return call_again(
+                lambda: self._attempt(call),
+                call.retries,
+                call.deadline,
+                id_=call.id,
+                idempotent=call.idempotent,
+                renewable=self._renewable,
+            )
+
+    @contextmanager
+    def named_in_errors(self, body: Body, id_: str | None) -> Iterator[None]:
+        """Add to every error what was asked and what was sent."""
+        try:
+            yield
+        except EisenClientError as error:
+            error.endpoint = self._endpoint.shown
+            error.model = error.model or self._endpoint.model
+            error.request_id = error.request_id or id_
+            error.request_size = body.size
+            error.inputs = summarise(body)
+            if not body.buffers:  # it asked for the metadata: no model runs for that
+                error.executed = False
+            raise
+
+    def _attempt(self, call: Call) -> Answer:
+        start = time.monotonic()
+        size = call.body.size
+        log.debug("request %s: %d bytes to %s%s", call.id, size, self._endpoint.shown, _Held(call))
+        try:
+            answer = self._transport.post(call.body, _headers(call), call.deadline, call.progress)
+            if answer.status != 200:
+                raise error_of(answer, self._endpoint, call.body)
+        except EisenClientError as error:
+            self._limit.learn(error, size)
+            what = f"{type(error).__name__} (status {error.status})"
+            log.debug("request %s: %s after %.3f s", call.id, what, time.monotonic() - start)
+            raise
+        told = (call.id, len(answer.body), time.monotonic() - start)
+        log.debug("request %s: answered with %d bytes after %.3f s", *told)
+        return answer
+
+
+class _Held:
+    """What a request holds, put in words only if it is logged."""
+
+    def __init__(self, call: Call) -> None:
+        self._body = call.body
+
+    def __str__(self) -> str:
+        listed = [f"{name}: {item}" for name, item in summarise(self._body).items()]
+        return f" ({'; '.join(listed)})" if listed else ""
+
+
+def _headers(call: Call) -> dict[str, str]:
+    if not call.body.buffers:
+        return {**_HEADERS, "X-Request-Id": call.id, "Accept": JSON_TYPE}
+    return {**_HEADERS, "X-Request-Id": call.id, "Accept": BINARY_TYPE, **call.body.headers}

@@ -1,0 +1,26 @@
+"""What the caller's own functions raise passes through unchanged.
+
+Else an ``OSError`` of theirs would be taken for a failure of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Foreign(Exception):
+    """Carries what a function of the caller raised."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+@contextmanager
+def own_code() -> Iterator[None]:
+    """Wrap what is raised inside into :class:`Foreign`."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        raise Foreign(error) from None

@@ -1,0 +1,46 @@
+"""How large a request the server takes, as far as that is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ._errors import EisenClientError, RequestTooLarge
+from ._failures import too_large
+from ._shared.protocol import Body
+
+#: Seconds for which a refusal counts: somebody may raise the server's limit.
+MEMORY = 60.0
+
+
+class SizeLimit:
+    """Refuses what the server would refuse, before it is sent.
+
+    :param told: largest body in bytes that the caller says the server takes, or ``None``.
+    :param clock: returns seconds.
+    """
+
+    def __init__(self, told: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._told = told
+        self._clock = clock
+        self._refused: tuple[int, float] | None = None
+
+    def check(self, body: Body) -> None:
+        """Raise an error for a body that is known to be too large.
+
+        :raises RequestTooLarge: if it is.
+        """
+        if self._told is not None and body.size > self._told:
+            raise _not_sent(f"max_request is {self._told} bytes", body)
+        size, until = self._refused or (0, 0.0)
+        if self._clock() < until and body.size >= size:
+            raise _not_sent(f"the server refused {size} bytes a moment ago", body)
+
+    def learn(self, error: EisenClientError, size: int) -> None:
+        """Take note of the size of a request that the server refused for it."""
+        if isinstance(error, RequestTooLarge) and error.status == 413 and error.type is None:
+            self._refused = (size, self._clock() + MEMORY)
+
+
+def _not_sent(why: str, body: Body) -> RequestTooLarge:
+    return RequestTooLarge(f"the request was not sent: {why}; {too_large(body)}")

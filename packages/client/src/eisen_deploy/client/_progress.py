@@ -1,0 +1,42 @@
+"""How far a transfer has come, for the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ._exchange import Exchange
+from ._foreign import own_code
+
+
+class Progress(NamedTuple):
+    """How far a call has come, in bytes of the bodies of request and reply.
+
+    :param sent: handed to the system to be sent.
+    :param to_send: of the whole request.
+    :param received: of the reply.
+    :param to_receive: of the whole reply; ``None`` as long as it is not known.
+    """
+
+    sent: int
+    to_send: int
+    received: int
+    to_receive: int | None
+
+
+def watcher(
+    callback: Callable[[Progress], object] | None, exchange: Exchange
+) -> Callable[[], None] | None:
+    """Return a function that calls the callback if there is anything new, or ``None``."""
+    if callback is None:
+        return None
+    last: list[Progress] = []
+
+    def look() -> None:
+        now = Progress(exchange.sent, exchange.size, exchange.received, exchange.announced)
+        if last != [now]:
+            last[:] = [now]
+            with own_code():
+                callback(now)
+
+    return look

@@ -1,0 +1,163 @@
+"""``eisen-client check``: what stands between this workstation and a model, one step at a time."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from eisen_deploy.client import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    EisenClientError,
+    EisenServingClient,
+    InvalidInput,
+    InvalidURL,
+    TLSFailed,
+    Unauthorized,
+)
+from eisen_deploy.client._shared.metadata import Metadata
+from eisen_deploy.client._shared.terminal import columns, say, size
+from eisen_deploy.client.files.text import to_json
+
+from . import connection
+from .exits import status_of
+from .words import explain
+
+_SECONDS = 30.0
+_STEPS = ("address", "connection", "encryption", "token", "model", "limits")
+_UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+#: No input of a model is called so.
+_PROBE = "eisen-client check"
+
+
+class Check(NamedTuple):
+    """One step: ``ok``, ``warning``, ``failed`` or ``skipped``, and what is known about it."""
+
+    check: str
+    status: str
+    detail: str
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="check address, connection, encryption, token, model and limits",
+        description="Check address, connection, encryption, token, model and limits, and say what "
+        "to do about the first that fails. The exit status is that of its error. The model does "
+        "not run.",
+        epilog="example: eisen-client check http://server:8080/predictions/seg --size 180MiB",
+    )
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    parser.add_argument(
+        "--size",
+        metavar="SIZE",
+        type=_bytes,
+        default=8 * 2**20,
+        help="size of a request that the server shall take, such as 180MiB; default: 8MiB",
+    )
+    connection.add_arguments(parser, _SECONDS)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print, and return the status of the first that failed."""
+    checks, error = _checks(arguments)
+    if arguments.json:
+        told = {"ok": error is None, "checks": [each._asdict() for each in checks]}
+        say(to_json(told, indent=2))
+    else:
+        for line in columns(checks):
+            say(line)
+    return 0 if error is None else status_of(error)
+
+
+def _checks(arguments: argparse.Namespace) -> tuple[list[Check], EisenClientError | None]:
+    done: list[Check] = []
+    error = None
+    try:
+        with connection.client_of(arguments, retries=0) as client:
+            done.extend(_passed(client, arguments))
+            done.append(_limits(client, arguments.size))
+    except EisenClientError as failed:
+        error = failed
+        step = "limits" if done else _step_of(failed)
+        done = done or _proven_by(step, arguments)
+        done.append(Check(step, "failed", explain(failed)))
+    rest = _STEPS[len(done) :]
+    return [*done, *(Check(step, "skipped", "") for step in rest)], error
+
+
+def _passed(client: EisenServingClient, arguments: argparse.Namespace) -> Iterator[Check]:
+    start = time.monotonic()
+    metadata = Metadata.parse(client.get_metadata())
+    taken = f"answered in {1000 * (time.monotonic() - start):.0f} ms"
+    sent = connection.has_token(arguments)
+    yield from _before(arguments, taken)
+    yield Check("token", "ok", "accepted" if sent else "none is needed")
+    yield Check("model", "ok", _summary(metadata))
+
+
+def _before(arguments: argparse.Namespace, taken: str) -> Iterator[Check]:
+    parts = urlsplit(arguments.url)
+    yield Check("address", "ok", f"{parts.hostname}{parts.path}")
+    yield Check("connection", "ok", taken)
+    if parts.scheme == "https":
+        checked = "ok" if not arguments.no_verify else "warning"
+        yield Check("encryption", checked, "https" + ", unchecked" * (checked != "ok"))
+    else:
+        near = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        detail = "none: data and token can be read on the way"
+        yield Check("encryption", "ok" if near else "warning", "none" if near else detail)
+
+
+def _proven_by(step: str, arguments: argparse.Namespace) -> list[Check]:
+    """Return the checks that are good if one comes so far as to fail at a step."""
+    if step == "address":
+        return []
+    passed = [*_before(arguments, "answered"), Check("token", "ok", "not refused")]
+    return passed[: _STEPS.index(step)]
+
+
+def _step_of(error: EisenClientError) -> str:
+    if isinstance(error, InvalidURL):
+        return "address"
+    if isinstance(error, TLSFailed):
+        return "encryption"
+    connecting = isinstance(error, DeadlineExceeded) and error.stage == "connecting"
+    if isinstance(error, ConnectionFailed) or connecting:
+        return "connection"
+    return "token" if isinstance(error, Unauthorized) else "model"
+
+
+def _summary(metadata: Metadata) -> str:
+    if metadata.inputs is None:
+        return "answers; it does not declare its inputs"
+    inputs = ", ".join(each.name for each in metadata.inputs)
+    return f"answers; it takes {inputs}"
+
+
+def _limits(client: EisenServingClient, count: int) -> Check:
+    """Send as much as asked of what the model's handler refuses before the model runs.
+
+    :raises RequestTooLarge: if it is not.
+    """
+    if Metadata.parse(client.get_metadata()).inputs is None:
+        return Check("limits", "skipped", "the model may run on anything: nothing was sent")
+    with suppress(InvalidInput):
+        client.predict({_PROBE: np.zeros(count, np.uint8)})
+    return Check("limits", "ok", f"takes requests of {size(count)}; --size tries another size")
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,12})\s*([A-Za-z]*)", text)
+    if match is None or match[2] not in _UNITS:
+        raise argparse.ArgumentTypeError(f"expected a size such as 180MiB, in {', '.join(_UNITS)}")
+    return int(match[1]) * _UNITS[match[2]]

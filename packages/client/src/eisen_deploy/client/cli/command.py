@@ -1,0 +1,56 @@
+"""``eisen-client``: its arguments, and what is said of its errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from eisen_deploy.client._shared import program
+from eisen_deploy.client._shared.terminal import say
+
+from . import check, metadata, predict, wait
+from .exits import status_of, table
+from .words import complain, explain, trace
+
+_COMMANDS = (predict, metadata, check, wait)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    :param arguments: those after the program's name; by default the process's own.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unverified HTTPS request")  # said once, by us
+        return program.run(_parser(), arguments, _fail)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="eisen-client",
+        description="Ask a model that TorchServe serves, with files in and out.",
+        epilog="example: eisen-client predict http://server:8080/predictions/seg --input "
+        f"image=ct.nii.gz --output mask=mask.nii.gz\n\nexit status:\n{table()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    program.add_version(parser, "eisen-deploy-client")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        added = command.add_parser(commands)
+        added.allow_abbrev = False
+        added.add_argument(
+            "--debug", action="store_true", help="print where an error was raised, too"
+        )
+        added.set_defaults(run=command.run)
+    return parser
+
+
+def _fail(error: BaseException, debug: bool) -> int:
+    """Say what was wrong, and return the exit status."""
+    if debug:
+        say("".join(trace(error)).rstrip(), sys.stderr)
+    complain(explain(error))
+    return status_of(error)

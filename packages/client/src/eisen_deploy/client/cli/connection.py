@@ -1,0 +1,76 @@
+"""The arguments that every command has, and the client that they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from eisen_deploy.client import EisenClientError, EisenServingClient
+
+from .exits import Usage
+from .words import complain
+
+_TOKEN = "EISEN_TOKEN"  # noqa: S105 - the name of a variable
+
+_URL_HELP = "the model's address, http://HOST:8080/predictions/MODEL[/VERSION]"
+_TOKEN_HELP = "the file of the inference key, alone or as TorchServe's key_file.json"  # noqa: S105
+
+
+def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
+    """Add the address, and how to reach it.
+
+    :param timeout: seconds, unless the user says otherwise.
+    """
+    parser.add_argument("url", metavar="URL", help=_URL_HELP)
+    add = parser.add_argument_group("connection").add_argument
+    add("--timeout", metavar="SECONDS", type=float, default=timeout, help="default: %(default)g")
+    add("--token-file", metavar="FILE", type=Path, help=f"{_TOKEN_HELP} (also: {_TOKEN})")
+    add("--token", action=_NoToken, help=argparse.SUPPRESS)
+    add("--ca", metavar="FILE", help="the certificate authority to trust, PEM")
+    add("--cert", metavar="FILE", help="the certificate of this workstation, PEM")
+    add("--key", metavar="FILE", help="its key, if it is not in the same file")
+    add("--no-verify", action="store_true", help="trust any certificate: anyone may listen")
+
+
+class _NoToken(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        parser.error(
+            "others on this machine can read a command line: put the token into a file for "
+            f"--token-file, or into {_TOKEN}"
+        )
+
+
+def has_token(arguments: argparse.Namespace) -> bool:
+    """Whether any credentials are sent."""
+    named = arguments.token_file or os.environ.get(_TOKEN) or urlsplit(arguments.url).username
+    return bool(named)
+
+
+def client_of(arguments: argparse.Namespace, **options: Any) -> EisenServingClient:
+    """Return the client that the arguments ask for.
+
+    :param options: further parameters of :class:`EisenServingClient`.
+    :raises Usage: if they cannot be used.
+    """
+    if arguments.key and not arguments.cert:
+        raise Usage("--key belongs to --cert, which is missing")
+    if arguments.no_verify and arguments.ca:
+        raise Usage("--ca and --no-verify exclude each other")
+    if arguments.no_verify:
+        complain("warning: --no-verify: whoever is in between can read the data and the token")
+    try:
+        return EisenServingClient(
+            arguments.url,
+            token=arguments.token_file or os.environ.get(_TOKEN) or None,
+            timeout=arguments.timeout,
+            verify=not arguments.no_verify if arguments.ca is None else arguments.ca,
+            cert=(arguments.cert, arguments.key) if arguments.key else arguments.cert,
+            **options,
+        )
+    except EisenClientError:
+        raise
+    except ValueError as error:
+        raise Usage(str(error)) from None

@@ -1,0 +1,83 @@
+"""Exit statuses, one for each kind of error that a script would treat in its own way."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from eisen_deploy.client import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    EisenClientError,
+    InvalidInput,
+    InvalidURL,
+    ModelNotFound,
+    NotReady,
+    ProxyFailed,
+    ReplyTooLarge,
+    RequestTooLarge,
+    ServerBusy,
+    ServerFailed,
+    TLSFailed,
+    Unauthorized,
+    UnknownOutcome,
+)
+from eisen_deploy.client._shared import program
+from eisen_deploy.client.files import (
+    FileError,
+    GeometryMismatch,
+    MissingExtra,
+    UnreadableFile,
+    UnsupportedFile,
+)
+
+
+class Usage(Exception):
+    """The arguments do not make sense together, or with this model."""
+
+
+class Exit(NamedTuple):
+    """One status, what it means, and the errors that end with it; the nearest base counts."""
+
+    status: int
+    meaning: str
+    errors: tuple[type[BaseException], ...] = ()
+
+
+EXITS = (
+    Exit(0, "done"),
+    Exit(1, "a fault of this program", (BaseException,)),
+    Exit(2, "wrong arguments", (Usage, InvalidURL)),
+    Exit(
+        3, "an input file is missing, damaged or not supported", (UnreadableFile, UnsupportedFile)
+    ),
+    Exit(4, "an output file exists already or cannot be written", (FileError, OSError)),
+    Exit(5, "the output does not fit the geometry of the input", (GeometryMismatch,)),
+    Exit(6, "a library is missing: an extra has to be installed", (MissingExtra,)),
+    Exit(7, "the inputs are not what the model declares", (InvalidInput,)),
+    Exit(10, "no connection to the server", (ConnectionFailed,)),
+    Exit(11, "the proxy refused", (ProxyFailed,)),
+    Exit(12, "no trust in a certificate, or another fault of TLS", (TLSFailed,)),
+    Exit(13, "the token is missing, wrong or expired", (Unauthorized,)),
+    Exit(14, "no such model, version or address on the server", (ModelNotFound,)),
+    Exit(15, "request or reply is too large", (RequestTooLarge, ReplyTooLarge)),
+    Exit(16, "the server is busy, or the model not ready", (ServerBusy, NotReady)),
+    Exit(17, "no whole reply within --timeout", (DeadlineExceeded,)),
+    Exit(18, "the reply was lost: the model may have run", (UnknownOutcome,)),
+    Exit(19, "the model or the server failed", (ServerFailed,)),
+    Exit(20, "any other refusal, or no answer of such a server", (EisenClientError,)),
+    Exit(program.INTERRUPTED, "interrupted", (KeyboardInterrupt,)),
+    Exit(program.NOBODY_READS, "nobody reads the output"),
+    Exit(program.ENDED, "ended by SIGTERM"),
+)
+
+_STATUS = {error: each.status for each in EXITS for error in each.errors}
+
+
+def status_of(error: BaseException) -> int:
+    """Return the status with which an error ends the program."""
+    return next(_STATUS[base] for base in type(error).__mro__ if base in _STATUS)
+
+
+def table() -> str:
+    """Return the statuses and their meanings as lines of text."""
+    return "\n".join(f"  {each.status:>3}  {each.meaning}" for each in EXITS)

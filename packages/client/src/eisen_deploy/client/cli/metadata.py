@@ -1,0 +1,61 @@
+"""``eisen-client metadata``: what a model takes and gives."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from eisen_deploy.client._shared.metadata import Field, Metadata
+from eisen_deploy.client._shared.terminal import clean, columns, say
+from eisen_deploy.client.files.text import to_json
+
+from . import connection
+
+_SECONDS = 30.0
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "metadata",
+        help="tell what a model takes and gives",
+        description="Tell what a model takes and gives. A size of -1 is free.",
+        epilog="example: eisen-client metadata --json http://server:8080/predictions/seg",
+    )
+    parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
+    connection.add_arguments(parser, _SECONDS)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the metadata of a model."""
+    with connection.client_of(arguments) as client:
+        raw = client.get_metadata()
+    if arguments.json:
+        say(to_json(raw, indent=2))
+        return 0
+    for line in _told(raw):
+        say(line)
+    return 0
+
+
+def _told(raw: Mapping[str, Any]) -> Iterator[str]:
+    metadata = Metadata.parse(raw)
+    yield from _section("inputs", metadata.inputs)
+    yield from _section("outputs", metadata.outputs)
+    if raw.get("custom"):
+        yield "custom"
+        yield from (f"  {clean(line)}" for line in to_json(raw["custom"], indent=2).splitlines())
+
+
+def _section(title: str, fields: Iterable[Field] | None) -> Iterator[str]:
+    if fields is None:
+        yield f"{title}: not declared"
+        return
+    yield title
+    rows = [
+        (each.name, each.type or "any", "" if each.shape is None else list(each.shape))
+        for each in fields
+    ]
+    yield from (f"  {line}" for line in columns(rows))

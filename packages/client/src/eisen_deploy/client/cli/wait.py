@@ -1,0 +1,33 @@
+"""``eisen-client wait``: until the model answers."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from eisen_deploy.client._shared.terminal import say
+
+from . import connection
+
+_SECONDS = 60.0
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "wait",
+        help="wait until a model answers",
+        description="Wait until a model answers. A server that is not there yet or busy is waited "
+        "for; a wrong address or token ends it at once.",
+        epilog="example: eisen-client wait http://server:8080/predictions/seg --timeout 300",
+    )
+    connection.add_arguments(parser, _SECONDS)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Wait."""
+    with connection.client_of(arguments) as client:
+        client.wait_ready(arguments.timeout)
+    say("ready")
+    return 0

@@ -1,0 +1,68 @@
+"""What is said of an error: one line, and with ``--debug`` where it was raised."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+
+from eisen_deploy.client import (
+    DeadlineExceeded,
+    EisenClientError,
+    InvalidInput,
+    InvalidURL,
+    Redirected,
+    ReplyTooLarge,
+    TLSFailed,
+    Unauthorized,
+    UnknownOutcome,
+)
+from eisen_deploy.client._shared.terminal import clean, say
+from eisen_deploy.client.files import FileError
+
+from .exits import Usage
+
+#: What to do, in terms of this command; else the error's own words.
+_ADVICE: dict[type[EisenClientError], str] = {
+    DeadlineExceeded: "--timeout gives it longer",
+    InvalidInput: "eisen-client metadata tells what the model takes",
+    InvalidURL: "give the model's address: http://HOST:8080/predictions/MODEL",
+    Redirected: "if that address is the right one, give it",
+    ReplyTooLarge: "ask for fewer outputs",
+    TLSFailed: "--ca takes the file of the certificate authority to trust, --cert and --key the "
+    "certificate of this workstation",
+    Unauthorized: "--token-file or EISEN_TOKEN takes the inference key of the server's "
+    "key_file.json, which expires",
+    UnknownOutcome: "--idempotent sends it again, where running the model twice does no harm",
+}
+
+
+def complain(text: str) -> None:
+    """Write a line to the standard error, behind the program's name."""
+    say(f"eisen-client: {clean(' '.join(text.split()))}", sys.stderr)
+
+
+def explain(error: BaseException) -> str:
+    """Return one line for an error; of an unexpected one only its name, for it may quote data."""
+    if isinstance(error, EisenClientError):
+        error.advice = _ADVICE.get(type(error), error.advice)
+        return str(error)
+    if isinstance(error, (FileError, Usage)):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, MemoryError):
+        return "the memory of this machine does not suffice"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"unexpected {type(error).__name__} (--debug tells where)"
+
+
+def trace(error: BaseException) -> Iterator[str]:
+    """Yield where an error and its causes were raised; texts of other libraries are left out."""
+    cause = error.__cause__ or error.__context__
+    if cause is not None:
+        yield from trace(cause)
+    yield from traceback.format_tb(error.__traceback__)
+    ours = isinstance(error, (EisenClientError, FileError, Usage))
+    yield f"{type(error).__name__}: {error}\n" if ours else f"{type(error).__name__}\n"

@@ -1,0 +1,49 @@
+"""Images from files to arrays and back, with their geometry.
+
+>>> from eisen_deploy.client import files
+>>> image = files.read("ct.nii.gz")  # doctest: +SKIP
+>>> array, layout = files.to_model(image, shape=(-1, 1, -1, -1, -1))  # doctest: +SKIP
+>>> mask = client.predict({"image": array})["mask"]  # doctest: +SKIP
+>>> files.save(Path("mask.nii.gz"), files.from_model(mask, layout))  # doctest: +SKIP
+
+Which files are read and written, and how their axes become those of an array, is told in the
+documentation of ``eisen-client``. Each kind of file is a module; the libraries that they need are
+extras, and are imported when the first such file is met.
+
+Errors are a :class:`FileError`. Their messages hold neither names of files nor what the headers of
+files say, other than sizes and positions: both can name a patient.
+"""
+
+from __future__ import annotations
+
+from .axes import Layout, from_model, to_model
+from .content import Content, Grid
+from .errors import (
+    FileError,
+    GeometryMismatch,
+    MissingExtra,
+    UnreadableFile,
+    UnsupportedFile,
+    UnwritableFile,
+)
+from .kinds import read, save
+from .orientation import Turn
+from .segments import Segment
+
+__all__ = [
+    "Content",
+    "FileError",
+    "GeometryMismatch",
+    "Grid",
+    "Layout",
+    "MissingExtra",
+    "Segment",
+    "Turn",
+    "UnreadableFile",
+    "UnsupportedFile",
+    "UnwritableFile",
+    "from_model",
+    "read",
+    "save",
+    "to_model",
+]

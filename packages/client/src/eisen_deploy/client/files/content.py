@@ -1,0 +1,58 @@
+"""What a file holds, once it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Affine = npt.NDArray[np.float64]
+
+#: Positions nearer than this, relative to the size of a voxel, are the same.
+_SAME = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the voxels of a volume lie in the patient.
+
+    :param shape: sizes of the axes (i, j, k), in voxels.
+    :param affine: 4 x 4, from indices (i, j, k, 1) to millimetres to the right, front and top
+        (RAS+) of the patient, as nibabel has it.
+    :param header: of the NIfTI file that it comes from.
+    :param slices: the headers of the DICOM images that it comes from, in the order of k.
+    """
+
+    shape: tuple[int, int, int]
+    affine: Affine
+    header: Any = field(default=None, repr=False)
+    slices: Sequence[Any] = field(default=(), repr=False)
+
+    def is_like(self, other: Grid) -> bool:
+        """Whether another grid has its voxels at the same places."""
+        if self.shape != other.shape:
+            return False
+        size = float(np.linalg.norm(self.affine[:3, :3], axis=0).min())
+        far_corners = np.column_stack([np.diag(self.shape), np.zeros(3), self.shape])
+        apart = (self.affine - other.affine) @ np.vstack([far_corners, np.ones(5)])
+        return bool(np.abs(apart).max() <= _SAME * size)
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """The content of one file.
+
+    :param value: an array, or a plain value. The axes of an image are channels, if it has any,
+        and then the spatial ones.
+    :param spatial: how many of the last axes are spatial: 3 for a volume, 2 for a picture, 0 where
+        nothing is known about them.
+    :param grid: where the voxels lie, if the file says it.
+    """
+
+    value: Any
+    spatial: int = 0
+    grid: Grid | None = None

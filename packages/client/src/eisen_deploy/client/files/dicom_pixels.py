@@ -1,0 +1,147 @@
+"""The pixels of DICOM images, as the values that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .content import Array
+from .errors import UnreadableFile, UnsupportedFile
+from .extras import reading, require
+
+_KEPT = ("MONOCHROME1", "MONOCHROME2", "RGB")
+_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
+
+
+def check(headers: Sequence[Any], monochrome1: str | None) -> bool:
+    """Check that the values of images can be told from their headers, before pixels are read.
+
+    :returns: whether to invert them.
+    :raises UnsupportedFile: says which property is not supported.
+    """
+    kinds = {str(header.get("PhotometricInterpretation", "")) for header in headers}
+    if len(kinds) > 1:
+        raise UnsupportedFile("holds images with different photometric interpretations")
+    (kind,) = kinds
+    if kind == "MONOCHROME1" and monochrome1 is None:
+        raise UnsupportedFile(
+            "is MONOCHROME1, in which small values are bright: say by --monochrome1 whether to "
+            "keep or to invert them, as the model was trained"
+        )
+    if kind not in _KEPT:
+        raise UnsupportedFile("has colours that are not RGB, from a palette perhaps: convert them")
+    for header in headers:
+        _check_values(header)
+    return kind == "MONOCHROME1" and monochrome1 == "invert"
+
+
+def read(paths: Sequence[Path], headers: Sequence[Any], invert: bool) -> Array:
+    """Read images, and return them stacked on axis 0: (images, rows, columns[, colours]).
+
+    The type is the smallest of those that hold every value that the headers allow: whole numbers
+    where slopes and intercepts are, else float32, float64 for pixels of more than 16 bits. It is
+    int16 where that holds every value that there is: CT of 16 bits would be twice as large else.
+
+    :param invert: exchange the smallest and the largest value that can be stored, and so on.
+    """
+    dtype = _dtype(headers)
+    slices = (_values(path, header, dtype, invert) for path, header in zip(paths, headers))
+    first = next(slices)
+    volume = np.empty((len(paths), *first.shape), dtype)
+    volume[0] = first
+    for index, image in enumerate(slices, 1):
+        volume[index] = image
+    return _narrowed(volume)
+
+
+def _narrowed(volume: Array) -> Array:
+    info = np.iinfo(np.int16)
+    wide = volume.dtype.kind in "iu" and volume.dtype.itemsize > 2
+    if wide and info.min <= volume.min() and volume.max() <= info.max:
+        return volume.astype(np.int16)
+    return volume
+
+
+def _check_values(header: Any) -> None:
+    if "ModalityLUTSequence" in header:
+        raise UnsupportedFile("has its values in a modality look-up table")
+    if "DoseGridScaling" in header:
+        raise UnsupportedFile("holds doses")
+    bits = [header.get(name) for name in ("BitsAllocated", "BitsStored", "HighBit")]
+    if not all(isinstance(number, int) for number in bits):
+        raise UnsupportedFile("does not say how many bits a pixel has")
+    if bits[2] != bits[1] - 1 or not 0 < bits[1] <= bits[0]:
+        raise UnsupportedFile("has pixels that do not start at the lowest bit")
+
+
+def _values(path: Path, header: Any, dtype: np.dtype[Any], invert: bool) -> Array:
+    stored = _stored(path, header)
+    if invert:
+        stored = sum(_range(header)) - stored.astype(np.int64)
+    slope, intercept = _rescale(header)
+    if (slope, intercept) == (1, 0):
+        return stored.astype(dtype)
+    if dtype.kind == "f":
+        stored = stored * np.float64(slope) + intercept
+    else:
+        stored = stored.astype(np.int64) * int(slope) + int(intercept)
+    return stored.astype(dtype)
+
+
+def _stored(path: Path, header: Any) -> Array:
+    pydicom = require("pydicom", "dicom")
+    image = pydicom.dcmread(path)
+    syntax = image.file_meta.TransferSyntaxUID
+    try:
+        with reading("DICOM"):
+            stored: Array = image.pixel_array
+    except UnreadableFile as error:
+        if not syntax.is_compressed:
+            raise
+        raise UnsupportedFile(
+            f"is compressed as {syntax.name} and cannot be decoded: it is damaged, or a decoder is "
+            "missing: pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+        ) from error
+    unused = 8 * stored.dtype.itemsize - header.BitsStored
+    if unused > 0 and stored.dtype.kind in "iu":  # others may be in them; pydicom 3 drops them too
+        stored = (stored << unused) >> unused
+    return stored
+
+
+def _rescale(header: Any) -> tuple[float, float]:
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    try:
+        slope = 1.0 if slope is None else float(slope)
+        intercept = 0.0 if intercept is None else float(intercept)
+    except (TypeError, ValueError):
+        slope = intercept = 0.0
+    if slope == 0 or not np.isfinite([slope, intercept]).all():
+        raise UnsupportedFile("has a rescale slope or intercept that is no number")
+    return slope, intercept
+
+
+def _range(header: Any) -> tuple[int, int]:
+    bits = int(header.BitsStored)
+    if header.get("PixelRepresentation", 0):
+        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return 0, 2**bits - 1
+
+
+def _dtype(headers: Sequence[Any]) -> np.dtype[Any]:
+    rescales = [_rescale(header) for header in headers]
+    if not all(number.is_integer() for rescale in rescales for number in rescale):
+        wide = any(header.BitsStored > 16 for header in headers)
+        return np.dtype(np.float64 if wide else np.float32)
+    ends = [
+        slope * end + intercept
+        for header, (slope, intercept) in zip(headers, rescales)
+        for end in _range(header)
+    ]
+    for name in _TYPES:
+        info = np.iinfo(name)
+        if info.min <= min(ends) and max(ends) <= info.max:
+            return np.dtype(name)
+    return np.dtype(np.float64)

@@ -1,0 +1,109 @@
+"""Which kind of file a path is, and what reads and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import dicom, dicom_seg, nifti, npy, png, text
+from .content import Content
+from .errors import UnreadableFile, UnsupportedFile, UnwritableFile
+from .segments import Segment
+
+_KINDS = (".npy", ".npz", ".png", ".nii", ".nii.gz", ".dcm", ".json", ".txt")
+_DICOM = ".dcm"
+
+#: Kinds whose files have a geometry; they are written of a :class:`Content` with a grid.
+PLACED = (".nii", ".nii.gz", _DICOM)
+
+_READERS: Mapping[str, Callable[[Path], Content]] = {
+    ".npy": npy.read_npy,
+    ".png": png.read,
+    ".nii": nifti.read,
+    ".nii.gz": nifti.read,
+    ".json": text.read_json,
+    ".txt": text.read_txt,
+}
+
+
+def kind_of(path: Path) -> str:
+    """Return the end of a path that says what it is; nothing if it says nothing."""
+    name = path.name.lower()
+    return next((kind for kind in reversed(_KINDS) if name.endswith(kind)), "")
+
+
+def read(path: Path | str, name: str = "", *, monochrome1: str | None = None) -> Content:
+    """Read a file, or a folder with one DICOM series.
+
+    A file whose name does not say what it is is looked into: it may be DICOM.
+
+    :param name: of the array in an ``.npz`` file, if there are several.
+    :param monochrome1: ``keep`` or ``invert`` the values of DICOM images in which small values are
+        bright; they are refused if it is ``None``.
+    :raises FileError: if it cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UnreadableFile("there is no such file")
+    kind = kind_of(path)
+    if path.is_dir() or kind == _DICOM or (not kind and dicom.is_dicom(path)):
+        return dicom.read(path, monochrome1)
+    if kind == ".npz":
+        return npy.pick(npy.read_npz(path), name)
+    if not kind:
+        raise UnsupportedFile(f"is of no kind that is read here: {', '.join(_KINDS)}, DICOM")
+    return _READERS[kind](path)
+
+
+def check_writable(path: Path) -> str:
+    """Return the kind of file that a path asks for, if it can be written here.
+
+    :raises FileError: if it is of no kind, or a library for it is missing.
+    """
+    kind = kind_of(path)
+    if not kind:
+        raise UnwritableFile(f"its name must end in one of {', '.join(_KINDS)}")
+    checks = {_DICOM: dicom_seg.check_installed, ".png": png.check_installed}
+    checks.update({".nii": nifti.check_installed, ".nii.gz": nifti.check_installed})
+    if kind in checks:
+        checks[kind]()
+    return kind
+
+
+def save(
+    path: Path,
+    content: Content,
+    *,
+    segments: Sequence[Segment] = (),
+    description: str = "",
+    algorithm: tuple[str, str] = ("", ""),
+) -> None:
+    """Write a file of the kind that its name says; one that is there is replaced.
+
+    :param content: the value, with its grid for NIfTI and DICOM.
+    :param segments: what the labels of a DICOM segmentation mean.
+    :param description: of the DICOM series that is made.
+    :param algorithm: name and version of what made it, for DICOM.
+    :raises FileError: if it cannot be written.
+    """
+    kind = check_writable(path)
+    if kind in (".nii", ".nii.gz"):
+        nifti.write(path, content)
+    elif kind == _DICOM:
+        dicom_seg.write(path, content, segments, description, algorithm)
+    else:
+        with path.open("wb") as file:
+            _write(kind, file, content)
+
+
+def _write(kind: str, file: Any, content: Content) -> None:
+    if kind == ".png":
+        png.write(file, content)
+    elif kind == ".npz":
+        npy.write_npz(
+            file, content.value if isinstance(content.value, dict) else {"value": content.value}
+        )
+    else:
+        writers = {".npy": npy.write_npy, ".json": text.write_json, ".txt": text.write_txt}
+        writers[kind](file, content.value)

@@ -1,0 +1,61 @@
+"""Outputs that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import UnwritableFile
+from .kinds import kind_of
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Check that a file may be written.
+
+    :raises UnwritableFile: if it exists, or is no file, or its folder is missing or read-only.
+    """
+    if not path.parent.is_dir():
+        raise UnwritableFile("its folder does not exist")
+    if os.path.lexists(path) and (not overwrite or not path.is_file()):
+        raise UnwritableFile(
+            "exists already: --overwrite replaces it" if path.is_file() else "is not a file"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UnwritableFile("its folder cannot be written to")
+
+
+@contextmanager
+def staged(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
+    """Give a temporary file beside each path; move all into place if the block succeeds.
+
+    Their names tell nothing of the path but its kind. None is left if the block fails.
+
+    :raises UnwritableFile: as :func:`check_free`, before the block and after it.
+    """
+    temporaries: dict[Path, Path] = {}
+    try:
+        for path in paths:
+            check_free(path, overwrite)
+            temporaries[path] = _temporary(path)
+        yield temporaries
+        for path in temporaries:
+            check_free(path, overwrite)
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+    finally:
+        for temporary in temporaries.values():
+            with suppress(OSError):  # it is in place, or Windows still has it open
+                temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(suffix=kind_of(path), prefix=".eisen-", dir=path.parent)
+    os.close(handle)
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary = Path(name)
+    temporary.chmod(0o666 & ~mask)  # as any other program would make it
+    return temporary

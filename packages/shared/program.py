@@ -1,0 +1,73 @@
+"""A command line program: the one place where its errors end, and what every program does alike."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from .terminal import say, write_anything
+
+#: Exit statuses: SIGINT came, nobody reads the output, SIGTERM came.
+INTERRUPTED = 130
+NOBODY_READS = 141
+ENDED = 143
+
+
+class _Ended(BaseException):
+    """SIGTERM came: everything is cleaned up on the way out."""
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    fail: Callable[[BaseException, bool], int],
+) -> int:
+    """Run the chosen command and return the exit status.
+
+    :param parser: each of its commands sets ``run``, a function of the parsed arguments that
+        returns a status, and ``debug``.
+    :param arguments: those after the program's name; by default the process's own.
+    :param fail: is given an error and whether to tell where it was raised; says what was wrong,
+        and returns a status.
+    """
+    write_anything()
+    try:
+        chosen = parser.parse_args(arguments)
+    except SystemExit as ended:  # argparse has said what was wrong, or has helped
+        return int(ended.code or 0)
+    previous = signal.signal(signal.SIGTERM, _end)
+    try:
+        status = int(chosen.run(chosen))
+        sys.stdout.flush()
+    except _Ended:
+        return ENDED
+    except BrokenPipeError:
+        # What is still in the buffer would raise again while the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+    except BaseException as error:  # noqa: BLE001 - each has an exit status
+        return fail(error, chosen.debug)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return status
+
+
+def add_version(parser: argparse.ArgumentParser, distribution: str) -> None:
+    """Add ``--version``, which looks the version up only if it is asked for."""
+
+    class Version(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+            from importlib.metadata import version  # noqa: PLC0415 - takes longer than the rest
+
+            say(f"{parser.prog} {version(distribution)}")
+            parser.exit()
+
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise _Ended

@@ -1,0 +1,44 @@
+"""Text on a terminal: aligned columns, sizes, and nothing that the terminal would obey."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Write a line, and see that it is out; to the standard output unless a stream is given."""
+    stream = stream or sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
+def columns(rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return rows of one length as lines with aligned columns."""
+    texts = [[clean(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
+
+
+def clean(text: str) -> str:
+    """Return a text with all that is no plain character written as an escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people read it, in powers of 1000."""
+    power = 0
+    while count >= 999.95 and power < len(_UNITS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.1f} {_UNITS[power]}" if power else f"{count} B"
+
+
+def write_anything() -> None:
+    """Escape what the encoding of an output does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

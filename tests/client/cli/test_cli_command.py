@@ -1,0 +1,461 @@
+"""``eisen-client`` as a program: statuses, tokens, TLS, bars, pipes; metadata, wait, check."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eisen_deploy import client
+from eisen_deploy.client import files
+from eisen_deploy.client.cli import exits, main, progress
+
+COMMAND = [sys.executable, "-W", "error", "-m", "eisen_deploy.client.cli"]
+ROOT = Path(__file__).resolve().parents[3]
+METADATA = {
+    "inputs": [{"name": "x", "type": "ndarray", "shape": [-1, 2]}, {"name": "any"}],
+    "outputs": [{"name": "y", "type": "ndarray[int64]", "shape": [-1]}],
+    "custom": {"note": "größe"},
+}
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        status = main([str(each) for each in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def unused_url():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}/predictions/seg"
+
+
+# --- statuses -----------------------------------------------------------------------------
+
+
+def test_every_error_has_a_status_of_its_kind():
+    for name in client.__all__:
+        error = getattr(client, name)
+        if isinstance(error, type) and issubclass(error, client.EisenClientError):
+            assert exits.status_of(error("no")) in {2, *range(7, 21)}, name
+    for name in files.__all__:
+        error = getattr(files, name)
+        if isinstance(error, type) and issubclass(error, files.FileError):
+            assert exits.status_of(error("no")) in range(3, 7), name
+    assert exits.status_of(KeyError("x")) == 1
+    assert exits.status_of(PermissionError("x")) == 4
+    assert exits.status_of(KeyboardInterrupt()) == 130
+
+
+def test_statuses_are_those_of_the_help_and_of_the_documentation(run):
+    status, told, _ = run("--help")
+    assert status == 0
+    text = (ROOT / "docs" / "eisen-client.rst").read_text("utf-8")
+    documented = re.findall(r"   \* - (\d+)\n     - (.+)\n", text)
+    expected = [(str(each.status), each.meaning) for each in exits.EXITS]
+    assert [(number, meaning.rstrip(".").lower()) for number, meaning in documented] == [
+        (number, meaning.lower()) for number, meaning in expected
+    ]
+    for number, meaning in expected:
+        assert f"{number:>3}  {meaning}" in told
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "told"),
+    [
+        ((400, "InvalidKeyException"), 13, "--token-file or EISEN_TOKEN"),
+        ((404, "ModelNotFoundException"), 14, "check the address"),
+        ((413, "BodyTooLarge"), 15, "413"),
+        ((422, "InvalidInput"), 7, "eisen-client metadata"),
+        ((500, "ModelFailed"), 19, "server's log"),
+        ((507, "OutOfMemory"), 19, "memory"),
+        ((415, "UnsupportedMediaType"), 20, "415"),
+        ((302, ""), 20, "not followed"),
+    ],
+)
+def test_errors_of_the_server(serve, http, run, answer, status, told):
+    server = serve(http.always(http.error(*answer)))
+    found, out, err = run("metadata", server.url)
+    assert (found, out) == (status, "")
+    assert told in err
+    assert err.startswith(f"eisen-client: {server.url}: ")
+    assert err.count("\n") == 1
+
+
+def test_a_server_that_is_not_there_and_one_that_says_nothing(serve, run):
+    assert run("wait", unused_url(), "--timeout", "0.3")[0] == 16
+    server = serve(lambda peer: peer.wait_for_close())
+    status, _, err = run("metadata", server.url, "--timeout", "0.3")
+    assert status == 17
+    assert "--timeout gives it longer" in err
+
+
+def test_a_lost_reply(serve, http, run):
+    def script(peer):
+        while (request := peer.receive()) is not None:
+            if request.body:
+                peer.reset()
+                return
+            peer.send(http.reply(200, body=b"{}"))
+
+    status, _, err = run("predict", serve(script).url, "--value", "x=[1]", "--json")
+    assert status == 18
+    assert "--idempotent sends it again" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x/y", "http://"])
+def test_wrong_addresses(run, url):
+    status, _, err = run("metadata", url)
+    assert status == 2
+    assert "http://" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["guess"], ["metadata"], ["wait", "u", "--tim", "1"]])
+def test_wrong_arguments(run, arguments):
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert "usage: eisen-client" in err
+
+
+def test_every_command_has_help_with_an_example(run):
+    for command in ("metadata", "predict", "wait", "check"):
+        status, told, _ = run(command, "--help")
+        assert status == 0
+        assert f"eisen-client {command} " in told.partition("example")[2]
+
+
+def test_the_version(run):
+    from importlib.metadata import version
+
+    assert run("--version")[1] == f"eisen-client {version('eisen-deploy-client')}\n"
+
+
+def test_a_fault_of_ours_is_one_line_without_its_text(run, monkeypatch):
+    def fail(_):
+        raise KeyError("CANARY")
+
+    monkeypatch.setattr("eisen_deploy.client.cli.metadata.connection.client_of", fail)
+    assert run("metadata", "http://x/predictions/m") == (
+        1,
+        "",
+        "eisen-client: unexpected KeyError (--debug tells where)\n",
+    )
+    status, _, err = run("metadata", "http://x/predictions/m", "--debug")
+    assert status == 1
+    assert 'raise KeyError("CANARY")' in err  # the line of code
+    assert "KeyError: 'CANARY'" not in err
+
+
+# --- credentials --------------------------------------------------------------------------
+
+
+def test_tokens_come_from_a_file_or_the_environment(serve, http, run, tmp_path, monkeypatch):
+    server = serve(http.always(http.reply(200, body=b"{}")))
+    monkeypatch.setenv("EISEN_TOKEN", "from-environment")
+    (tmp_path / "key").write_text("from-file\n")
+    key_file = tmp_path / "key_file.json"
+    key_file.write_text(json.dumps({"inference": {"key": "from-json"}}))
+    assert run("metadata", server.url)[0] == 0
+    assert run("metadata", server.url, "--token-file", tmp_path / "key")[0] == 0
+    assert run("metadata", server.url, "--token-file", key_file)[0] == 0
+    assert [request.headers["authorization"] for request in server.seen] == [
+        "Bearer from-environment",
+        "Bearer from-file",
+        "Bearer from-json",
+    ]
+
+
+def test_a_token_on_the_command_line_is_refused(run):
+    status, _, err = run("metadata", "http://x/predictions/m", "--token", "CANARY")
+    assert status == 2
+    assert "--token-file" in err
+    assert "CANARY" not in err
+
+
+def test_a_token_that_cannot_be_sent(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("EISEN_TOKEN", "CAN ARY")
+    status, _, err = run("metadata", unused_url())
+    assert status == 2
+    assert "CAN" not in err
+    status, _, err = run("metadata", unused_url(), "--token-file", tmp_path / "no")
+    assert status == 13
+
+
+def test_tls(serve, http, run, certificates, tls_context):
+    server = serve(http.always(http.reply(200, body=b"{}")), tls_context)
+    status, _, err = run("metadata", server.url)
+    assert status == 12
+    assert "--ca takes the file" in err
+    assert run("metadata", server.url, "--ca", certificates / "authority.pem")[::2] == (0, "")
+    status, _, err = run("metadata", server.url, "--no-verify")
+    assert status == 0
+    assert err.startswith("eisen-client: warning: --no-verify")
+    assert err.count("\n") == 1
+
+
+def test_options_that_exclude_each_other(run):
+    assert run("metadata", "https://x/predictions/m", "--key", "k.pem")[0] == 2
+    assert run("metadata", "https://x/predictions/m", "--ca", "k.pem", "--no-verify")[0] == 2
+
+
+# --- metadata, wait -----------------------------------------------------------------------
+
+
+def test_metadata(serve, http, run):
+    server = serve(http.echo(METADATA))
+    assert run("metadata", server.url)[1] == (
+        "inputs\n"
+        "  x    ndarray  [-1, 2]\n"
+        "  any  any\n"
+        "outputs\n"
+        "  y  ndarray[int64]  [-1]\n"
+        "custom\n"
+        "  {\n"
+        '    "note": "größe"\n'
+        "  }\n"
+    )
+    assert json.loads(run("metadata", "--json", server.url)[1]) == METADATA
+    told = run("metadata", serve(http.echo({"free": 1})).url)[1]
+    assert told == "inputs: not declared\noutputs: not declared\n"
+
+
+def test_metadata_does_not_command_the_terminal(serve, http, run):
+    evil = {"inputs": [{"name": "\x1b[2J"}], "outputs": [], "custom": {"\x1b[1A": "\x9b"}}
+    told = run("metadata", serve(http.echo(evil)).url)[1]
+    assert r"\x1b[2J" in told
+    assert "\x1b" not in told
+    assert "\x9b" not in told
+
+
+def test_wait(serve, http, run):
+    answers = [http.error(503, "ServiceUnavailableException")] * 2
+
+    def script(peer):
+        while peer.receive() is not None:
+            peer.send(answers.pop() if answers else http.reply(200, body=b"{}"))
+
+    assert run("wait", serve(script).url, "--timeout", "30") == (0, "ready\n", "")
+    assert answers == []
+
+
+# --- check --------------------------------------------------------------------------------
+
+
+def checks(told):
+    return {line.split()[0]: line.split()[1] for line in told.splitlines()}
+
+
+ALL = ("address", "connection", "encryption", "token", "model", "limits")
+
+
+def test_check_of_what_is_good(model, run):
+    server = model(lambda x: {"y": x}, {"x": [-1]}, {"y": [-1]})
+    status, told, err = run("check", server.url, "--size", "100kB")
+    assert (status, err) == (0, "")
+    assert checks(told) == dict.fromkeys(ALL, "ok")
+    assert "takes requests of 100.0 kB" in told
+    assert server.asked == []
+    assert len(server.seen[-1].body) > 100_000
+    told = json.loads(run("check", server.url, "--size", "1kB", "--json")[1])
+    assert told["ok"] is True
+    assert [each["check"] for each in told["checks"]] == list(ALL)
+
+
+def test_check_of_a_limit(serve, http, run):
+    def script(peer):
+        while (request := peer.receive()) is not None:
+            if request.body:
+                peer.send(http.reply(413))
+            else:
+                peer.send(http.reply(200, body=json.dumps(METADATA).encode()))
+
+    status, told, _ = run("check", serve(script).url, "--size", "2MiB")
+    assert status == 15
+    assert checks(told) == {**dict.fromkeys(ALL, "ok"), "limits": "failed"}
+    assert "max_request_size" in told
+
+
+def test_check_sends_nothing_to_a_model_that_would_run_on_it(serve, http, run):
+    server = serve(http.echo({"free": 1}))
+    status, told, _ = run("check", server.url)
+    assert status == 0
+    assert checks(told)["limits"] == "skipped"
+    assert not any(request.body for request in server.seen)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "failed"),
+    [
+        ((400, "InvalidKeyException"), 13, "token"),
+        ((404, "ModelNotFoundException"), 14, "model"),
+        ((503, "ServiceUnavailableException"), 16, "model"),
+        ((302, ""), 20, "model"),
+    ],
+)
+def test_check_stops_at_the_first_failure(serve, http, run, answer, status, failed):
+    found, told, _ = run("check", serve(http.always(http.error(*answer))).url)
+    assert found == status
+    at = ALL.index(failed)
+    assert list(checks(told).values()) == ["ok"] * at + ["failed"] + ["skipped"] * (5 - at)
+
+
+def test_check_of_address_connection_and_encryption(serve, http, run, tls_context, certificates):
+    assert checks(run("check", "ftp://x")[1])["address"] == "failed"
+    status, told, _ = run("check", unused_url())
+    assert (status, checks(told)["connection"]) == (10, "failed")
+    secure = serve(http.echo(METADATA), tls_context)
+    status, told, _ = run("check", secure.url)
+    assert (status, checks(told)["encryption"]) == (12, "failed")
+    ca = certificates / "authority.pem"
+    status, told, _ = run("check", secure.url, "--ca", ca, "--size", "1kB")
+    assert checks(told)["encryption"] == "ok"
+    status, told, _ = run("check", secure.url, "--no-verify", "--size", "1kB")
+    assert checks(told)["encryption"] == "warning"
+
+
+@pytest.mark.parametrize("text", ["", "x", "1XB", "-1", "1.5MB", "9" * 13])
+def test_wrong_sizes(run, text):
+    assert run("check", "http://x/predictions/m", "--size", text)[0] == 2
+
+
+# --- as a process -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_echo(serve, http):
+    """A server that takes a second for a body, and answers as much."""
+    import time
+
+    metadata = {"inputs": [{"name": "x"}], "outputs": [{"name": "x"}]}
+
+    def script(peer):
+        while (request := peer.receive()) is not None:
+            if request.body:
+                time.sleep(0.3)
+                peer.send(http.oip(request.decode().inputs))
+            else:
+                peer.send(http.reply(200, body=json.dumps(metadata).encode()))
+
+    return serve(script)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
+def test_bars_on_a_terminal_and_none_in_a_pipe(slow_echo, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(2**20))
+    arguments = ["predict", slow_echo.url, "--input", f"x={tmp_path / 'x.npy'}", "--overwrite"]
+    arguments += ["--output", f"x={tmp_path / 'y.npy'}"]
+    script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    shown = subprocess.run(
+        [sys.executable, "-c", script, *COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    ).stdout.decode()
+    assert "wait for the model ..." in shown
+    assert shown.replace("\r\n", "\n").rstrip("\n").rpartition("\r")[2].endswith("1048576")
+    piped = subprocess.run([*COMMAND, *arguments], capture_output=True, timeout=60, check=True)
+    assert piped.stderr == b""
+    assert b"\r" not in piped.stdout
+
+
+def test_progress_becomes_bars():
+    shown = []
+
+    class Bar:
+        def __init__(self, desc, total, **_):
+            self.n, self.total, self.step = 0, total, desc
+
+        def update(self, more):
+            self.n += more
+            shown.append((self.step, self.n, self.total))
+
+        def close(self):
+            shown.append((self.step, "closed"))
+
+    bars = progress.Bars(Bar)
+    for step in ((0, 9, 0, None), (5, 9, 0, None), (9, 9, 0, None), (9, 9, 2, 4), (9, 9, 4, 4)):
+        bars(client.Progress(*step))
+    bars.close()
+    bars.close()
+    assert shown == [
+        ("send", 0, 9),
+        ("send", 5, 9),
+        ("send", "closed"),
+        ("wait for the model", 0, None),
+        ("wait for the model", "closed"),
+        ("receive", 2, 4),
+        ("receive", 4, 4),
+        ("receive", "closed"),
+    ]
+
+
+def test_without_tqdm_there_are_no_bars(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.bars() as shown:
+        assert shown is not None
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with progress.bars() as shown:
+        assert shown is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_it_and_leave_nothing(serve, http, tmp_path, number, status):
+    asked = []
+
+    def script(peer):
+        while (request := peer.receive()) is not None:
+            if request.body:
+                asked.append(os.kill(process.pid, number))
+                peer.wait_for_close()
+                return
+            peer.send(http.reply(200, body=b"{}"))
+
+    url = serve(script).url
+    process = subprocess.Popen(
+        [*COMMAND, "predict", url, "--value", "x=[1]", "--output", f"y={tmp_path / 'y.npy'}"],
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores it, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    _, err = process.communicate(timeout=60)
+    assert asked == [None]
+    assert process.returncode == status
+    assert err in (b"", b"eisen-client: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such pipes")
+def test_a_reader_that_goes_away(serve, http):
+    url = serve(http.echo(METADATA)).url
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, "metadata", url], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_help_needs_no_extra():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys("
+        "('nibabel', 'pydicom', 'highdicom', 'PIL', 'tqdm')));"
+        "from eisen_deploy.client.cli import main; sys.exit(main(['predict', '--help']))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

@@ -1,0 +1,296 @@
+"""DICOM series: the same voxels at the same places as in NIfTI, or a reason why not."""
+
+from __future__ import annotations
+
+import contextlib
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from eisen_deploy.client import files
+
+UNSUPPORTED = files.UnsupportedFile
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def save(path, dataset):
+    pydicom.dcmwrite(path, dataset)
+
+
+def test_a_series_has_the_voxels_and_the_places_of_the_volume(series, oblique, canonical):
+    volume, affine = oblique
+    image = files.read(series)
+    assert image.value.dtype == np.int16
+    assert image.spatial == 3
+    assert image.grid is not None
+    assert image.grid.shape == volume.shape == image.value.shape
+    data, placed = canonical(image.value, image.grid.affine)
+    expected, expected_affine = canonical(volume, affine)
+    np.testing.assert_array_equal(data, expected)
+    np.testing.assert_allclose(placed, expected_affine, atol=1e-5)
+
+
+def test_an_index_is_where_dicom_says(series):
+    """PS3.3, C.7.6.2.1.1, for each image by itself."""
+    image = files.read(series)
+    for k in (0, 7, 24):
+        header = image.grid.slices[k]
+        row, column = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+        i, j = 5, 11
+        down, across = header.PixelSpacing
+        place = np.array(header.ImagePositionPatient, float) + row * across * i + column * down * j
+        np.testing.assert_allclose((LPS @ image.grid.affine @ [i, j, k, 1])[:3], place, atol=1e-4)
+
+
+def test_the_mask_of_a_series_is_nifti_on_the_same_grid(series, tmp_path):
+    image = files.read(series)
+    array, layout = files.to_model(image, None)
+    files.save(tmp_path / "o.nii.gz", files.from_model(array, layout))
+    written = nibabel.load(tmp_path / "o.nii.gz")
+    np.testing.assert_allclose(written.affine, image.grid.affine, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(written.get_qform(), image.grid.affine, atol=1e-4)
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), image.value)
+    assert (written.header["sform_code"], written.header["qform_code"]) == (1, 1)
+    assert written.header.get_xyzt_units()[0] == "mm"
+
+
+def test_slices_that_shift_sideways_make_a_shear(make_slices, write_series, tmp_path):
+    images = make_slices()
+    for k, image in enumerate(images):
+        x, y, z = image.ImagePositionPatient
+        image.ImagePositionPatient = [x, y + 0.4 * k, z]
+    image = files.read(write_series(images))
+    step = np.subtract(images[1].ImagePositionPatient, images[0].ImagePositionPatient)
+    np.testing.assert_allclose(np.abs((LPS @ image.grid.affine)[:3, 2]), np.abs(step), atol=1e-4)
+    files.save(tmp_path / "o.nii", image)
+    written = nibabel.load(tmp_path / "o.nii")
+    np.testing.assert_allclose(written.affine, image.grid.affine, atol=1e-5)
+    assert written.header["qform_code"] == 0
+
+
+def test_positions_that_are_rounded_are_good_enough(make_slices, write_series):
+    images = make_slices()
+    for image in images:
+        image.ImagePositionPatient = [round(float(x), 1) for x in image.ImagePositionPatient]
+    assert files.read(write_series(images)).grid.shape == (12, 10, 5)
+
+
+# --- what is no volume --------------------------------------------------------------------
+
+
+def change_all(**attributes):
+    def change(images):
+        for image in images:
+            for name, value in attributes.items():
+                setattr(image, name, value)
+
+    return change
+
+
+def change_one(**attributes):
+    return lambda images: change_all(**attributes)(images[2:3])
+
+
+def remove(name):
+    def change(images):
+        for image in images:
+            delattr(image, name)
+
+    return change
+
+
+def drop_one(images):
+    del images[2]
+
+
+def move_one(by):
+    def change(images):
+        a, b = (np.array(image.ImagePositionPatient, float) for image in images[1:3])
+        images[2].ImagePositionPatient = [f"{x:.8f}"[:16] for x in a + (b - a) * by]
+
+    return change
+
+
+def tilt_one(images):
+    images[1].ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (drop_one, "lacks 1 of its 5 images"),
+        (move_one(1.3), "not evenly spaced: from"),
+        (move_one(0.0), "holds 5 images at 4 positions"),
+        (tilt_one, "not parallel: 1 of 5"),
+        (change_one(SeriesInstanceUID="1.2.3"), "holds 2 series, of 4, 1 images"),
+        (change_one(FrameOfReferenceUID="1.2.3"), "different frames of reference"),
+        (change_one(PixelSpacing=[1, 1]), "different pixel spacings"),
+        (change_one(Rows=5), "2 different sizes"),
+        (change_one(PhotometricInterpretation="MONOCHROME1"), "different photometric"),
+        (change_all(PhotometricInterpretation="MONOCHROME1"), "--monochrome1"),
+        (change_all(PhotometricInterpretation="PALETTE COLOR"), "palette"),
+        (change_all(PhotometricInterpretation="RGB", SamplesPerPixel=3), "in colour"),
+        (change_all(NumberOfFrames=2), "multi-frame"),
+        (change_all(ModalityLUTSequence=[]), "look-up table"),
+        (change_all(RescaleSlope=0), "rescale slope"),
+        (change_all(DoseGridScaling=1), "doses"),
+        (change_all(HighBit=15), "lowest bit"),
+        (change_all(PixelSpacing=[0, 0]), "spacing that is not above 0"),
+        (change_all(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "right angles"),
+        (remove("ImagePositionPatient"), "without ImagePositionPatient"),
+        (remove("PixelSpacing"), "without PixelSpacing"),
+        (remove("BitsStored"), "how many bits"),
+    ],
+)
+def test_what_makes_no_volume_is_refused_with_the_reason(make_slices, write_series, change, reason):
+    images = make_slices()
+    change(images)
+    with pytest.raises(UNSUPPORTED, match=reason) as caught:
+        files.read(write_series(images))
+    assert "Canary" not in str(caught.value)
+    assert "CANARY" not in str(caught.value)
+
+
+def test_other_files_in_the_folder_do_no_harm(make_slices, write_series, bundled):
+    folder = write_series(make_slices())
+    (folder / "Thumbs.db").write_bytes(b"x" * 500)
+    (folder / ".hidden").touch()
+    (folder / "sub").mkdir()
+    (folder / "report").write_bytes((bundled / "reportsi.dcm").read_bytes())
+    (folder / "mask.dcm").write_bytes((bundled / "liver_1frame.dcm").read_bytes())
+    assert files.read(folder).grid.shape == (12, 10, 5)
+
+
+def test_folders_without_images(tmp_path):
+    with pytest.raises(files.UnreadableFile, match=r"holds no DICOM images$"):
+        files.read(tmp_path)
+    (tmp_path / "deeper").mkdir()
+    with pytest.raises(files.UnreadableFile, match="only further folders"):
+        files.read(tmp_path)
+
+
+@pytest.mark.parametrize("left", [0, 140, 250, 400, 900, -241, -240, -1])
+@pytest.mark.parametrize("index", [0, 2, 4])
+def test_a_file_that_is_cut_off(make_slices, write_series, left, index):
+    """Of the first and the last image nothing else would tell that they are missing."""
+    images = make_slices()
+    folder = write_series(images)
+    victim = folder / f"CanaryFile{images[index].InstanceNumber:03}"
+    victim.write_bytes(victim.read_bytes()[:left])
+    with pytest.raises(files.FileError) as caught:
+        files.read(folder)
+    assert victim.name not in str(caught.value)
+
+
+def test_one_slice_is_a_volume_of_one_slice(make_slices, write_series):
+    folder = write_series(make_slices(1))
+    (path,) = folder.iterdir()
+    image = files.read(path)
+    assert image.grid.shape == (12, 10, 1)
+    np.testing.assert_allclose(np.linalg.norm(image.grid.affine[:3, :3], axis=0), [0.9, 1.1, 2.5])
+    assert files.to_model(image, [-1, 1, -1, -1])[0].shape == (1, 1, 12, 10)
+    assert files.to_model(image, [-1, 1, -1, -1, -1])[0].shape == (1, 1, 12, 10, 1)
+    np.testing.assert_array_equal(files.read(folder).value, image.value)
+
+
+# --- values -------------------------------------------------------------------------------
+
+
+def test_fractions_of_a_rescale_make_float32(make_slices, write_series, oblique):
+    images = make_slices()
+    change_all(RescaleSlope="0.5", RescaleIntercept="0.25")(images)
+    stored = images[0].pixel_array.T
+    image = files.read(write_series(images))
+    assert image.value.dtype == np.float32
+    assert any(
+        np.array_equal(image.value[:, :, k], stored * np.float32(0.5) + 0.25) for k in (0, -1)
+    )
+
+
+def test_each_image_has_its_own_rescale(make_slices, write_series):
+    images = make_slices()
+    for k, image in enumerate(images):
+        image.RescaleSlope, image.RescaleIntercept = 1 + k, 0
+    low_to_high = files.read(write_series(images))
+    for k, image in enumerate(images):
+        position = np.linalg.inv(low_to_high.grid.affine) @ LPS @ [*image.ImagePositionPatient, 1]
+        assert round(position[2]) in (k, 4 - k)
+        found = low_to_high.value[:, :, round(position[2])]
+        np.testing.assert_array_equal(found, image.pixel_array.T.astype(int) * (1 + k))
+
+
+def test_whole_numbers_are_int16_where_they_fit(make_slices, write_series, bundled):
+    assert files.read(bundled / "CT_small.dcm").value.dtype == np.int16  # its header allows more
+    images = make_slices(1)
+    change_all(RescaleSlope=100)(images)
+    expected = images[0].pixel_array.T.astype(int) * 100 - 1024
+    found = files.read(write_series(images)).value
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found[:, :, 0], expected)
+
+
+def test_bits_that_are_not_stored_are_left_out(make_slices, write_series):
+    images = make_slices(1)
+    clean = files.read(write_series(images, "clean")).value
+    raw = np.frombuffer(images[0].PixelData, "<u2") | 0x8000
+    images[0].PixelData = raw.tobytes()
+    np.testing.assert_array_equal(files.read(write_series(images, "dirty")).value, clean)
+
+
+def test_signed_values_get_their_sign(make_slices, write_series):
+    images = make_slices(1)
+    change_all(PixelRepresentation=1, BitsStored=12, HighBit=11, RescaleIntercept=0)(images)
+    images[0].PixelData = np.full(120, 0x0FFF, "<u2").tobytes()
+    assert np.unique(files.read(write_series(images)).value).tolist() == [-1]
+
+
+def test_inverse_values_are_inverted_where_that_is_asked_for(make_slices, write_series):
+    images = make_slices(1)
+    plain = files.read(write_series(images, "plain")).value
+    change_all(PhotometricInterpretation="MONOCHROME1")(images)
+    folder = write_series(images, "inverse")
+    np.testing.assert_array_equal(files.read(folder, monochrome1="keep").value, plain)
+    inverted = files.read(folder, monochrome1="invert").value
+    np.testing.assert_array_equal(inverted + 1024, 2**15 - 1 - (plain.astype(int) + 1024))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MR_small_bigendian", "MR_small_expb", "MR_small_implicit", "MR_small_RLE", "MR_small_padded"],
+)
+def test_transfer_syntaxes(bundled, name):
+    plain = files.read(bundled / "MR_small.dcm")
+    other = files.read(bundled / f"{name}.dcm")
+    np.testing.assert_array_equal(other.value, plain.value)
+    assert other.grid.is_like(plain.grid)
+
+
+def test_a_syntax_without_a_decoder(bundled):
+    with pytest.raises(UNSUPPORTED, match=r"compressed as JPEG Lossless.*pip install pylibjpeg"):
+        files.read(bundled / "SC_rgb_jpeg_gdcm.dcm")
+
+
+def test_images_without_a_position_are_pictures(bundled):
+    colour = files.read(bundled / "SC_rgb_small_odd.dcm")
+    source = pydicom.dcmread(bundled / "SC_rgb_small_odd.dcm").pixel_array
+    assert (colour.spatial, colour.grid) == (2, None)
+    np.testing.assert_array_equal(colour.value, np.moveaxis(source, 2, 0))
+    grey = files.read(bundled / "image_dfl.dcm")
+    np.testing.assert_array_equal(
+        grey.value, pydicom.dcmread(bundled / "image_dfl.dcm").pixel_array
+    )
+
+
+def test_nothing_that_pydicom_ships_raises_anything_else(bundled):
+    """Broken headers, truncated files, reports, waveforms: a content, or an error of ours."""
+
+    def outcome(path):
+        with contextlib.suppress(files.FileError):
+            return files.read(path, monochrome1="keep").value is not None
+        return False
+
+    outcomes = [outcome(path) for path in bundled.glob("*.dcm")]
+    assert outcomes.count(True) > 20
+    assert outcomes.count(False) > 20

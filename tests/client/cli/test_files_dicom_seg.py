@@ -1,0 +1,115 @@
+"""DICOM segmentations, read with highdicom."""
+
+from __future__ import annotations
+
+import highdicom
+import numpy as np
+import pytest
+
+from eisen_deploy.client import files
+
+
+@pytest.fixture
+def image(make_slices, write_series):
+    return files.read(write_series(make_slices()))
+
+
+def masks_of(path, image):
+    """Return the masks of a segmentation by label, in the order (i, j, k) of the image."""
+    segmentation = highdicom.seg.segread(path)
+    uids = [header.SOPInstanceUID for header in image.grid.slices]
+    frames = segmentation.get_pixels_by_source_instance(
+        uids, assert_missing_frames_are_empty=True, rescale_fractional=False
+    )
+    labels = [item.SegmentLabel for item in segmentation.SegmentSequence]
+    return {
+        label: frames[..., number].transpose(2, 1, 0) for number, label in enumerate(labels)
+    }, segmentation
+
+
+def test_a_mask(image, tmp_path):
+    mask = image.value > np.median(image.value)
+    files.save(
+        tmp_path / "o.dcm",
+        files.Content(mask, 3, image.grid),
+        description="mask",
+        algorithm=("seg", "1.2"),
+    )
+    masks, segmentation = masks_of(tmp_path / "o.dcm", image)
+    assert list(masks) == ["Label 1"]
+    np.testing.assert_array_equal(masks["Label 1"], mask)
+    source = image.grid.slices[0]
+    for name in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
+        assert segmentation[name].value == source[name].value
+    assert segmentation.SeriesInstanceUID != source.SeriesInstanceUID
+    assert segmentation.SeriesDescription == "mask"
+    (algorithm,) = segmentation.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("seg", "1.2")
+
+
+def test_its_planes_lie_where_the_images_lie(image, tmp_path):
+    files.save(tmp_path / "o.dcm", files.Content(np.ones(image.value.shape, bool), 3, image.grid))
+    segmentation = highdicom.seg.segread(tmp_path / "o.dcm")
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    source = image.grid.slices[0]
+    assert list(shared.PlaneOrientationSequence[0].ImageOrientationPatient) == list(
+        source.ImageOrientationPatient
+    )
+    assert list(shared.PixelMeasuresSequence[0].PixelSpacing) == list(source.PixelSpacing)
+    found = {
+        tuple(frame.PlanePositionSequence[0].ImagePositionPatient)
+        for frame in segmentation.PerFrameFunctionalGroupsSequence
+    }
+    assert found == {tuple(header.ImagePositionPatient) for header in image.grid.slices}
+
+
+def test_labels_become_segments_with_names_and_codes(image, tmp_path):
+    labels = np.zeros(image.value.shape, np.int64)
+    labels[2:5], labels[6:9] = 2, 7
+    segments = [files.Segment.parse("7=Liver,SCT:10200004"), files.Segment(9, "Spleen")]
+    content = files.Content(labels, 3, image.grid)
+    files.save(tmp_path / "o.dcm", content, segments=segments)
+    masks, segmentation = masks_of(tmp_path / "o.dcm", image)
+    assert list(masks) == ["Label 2", "Liver", "Spleen"]
+    np.testing.assert_array_equal(masks["Label 2"], labels == 2)
+    np.testing.assert_array_equal(masks["Liver"], labels == 7)
+    assert not masks["Spleen"].any()
+    (code,) = segmentation.SegmentSequence[1].SegmentedPropertyTypeCodeSequence
+    assert (code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning) == (
+        "10200004",
+        "SCT",
+        "Liver",
+    )
+
+
+def test_channels_become_segments_that_may_overlap(image, tmp_path):
+    channels = np.stack([image.value > -900, image.value > 0]).astype(np.float32)
+    files.save(tmp_path / "o.dcm", files.Content(channels, 3, image.grid))
+    masks, _ = masks_of(tmp_path / "o.dcm", image)
+    np.testing.assert_array_equal(masks["Label 1"], channels[0])
+    np.testing.assert_array_equal(masks["Label 2"], channels[1])
+
+
+def test_an_empty_mask(image, tmp_path):
+    files.save(tmp_path / "o.dcm", files.Content(np.zeros(image.value.shape, bool), 3, image.grid))
+    masks, _ = masks_of(tmp_path / "o.dcm", image)
+    assert not masks["Label 1"].any()
+
+
+@pytest.mark.parametrize("value", [0.5, -1, 70000, np.nan])
+def test_what_is_no_mask(image, tmp_path, value):
+    array = np.full(image.value.shape, value)
+    with pytest.raises(files.UnwritableFile, match="whole numbers"):
+        files.save(tmp_path / "o.dcm", files.Content(array, 3, image.grid))
+
+
+def test_without_images_there_is_no_segmentation(anatomical, tmp_path):
+    image = files.read(anatomical)
+    with pytest.raises(files.UnwritableFile, match="belongs to DICOM images"):
+        files.save(tmp_path / "o.dcm", files.Content(image.value > 0, 3, image.grid))
+
+
+@pytest.mark.parametrize("text", ["", "1", "1=", "x=Liver", "0=Liver", "70000=Liver", "1=A,b"])
+def test_wrong_segments(text):
+    with pytest.raises(ValueError, match="expected NUMBER=NAME"):
+        files.Segment.parse(text)

@@ -1,0 +1,274 @@
+""".npy, .npz, PNG, text; what a path is; outputs that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eisen_deploy.client import files
+from eisen_deploy.client.files import extras
+from eisen_deploy.client.files.kinds import check_writable, kind_of
+from eisen_deploy.client.files.saving import check_free, staged
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.nii", ".nii"),
+        ("A.NII.GZ", ".nii.gz"),
+        ("a.tar.gz", ""),
+        ("a.dcm", ".dcm"),
+        ("npy", ""),
+        ("a.png", ".png"),
+    ],
+)
+def test_kinds(name, kind):
+    assert kind_of(Path(name)) == kind
+
+
+def test_what_is_not_there_or_not_known(tmp_path):
+    with pytest.raises(files.UnreadableFile, match="no such file"):
+        files.read(tmp_path / "no.npy")
+    (tmp_path / "x.tiff").write_bytes(b"II*\0" * 50)
+    with pytest.raises(files.UnsupportedFile, match=r"no kind.*\.nii"):
+        files.read(tmp_path / "x.tiff")
+    with pytest.raises(files.UnwritableFile, match=r"must end in one of \.npy"):
+        check_writable(tmp_path / "x.tiff")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "complex64", "U3"])
+def test_npy(tmp_path, dtype):
+    array = np.array([[0, 1], [2, 3]]).astype(dtype)
+    files.save(tmp_path / "x.npy", files.Content(array))
+    found = files.read(tmp_path / "x.npy")
+    np.testing.assert_array_equal(found.value, array)
+    assert found.value.dtype == dtype
+
+
+def test_npz(tmp_path):
+    a, b = np.arange(3), np.eye(2)
+    np.savez(tmp_path / "two.npz", a=a, b=b)
+    np.savez(tmp_path / "one.npz", a)
+    np.testing.assert_array_equal(files.read(tmp_path / "two.npz", "b").value, b)
+    np.testing.assert_array_equal(files.read(tmp_path / "one.npz", "b").value, a)
+    with pytest.raises(files.UnsupportedFile, match="holds 2 arrays, and none of them"):
+        files.read(tmp_path / "two.npz", "c")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("a pickle ran",))
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_pickles_do_not_run(tmp_path, capsys, kind):
+    array = np.array([Bomb()], dtype=object)
+    path = tmp_path / f"x.{kind}"
+    np.save(path, array) if kind == "npy" else np.savez(path, array)
+    with pytest.raises(files.UnreadableFile, match="without pickles"):
+        files.read(path)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("end", ["npy", "npz", "png", "json", "txt", "nii", "nii.gz", "dcm"])
+def test_rubbish(tmp_path, end):
+    path = tmp_path / f"x.{end}"
+    path.write_bytes(b"\xff\xfe\x00" * 300)
+    with pytest.raises(files.UnreadableFile):
+        files.read(path)
+
+
+# --- PNG ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16"])
+def test_grey_png(tmp_path, dtype):
+    array = (np.arange(12).reshape(3, 4) * 5000 % 65536).astype(dtype)
+    array[0, 0] = np.array(65535).astype(dtype) if dtype == "uint16" else array[0, 0]
+    files.save(tmp_path / "x.png", files.Content(array, 2))
+    found = files.read(tmp_path / "x.png")
+    assert found.value.dtype == dtype
+    assert found.spatial == 2
+    np.testing.assert_array_equal(found.value, array)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colour_png(tmp_path, channels):
+    array = np.arange(channels * 12, dtype=np.uint8).reshape(channels, 3, 4)
+    files.save(tmp_path / "x.png", files.Content(array, 2))
+    np.testing.assert_array_equal(files.read(tmp_path / "x.png").value, array)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint64"])
+def test_whole_numbers_become_the_smallest_that_png_has(tmp_path, dtype):
+    for top, stored in ((255, "uint8"), (256, "uint16")):
+        array = np.array([[0, top]], dtype)
+        files.save(tmp_path / "x.png", files.Content(array, 2))
+        found = files.read(tmp_path / "x.png").value
+        assert found.dtype == stored
+        np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((3, 3), np.float32),
+        np.full((3, 3), -1),
+        np.full((3, 3), 65536),
+        np.zeros((2, 3, 3), np.uint8),
+        np.zeros((3, 3, 3), np.uint16) + 300,
+        np.zeros(3, np.uint8),
+    ],
+)
+def test_what_png_does_not_hold(tmp_path, array):
+    with pytest.raises(files.UnwritableFile):
+        files.save(tmp_path / "x.png", files.Content(array, 2))
+
+
+def test_png_that_pillow_would_change_is_refused(tmp_path):
+    Image.fromarray(np.zeros((3, 3), np.uint8)).convert("P").save(tmp_path / "palette.png")
+    with pytest.raises(files.UnsupportedFile, match="palette"):
+        files.read(tmp_path / "palette.png")
+    (tmp_path / "deep.png").write_bytes(_deep_png())
+    with pytest.raises(files.UnsupportedFile, match="16 bits"):
+        files.read(tmp_path / "deep.png")
+
+
+def _deep_png():
+    """Return one pixel of 16 bits a colour."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    body = zlib.compress(b"\0" + struct.pack(">HHH", 1, 256, 65535))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+# --- text ---------------------------------------------------------------------------------
+
+
+def test_json_holds_whatever_a_model_replies(tmp_path):
+    value = {
+        "a": np.array([[1, 2]], np.int16),
+        "b": [np.float32(0.5), float("nan"), None, True, "größe"],
+        "c": np.array([1 + 2j]),
+        "d": np.array([b"x"], object),
+    }
+    files.save(tmp_path / "x.json", files.Content(value))
+    assert json.loads((tmp_path / "x.json").read_text("utf-8")) == {
+        "a": [[1, 2]],
+        "b": [0.5, None, None, True, "größe"],
+        "c": [[1.0, 2.0]],
+        "d": ["x"],
+    }
+
+
+def test_text_is_as_it_is(tmp_path):
+    for text in ("", "größe\r\n", " x "):
+        files.save(tmp_path / "x.txt", files.Content(text))
+        assert files.read(tmp_path / "x.txt").value == text
+    with pytest.raises(files.UnwritableFile, match="is no text"):
+        files.save(tmp_path / "x.txt", files.Content(3))
+
+
+# --- outputs ------------------------------------------------------------------------------
+
+
+def test_outputs_appear_together(tmp_path):
+    paths = [tmp_path / "a.npy", tmp_path / "b.nii.gz"]
+    with staged(paths, overwrite=False) as temporaries:
+        assert all(temporaries[path].name.endswith(kind_of(path)) for path in paths)
+        assert not any(path.exists() for path in paths)
+        for path in paths:
+            temporaries[path].write_bytes(b"x")
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_nothing_is_left_of_a_failure(tmp_path):
+    old = tmp_path / "b.npy"
+    old.write_bytes(b"old")
+
+    def interrupted():
+        with staged([tmp_path / "a.npy", old], overwrite=True) as temporaries:
+            for temporary in temporaries.values():
+                temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == [old]
+    assert old.read_bytes() == b"old"
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "a.npy"
+    with pytest.raises(files.UnwritableFile, match="exists"), staged([path], False):
+        path.write_bytes(b"theirs")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"theirs"
+
+
+def test_temporary_files_tell_no_names(tmp_path):
+    with staged([tmp_path / "CANARY.npy"], False) as temporaries:
+        assert "CANARY" not in temporaries[tmp_path / "CANARY.npy"].name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such modes")
+def test_modes_are_those_of_any_other_file(tmp_path):
+    (tmp_path / "usual").touch()
+    with staged([tmp_path / "a.npy"], False):
+        pass
+    usual, found = ((tmp_path / name).stat().st_mode for name in ("usual", "a.npy"))
+    assert stat.S_IMODE(found) == stat.S_IMODE(usual)
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(files.UnwritableFile, match="folder does not exist"):
+        check_free(tmp_path / "no" / "a.npy", overwrite=True)
+    with pytest.raises(files.UnwritableFile, match="is not a file"):
+        check_free(tmp_path, overwrite=True)
+
+
+# --- extras -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "extra"),
+    [
+        ("x.nii.gz", "nibabel", "nifti"),
+        ("x.dcm", "pydicom", "dicom"),
+        ("x.png", "PIL", "png"),
+    ],
+)
+def test_a_missing_library_is_told_with_what_to_install(
+    tmp_path, monkeypatch, name, library, extra
+):
+    for module in [key for key in sys.modules if key.partition(".")[0] == library] + [library]:
+        monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / name).write_bytes(b"x" * 200)
+    with pytest.raises(files.MissingExtra) as caught:
+        files.read(tmp_path / name)
+    assert f'{library} is needed for it: pip install "eisen-deploy-client[{extra}]"' == str(
+        caught.value
+    )
+
+
+def test_warnings_of_libraries_are_silent(capsys):
+    with extras.reading("a file"):
+        warnings.warn("CANARY", stacklevel=1)
+    with pytest.raises(files.UnreadableFile) as caught, extras.reading("a file"):
+        raise ValueError("CANARY")
+    assert str(caught.value) == "is damaged, or is not a file (ValueError)"
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,154 @@
+"""Requests that are too large: what is said of them, and what is refused before it is sent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eisen_deploy.client import (
+    EisenServingClient,
+    InputSummary,
+    RequestTooLarge,
+    _errors,
+    _limits,
+    _summaries,
+)
+from eisen_deploy.client._shared import protocol
+
+VOLUME = np.zeros((1, 1, 180, 1024, 1024), np.uint8)
+SMALL = {"image": np.zeros(1000, np.uint8), "age": 61}
+
+
+def body(size):
+    return protocol.Body((b'{"inputs": []}'.ljust(size),), None)
+
+
+@pytest.fixture
+def too_large(serve, connect, http):
+    """Return the error for a batch that is answered 413."""
+
+    def call(batch, answer=None):
+        def script(peer):
+            _, headers = peer.receive_head()
+            peer.discard_body(int(headers["content-length"]))
+            peer.send(answer or http.reply(413, {"Connection": "close"}))
+
+        with pytest.raises(RequestTooLarge) as caught:
+            connect(serve(script)).predict(batch)
+        return caught.value
+
+    return call
+
+
+def test_a_volume_is_named_with_all_sizes_and_the_setting(too_large):
+    error = too_large({"image": VOLUME, "age": 61})
+    text = str(error)
+    assert f"it has {error.request_size} bytes, 180.0 MiB (image 180.0 MiB, age 6 bytes)" in text
+    assert "TorchServe takes 6553500 unless max_request_size says otherwise" in text
+    assert "raise max_request_size in the server's config.properties" in text
+    assert error.inputs["image"] == ("uint8", VOLUME.shape, VOLUME.nbytes)
+    assert error.executed is False
+    assert not error.retry
+
+
+def test_a_small_request_points_at_a_proxy(too_large):
+    error = too_large(SMALL)
+    assert str(error.request_size) in str(error)
+    assert "a proxy's limit is likelier" in str(error)
+
+
+def test_what_the_handler_finds_too_large_is_no_matter_of_the_setting(too_large, http):
+    error = too_large(SMALL, http.error(413, "BodyTooLarge", "the JSON part"))
+    assert "max_request_size" not in str(error)
+    assert "the JSON part" in str(error)
+
+
+def test_many_inputs_are_not_all_named(too_large):
+    error = too_large({f"input{number}": number for number in range(20)})
+    assert str(error).count("input") == 8
+    assert "12 more" in str(error)
+    assert len(error.inputs) == 20
+
+
+def test_a_limit_that_is_known_is_kept_to(serve, connect, http):
+    server = serve(http.echo())
+    with pytest.raises(RequestTooLarge, match="was not sent: max_request is 900 bytes") as caught:
+        connect(server, max_request=900).predict(SMALL)
+    assert (caught.value.status, caught.value.stage, caught.value.executed) == (None, None, False)
+    assert caught.value.inputs["image"].size == 1000
+    assert server.connections == 0
+    size = caught.value.request_size
+    connect(server, max_request=size).predict(SMALL)
+    with pytest.raises(RequestTooLarge):
+        connect(server, max_request=size - 1).predict(SMALL)
+
+
+def test_what_was_refused_is_not_sent_again_at_once(serve, connect, http):
+    server = serve(http.always(http.reply(413)))
+    client = connect(server)
+    for expected in ("answered 413", "was not sent: the server refused"):
+        with pytest.raises(RequestTooLarge, match=expected):
+            client.predict(SMALL)
+    assert len(server.seen) == 1
+    server.script = http.echo()
+    assert client.predict({"age": 61}) == {"age": 61}
+
+
+def test_a_refusal_is_forgotten_after_a_while():
+    now = [100.0]
+    limit = _limits.SizeLimit(None, lambda: now[0])
+    refused = _errors.RequestTooLarge("no", status=413)
+    limit.check(body(1000))
+    limit.learn(refused, 1000)
+    limit.check(body(999))
+    for size in (1000, 2000):
+        with pytest.raises(RequestTooLarge, match="refused 1000 bytes"):
+            limit.check(body(size))
+    now[0] += _limits.MEMORY
+    limit.check(body(2000))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        _errors.RequestTooLarge("the handler's", status=413, type="BodyTooLarge"),
+        _errors.RequestTooLarge("a guess", status=None),
+        _errors.RequestRefused("another", status=413),
+        _errors.ServerBusy("another", status=503),
+    ],
+)
+def test_only_a_plain_refusal_is_remembered(error):
+    limit = _limits.SizeLimit(None)
+    limit.learn(error, 1000)
+    limit.check(body(1000))
+
+
+@pytest.mark.parametrize("max_request", [0, -1, 1.5, True])
+def test_a_limit_is_a_number_of_bytes(max_request):
+    with pytest.raises(ValueError, match="max_request must be"):
+        EisenServingClient("http://host/m", max_request=max_request)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.zeros((2, 3), ">f4"), ("float32", (2, 3), 24)),
+        (np.zeros((2, 3), np.complex64), ("complex64", (2, 3), 48)),
+        (np.array(["canary"]), ("str", (1,), 10)),
+        (np.array([b"canary"]), ("bytes", (1,), 10)),
+        (np.zeros((0, 7), bool), ("bool", (0, 7), 0)),
+        ("canary", ("str", (), 10)),
+        (float("nan"), ("float", (), 7)),
+        ({"canary": ["canary"]}, ("json", (), 26)),
+    ],
+)
+def test_what_is_told_of_an_input(value, expected):
+    told = _summaries.summarise(protocol.encode_request({"x": value, "y": 1}))
+    assert told["x"] == InputSummary(*expected)
+    assert set(told) == {"x", "y"}
+    assert "canary" not in str(told)
+
+
+def test_an_input_reads_well():
+    assert str(InputSummary("float32", (1, 64), 256)) == "float32 [1, 64], 256 bytes"
+    assert str(InputSummary("float32", (), 2**21)) == "float32 [], 2.0 MiB"
