@@ -16,7 +16,8 @@ TEST_REQUIREMENTS = [
     "nilearn",  # a T1 volume to put into files
     *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
 ]
-QUICK = ["-n", "2", "-m", "not torchserve"]
+# By file: what a module's fixtures make is made once.
+QUICK = ["-n", "2", "--dist", "loadfile", "-m", "not torchserve"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 
 nox.needs_version = ">=2024.4.15"
@@ -70,3 +71,10 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, *OURS, "sphinx", "furo")
     session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
+
+
+@nox.session
+def bundle(session: nox.Session) -> None:
+    """Make a folder that installs the client without a network: ``-- --platform win_amd64``."""
+    install(session, "hatchling", "packaging")
+    session.run("python", "tools/bundle.py", *session.posargs)
