@@ -13,7 +13,7 @@ from . import strictjson, tensors, values
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
 from .errors import InvalidInput, MalformedBody
 from .messages import LENGTH_HEADER, Reply, Request
-from .strictjson import kind_of
+from .strictjson import UNLIMITED, Allowance, kind_of
 from .tensors import Tensor
 
 MAX_TENSORS = 4096
@@ -50,11 +50,19 @@ def request_of(head: dict[str, Any], raw: memoryview = _NOTHING) -> Request:
     return Request(inputs, _text_or_none(head, "id"), outputs, binary)
 
 
-def decode_reply(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Reply:
-    """Decode a reply; parameters and errors as of :func:`decode_request`."""
-    head, raw = _split(buffer, json_size)
+def decode_reply(
+    buffer: bytes | bytearray | memoryview,
+    json_size: int | None = None,
+    max_values: int | None = None,
+) -> Reply:
+    """Decode a reply; other parameters and errors as of :func:`decode_request`.
+
+    :param max_values: how many values in JSON and elements of BYTES it may have in all.
+    """
+    allowance = Allowance(max_values)
+    head, raw = _split(buffer, json_size, allowance)
     return Reply(
-        _named(head, raw, "outputs"),
+        _named(head, raw, "outputs", allowance),
         _text_or_none(head, "model_name") or "",
         _text_or_none(head, "model_version") or "",
         _text_or_none(head, "id"),
@@ -77,16 +85,21 @@ def parse_json_size(text: str | None, body_size: int) -> int | None:
 
 
 def _split(
-    buffer: bytes | bytearray | memoryview, json_size: int | None
+    buffer: bytes | bytearray | memoryview,
+    json_size: int | None,
+    allowance: Allowance = UNLIMITED,
 ) -> tuple[dict[str, Any], memoryview]:
     body = memoryview(buffer).cast("B")
     json_size = len(body) if json_size is None else json_size
     if not 0 < json_size <= len(body):
         raise MalformedBody(f"the JSON part has {json_size} bytes, the body {len(body)}")
-    return strictjson.loads_object(body[:json_size], "the JSON part"), body[json_size:]
+    head = strictjson.loads_object(body[:json_size], "the JSON part", allowance)
+    return head, body[json_size:]
 
 
-def _named(head: dict[str, Any], raw: memoryview, key: str) -> dict[str, Any]:
+def _named(
+    head: dict[str, Any], raw: memoryview, key: str, allowance: Allowance = UNLIMITED
+) -> dict[str, Any]:
     entries = head.get(key)
     if not isinstance(entries, list):
         raise MalformedBody(f"{key!r} must be a list, got {kind_of(entries)}")
@@ -94,7 +107,7 @@ def _named(head: dict[str, Any], raw: memoryview, key: str) -> dict[str, Any]:
         raise MalformedBody(f"{len(entries)} {key}, at most {MAX_TENSORS} are read")
     specs = [_Spec.parse(entry, f"{key}[{index}]") for index, entry in enumerate(entries)]
     _check_names(specs, key)
-    return _read_all(specs, raw)
+    return _read_all(specs, raw, allowance)
 
 
 class _Spec(NamedTuple):
@@ -136,7 +149,7 @@ def _check_names(specs: list[_Spec], key: str) -> None:
         raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
 
 
-def _read_all(specs: list[_Spec], raw: memoryview) -> dict[str, Any]:
+def _read_all(specs: list[_Spec], raw: memoryview, allowance: Allowance) -> dict[str, Any]:
     announced = sum(spec.size or 0 for spec in specs)
     if announced != len(raw):
         raise MalformedBody(
@@ -145,6 +158,8 @@ def _read_all(specs: list[_Spec], raw: memoryview) -> dict[str, Any]:
     named, position = {}, 0
     for index, spec in enumerate(specs):
         what = f"tensor {index}"
+        if spec.datatype == BYTES:
+            allowance.take(tensors.element_count(spec.shape), what)
         if spec.size is None:
             content = tensors.from_json(spec.datatype, spec.shape, spec.data, what)
         else:
@@ -152,7 +167,7 @@ def _read_all(specs: list[_Spec], raw: memoryview) -> dict[str, Any]:
             content = tensors.from_binary(spec.datatype, spec.shape, piece, what)
             position += spec.size
         tensor = Tensor(spec.name, spec.datatype, spec.shape, content, spec.parameters)
-        named[spec.name] = values.from_tensor(tensor)
+        named[spec.name] = values.from_tensor(tensor, allowance)
     return named
 
 

@@ -20,6 +20,7 @@ MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 32
 MAX_DIGITS = 300
 
+_BEFORE_VALUES = (b",", b"[", b"{")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NEITHER_QUOTE_NOR_BRACKET = bytes(set(range(256)) - set(b'"[]{}'))
 # Numbers that may overflow or be very long; only then is the slow, checking parser needed. Below
@@ -28,19 +29,54 @@ _LONG_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def loads(data: bytes | bytearray | memoryview, what: str) -> Any:
+class Allowance:
+    """How many values may still be read.
+
+    However short its text is, each becomes an object of Python of some 50 to 100 bytes.
+
+    :param values: none are counted if it is ``None``.
+    """
+
+    def __init__(self, values: int | None = None) -> None:
+        self._values = self._left = values
+
+    def take(self, count: int, what: str) -> None:
+        """Take so many away.
+
+        :raises BodyTooLarge: if they are more than are left.
+        """
+        if self._left is None:
+            return
+        self._left -= count
+        if self._left < 0:
+            raise BodyTooLarge(
+                f"with {what} it has more than {self._values} values outside of arrays of numbers"
+            )
+
+    def take_json(self, raw: bytes, what: str) -> None:
+        """Take away as many as a JSON text can hold, which is not parsed for it."""
+        if self._left is not None:
+            self.take(sum(map(raw.count, _BEFORE_VALUES)) + raw.count(b'"') // 2, what)
+
+
+UNLIMITED = Allowance()
+
+
+def loads(data: bytes | bytearray | memoryview, what: str, allowance: Allowance = UNLIMITED) -> Any:
     """Parse one JSON text.
 
     :param data: the text as UTF-8, with no byte order mark; white space may surround it.
     :param what: what the text is, as an error names it.
+    :param allowance: how many values it may hold.
     :raises MalformedBody: if the text is not strict JSON; never with a piece of the text.
-    :raises BodyTooLarge: if it is longer than ``MAX_BYTES``.
+    :raises BodyTooLarge: if it is longer than ``MAX_BYTES``, or holds more values.
     """
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(
             f"{what} has {len(data)} bytes, at most {MAX_BYTES} are read: send tensors as binary"
         )
     raw = bytes(data)
+    allowance.take_json(raw, what)
     _check_depth(raw, what)
     try:
         text = raw.decode("utf-8")
@@ -58,9 +94,11 @@ def loads(data: bytes | bytearray | memoryview, what: str) -> Any:
     return value
 
 
-def loads_object(data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
+def loads_object(
+    data: bytes | bytearray | memoryview, what: str, allowance: Allowance = UNLIMITED
+) -> dict[str, Any]:
     """Parse one JSON text that must be an object; errors as of :func:`loads`."""
-    value = loads(data, what)
+    value = loads(data, what, allowance)
     if not isinstance(value, dict):
         raise MalformedBody(f"{what} must be a JSON object, got {kind_of(value)}")
     return value

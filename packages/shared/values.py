@@ -27,6 +27,7 @@ import numpy as np
 from . import strictjson
 from .datatypes import BYTES, COMPLEX_OF_NAME, DATATYPE_OF_NUMPY, Array
 from .errors import MalformedBody, UnsupportedValue
+from .strictjson import UNLIMITED, Allowance
 from .tensors import Tensor, reshape
 
 
@@ -55,15 +56,16 @@ def to_tensor(name: str, value: Any) -> Tensor:
     return _text_tensor(name, text, "json")
 
 
-def from_tensor(tensor: Tensor) -> Any:
+def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> Any:
     """Return the value that a tensor carries.
 
+    :param allowance: how many values it may hold where it is JSON.
     :returns: an array with the tensor's shape, or the Python value that its parameters tell.
     :raises MalformedBody: if its parameters and its content do not fit.
     """
     content_type = tensor.parameters.get("content_type")
     if tensor.datatype == BYTES and content_type in ("str", "json", "float"):
-        return _read_text(tensor, content_type)
+        return _read_text(tensor, content_type, allowance)
     name = tensor.parameters.get("numpy_dtype")
     if isinstance(tensor.content, list):
         return _read_bytes(tensor, tensor.content, name)
@@ -166,13 +168,13 @@ def _plain_array(name: str, array: Array | np.generic, depth: int) -> Any:
 # --- from the wire ------------------------------------------------------------------------
 
 
-def _read_text(tensor: Tensor, content_type: str) -> Any:
+def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
     what = f"{tensor.name!r} ({content_type})"
     if len(tensor.content) != 1:
         raise MalformedBody(f"{what}: expected one element, got {len(tensor.content)}")
     raw = tensor.content[0]
     if content_type == "json":
-        return strictjson.loads(raw, what)
+        return strictjson.loads(raw, what, allowance)
     text = _decode(raw, what)
     if content_type == "str":
         return text

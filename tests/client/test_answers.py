@@ -75,7 +75,7 @@ PAGES = [
     (429, "ServerBusy"),
     (500, "ServerFailed"),
     (502, "ServerFailed"),
-    (503, "ServerBusy"),
+    (503, "ServerFailed"),
     (504, "ServerFailed"),
     (507, "OutOfMemory"),
     (599, "ServerFailed"),

@@ -111,7 +111,7 @@ def test_cancelling_while_the_token_is_read(serve, connect, http):
 
 @pytest.mark.parametrize("asked", [{}, {"Retry-After": "8"}])
 def test_cancelling_between_two_attempts(asked, serve, connect, http):
-    server, cancel = serve(http.always(http.reply(503, asked, b"busy"))), Cancellation()
+    server, cancel = serve(http.always(http.reply(429, asked, b"busy"))), Cancellation()
     client = connect(server, retries=Retries(3, first_delay=8, random=lambda: 1.0))
     with cancelled(cancel) as caught:
         client.predict({"x": 1}, cancel=cancel)

@@ -166,7 +166,7 @@ def test_no_wait_that_would_outlast_the_deadline(serve, connect, http):
 
 
 def test_the_server_may_ask_for_a_longer_wait(serve, connect, http):
-    server = serve(each(http.reply(503, {"Retry-After": "1"}, b"busy"), http.oip({"y": 1})))
+    server = serve(each(http.reply(429, {"Retry-After": "1"}, b"busy"), http.oip({"y": 1})))
     start = time.monotonic()
     connect(server, retries=SOON).predict({"x": 1})
     assert time.monotonic() - start >= 1

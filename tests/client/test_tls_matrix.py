@@ -16,7 +16,7 @@ from eisen_deploy.client import EisenServingClient, Retries
 
 from .tls_matrix.authorities import Authorities
 from .tls_matrix.listeners import Listener, Proxy
-from .tls_matrix.table import IS_URLLIB3_2, TOKEN, cases, defects
+from .tls_matrix.table import IS_URLLIB3_2, TOKEN, cases
 
 ALL = list(cases())
 #: urllib3 1.26 leaves it to the collector to close a socket whose handshake failed.
@@ -163,17 +163,4 @@ def test_there_are_cases_enough_and_each_has_a_name():
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_who_is_trusted_and_told_what(case, world, monkeypatch, tmp_path):
-    check(case, world, monkeypatch, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case, marks=pytest.mark.xfail(reason=case.defect, strict=IS_URLLIB3_2), id=case.name
-        )
-        for case in defects()
-    ],
-)
-def test_what_is_not_right_yet(case, world, monkeypatch, tmp_path):
     check(case, world, monkeypatch, tmp_path)

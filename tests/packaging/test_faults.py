@@ -61,6 +61,7 @@ def campaign(library, tmp_path):
     return run
 
 
+@takes_minutes
 def test_some_faults_of_each_kind(campaign):
     report = campaign("faults", "FULL,KILL,ONCE", 397)
     assert report["cases"] >= 12

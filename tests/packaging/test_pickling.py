@@ -16,6 +16,8 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR, NotSerializable, _pickling
 
+slow = pytest.mark.torchserve  # scripts that import torch and pack
+
 SCRIPT = Path(__file__).parent / "scripts"
 ENVIRONMENTS = [
     {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C"},
@@ -52,6 +54,7 @@ def loaded(packed, python):
     return json.loads(python(SCRIPT / "load_archive.py", folder, env={"PYTHONPATH": ""}))
 
 
+@slow
 @pytest.mark.parametrize("name", ["eager", "traced", "scripted", "export"])
 def test_two_processes_write_the_same_bytes(packed, name):
     first, second = (folder / f"{name}.mar" for folder in packed)
@@ -62,6 +65,7 @@ def test_two_processes_write_the_same_bytes(packed, name):
         pytest.fail("equal contents in different bytes")
 
 
+@slow
 @pytest.mark.parametrize("name", ["eager", "traced", "scripted", "export"])
 def test_one_process_writes_the_same_bytes_twice(packed, name):
     for folder in packed:
@@ -69,27 +73,33 @@ def test_one_process_writes_the_same_bytes_twice(packed, name):
         assert again.read_bytes() == (folder / f"{name}.mar").read_bytes()
 
 
+@slow
 def test_the_vendored_dill_is_the_one_that_unpickles(loaded, packed):
     assert loaded["dill"] == str(packed[0] / "unpacked" / "dill" / "__init__.py")
 
 
+@slow
 def test_the_model_of_main_predicts_the_same(loaded, packed):
     assert loaded["prediction"] == json.loads((packed[0] / "prediction.json").read_text())
 
 
+@slow
 def test_transforms_of_main_give_the_same(loaded, packed):
     assert loaded["transformed"] == json.loads((packed[0] / "transformed.json").read_text())
 
 
+@slow
 def test_classes_stay_one_class_with_their_bases(loaded):
     assert loaded["bases"] == ["Net", "Base", "Module", "object"]
     assert loaded["same_base"] is True
 
 
+@slow
 def test_globals_that_no_code_refers_to_stay_behind(loaded):
     assert loaded["left_behind"] is True
 
 
+@slow
 def test_paths_of_the_training_machine_do_not_travel(packed):
     raw = (packed[0] / "eager.mar").read_bytes()
     assert b"train.py" in raw

@@ -42,6 +42,8 @@ found = {"error": error, "given": given, "raised": raised, "unpickled": unpickle
 print(json.dumps(found))
 """
 
+slow = pytest.mark.torchserve  # a fresh interpreter that imports torch
+
 
 def load(folder: Path, *blocked: str) -> dict:
     command = [sys.executable, "-B", "-c", LOAD, str(folder), *blocked]
@@ -60,6 +62,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(raw)
 
 
+@slow
 def test_a_whole_archive_loads_with_the_dill_it_brings(unpack):
     folder = unpack(torch.nn.Linear(2, 2), {}, lambda data: data)
     result = load(folder)
@@ -133,6 +136,7 @@ def test_a_missing_package_is_named(folder, name):
     assert result["error"].startswith(f"LoadFailed: this server lacks {name}")
 
 
+@slow
 def test_a_requirement_that_is_not_there_is_named(unpack, tmp_path, monkeypatch):
     information = tmp_path / "helper_of_mine-1.5.dist-info"
     information.mkdir()
@@ -150,6 +154,7 @@ def test_a_requirement_that_is_not_there_is_named(unpack, tmp_path, monkeypatch)
     assert "(helper-of-mine==1.5 is required, none is installed here)" in error
 
 
+@slow
 def test_code_of_one_s_own_travels(unpack, tmp_path, monkeypatch):
     (tmp_path / "helper_of_mine.py").write_text("def same(data):\n    return data\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -160,6 +165,7 @@ def test_code_of_one_s_own_travels(unpack, tmp_path, monkeypatch):
     assert load(folder)["error"] is None
 
 
+@slow
 def test_an_archive_of_export_and_no_transforms_unpickles_nothing_of_ours(unpack):
     program = torch.export.export(torch.nn.Linear(2, 2), (torch.ones(1, 2),))
     folder = unpack(program, {})
@@ -187,6 +193,7 @@ EisenServingMAR(None, Context(), {}).pack(handler(), sys.argv[1])
 """
 
 
+@slow
 def test_a_script_s_classes_stay_its_own_and_ours_are_those_of_the_archive(tmp_path):
     subprocess.run([sys.executable, "-c", PACK, tmp_path], check=True)
     folder = tmp_path / "unpacked"
@@ -230,6 +237,7 @@ def test_a_subclass_is_used_with_transforms_and_metadata(start, affine, my_handl
     assert worker.predict({"x": np.ones(2)}).status == 422
 
 
+@slow
 def test_a_subclass_works_where_nothing_of_ours_is_installed(unpack, my_handler):
     folder = unpack(torch.nn.Linear(2, 2), {}, handler=my_handler())
     assert load(folder, "eisen_deploy")["error"] is None
@@ -273,6 +281,7 @@ class Own(EisenServingHandler):
         assert answer.body == body
 
 
+@slow
 def test_a_subclass_that_cannot_be_imported_is_refused_with_the_reason(unpack, my_handler):
     text = MY_HANDLER.replace("\nclass", "\nimport not_there\nclass")
     folder = unpack(torch.nn.Linear(2, 2), {}, handler=my_handler(text))

@@ -13,6 +13,8 @@ from eisen_deploy.client._shared import protocol
 from eisen_deploy.client._shared.errors import ContractError, InvalidInput
 from eisen_deploy.client._shared.metadata import Metadata
 
+pytestmark = pytest.mark.torchserve  # ten seconds
+
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 
 VALUES = {

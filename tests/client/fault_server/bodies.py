@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from eisen_deploy.client import (
@@ -29,6 +29,7 @@ from .cases import (
     AGAIN,
     BINARY,
     BODY,
+    GOOD,
     JSON_SIZE,
     Case,
     Expected,
@@ -62,6 +63,7 @@ def cases() -> Iterator[Case]:
     yield from _json_sizes()
     yield from _fields()
     yield from _texts()
+    yield from _long_names()
     yield from _strings()
     yield from _plain()
     yield from _media()
@@ -227,6 +229,13 @@ def _texts() -> Iterator[Case]:
             yield Case(f"metadata: {name}", sends(answer), MalformedReply, batch=None)
 
 
+def _long_names() -> Iterator[Case]:
+    told = {"binary_data_size": 5, "content_type": "json"}
+    entry = {"name": "n" * 60_000, "shape": [1], "datatype": "BYTES", "parameters": told}
+    answer = body({"outputs": [entry]}, b"\x01\x00\x00\x00]")
+    yield Case("a long name of what is not JSON", sends(answer), MalformedReply)
+
+
 def _output(datatype: str, shape: list[int], tensors: bytes, **parameters: Any) -> bytes:
     told = {"binary_data_size": len(tensors), **parameters}
     entry = {"name": "y", "shape": shape, "datatype": datatype, "parameters": told}
@@ -340,9 +349,23 @@ def _metadata() -> Iterator[Case]:
     for value in values:
         answer = reply(200, {}, json.dumps(value).encode())
         yield Case(f"metadata: {value!r}", sends(answer), MalformedReply, batch=None)
+    for metadata in ({"inputs": 5}, {"inputs": [5]}, {"inputs": [{"name": 5, "type": []}]}):
+        script = _tells(reply(200, {}, json.dumps(metadata).encode()))
+        client = {"validate_inputs": True}  # by what is not declared, nothing is checked
+        yield Case(f"{metadata} to validate by", script, None, 2, -1, client=client)
     for size in (8 * 2**20 + 1, 9 * 2**20):
         answer = reply(200, {}, b'{"x": "' + b"x" * (size - 9) + b'"}')
         yield Case(f"metadata of {size} bytes", sends(answer), MalformedReply, batch=None)
+
+
+def _tells(metadata: bytes) -> Callable[[Peer], None]:
+    """Return a script that answers the first request with the metadata, and others well."""
+
+    def script(peer: Peer) -> None:
+        while peer.receive() is not None:
+            peer.send(metadata if peer.tally.requests == 1 else GOOD)
+
+    return script
 
 
 def _identities() -> Iterator[Case]:
@@ -436,34 +459,18 @@ def _errors() -> Iterator[Case]:
         yield Case(f"422 with {count} problems", sends(answer), InvalidInput)
 
 
-PAGES: dict[int, Expected] = {**BY_STATUS, 503: ServerBusy}
 _PAGE = b"<html>\r\n<head><title>Bad Gateway</title></head>\r\n<body>nginx</body></html>\r\n"
 
 
 def _pages() -> Iterator[Case]:
     """Pages of proxies: of all sizes, whole or not."""
-    for status, expected in PAGES.items():
+    for status, expected in BY_STATUS.items():
         count = AGAIN if expected is ServerBusy else 1
         for name, page in {"a page": _PAGE, "nothing": b"", "a long page": _PAGE * 5000}.items():
             answer = reply(status, {"Content-Type": "text/html"}, page)
             yield Case(f"{status} with {name}", keeps(answer), expected, count, -1)
         answer = reply(status, {"Content-Type": "text/html", "Content-Length": "1" + "0" * 15})
         yield Case(f"{status} with an endless page", keeps(answer), expected, count, -1)
-
-
-def defects() -> Iterator[Case]:
-    """Return the cases that the client does not get right as yet."""
-    why = "a proxy that lost its upstream answers 503 too: the model may have run, yet it is resent"
     told = b"upstream connect error or disconnect/reset before headers. reset reason: connection "
     answer = reply(503, {"Content-Type": "text/plain"}, told + b"termination")
-    yield Case("503 after the upstream was lost", sends(answer), ServerFailed, defect=why)
-    why = "what is wrong with the server's metadata is told as what is wrong with the batch"
-    for metadata in ({"inputs": 5}, {"inputs": [5]}, {"inputs": [{"name": 5, "type": []}]}):
-        answer = reply(200, {}, json.dumps(metadata).encode())
-        yield Case(
-            f"metadata {metadata} to validate by",
-            sends(answer),
-            MalformedReply,
-            client={"validate_inputs": True},
-            defect=why,
-        )
+    yield Case("503 after the upstream was lost", sends(answer), ServerFailed)

@@ -16,6 +16,7 @@ from eisen_deploy.client import (
     RequestTooLarge,
     ServerFailed,
 )
+from eisen_deploy.client._batches import MAX_VALUES
 
 from .bodies import body
 from .cases import BINARY, Expected, raw, reply
@@ -31,13 +32,11 @@ class Bomb(NamedTuple):
     """One reply.
 
     :param pieces: its bytes; they may be without end.
-    :param defect: of the client, for which it takes more memory than it may as yet.
     """
 
     pieces: Iterable[bytes]
     expected: Expected | None
     method: str = "predict"
-    defect: str = ""
 
 
 def bombs() -> dict[str, Bomb]:
@@ -63,16 +62,8 @@ def _endless() -> dict[str, Bomb]:
         "chunks-of-a-megabyte": Bomb(endless(raw(_CHUNKED, b""), _chunks(MIB)), ReplyTooLarge),
         "chunks-of-256": Bomb(endless(raw(_CHUNKED, b""), _chunks(256)), ReplyTooLarge),
         "one-chunk": Bomb(endless(raw(_CHUNKED, b"fffffffffff\r\n")), ReplyTooLarge),
-        "chunks-of-1": Bomb(
-            endless(raw(_CHUNKED, b""), _chunks(1)),
-            DeadlineExceeded,
-            defect="a MiB is asked for at a time: in chunks of a byte it is a million objects",
-        ),
-        "negative-chunk": Bomb(
-            endless(raw(_CHUNKED, b"-1\r\n")),
-            MalformedReply,
-            defect="a chunk of size -1 is read until the connection ends, without bounds",
-        ),
+        "chunks-of-1": Bomb(endless(raw(_CHUNKED, b""), _chunks(1)), DeadlineExceeded),
+        "negative-chunk": Bomb(endless(raw(_CHUNKED, b"-1\r\n")), MalformedReply),
         "metadata": Bomb(endless(raw({}, b"")), ReplyTooLarge, "get_metadata"),
         "as-large-as-allowed": Bomb(
             [raw({"Content-Length": str(CAP)}, b""), *[megabyte] * 16], MalformedReply
@@ -127,36 +118,47 @@ def _heads() -> dict[str, Bomb]:
     }
 
 
-def _fill(item: bytes) -> bytes:
-    """Return a JSON list of as many of an item as are read."""
-    count = (_JSON_CAP - 400) // (len(item) + 1)
+def _fill(item: bytes, values: int | None = None) -> bytes:
+    """Return a JSON list of so many of an item, or as many as 8 MiB hold."""
+    count = (_JSON_CAP - 400) // (len(item) + 1) if values is None else values
     return b"[" + b",".join([item] * count) + b"]"
 
 
-_AMPLIFIED = (
-    "8 MiB of JSON are read, which take 20 times that parsed, and seconds past the deadline"
-)
+#: An item of a list, and how many of the values that the client reads one takes.
+_ITEMS = {"lists": (b"[]", 2), "objects": (b"{}", 2), "floats": (b"1.5", 1), "texts": (b'"ab"', 2)}
+_ROOM = 100
 
 
 def _json() -> dict[str, Bomb]:
     found = {}
-    for name, item, defect in (
-        ("lists", b"[]", _AMPLIFIED),
-        ("objects", b"{}", _AMPLIFIED),
-        ("floats", b"1.5", _AMPLIFIED),
-        ("texts", b'"ab"', _AMPLIFIED),
-    ):
-        filled = _fill(item)
-        head = b'{"outputs": [], "more": ' + filled + b"}"
-        found[f"reply-of-{name}"] = Bomb([body(head, b"")], None, "predict", defect)
-        answer = reply(200, {}, b'{"more": ' + filled + b"}")
-        found[f"metadata-of-{name}"] = Bomb([answer], None, "get_metadata", defect)
+    for name, (item, values) in _ITEMS.items():
+        most = (MAX_VALUES - _ROOM) // values
+        for what, filled, expected in (
+            (name, _fill(item), MalformedReply),
+            (f"many-{name}", _fill(item, most), None),
+        ):
+            head = b'{"outputs": [], "more": ' + filled + b"}"
+            found[f"reply-of-{what}"] = Bomb([body(head, b"")], expected)
+            answer = reply(200, {}, b'{"more": ' + filled + b"}")
+            found[f"metadata-of-{what}"] = Bomb([answer], expected, "get_metadata")
+            found[f"json-of-{what}"] = Bomb([_json_tensors(filled, 1)], expected)
+    nested = _fill(b"[" * 30 + b"]" * 30, (MAX_VALUES - _ROOM) // 31)
+    found["json-of-nested-lists"] = Bomb([_json_tensors(nested, 1)], None)
+    half = _fill(b"[]", MAX_VALUES // 4)
+    found["json-in-bytes"] = Bomb([_json_tensors(half, 2)], MalformedReply)
     errors = _fill(b"[]")[: 255 * 1024 - 30] + b"[]]"
     found["error-of-lists"] = Bomb([reply(500, {}, b'{"more": ' + errors + b"}")], ServerFailed)
     return found
 
 
-_SMALL = "short elements of BYTES take 10 to 25 times their size, and seconds past the deadline"
+def _json_tensors(text: bytes, count: int) -> bytes:
+    tensor = len(text).to_bytes(4, "little") + text
+    told = {"binary_data_size": len(tensor), "content_type": "json"}
+    entries = [
+        {"name": f"y{i}", "shape": [1], "datatype": "BYTES", "parameters": told}
+        for i in range(count)
+    ]
+    return body(json.dumps({"outputs": entries}).encode(), tensor * count)
 
 
 def _strings() -> dict[str, Bomb]:
@@ -166,17 +168,11 @@ def _strings() -> dict[str, Bomb]:
         ("short", b"\x02\x00\x00\x00ab", {}),
         ("short-text", b"\x02\x00\x00\x00ab", {"numpy_dtype": "str"}),
     ):
-        count = (CAP - 4096) // len(element)
-        told = {"binary_data_size": count * len(element), **parameters}
-        entry = {"name": "y", "shape": [count], "datatype": "BYTES", "parameters": told}
-        answer = body({"outputs": [entry]}, element * count)
-        found[f"{name}-bytes"] = Bomb([answer], None, defect=_SMALL)
-    lists = _fill(b"[]")
-    tensor = len(lists).to_bytes(4, "little") + lists
-    told = {"binary_data_size": len(tensor), "content_type": "json"}
-    entries = [
-        {"name": f"y{i}", "shape": [1], "datatype": "BYTES", "parameters": told} for i in range(2)
-    ]
-    answer = body(json.dumps({"outputs": entries}).encode(), tensor * 2)
-    found["json-in-bytes"] = Bomb([answer], None, defect=_AMPLIFIED)
+        for what, count, expected in (
+            (name, (CAP - 4096) // len(element), MalformedReply),
+            (f"many-{name}", MAX_VALUES - _ROOM, None),
+        ):
+            told = {"binary_data_size": count * len(element), **parameters}
+            entry = {"name": "y", "shape": [count], "datatype": "BYTES", "parameters": told}
+            found[f"{what}-bytes"] = Bomb([body({"outputs": [entry]}, element * count)], expected)
     return found

@@ -58,7 +58,6 @@ class Case(NamedTuple):
     :param connections: likewise; as many as requests where it is ``None``, any if negative.
     :param batch: ``None`` to ask for the metadata.
     :param waits: whether the second call begins only when the script says so.
-    :param defect: of the client, for which the case fails as yet.
     """
 
     name: str
@@ -72,7 +71,6 @@ class Case(NamedTuple):
     waits: bool = False
     client: Mapping[str, Any] = MappingProxyType({})
     call: Mapping[str, Any] = MappingProxyType({})
-    defect: str = ""
 
 
 def sends(*pieces: bytes) -> Callable[[Peer], None]:

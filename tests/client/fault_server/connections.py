@@ -308,6 +308,9 @@ def _sent_again() -> Iterator[Case]:
         ("lost, then a reply", (lost, good), None, 2),
         ("cut off, then a reply", (cut, good), None, 2),
         ("busy, lost, cut off, then a reply", (busy, lost, cut, good), None, 4),
+        ("lost, busy, then a reply", (lost, busy, good), None, 3),
+        ("cut off, busy, then a reply", (cut, busy, good), None, 3),
+        ("lost behind a proxy, then a reply", (reply(503), good), None, 2),
         ("a worker died, then a reply", (died, good), None, 2),
         ("a worker died twice", (died, died, good), WorkerDied, 2),
         ("lost, then a failed model", (lost, error(500, "ModelFailed")), ModelFailed, 2),
@@ -323,15 +326,3 @@ def _sent_again() -> Iterator[Case]:
         ("busy", (busy, good), ServerBusy, 1),
     ):
         yield Case(f"{name}, no retries", _each(*steps), expected, count, -1, client={"retries": 0})
-
-
-def defects() -> Iterator[Case]:
-    """Return the cases that the client does not get right as yet."""
-    lost, cut, busy, good = _LOST, _CUT, _BUSY, GOOD
-    why = "after a lost reply an idempotent call is not sent again to a server that is busy"
-    for name, steps in (
-        ("lost, busy, then a reply", (lost, busy, good)),
-        ("cut off, busy, then a reply", (cut, busy, good)),
-    ):
-        call = {"idempotent": True}
-        yield Case(f"{name}, idempotent", _each(*steps), None, 3, -1, call=call, defect=why)

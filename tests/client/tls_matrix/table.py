@@ -62,7 +62,6 @@ class Case(NamedTuple):
     calls: int = 1
     netrc: bool = False
     rotates: bool = False
-    defect: str = ""
 
 
 def cases() -> Iterator[Case]:
@@ -302,6 +301,9 @@ def _proxies_that_fail() -> Iterator[Case]:
             ProxyFailed,
         ),
         "200 and no TLS": (b"HTTP/1.1 200 x\r\n\r\nhello hello hello", TLSFailed),
+        "garbage": (b"\x00\xff garbage\r\n\r\n", ProxyFailed),
+        "a page": (b"<html>log in</html>\r\n\r\n", ProxyFailed),
+        "nothing": (b"", ProxyFailed),
         "silence": ("is silent", DeadlineExceeded),
     }
     for name, (manner, expected) in manners.items():
@@ -314,6 +316,9 @@ def _proxies_that_fail() -> Iterator[Case]:
         ("without a host", "http://"),
     ):
         yield Case(f"a proxy {name}", ProxyFailed, _with(), {"HTTPS_PROXY": where}, url=_BEHIND)
+    for where in (*(f"{name}://127.0.0.1:9" for name in ("socks5", "socks5h", "socks4", "ftp")),
+                  "http://127.0.0.1:99999"):  # fmt: skip
+        yield Case(f"a proxy at {where}", ProxyFailed, _with(), {"HTTPS_PROXY": where}, url=_BEHIND)
 
 
 def _proxies_with_tls() -> Iterator[Case]:
@@ -360,20 +365,3 @@ def _plain_proxies() -> Iterator[Case]:
                    {"HTTP_PROXY": _VIA}, proxy=page, asked=("POST -",), **plain)  # fmt: skip
     nowhere = {"server": "plain", "url": "http://127.0.0.1:9/m"}
     yield Case("no server and no proxy", ConnectionFailed, client, **nowhere)
-
-
-def defects() -> Iterator[Case]:
-    """Return the cases that the client does not get right as yet."""
-    why = "an unusable address of the proxy is told as an unusable address of the model"
-    for where in (*(f"{name}://127.0.0.1:9" for name in ("socks5", "socks5h", "socks4", "ftp")),
-                  "http://127.0.0.1:99999"):  # fmt: skip
-        yield Case(f"a proxy at {where}", ProxyFailed, _with(), {"HTTPS_PROXY": where},
-                   url=_BEHIND, defect=why)  # fmt: skip
-    why = "a proxy that breaks off is told as a server that does not run"
-    for name, manner in (
-        ("garbage", b"\x00\xff garbage\r\n\r\n"),
-        ("a page", b"<html>log in</html>\r\n\r\n"),
-        ("nothing", b""),
-    ):
-        yield Case(f"a proxy that answers {name}", ProxyFailed, _with(), {"HTTPS_PROXY": _VIA},
-                   url=_BEHIND, proxy=manner, asked=("CONNECT -",), defect=why)  # fmt: skip

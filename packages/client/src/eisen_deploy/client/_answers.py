@@ -63,6 +63,7 @@ BY_TYPE: dict[str, type[EisenClientError]] = {
     "OutOfMemoryError": OutOfMemory,  # of the Java process
 }
 
+#: Not 503: where TorchServe does not say so itself, a proxy may have lost it while the model ran.
 BY_STATUS: dict[int, type[EisenClientError]] = {
     400: MalformedRequest,
     401: Unauthorized,
@@ -74,7 +75,6 @@ BY_STATUS: dict[int, type[EisenClientError]] = {
     415: UnsupportedMedia,
     422: InvalidInput,
     429: ServerBusy,
-    503: ServerBusy,
     507: OutOfMemory,
 }
 
@@ -115,8 +115,6 @@ def _kind(answer: Answer, type_: str | None, text: str | None) -> type[EisenClie
         return _internal(status, text or "")
     if type_ in BY_TYPE:
         return BY_TYPE[type_]
-    if status == 503 and (_is_json(answer) or "Content-Length" not in answer.headers):
-        return ServerFailed  # the reason is not known, or cut off: do not advise to retry
     if status in BY_STATUS:
         return BY_STATUS[status]
     ranges = {3: Redirected, 4: RequestRefused, 5: ServerFailed}

@@ -16,6 +16,10 @@ from ._shared.protocol import Body
 
 #: The request that asks for the metadata.
 EMPTY = Body((), None)
+#: Values in JSON and elements of BYTES that are read of a reply: more of them would take seconds
+#: past the deadline, and many times the memory that ``max_reply`` allows.
+MAX_VALUES = 200_000
+_MAX_REASON = 1000
 
 
 def check_names(batch: Any, outputs: Any) -> None:
@@ -68,7 +72,7 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
     try:
         text = answer.headers.get(protocol.LENGTH_HEADER)
         json_size = protocol.parse_json_size(text, len(answer.body))
-        reply = protocol.decode_reply(answer.body, json_size)
+        reply = protocol.decode_reply(answer.body, json_size, MAX_VALUES)
     except ContractError as error:
         raise _unreadable(answer, f"{error}{_hint(answer)}") from None
     if reply.id is not None and reply.id != id_:
@@ -86,7 +90,8 @@ def decode_metadata(answer: Answer) -> dict[str, Any]:
     """
     _refuse_page(answer)
     try:
-        return strictjson.loads_object(answer.body, "the body")
+        allowance = strictjson.Allowance(MAX_VALUES)
+        return strictjson.loads_object(answer.body, "the body", allowance)
     except ContractError as error:
         raise _unreadable(answer, str(error)) from None
 
@@ -100,6 +105,8 @@ def _refuse_page(answer: Answer) -> None:
 
 
 def _unreadable(answer: Answer, reason: str) -> MalformedReply:
+    if len(reason) > _MAX_REASON:  # it may name what a stranger named
+        reason = f"{reason[: _MAX_REASON - 3]}..."
     return MalformedReply(f"the reply cannot be read: {reason}", **_origin(answer))
 
 

@@ -50,7 +50,8 @@ class EisenServingClient:
         nothing else, ``False`` trusts anyone.
     :param cert: the client's own certificate: a path to a PEM file with the key in it, or the
         paths of certificate and key.
-    :param max_reply: largest reply that is read, in bytes; 4 GiB by default.
+    :param max_reply: largest reply that is read, in bytes; 4 GiB by default. Beside arrays of
+        numbers, no more than 200,000 strings and values in JSON are read of one.
     :param max_request: largest request in bytes that the server is known to take, its
         ``max_request_size``: a larger one is refused before it is sent. What the server itself
         refused as too large is remembered for a minute.
@@ -124,7 +125,8 @@ class EisenServingClient:
             client's.
         :param outputs: names of the outputs to reply; all that the model declares if ``None``.
         :param idempotent: running the model twice does no harm: send again also where it may have
-            run, after :class:`UnknownOutcome`, and once after :class:`WorkerDied`.
+            run, after :class:`UnknownOutcome` or a 503 of a proxy, and once after
+            :class:`WorkerDied`.
         :param cancel: ends the call from another thread.
         :param progress: called on this thread with a :class:`Progress`, a few times a second and at
             the end of each attempt. What it raises ends the call.

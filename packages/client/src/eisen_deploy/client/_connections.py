@@ -6,6 +6,7 @@ connections can be stopped from another thread.
 
 from __future__ import annotations
 
+from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ProxyError
 
 from ._exchange import running_exchange
 from ._logging import keep_urllib3_quiet
@@ -25,11 +27,22 @@ else:
     _Connection = object
 
 
+class _Response(HTTPResponse):
+    """A response that refuses chunks of a negative size: http.client reads them without bounds."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise HTTPException("a chunk has a negative size")
+        return size
+
+
 class _Stoppable(_Connection):
     """A connection that tells the running exchange of itself."""
 
     #: The mark of the exchange that used it last.
     owner: object = None
+    response_class = _Response
 
     def connect(self) -> None:
         exchange = running_exchange()
@@ -49,6 +62,12 @@ class _Stoppable(_Connection):
                 # urllib3 1.26 would send under the timeout of the request before.
                 self.sock.settimeout(self.timeout)
         super().request(*args, **kwargs)
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        except HTTPException as error:
+            raise ProxyError("no answer of a proxy", error) from error
 
 
 class _StoppableHTTP(_Stoppable, HTTPConnection):

@@ -7,6 +7,9 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from ._errors import InvalidURL
 
+#: Characters of a stranger's address that a message shows.
+_MAX_SHOWN = 300
+
 
 class Endpoint:
     """The parts of an endpoint's URL.
@@ -43,9 +46,10 @@ class Endpoint:
     def show_redirect(self, location: str | None) -> str:
         """Return where a ``Location`` header points to, fit to be shown."""
         try:
-            return _without_secrets(_split(urljoin(self.url, location or "")))
+            shown = _without_secrets(_split(urljoin(self.url, location or "")))
         except ValueError:
             return "an address that is not a URL"
+        return shown if len(shown) <= _MAX_SHOWN else f"{shown[: _MAX_SHOWN - 3]}..."
 
 
 def _split(url: str) -> SplitResult:

@@ -139,7 +139,14 @@ def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
     return ProxyFailed(f"the proxy could not be used: {_reason(root)}")
 
 
-def _bad_url(_: Exception, __: Exchange) -> EisenClientError:
+def _bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
+    return ProxyFailed("the proxy's address is not one that can be used")
+
+
+def _bad_url(error: Exception, exchange: Exchange) -> EisenClientError:
+    # requests reads our own address before there is a request that it could name.
+    if getattr(error, "request", None) is not None:
+        return _bad_proxy(error, exchange)
     return InvalidURL("the address is not one that can be asked")
 
 
@@ -170,10 +177,10 @@ MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
     of_requests.ConnectTimeout: _timed_out,
     of_requests.ReadTimeout: _timed_out,
     of_requests.ProxyError: _proxy,
-    of_requests.InvalidProxyURL: _proxy,
+    of_requests.InvalidProxyURL: _bad_proxy,
     of_requests.SSLError: _tls,
     of_requests.InvalidURL: _bad_url,
-    of_requests.InvalidSchema: _bad_url,
+    of_requests.InvalidSchema: _bad_proxy,  # ours is http or https
     of_requests.MissingSchema: _bad_url,
     of_requests.URLRequired: _bad_url,
     of_requests.ContentDecodingError: _strange,

@@ -18,6 +18,8 @@ from ._failures import FAILURES
 
 #: An error's JSON is small; a longer body is a proxy's page, and is not read.
 _MAX_ERROR_BYTES = 256 * 2**10
+#: Read at a time where no length is announced: in chunks of a byte, each is an object meanwhile.
+_UNANNOUNCED_PIECE = 2**16
 
 
 class Answer:
@@ -97,9 +99,9 @@ def _read_whole(
 
 
 def _announced(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("Content-Length")
-    if text is None or "Transfer-Encoding" in headers:
+    if "Content-Length" not in headers or "Transfer-Encoding" in headers:
         return None
+    text = headers["Content-Length"].strip(" \t")
     if not re.fullmatch("[0-9]{1,18}", text):
         raise MalformedReply("the reply's Content-Length is not a number of bytes")
     return int(text)
@@ -124,7 +126,7 @@ def _read_announced(raw: Any, exchange: Exchange, length: int) -> memoryview:
 
 def _read_unannounced(raw: Any, exchange: Exchange, max_reply: int) -> bytearray:
     body = bytearray()
-    while piece := _read_piece(raw, exchange, PIECE):
+    while piece := _read_piece(raw, exchange, _UNANNOUNCED_PIECE):
         body += piece
         exchange.received += len(piece)
         if exchange.received > max_reply:

@@ -11,6 +11,7 @@ from ._errors import (
     Cancelled,
     DeadlineExceeded,
     EisenClientError,
+    ServerFailed,
     Unauthorized,
     UnknownOutcome,
     WorkerDied,
@@ -109,6 +110,7 @@ class _Failures:
         self._died = 0
         self._sent_again = 0
         self._executed: bool | None = False
+        self._may_pass = False  # the last error by itself, whatever those before it did
         self._count = 0
         self._errors: list[EisenClientError] = []  # the first and the last
 
@@ -116,6 +118,7 @@ class _Failures:
         """Take note of an error; it comes to tell of those before."""
         self._count += 1
         self._errors[1:] = [error]
+        self._may_pass = error.retry
         if self._count > 1:
             self._tell_history(error, self._errors[0])
         if error.executed is not False:
@@ -161,12 +164,12 @@ class _Failures:
     def _is_harmless(self, error: EisenClientError) -> bool:
         if isinstance(error, (Cancelled, DeadlineExceeded)):
             return False
-        if self._idempotent and isinstance(error, UnknownOutcome):
+        if self._idempotent and (isinstance(error, UnknownOutcome) or _is_lost_behind(error)):
             return True
         if self._idempotent and isinstance(error, WorkerDied):
             return self._died == 1
         # Of a body that was cut off nothing is executed, but a part of it has left this machine.
-        return error.retry and (self._idempotent or error.stage != "sending")
+        return self._may_pass and (self._idempotent or error.stage != "sending")
 
     def _tell_history(self, error: EisenClientError, first: EisenClientError) -> None:
         error.attempts = self._count
@@ -174,6 +177,11 @@ class _Failures:
             error.first_failure = _brief(first)
         if self._executed is not False and error.executed is False:
             error.executed, error.retry = self._executed, False
+
+
+def _is_lost_behind(error: EisenClientError) -> bool:
+    """Whether a proxy may have lost the server after that had the request."""
+    return type(error) is ServerFailed and error.status == 503
 
 
 def _brief(error: EisenClientError) -> str:
