@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +32,8 @@ class Code:
     :param requirements: :pep:`508`, sorted.
     """
 
-    modules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    requirements: list[str] = field(default_factory=list)
+    modules: Mapping[str, Mapping[str, str]]
+    requirements: list[str]
 
 
 class Pickled(NamedTuple):

@@ -8,8 +8,8 @@ import importlib.metadata
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -22,19 +22,6 @@ from packaging.version import InvalidVersion, Version
 _SUFFIXES = (".py", ".so", ".pyd")
 
 _state: dict[str, list[tuple[str, int]]] = {"read_at": []}
-
-
-@dataclass(frozen=True)
-class Closure:
-    """Distributions and all that they need, as far as their metadata tells.
-
-    :param installed: canonical names of those that are installed, each with who needs it (``None``
-        for those that were asked for).
-    :param missing: names of those that are needed and not installed, each with who needs it.
-    """
-
-    installed: dict[str, str | None]
-    missing: dict[str, str | None]
 
 
 def refresh() -> None:
@@ -101,28 +88,26 @@ def folder_of(name: str) -> Path:
     return Path(str(_distribution(name).locate_file("")))
 
 
-def closure_of(requirements: Iterable[Requirement], *, without: Collection[str] = ()) -> Closure:
+def closure_of(requirements: Iterable[Requirement], *, without: Collection[str] = ()) -> list[str]:
     """Return distributions with all that their metadata says they need, in order of the walk.
 
     :param without: canonical names that are left out, with what only they need.
+    :returns: canonical names of those that are installed.
     """
-    closure = Closure({}, {})
+    found: dict[str, None] = {}
     seen: set[tuple[str, str]] = set()
-    waiting: list[tuple[Requirement, str | None]] = [(item, None) for item in requirements]
+    waiting = deque(requirements)
     while waiting:
-        requirement, needed_by = waiting.pop(0)
+        requirement = waiting.popleft()
         name = canonicalize_name(requirement.name)
-        if name in without:
+        if name in without or not is_installed(name):
             continue
-        if not is_installed(name):
-            closure.missing.setdefault(name, needed_by)
-            continue
-        closure.installed.setdefault(name, needed_by)
+        found.setdefault(name)
         for extra in ("", *sorted(requirement.extras)):
             if (name, extra) not in seen:
                 seen.add((name, extra))
-                waiting += [(needed, name) for needed in _needs(name, extra)]
-    return closure
+                waiting.extend(_needs(name, extra))
+    return list(found)
 
 
 @functools.cache

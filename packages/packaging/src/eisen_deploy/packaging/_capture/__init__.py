@@ -42,7 +42,7 @@ def pinned(captured: Captured, stated: Mapping[str, Requirement]) -> list[str]:
     """
     wanted = [stated.get(name) or Requirement(name) for name in sorted(captured.distributions)]
     closure = _installed.closure_of(wanted, without=SERVER)
-    names = sorted({*closure.installed, *stated})
+    names = sorted({*closure, *stated})
     return [_pin(name, stated.get(name) or Requirement(name)) for name in names]
 
 

@@ -62,7 +62,7 @@ def visible_to(about: Mapping[str, Any]) -> Visible:
     server = [*BASE, *(["torchserve"] if "ts" in about["modules"] else [])]
     wanted = map(Requirement, [*server, *about["requirements"]])
     roots, owners, sites = {}, {}, set()
-    names = sorted(_installed.closure_of(wanted).installed)
+    names = sorted(_installed.closure_of(wanted))
     for name in names:
         folder = str(_installed.folder_of(name))
         sites.add(folder)
