@@ -78,3 +78,13 @@ def bundle(session: nox.Session) -> None:
     """Make a folder that installs the client without a network: ``-- --platform win_amd64``."""
     install(session, "hatchling", "packaging")
     session.run("python", "tools/bundle.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure serving beside other systems, and write it into the documentation: an hour."""
+    install(session, *OURS, "matplotlib")
+    page, picture = "docs/serving-benchmark", "docs/images/serving-benchmark.png"
+    written = [f"--page={page}.rst", f"--json={page}.json", f"--plot={picture}"]
+    arguments = session.posargs or written
+    session.run("python", "-m", "serving_benchmark", *arguments, env={"PYTHONPATH": "tools"})

@@ -47,6 +47,8 @@ class ServingOptions:
     :param precision: ``float32``, the module's own type; ``float16`` or ``bfloat16``, autocast.
     :param compile: whether, or in which mode, ``torch.compile`` is applied.
     :param self_test: whether the archive's sample is predicted while the model loads.
+    :param threads: of torch, for one operator, in each worker; ``None``: the cores of the machine,
+        shared among the workers of the model.
     """
 
     workers: Optional[int] = None
@@ -58,6 +60,7 @@ class ServingOptions:
     precision: str = "float32"
     compile: Union[bool, str] = False
     self_test: bool = True
+    threads: Optional[int] = None
 
     def changed(self, *names: str) -> list[str]:
         """Return those of these options that are not at their default."""
@@ -100,6 +103,7 @@ _RULES = {
     "precision": _one_of("float32", "float16", "bfloat16"),
     "compile": _one_of(False, True, *_MODES),
     "self_test": _one_of(False, True),
+    "threads": _integer(1),
 }
 
 
@@ -116,9 +120,11 @@ def to_config(options: ServingOptions) -> dict[str, Any]:
     section: dict[str, Any] = {}
     for name, value in asdict(options).items():
         rule = _RULES[name]
+        if value is None:
+            continue
         if not rule.server_names:
             section[name] = value
-        elif value is not None:
+        else:
             # The one limit that may be 0: TorchServe would wait its default of 100 ms then.
             config.update(dict.fromkeys(rule.server_names, max(1, value)))
     if options.device in _DEVICE_TYPES:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from eisen_deploy.client import EisenServingClient
+from eisen_deploy.client import EisenClientError, EisenServingClient
 from eisen_deploy.client._shared import protocol
 
 PATH = "/predictions/seg"
@@ -297,3 +297,18 @@ def tls_context(certificates: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "server.pem")
     return context
+
+
+@pytest.fixture
+def fails(serve, connect):
+    """Return the error that a script causes, after one request."""
+
+    def call(script, method="predict", **options):
+        server = serve(script)
+        client = connect(server, **options)
+        with pytest.raises(EisenClientError) as caught:
+            client.predict({"x": 1}) if method == "predict" else client.get_metadata()
+        assert server.connections == 1
+        return caught.value
+
+    return call

@@ -14,11 +14,14 @@ TYPED = [
     # the handler's
     (400, "MalformedBody", "MalformedRequest"),
     (413, "BodyTooLarge", "RequestTooLarge"),
+    (413, "ReplyTooLarge", "ReplyTooLarge"),
     (415, "UnsupportedMediaType", "UnsupportedMedia"),
     (422, "InvalidInput", "InvalidInput"),
     (500, "TransformFailed", "ModelFailed"),
     (500, "ModelFailed", "ModelFailed"),
     (500, "InvalidOutput", "ModelFailed"),
+    (503, "NotExecuted", "ServerBusy"),
+    (504, "TimedOut", "ServerFailed"),
     (507, "OutOfMemory", "OutOfMemory"),
     # TorchServe's
     (400, "BadRequestException", "MalformedRequest"),

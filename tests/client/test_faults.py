@@ -23,21 +23,6 @@ from eisen_deploy.client import (
 Y = np.arange(5, dtype=np.float32)
 
 
-@pytest.fixture
-def fails(serve, connect):
-    """Return the error that a script causes, after one request."""
-
-    def call(script, method="predict", **options):
-        server = serve(script)
-        client = connect(server, **options)
-        with pytest.raises(EisenClientError) as caught:
-            client.predict({"x": 1}) if method == "predict" else client.get_metadata()
-        assert server.connections == 1
-        return caught.value
-
-    return call
-
-
 def test_a_reply_with_one_byte_changed_is_right_or_refused(serve, connect, http):
     """In its HTTP and JSON parts: the tensors themselves carry no check sum."""
     answer = http.oip({"y": Y})
@@ -100,8 +85,8 @@ def test_a_reply_that_this_machine_cannot_hold_is_refused(fails, http):
     assert "memory" in str(error)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip", "GZIP", "unknown"])
-def test_a_compressed_reply_is_refused_and_not_unpacked(encoding, fails, http):
+@pytest.mark.parametrize("encoding", ["deflate", "br", "gzip, gzip", "unknown"])
+def test_a_reply_in_another_compression_is_refused_and_not_unpacked(encoding, fails, http):
     body = gzip.compress(bytes(10**7))
     error = fails(http.once(http.reply(200, {"Content-Encoding": encoding}, body)))
     assert type(error) is MalformedReply

@@ -77,7 +77,7 @@ def test_the_request_says_what_it_is(serve, connect, http):
     (request,) = server.seen
     assert request.line == "POST /predictions/seg HTTP/1.1"
     assert request.headers["accept"] == "application/octet-stream"
-    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["accept-encoding"] == "gzip"
     assert request.headers["content-type"] == "application/octet-stream"
     assert request.headers["authorization"] == "Bearer key"
     assert "cookie" not in request.headers

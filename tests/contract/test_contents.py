@@ -17,8 +17,9 @@ SHARED = [
     *("strictjson", "tensors", "terminal", "values", "zipheaders", "zips"),
 ]
 BAKED = [
-    *("__init__", "batching", "decode", "encode", "errors", "handler", "loading", "messages"),
-    *("model", "npy", "options", "pipeline", "selftest", "service", "torchserve"),
+    *("__init__", "batching", "budget", "compression", "decode", "encode", "errors", "frames"),
+    *("handler", "jobs", "limits", "loading", "messages", "metrics", "model", "npy", "options"),
+    *("pipeline", "receiving", "selftest", "sending", "server_config", "service", "torchserve"),
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
 PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "visible"]
@@ -35,9 +36,15 @@ CLIENT_FILES = [
     *("errors", "extras", "kinds", "nifti", "npy", "orientation", "png", "saving", "segments"),
     "text",
 ]
+DOCTOR = [
+    *("__init__", "access_checks", "archive_checks", "archives", "asking", "capacity_checks"),
+    *("configuration", "environment", "environment_checks", "examination", "facts", "file_checks"),
+    *("findings", "known_properties", "live_checks", "properties", "running", "server", "tls"),
+]
+SERVE_CLI = ["__init__", "__main__", "arguments", "command", "config", "endpoints", "run"]
 MODULES = {
     "client": [
-        *("__init__", "_answers", "_batches", "_calls", "_cancellation", "_client"),
+        *("__init__", "_answers", "_batches", "_bodies", "_calls", "_cancellation", "_client"),
         *("_connections", "_credentials", "_deadline", "_endpoint", "_errors", "_exchange"),
         *("_failures", "_foreign", "_limits", "_logging", "_many", "_progress", "_readiness"),
         *("_replies", "_retries", "_summaries", "_transport", "testing"),
@@ -46,7 +53,12 @@ MODULES = {
         *(f"_shared/{name}" for name in SHARED),
     ],
     "handler": [
-        *("__init__", "java", "launcher"),
+        *("__init__", "archives", "calls", "checks", "configuration", "environment", "guardian"),
+        *("java", "launcher", "logging_config", "logs", "machine", "profile", "readiness"),
+        "supervision",
+        *(f"cli/{name}" for name in SERVE_CLI),
+        *(f"doctor/{name}" for name in DOCTOR),
+        "cli/doctor",
         *(f"baked/{name}" for name in BAKED),
         *(f"baked/_shared/{name}" for name in SHARED),
     ],
@@ -61,7 +73,7 @@ MODULES = {
         *(f"_shared/{name}" for name in SHARED),
     ],
 }
-WITH_COMMAND = {"client", "packaging"}
+WITH_COMMAND = {"client", "handler", "packaging"}
 PACKAGE = {"client": "client", "handler": "serving", "packaging": "packaging"}
 LINK = {"client": "_shared", "handler": "baked/_shared", "packaging": "_shared"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eisen_deploy.client import EisenServingClient, WorkerDied
+from eisen_deploy.client import EisenServingClient, ServerFailed
 from eisen_deploy.serving.launcher import LaunchFailed
 
 HERE = Path(__file__).resolve().parent
@@ -95,9 +95,10 @@ def test_requests_are_batched(server):
     assert 1 < max(sizes) <= 4
 
 
-def test_an_answer_that_takes_too_long_ends_the_worker(server):
-    with pytest.raises(WorkerDied):
+def test_an_answer_that_would_take_too_long_is_an_error(server):
+    with pytest.raises(ServerFailed) as caught:
         predict(server, "busy", [6, 0])
+    assert (caught.value.status, caught.value.type) == (504, "TimedOut")
     np.testing.assert_array_equal(predict(server, "plain", [3, 0])["y"], [[7, 1]])
 
 

@@ -20,6 +20,7 @@ ALL = {
     "precision": "bfloat16",
     "compile": True,
     "self_test": False,
+    "threads": 3,
 }
 
 
@@ -35,7 +36,13 @@ def test_the_file_that_an_archive_gets(packer, linear, unpack, tmp_path):
         "responseTimeout": 300,
         "startupTimeout": 600,
         "deviceType": "cpu",
-        "eisen": {"device": "cpu", "precision": "bfloat16", "compile": True, "self_test": False},
+        "eisen": {
+            "device": "cpu",
+            "precision": "bfloat16",
+            "compile": True,
+            "self_test": False,
+            "threads": 3,
+        },
     }
 
 
@@ -97,15 +104,16 @@ def test_options_at_their_default_go_with_every_form(packer, form, tmp_path):
 
 def test_what_only_our_handler_reads_needs_our_handler(traced, tmp_path):
     packer = EisenServingMAR(None, None, {}, handler="image_classifier")
+    servers = {"workers": 2, "device": "cpu"}
     with pytest.raises(InvalidServingOptions) as caught:
         packer.pack(
             traced,
             tmp_path,
-            serving={"precision": "float16", "self_test": False, "workers": 2, "device": "cpu"},
+            serving={"precision": "float16", "self_test": False, "threads": 1, **servers},
         )
     named = [problem.partition(":")[0] for problem in caught.value.problems]
-    assert named == ["serving.precision", "serving.self_test"]
-    assert packer.pack(traced, tmp_path, serving={"workers": 2, "device": "cpu"}).exists()
+    assert named == ["serving.precision", "serving.self_test", "serving.threads"]
+    assert packer.pack(traced, tmp_path, serving=servers).exists()
 
 
 def test_why_an_exported_program_is_not_autocast(exported):

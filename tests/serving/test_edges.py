@@ -106,7 +106,7 @@ def test_transforms_that_do_not_keep_their_promise(start, affine, pre, post, kin
 def test_header_values_stay_ascii_on_one_line():
     context = Context("m", "", {}, 1, None, "0.12.0")
     context.request_processor = [RequestProcessor({})]
-    reply = Reply(b"body", 418, {"Content-Type": "text/é", "X-Name": "a\r\nSet-Cookie: b"})
+    reply = Reply((b"body",), 418, {"Content-Type": "text/é", "X-Name": "a\r\nSet-Cookie: b"})
     assert torchserve.write_reply(reply, context, 0) == b"body"
     assert context.get_response_status(0) == (418, "")
     headers = {"content-type": "text/?", "X-Name": "a Set-Cookie: b"}

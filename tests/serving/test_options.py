@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import pytest
 import torch
 
 from eisen_deploy.serving.baked import options as baked_options
+from eisen_deploy.serving.baked import server_config
 from eisen_deploy.serving.baked._shared import contents
 from eisen_deploy.serving.baked._shared.serving_options import ServingOptions
 from eisen_deploy.serving.baked.errors import LoadFailed
 from eisen_deploy.serving.baked.loading import load
 from eisen_deploy.serving.baked.model import Model
-from eisen_deploy.serving.baked.options import compiled, pick_device, read_options
+from eisen_deploy.serving.baked.options import compiled, pick_device, read_options, threads_for
+from eisen_deploy.serving.baked.server_config import ServerConfig
 
 CPU = torch.device("cpu")
 
@@ -82,6 +85,62 @@ def test_reading_none_and_a_file(tmp_path):
         '{"eisen": {"device": "auto", "precision": "float16", "compile": false, "self_test": true}}'
     )
     assert read_options(tmp_path, "c") == ServingOptions(precision="float16")
+
+
+# --- threads -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "workers", "environment", "threads"),
+    [
+        ({}, None, {}, None),  # no server: whoever uses the handler decides
+        ({}, 4, {}, 3),
+        ({"workers": 2}, 4, {}, 6),
+        ({"workers": 1}, None, {}, 12),
+        ({"workers": 13}, 4, {}, 1),
+        ({}, 4, {"OMP_NUM_THREADS": "5"}, None),
+        ({"threads": 7}, 4, {"OMP_NUM_THREADS": "5"}, 7),
+        ({"threads": 7}, None, {}, 7),
+    ],
+)
+def test_the_cores_are_shared_among_the_workers(options, workers, environment, threads):
+    assert threads_for(ServingOptions(**options), workers, environment, cores=12) == threads
+
+
+@pytest.mark.parametrize(
+    ("models", "threads"), [({}, 1), ({"model": {"1.0": {"minWorkers": 3}}}, 4)]
+)
+def test_the_server_tells_how_many_workers(
+    unpack, affine, threads_as_before, monkeypatch, models, threads
+):
+    config = ServerConfig(default_workers_per_model=12, models=models)
+    monkeypatch.setattr(server_config, "read", lambda: config)
+    monkeypatch.setattr(server_config, "cores", lambda: 12)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    load(unpack(affine[0](), affine[1]))
+    assert torch.get_num_threads() == threads
+
+
+@pytest.fixture
+def threads_as_before():
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_threads_are_set_before_the_model_is_loaded(unpack, affine, threads_as_before, caplog):
+    wanted = threads_as_before + 1
+    with caplog.at_level(logging.INFO, "eisen_deploy.serving"):
+        load(unpack(affine[0](), affine[1], serving={"threads": wanted}))
+    assert torch.get_num_threads() == wanted
+    told = caplog.messages
+    assert told.index(f"torch uses {wanted} threads") < told.index("model model 1.0 loaded on cpu")
+
+
+def test_without_option_and_server_torch_keeps_its_threads(unpack, affine, threads_as_before):
+    torch.set_num_threads(threads_as_before + 1)
+    load(unpack(affine[0](), affine[1]))
+    assert torch.get_num_threads() == threads_as_before + 1
 
 
 # --- device --------------------------------------------------------------------------------

@@ -27,8 +27,11 @@ VALID = {
     "precision": st.sampled_from(["float32", "float16", "bfloat16"]),
     "compile": st.sampled_from([False, True, "default", "reduce-overhead", "max-autotune"]),
     "self_test": st.booleans(),
+    "threads": st.integers(1, 2**31 - 1),
 }
-INTEGERS = ["workers", "batch_size", "batch_delay", "response_timeout", "startup_timeout"]
+INTEGERS = [
+    *("workers", "batch_size", "batch_delay", "response_timeout", "startup_timeout", "threads"),
+]
 
 
 def test_every_option_is_covered_here():
@@ -54,6 +57,7 @@ def test_the_names_that_torchserve_reads():
         "precision": "float16",
         "compile": "reduce-overhead",
         "self_test": False,
+        "threads": 2,
     }
     assert to_config(ServingOptions(**serving)) == {
         "minWorkers": 3,
@@ -68,6 +72,7 @@ def test_the_names_that_torchserve_reads():
             "precision": "float16",
             "compile": "reduce-overhead",
             "self_test": False,
+            "threads": 2,
         },
     }
 
@@ -123,6 +128,11 @@ def test_what_is_no_dict(serving):
 
 def test_a_long_text_is_not_repeated_whole():
     assert len(problems_of({"device": "x" * 10_000})[0]) < 200
+
+
+def test_a_file_of_before_there_were_threads_is_still_read():
+    section = {"device": "auto", "precision": "float16", "compile": False, "self_test": True}
+    assert from_config({"eisen": section}) == ServingOptions(precision="float16")
 
 
 def change(**values):

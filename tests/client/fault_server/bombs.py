@@ -93,8 +93,8 @@ def _packed() -> dict[str, Bomb]:
     bomb = gzip.compress(bytes(256 * MIB), 1)
     gzipped = {**BINARY, "Content-Encoding": "gzip"}
     return {
-        "gzip": Bomb([reply(200, gzipped, bomb)], MalformedReply),
-        "gzip-of-metadata": Bomb([reply(200, gzipped, bomb)], MalformedReply, "get_metadata"),
+        "gzip": Bomb([reply(200, gzipped, bomb)], ReplyTooLarge),
+        "gzip-of-metadata": Bomb([reply(200, gzipped, bomb)], ReplyTooLarge, "get_metadata"),
         "gzip-in-chunks": Bomb(
             chain([raw({**gzipped, **_CHUNKED}, b"")], _chunks(MIB)), MalformedReply
         ),

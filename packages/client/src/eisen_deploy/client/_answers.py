@@ -19,6 +19,7 @@ from ._errors import (
     OutOfMemory,
     ProxyFailed,
     Redirected,
+    ReplyTooLarge,
     RequestRefused,
     RequestTooLarge,
     ServerBusy,
@@ -37,17 +38,21 @@ from ._shared.protocol import Body
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
 _PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+_SERVER_REPLY_ADVICE = "the server's limit is meant, no setting of this client's"
 _HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
 
 BY_TYPE: dict[str, type[EisenClientError]] = {
     # the handler's
     "MalformedBody": MalformedRequest,
     "BodyTooLarge": RequestTooLarge,
+    "ReplyTooLarge": ReplyTooLarge,
     "UnsupportedMediaType": UnsupportedMedia,
     "InvalidInput": InvalidInput,
     "TransformFailed": ModelFailed,
     "ModelFailed": ModelFailed,
     "InvalidOutput": ModelFailed,
+    "TimedOut": ServerFailed,
+    "NotExecuted": ServerBusy,
     "OutOfMemory": OutOfMemory,
     # TorchServe's
     "BadRequestException": MalformedRequest,
@@ -92,6 +97,8 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError
         facts["problems"] = tuple(_problems(told, text))
     if answer.status == 407:
         facts["advice"] = _PROXY_ADVICE
+    if kind is ReplyTooLarge:
+        facts["advice"] = _SERVER_REPLY_ADVICE
     if kind is RequestTooLarge:
         if type_ is None:
             message += f": the request is too large; {too_large(body)}"

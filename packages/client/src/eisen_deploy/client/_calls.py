@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from ._answers import error_of
+from ._bodies import CODING
 from ._deadline import Deadline
 from ._endpoint import Endpoint
 from ._errors import EisenClientError
@@ -20,7 +21,7 @@ from ._retries import Retries, call_again
 from ._shared.protocol import BINARY_TYPE, JSON_TYPE, Body
 from ._summaries import summarise
 
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "eisen-deploy-client"}
+_HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}
 
 
 class Posts(Protocol):

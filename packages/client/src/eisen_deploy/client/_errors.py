@@ -26,7 +26,7 @@
     └── UnexpectedReply                     an answer that is not one of the handler's
         ├── Redirected                      3xx; never followed
         ├── MalformedReply                  not a reply of the protocol
-        └── ReplyTooLarge                   larger than ``max_reply``
+        └── ReplyTooLarge                   larger than ``max_reply``, or than the server sends
 
 ``[retry]`` marks the errors whose ``retry`` is true: the model has not run, and the same call may
 succeed a moment later. ``[retry?]``: it is true if the call ended before all of the request was
@@ -278,6 +278,9 @@ class MalformedReply(UnexpectedReply):
 
 
 class ReplyTooLarge(UnexpectedReply):
-    """The answer is larger than ``max_reply``, or than this machine's memory."""
+    """The answer is larger than ``max_reply``, this machine's memory, or what the server sends.
+
+    The last has the status 413, and the model has run.
+    """
 
     advice = "raise max_reply, or ask for fewer outputs or for less at once"

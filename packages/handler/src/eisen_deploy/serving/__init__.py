@@ -19,8 +19,11 @@ from .baked.errors import (
     LoadFailed,
     MalformedBody,
     ModelFailed,
+    NotExecuted,
     OutOfMemory,
+    ReplyTooLarge,
     ServingError,
+    TimedOut,
     TransformFailed,
     UnsupportedMediaType,
 )
@@ -36,8 +39,11 @@ __all__ = [
     "LoadFailed",
     "MalformedBody",
     "ModelFailed",
+    "NotExecuted",
     "OutOfMemory",
+    "ReplyTooLarge",
     "ServingError",
+    "TimedOut",
     "TransformFailed",
     "UnsupportedMediaType",
 ]

@@ -2,27 +2,26 @@
 
 The command line is the documented one, ``torchserve --start --ncs --model-store ... --models ...``;
 what is added is around it: a private folder for configuration, keys, logs and temporary files, a
-process group of its own, a Java that is new enough, and readiness that means an answer.
+process group of its own, a Java that is new enough, readiness that means an answer, and a guardian
+that ends the server also if the process that started it is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from . import guardian, logs
+from .calls import Server, read_key
 from .java import JavaNotFound, find_java_home
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ _ADDRESSES = {
     "grpc_inference_port": 7070,
     "grpc_management_port": 7071,
 }
-# Said by our handler; said by TorchServe, with the exception on the next line.
-_REFUSED = re.compile(r"archive refused: (.+)|Failed to load model: (.+\n.*Exception.*)")
+_PROBE = 2.0  # seconds that an answer for metadata may take
+_POLL = 0.3
 
 
 class LaunchFailed(RuntimeError):
@@ -46,13 +45,17 @@ class LaunchFailed(RuntimeError):
 class TorchServe:
     """One TorchServe in a private folder, from :meth:`start` to :meth:`stop`; POSIX only.
 
-    :param folder: where configuration, keys (``key_file.json``), logs and temporary files go;
-        made if it is missing.
+    :param folder: where configuration, keys (``key_file.json``) and logs go; made if it is missing.
     :param model_store: the folder with the archives.
     :param models: file names of archives in ``model_store``, or ``name=file``.
     :param config: lines of ``config.properties``; ``None`` leaves the stock configuration, with
         its ports. Otherwise addresses that are not given are set to free ports on loopback.
     :param python: the interpreter beside which ``torchserve`` is installed.
+    :param options: further arguments of the command line.
+    :param variables: further environment variables.
+    :param temporary: where temporary files go: the pid file, the unpacked archives, the sockets of
+        the workers. By default ``tmp`` in ``folder``.
+    :param disposable: a folder that is removed if the process that started the server is gone.
     :raises LaunchFailed: if there is no TorchServe or no Java to be found.
     """
 
@@ -64,19 +67,26 @@ class TorchServe:
         *,
         config: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        temporary: Path | None = None,
+        disposable: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.model_store = model_store.resolve()
         self.models = list(models)
         self.config = None if config is None else {**_free_addresses(), **config}
-        self._program = Path(python).parent / "torchserve"
-        if not self._program.exists():
-            raise LaunchFailed(f"no torchserve beside {python}: pip install torchserve PyYAML")
+        self._options = list(options)
+        self._variables = dict(variables or {})
+        self._temporary = temporary or self.folder / "tmp"
+        self._disposable = str(disposable or "")
+        self._program = program_beside(python)
         try:
             self._java_home = find_java_home(python)
         except JavaNotFound as error:
             raise LaunchFailed(str(error)) from None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._group = 0
 
     @property
     def inference_url(self) -> str:
@@ -97,34 +107,31 @@ class TorchServe:
     def command(self) -> list[str]:
         """The documented command line."""
         store = ["--model-store", str(self.model_store)]
-        return [str(self._program), "--start", "--ncs", *store, "--models", *self.models]
+        start = [str(self._program), "--start", "--ncs", *self._options]
+        return [*start, *store, "--models", *self.models]
 
     def key(self, api: str = "inference") -> str | None:
         """Return the key of an API (``inference`` or ``management``); ``None`` without keys."""
-        try:
-            keys = json.loads((self.folder / "key_file.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        key: str = keys[api]["key"]
-        return key
+        return read_key(self.folder, api)
 
     def start(self) -> None:
         """Start the server; it is not ready yet."""
-        temporary = self.folder / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         if self.config is not None:
             lines = [f"{name}={value}\n" for name, value in self.config.items()]
             (self.folder / "config.properties").write_text("".join(lines), "utf-8")
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the command line is our own
-                self.command,
-                cwd=self.folder,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        guard = [sys.executable, "-I", "-S", guardian.__file__, str(self.log_path)]
+        self._guardian = subprocess.Popen(  # noqa: S603 - the command line is our own
+            [*guard, self._disposable, *self.command],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        with _stream(self._guardian.stdout) as told:
+            self._group = int(told.readline() or 0)
 
     def wait_ready(
         self, model: str, timeout: float = 120.0, tick: Callable[[float], None] | None = None
@@ -133,64 +140,59 @@ class TorchServe:
 
         :param model: its name in the URL.
         :param timeout: in seconds.
-        :param tick: called with the seconds waited, about twice a second.
+        :param tick: called with the seconds waited, about three times a second.
         :raises LaunchFailed: if the archive is refused, the server ends, or the time is over.
         """
+        server = Server(self.inference_url, self.management_url, self.folder)
         start = time.monotonic()
         while (waited := time.monotonic() - start) < timeout:
             if tick is not None:
                 tick(waited)
-            if self._answers(model):
+            if server.predict(model, timeout=_PROBE).status == 200:
                 return
-            self._raise_if_refused()
-            if not self.processes() and self._process is not None:
+            cause = logs.refusal(logs.read(self.log_path))
+            if cause:
+                raise LaunchFailed(f"the model did not load: {cause}")
+            if not self.processes():
                 raise LaunchFailed(f"TorchServe ended: {self.last_lines()}")
-            time.sleep(0.3)
+            time.sleep(_POLL)
         raise LaunchFailed(f"{model} was not ready in {timeout:.0f} s: {self.last_lines()}")
 
-    def stop(self, timeout: float = 20.0) -> None:
-        """Stop the server as documented, and whatever is left of its process group by force.
+    def stop(self, timeout: float = 20.0, *, force: bool = False) -> None:
+        """Stop the server, and whatever is left of its process group by force.
 
-        :param timeout: seconds that the server has to end by itself.
+        :param timeout: seconds after which force is used in any case.
+        :param force: use it at once.
         """
-        if self._process is None:
+        if self._guardian is None:
             return
-        stop = [str(self._program), "--stop"]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(  # noqa: S603
-                stop,
-                cwd=self.folder,
-                env=self.environment(),
-                timeout=timeout,
-                capture_output=True,
-                check=False,
-            )
-        deadline = time.monotonic() + timeout
-        while self.processes() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
+        self._tell(b"k" if force else b"t")
+        try:
+            self._guardian.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._tell(b"k")
+            self._guardian.wait()
+        with _stream(self._guardian.stdin), contextlib.suppress(ProcessLookupError):
+            os.killpg(self._group, signal.SIGKILL)  # should the guardian itself have been killed
+        (self.folder / "key_file.json").unlink(missing_ok=True)
+        self._guardian = None
+
+    def kill(self) -> None:
+        """End all processes at once; :meth:`stop` still has to be called."""
+        self._tell(b"k")
 
     def processes(self) -> bool:
-        """Whether any process of the server's group is left."""
-        if self._process is None:
-            return False
-        self._process.poll()
-        try:
-            os.killpg(self._process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        """Whether any process of the server is left."""
+        return self._guardian is not None and self._guardian.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of a server that ended by itself; 128 + N where signal N ended it."""
+        return None if self._guardian is None else self._guardian.poll()
 
     def last_lines(self, count: int = 5) -> str:
         """Return the end of the log in one line."""
-        try:
-            lines = self.log_path.read_text("utf-8", "replace").splitlines()
-        except OSError:
-            return "no log"
+        lines = logs.read(self.log_path).splitlines()
         return " | ".join(lines[-count:]) or "the log is empty"
 
     def __enter__(self) -> Self:
@@ -205,14 +207,12 @@ class TorchServe:
     ) -> None:
         self.stop()
 
-    def _address(self, name: str) -> str:
-        return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")
-
     def environment(self) -> dict[str, str]:
         """Return the environment in which the server runs, and in which it is stopped."""
-        temporary = str(self.folder / "tmp")
+        temporary = str(self._temporary)
         environment = {
             **os.environ,
+            **self._variables,
             # Python's temporary folder holds the pid file, Java's the unpacked archives.
             "TMPDIR": temporary,
             "TEMP": temporary,
@@ -224,26 +224,36 @@ class TorchServe:
             environment["JAVA_HOME"] = str(self._java_home)
         return environment
 
-    def _answers(self, model: str) -> bool:
-        request = urllib.request.Request(  # noqa: S310 - our own address
-            f"{self.inference_url}/predictions/{model}", data=b"", method="POST"
-        )
-        key = self.key()
-        if key is not None:
-            request.add_header("Authorization", f"Bearer {key}")
-        # A proxy of the environment has no business with a server on loopback.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=2) as reply:
-                return bool(reply.status == 200)
-        except (OSError, urllib.error.HTTPError):
-            return False
+    def _address(self, name: str) -> str:
+        return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")
 
-    def _raise_if_refused(self) -> None:
-        match = _REFUSED.search(self.log_path.read_text("utf-8", "replace"))
-        if match:
-            reason = " ".join((match.group(1) or match.group(2)).split())
-            raise LaunchFailed(f"the model did not load: {reason}")
+    def _tell(self, what: bytes) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._guardian.stdin.write(what)
+                self._guardian.stdin.flush()
+
+
+def program_beside(python: str) -> Path:
+    """Return the ``torchserve`` that is installed beside an interpreter.
+
+    :raises LaunchFailed: if there is none.
+    """
+    program = Path(python).parent / "torchserve"
+    if not program.exists():
+        raise LaunchFailed(f"no torchserve beside {python}: pip install torchserve PyYAML")
+    return program
+
+
+@contextlib.contextmanager
+def _stream(stream: IO[bytes] | None) -> Iterator[IO[bytes]]:
+    """Give one end of a pipe, and close it."""
+    assert stream is not None  # noqa: S101 - asked for where the process was started
+    try:
+        yield stream
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
 
 
 def _free_addresses() -> dict[str, str]:

@@ -111,7 +111,8 @@ class EisenServingMAR:
             place of the versions that are installed here.
         :param serving: options for the server that belong to the model: ``workers``,
             ``batch_size``, ``batch_delay`` (milliseconds), ``response_timeout`` and
-            ``startup_timeout`` (seconds), ``device``, ``precision``, ``compile``, ``self_test``.
+            ``startup_timeout`` (seconds), ``device``, ``precision``, ``compile``, ``self_test``,
+            ``threads``.
         :param progress: called with the name of each step, what is done of it and all of it, in
             bytes (both 0 where nobody knows).
         :returns: the path of the archive.

@@ -68,5 +68,5 @@ def _handler_problems(options: ServingOptions) -> list[str]:
     return [
         f"serving.{name}: only EisenServingHandler and its subclasses read it, and handler= is "
         "another"
-        for name in options.changed("precision", "compile", "self_test")
+        for name in options.changed("precision", "compile", "self_test", "threads")
     ]

@@ -6,11 +6,15 @@ The way of a request, one module a step::
     decode       Request -> inputs by name, checked against the metadata
     pipeline     pre_process -> inference (batching, model) -> post_process, errors kept apart
     encode       outputs by name -> Reply
+    compression  Reply -> the same as gzip, where the client takes that and it pays
     torchserve   Reply -> answer, status and headers
 
+Between TorchServe and these steps, ``receiving`` and ``sending`` take bodies and give replies
+without the copies that TorchServe's worker makes; ``frames`` puts them in its place.
+
 ``handler`` is the entry point that TorchServe imports; ``loading`` brings transforms and model in,
-after ``_shared.contents`` has checked every digest. Only ``handler``, ``torchserve`` and
-``EisenServingHandler.initialize`` know which server runs.
+after ``_shared.contents`` has checked every digest. Only ``handler``, ``torchserve``,
+``frames`` and ``EisenServingHandler.initialize`` know which server runs.
 
 This module and ``handler`` import nothing but the standard library, so that a package that is
 missing on the server is reported by its own name.
@@ -29,8 +33,11 @@ __all__ = [
     "LoadFailed",
     "MalformedBody",
     "ModelFailed",
+    "NotExecuted",
     "OutOfMemory",
+    "ReplyTooLarge",
     "ServingError",
+    "TimedOut",
     "TransformFailed",
     "UnsupportedMediaType",
 ]

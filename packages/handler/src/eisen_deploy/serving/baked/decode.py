@@ -18,6 +18,7 @@ Nothing here unpickles, and no size that a request claims is believed before it 
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -88,7 +89,7 @@ def _decoder(request: Request) -> Callable[[Request, Metadata], Call]:
         return _protocol
     if request.form is not None and media == "multipart/form-data":
         return _form
-    if media == protocol.JSON_TYPE or (not media and request.body.lstrip()[:1] == b"{"):
+    if media == protocol.JSON_TYPE or (not media and _OBJECT.match(request.body)):
         return _json
     if media == npy.MEDIA_TYPE or (not media and npy.is_npy(request.body)):
         return _npy
@@ -96,6 +97,10 @@ def _decoder(request: Request) -> Callable[[Request, Metadata], Call]:
         raise MalformedBody("multipart/form-data must tell its boundary in Content-Type")
     came = media if media.isascii() and len(media) < 80 else "an unreadable Content-Type"
     raise UnsupportedMediaType(f"{came or 'a body with no Content-Type'}: {WHAT_TO_SEND}")
+
+
+# As a pattern: lstrip would copy the body.
+_OBJECT = re.compile(rb"\s*\{")
 
 
 def _inflated(request: Request) -> Request:

@@ -74,7 +74,7 @@ def _protocol(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
         id=call.id,
         binary=call.binary,
     )
-    return Reply(b"".join(body.buffers), headers=body.headers)
+    return Reply(body.buffers, headers=body.headers)
 
 
 def _npy(outputs: Mapping[str, Any]) -> Reply:
@@ -94,4 +94,4 @@ def _json(outputs: Mapping[str, Any]) -> Reply:
             "an output holds NaN or infinity, which JSON cannot carry: send "
             f"Accept: {protocol.BINARY_TYPE}"
         ) from None
-    return Reply(text.encode("ascii"), headers={"Content-Type": protocol.JSON_TYPE})
+    return Reply((text.encode("ascii"),), headers={"Content-Type": protocol.JSON_TYPE})

@@ -5,11 +5,14 @@
     ServingError
     ├── MalformedBody         400
     ├── BodyTooLarge          413
+    ├── ReplyTooLarge         413  the reply is over the server's max_response_size
     ├── UnsupportedMediaType  415
     ├── InvalidInput          422  against the metadata; transforms may raise it themselves
     ├── TransformFailed       500  pre- or post-processing raised
     ├── ModelFailed           500  the model raised
     ├── InvalidOutput         500  the outputs are not those declared, or cannot be sent
+    ├── TimedOut              504  it would have taken longer than the server waits
+    │   └── NotExecuted       503  others of its batch took the time; it can be sent again
     └── OutOfMemory           507
 
 ``LoadFailed`` stands apart: it ends the loading of an archive. ``SelfTestFailed`` is one of it, for
@@ -62,6 +65,12 @@ class BodyTooLarge(ServingError):
     status = 413
 
 
+class ReplyTooLarge(ServingError):
+    """The reply is larger than the server sends."""
+
+    status = 413
+
+
 class UnsupportedMediaType(ServingError):
     """The body is of a format that is not read here."""
 
@@ -84,6 +93,18 @@ class ModelFailed(ServingError):
 
 class InvalidOutput(ServingError):
     """The outputs are not those that the metadata declares, or cannot be sent."""
+
+
+class TimedOut(ServingError):
+    """The answer would have come after the server's response timeout."""
+
+    status = 504
+
+
+class NotExecuted(TimedOut):
+    """The time was over before the request was begun: neither transform nor model saw it."""
+
+    status = 503
 
 
 class OutOfMemory(ServingError):

@@ -7,16 +7,22 @@ ImportError that this module raises while it is imported, and answers any except
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import torchserve
+from . import metrics, server_config, torchserve
 from ._shared import contents
 from ._shared.errors import ContractError
+from ._shared.serving_options import FILE_NAME
 from .errors import LoadFailed
+from .limits import limits_of
+from .messages import Reply, Request
 
 if TYPE_CHECKING:
     from .service import EisenServingHandler
@@ -25,9 +31,10 @@ _log = logging.getLogger("eisen_deploy.serving")
 
 # One worker process serves one model.
 _handler: EisenServingHandler | None = None
+_answer: Callable[[Sequence[Request]], list[Reply]] | None = None
 
 
-def handle(rows: list[Mapping[str, Any]] | None, context: Any) -> list[bytes] | None:
+def handle(rows: list[Mapping[str, Any]] | None, context: Any) -> list[Any] | None:
     """Answer a batch; with ``None`` for the batch, load the archive.
 
     :param rows: one dict for each request, as TorchServe gives it.
@@ -37,18 +44,18 @@ def handle(rows: list[Mapping[str, Any]] | None, context: Any) -> list[bytes] | 
     if rows is None:
         _start(context)
         return None
-    from .pipeline import answer  # noqa: PLC0415 - needs numpy and torch, checked at the start
-
-    if _handler is None:
+    if _answer is None:
         raise LoadFailed("a batch came before the archive was loaded")
     requests = [torchserve.to_request(row, context, index) for index, row in enumerate(rows)]
-    replies = answer(_handler, requests)
+    replies = _answer(requests)
     return [torchserve.write_reply(reply, context, index) for index, reply in enumerate(replies)]
 
 
 def _start(context: Any) -> None:
-    global _handler  # noqa: PLW0603 - TorchServe keeps no object for a handler function
-    torchserve.keep_bodies_raw()
+    global _handler, _answer  # TorchServe keeps no object for a handler function
+    if not faulthandler.is_enabled():
+        faulthandler.enable()  # a crash in native code then tells where; it prints no values
+    torchserve.prepare_worker()
     try:
         folder = torchserve.model_folder(context)
         handler = _handler_class(folder)()
@@ -57,7 +64,25 @@ def _start(context: Any) -> None:
     except LoadFailed as error:
         _log.error("archive refused: %s", error)
         raise
-    _handler = handler
+    _handler, _answer = handler, _answering(handler, folder, context)
+
+
+def _answering(
+    handler: EisenServingHandler, folder: Path, context: Any
+) -> Callable[[Sequence[Request]], list[Reply]]:
+    """Return the function that answers a batch within what this server allows."""
+    from .pipeline import answer  # noqa: PLC0415 - needs numpy and torch, which are there now
+
+    server, archive = server_config.read(), handler.archive
+    registered = getattr(context, "model_name", archive.name)
+    has_file = (folder / FILE_NAME).exists()
+    limits = limits_of(server, registered, archive.version, archive.options, has_file=has_file)
+    _log.info("worker %d serves %s %s: %s", os.getpid(), registered, archive.version, limits)
+    counters = None
+    if server.reads_model_metrics is not None:
+        emit = metrics.print_line if server.reads_model_metrics else None
+        counters = metrics.Metrics((registered, archive.version), emit)
+    return partial(answer, handler, limits=limits, metrics=counters)
 
 
 def _handler_class(folder: Path) -> type[EisenServingHandler]:

@@ -24,7 +24,7 @@ from ._shared.metadata import Metadata
 from ._shared.serving_options import ServingOptions
 from .errors import LoadFailed
 from .model import Model
-from .options import compiled, pick_device, read_options
+from .options import compiled, pick_device, read_options, use_threads
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -68,6 +68,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
         raise LoadFailed(str(error)) from None
     make_importable(folder)
     options = read_options(folder, about["serving"])
+    use_threads(options, about["model"]["name"], about["model"]["version"])
     device = pick_device(options, gpu_id)
     text = (folder / "metadata.json").read_text("utf-8")
     files: Mapping[str, str | None] = about["transforms"]

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+Buffer = bytes | bytearray | memoryview
+
+#: Header of a reply that is compressed, or sent in chunks: the bytes of its body before that, so
+#: that a client can make room for it. ``Content-Length`` does not tell.
+SIZE_HEADER = "Eisen-Body-Size"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -20,6 +26,11 @@ class Request:
     form: Mapping[str, bytes | bytearray] | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes of the body, or of all fields of the form."""
+        return len(self.body) if self.form is None else sum(map(len, self.form.values()))
+
+    @property
     def media_type(self) -> str:
         """The media type in lower case without parameters, or an empty string."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -27,11 +38,26 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """One reply."""
+    """One reply.
 
-    body: bytes
+    :param buffers: of the body, one byte an item, to be sent one after the other; they may be
+        memory of the outputs, which must not change any more.
+    """
+
+    buffers: tuple[Buffer, ...]
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        return sum(map(len, self.buffers))
+
+    @property
+    def body(self) -> bytes:
+        """The whole body as one object: a copy, unless it is one already."""
+        only = self.buffers[0] if len(self.buffers) == 1 else None
+        return only if isinstance(only, bytes) else b"".join(self.buffers)
 
 
 class EncodedBody(bytes):

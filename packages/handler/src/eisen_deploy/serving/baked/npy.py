@@ -60,14 +60,17 @@ def _array(
     return array.transpose() if is_fortran else array
 
 
-def write(array: np.ndarray[Any, Any]) -> bytes:
-    """Return an array as a ``.npy`` file.
+def write(array: np.ndarray[Any, Any]) -> tuple[bytes, memoryview]:
+    """Return an array as a ``.npy`` file: the header, and the data, shared where contiguous.
 
     :raises InvalidOutput: if it holds objects.
     """
-    file = io.BytesIO()
-    try:
-        np.save(file, array, allow_pickle=False)
-    except ValueError:
-        raise InvalidOutput(f"an array of {array.dtype} has no .npy form") from None
-    return file.getvalue()
+    if array.dtype.hasobject:
+        raise InvalidOutput(f"an array of {array.dtype} has no .npy form")
+    about = npy_format.header_data_from_array_1_0(array)
+    header = io.BytesIO()
+    npy_format.write_array_header_1_0(header, about)
+    rows = array.transpose() if about["fortran_order"] else array
+    flat = np.ascontiguousarray(rows).reshape(-1)
+    # A view as bytes there is not of elements without any, as of an array of empty strings.
+    return header.getvalue(), flat.view(np.uint8).data if flat.nbytes else memoryview(b"")

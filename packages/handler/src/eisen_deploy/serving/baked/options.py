@@ -1,4 +1,4 @@
-"""An archive's serving options, as far as the handler applies them: device and compiling.
+"""An archive's serving options, as far as the handler applies them: device, threads, compiling.
 
 The precision is applied where the model runs, in ``model``. Workers, batches and time are the
 server's business.
@@ -7,12 +7,15 @@ server's business.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 
+from . import server_config
 from ._shared import serving_options, strictjson
 from ._shared.errors import ContractError
 from ._shared.serving_options import ServingOptions
@@ -50,6 +53,38 @@ def pick_device(options: ServingOptions, gpu_id: int | None) -> torch.device:
         found = "assigns no GPU to this worker" if gpu_id is None else "has a torch without CUDA"
         raise LoadFailed(f"the serving options ask for device cuda, and the server {found}")
     return torch.device("cpu")
+
+
+def threads_for(
+    options: ServingOptions, workers: int | None, environment: Mapping[str, str], cores: int
+) -> int | None:
+    """Return how many threads torch may use for one operator; ``None`` leaves it as it is.
+
+    The option decides, else ``OMP_NUM_THREADS`` of the environment, which torch reads itself; else
+    the cores are shared among the workers of the model, if it is known how many there are.
+
+    :param workers: that the server starts for this model, unless the options say how many.
+    :param cores: that this process may use.
+    """
+    if options.threads is not None:
+        return options.threads
+    workers = options.workers or workers
+    if "OMP_NUM_THREADS" in environment or workers is None:
+        return None
+    return max(1, cores // workers)
+
+
+def use_threads(options: ServingOptions, name: str, version: str) -> None:
+    """Set how many threads torch uses, for all of this process.
+
+    :param name: of the model.
+    """
+    server = server_config.read()
+    workers = server.of_model(name, version, "minWorkers") or server.default_workers_per_model
+    threads = threads_for(options, workers, os.environ, server_config.cores())
+    if threads is not None:
+        torch.set_num_threads(threads)
+    _log.info("torch uses %d threads", torch.get_num_threads())
 
 
 def compiled(

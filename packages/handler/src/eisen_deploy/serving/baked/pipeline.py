@@ -1,94 +1,169 @@
 """A batch of requests through the stages, each request answered for itself.
 
-``decode → pre_process → inference → post_process → encode``: whatever one request does wrong, or
-makes a transform or the model raise, becomes the answer to that request alone.
+``decode → pre_process → inference → post_process → encode → compress``: whatever one request does
+wrong, or makes a transform or the model raise, becomes the answer to that request alone. So do a
+reply that is larger than the server sends, and what takes longer than the server waits.
 """
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-import torch
-
-from . import batching
+from . import batching, compression
 from ._shared.protocol import JSON_TYPE
-from .decode import Call
+from .budget import Budget, Interrupted
 from .decode import decode as decode_request
 from .encode import declared_outputs
 from .encode import encode as encode_outputs
-from .errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
+from .errors import ModelFailed
+from .jobs import Job
+from .limits import Limits
 from .messages import Reply, Request
+from .metrics import Metrics
 from .service import EisenServingHandler
-
-_log = logging.getLogger("eisen_deploy.serving")
-
-
-class Job:
-    """One request on its way: what the last stage gave, the time of each, the answer."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.call = Call()
-        self.data: dict[str, Any] = {}
-        self.reply: Reply | None = None
-        self.seconds: dict[str, float] = {}
-        self.inferred = False
-
-    def run(self, stage: Stage, handler: EisenServingHandler) -> None:
-        """Do one stage's work if there is no answer yet; an error that it raises is one."""
-        if self.reply is not None:
-            return
-        start = perf_counter()
-        name = stage.__name__
-        try:
-            stage(handler, self)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
-            self.reply = _error_reply(name, error)
-        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-
 
 Stage = Callable[[EisenServingHandler, Job], None]
 
 
-def answer(handler: EisenServingHandler, requests: Sequence[Request]) -> list[Reply]:
+def answer(
+    handler: EisenServingHandler,
+    requests: Sequence[Request],
+    limits: Limits = Limits(),  # noqa: B008 - it is immutable
+    metrics: Metrics | None = None,
+) -> list[Reply]:
     """Answer a batch.
 
     :param handler: an initialised handler.
+    :param limits: what the server allows.
+    :param metrics: where the batch is counted, if anywhere.
     :returns: one reply for each request, in their order. Never raises for what is in a request.
     """
-    jobs = [Job(request) for request in requests]
-    if _is_overridden(handler, "handle"):
-        _run(handler, jobs, decode, handle)
-    else:
-        _run(handler, jobs, decode, pre_process)
-        if not _is_overridden(handler, "inference"):
-            _infer_together(handler, jobs)
-        _run(handler, jobs, inference, post_process, encode)
-    return [_with_headers(handler, job, len(jobs)) for job in jobs]
+    with Budget(limits.seconds) as budget:
+        batch = _Batch(handler, [Job(request) for request in requests], limits, budget)
+        batch.work()
+        replies = [batch.reply(job) for job in batch.jobs]
+    if metrics is not None:
+        outcomes = [
+            (job.outcome, job.request.size, reply.size)
+            for job, reply in zip(batch.jobs, replies, strict=True)
+        ]
+        metrics.count(outcomes, batch.seconds())
+    return replies
 
 
-def _run(handler: EisenServingHandler, jobs: Sequence[Job], *stages: Stage) -> None:
-    for job in jobs:
-        for stage in stages:
-            job.run(stage, handler)
+class _Batch:
+    """Requests that are answered together, within one budget of time."""
 
+    def __init__(
+        self, handler: EisenServingHandler, jobs: Sequence[Job], limits: Limits, budget: Budget
+    ) -> None:
+        self.handler = handler
+        self.jobs = jobs
+        self.limits = limits
+        self.budget = budget
+        self.common_seconds = 0.0
 
-def _infer_together(handler: EisenServingHandler, jobs: Sequence[Job]) -> None:
-    start = perf_counter()
-    waiting = {index: job.data for index, job in enumerate(jobs) if job.reply is None}
-    for index, data in batching.infer_together(handler, waiting).items():
-        jobs[index].data = data
-        jobs[index].inferred = True
-        jobs[index].seconds["inference"] = perf_counter() - start
+    def work(self) -> None:
+        """Take each request to its answer."""
+        if _is_overridden(self.handler, "handle"):
+            self._run(decode, handle)
+        else:
+            self._run(decode, pre_process)
+            if not _is_overridden(self.handler, "inference"):
+                self._infer_together()
+            self._run(inference, post_process, encode)
+
+    def seconds(self) -> dict[str, float]:
+        """Return the time spent in each stage, by all requests; that of a common pass once."""
+        total: dict[str, float] = {}
+        for job in self.jobs:
+            for stage, spent in job.seconds.items():
+                share = 0.0 if job.inferred and stage == "inference" else spent
+                total[stage] = total.get(stage, 0.0) + share
+        if self.common_seconds:
+            total["inference"] = total.get("inference", 0.0) + self.common_seconds
+        return total
+
+    def _run(self, *stages: Stage) -> None:
+        for job in self.jobs:
+            for stage in stages:
+                if job.reply is None:
+                    self._run_stage(stage, job)
+
+    def _run_stage(self, stage: Stage, job: Job) -> None:
+        """Do one stage's work for one request; an error that it raises is the answer."""
+        start, name = perf_counter(), stage.__name__
+        try:
+            self.budget.check()
+            if _runs_user_code(stage, self.handler, job):
+                job.begun = True
+                self.budget.run(stage, self.handler, job)
+            else:
+                stage(self.handler, job)
+        except Interrupted:
+            job.fail(name, self.limits.time_over(name, begun=job.begun))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+            job.fail(name, error)
+        job.seconds[name] = job.seconds.get(name, 0.0) + perf_counter() - start
+
+    def _infer_together(self) -> None:
+        start = perf_counter()
+        waiting = {index: job for index, job in enumerate(self.jobs) if job.reply is None}
+        data = {index: job.data for index, job in waiting.items()}
+        if len(waiting) < 2 or self.budget.is_spent:
+            return  # each of them has its own turn
+        try:
+            inferred = self.budget.run(batching.infer_together, self.handler, data)
+        except Interrupted:
+            inferred = {}
+            for job in waiting.values():
+                job.fail("inference", self.limits.time_over("inference", begun=True))
+        self.common_seconds = perf_counter() - start
+        for index, outputs in inferred.items():
+            job = self.jobs[index]
+            job.data, job.inferred = outputs, True
+            job.seconds["inference"] = self.common_seconds
+
+    def reply(self, job: Job) -> Reply:
+        """Return the answer to a request: compressed where that pays, and not over the limit."""
+        if job.reply is None:
+            job.fail("handle", ModelFailed("no stage gave an answer"))
+        try:
+            if not self.budget.is_spent:
+                compress(job)
+            self.limits.check(job.answer)
+        except Exception as error:  # noqa: BLE001 - one request must not harm the others
+            job.fail("compress", error)
+        return replace(job.answer, headers={**self._headers(job), **job.answer.headers})
+
+    def _headers(self, job: Job) -> dict[str, str]:
+        archive = self.handler.archive
+        times = [f"{stage};dur={1000 * spent:.3f}" for stage, spent in job.seconds.items()]
+        return {
+            "Eisen-Model-Name": archive.name,
+            "Eisen-Model-Version": archive.version,
+            "Eisen-Archive-Digest": f"sha-256={archive.digest}",
+            "Server-Timing": ", ".join([*times, f'batch;desc="{len(self.jobs)}"']),
+        }
 
 
 def _is_overridden(handler: EisenServingHandler, method: str) -> bool:
     return getattr(type(handler), method) is not getattr(EisenServingHandler, method)
+
+
+def _runs_user_code(stage: Stage, handler: EisenServingHandler, job: Job) -> bool:
+    if stage is inference:
+        return not job.inferred
+    if stage is pre_process:
+        is_identity = handler.archive.pre_processing is None
+    elif stage is post_process:
+        is_identity = handler.archive.post_processing is None
+    else:
+        return stage is handle
+    return not is_identity or _is_overridden(handler, stage.__name__)
 
 
 # --- the stages; their names stand in Server-Timing and in error messages ------------------
@@ -99,7 +174,7 @@ def decode(handler: EisenServingHandler, job: Job) -> None:
     job.call = decode_request(job.request, handler.metadata)
     if job.call.inputs is None:
         text = handler.get_metadata()[0]
-        job.reply = Reply(text.encode("utf-8"), headers={"Content-Type": JSON_TYPE})
+        job.reply = Reply((text.encode("utf-8"),), headers={"Content-Type": JSON_TYPE})
     else:
         job.data = job.call.inputs
 
@@ -126,6 +201,16 @@ def encode(handler: EisenServingHandler, job: Job) -> None:
     job.reply = encode_outputs(outputs, job.call, handler.archive)
 
 
+def compress(job: Job) -> None:
+    """Compress the reply if the client takes that and it pays; the time is told if it was done."""
+    start = perf_counter()
+    accepted = job.request.headers.get("accept-encoding", "")
+    reply = compression.compress(job.answer, accepted)
+    if reply is not job.reply:
+        job.reply = reply
+        job.seconds["compress"] = perf_counter() - start
+
+
 def handle(handler: EisenServingHandler, job: Job) -> None:
     """Take whatever an overridden ``handle`` gives: bytes, JSON text, or a dict of outputs."""
     result: Any = handler.handle(job.data)[0]
@@ -133,48 +218,7 @@ def handle(handler: EisenServingHandler, job: Job) -> None:
         job.data = result
         encode(handler, job)
     elif isinstance(result, str):
-        job.reply = Reply(result.encode("utf-8"), headers={"Content-Type": JSON_TYPE})
+        job.reply = Reply((result.encode("utf-8"),), headers={"Content-Type": JSON_TYPE})
     else:
-        job.reply = Reply(bytes(result), headers=getattr(result, "headers", {}))
-
-
-# --- answers ------------------------------------------------------------------------------
-
-
-def _error_reply(stage: str, error: BaseException) -> Reply:
-    if isinstance(error, ServingError):
-        _log.info("%s: %d %s", stage, error.status, type(error).__name__)
-    else:
-        error = _withheld(stage, error)
-    return Reply(error.body(), error.status, {"Content-Type": JSON_TYPE})
-
-
-def _withheld(stage: str, error: BaseException) -> ServingError:
-    """Return the answer to what user code raised, without its text: that may hold data."""
-    kind = type(error).__name__
-    where = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("%s raised %s (its text is withheld, it may hold data)\n%s", stage, kind, where)
-    if _is_out_of_memory(error):
-        return OutOfMemory(f"{stage} ran out of memory")
-    failed = ModelFailed if stage == "inference" else TransformFailed
-    return failed(f"{stage} raised {kind}; the server's log tells where")
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # torch's allocator on the CPU has no class of its own.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def _with_headers(handler: EisenServingHandler, job: Job, batch_size: int) -> Reply:
-    archive = handler.archive
-    times = [f"{stage};dur={1000 * spent:.3f}" for stage, spent in job.seconds.items()]
-    headers = {
-        "Eisen-Model-Name": archive.name,
-        "Eisen-Model-Version": archive.version,
-        "Eisen-Archive-Digest": f"sha-256={archive.digest}",
-        "Server-Timing": ", ".join([*times, f'batch;desc="{batch_size}"']),
-    }
-    reply = job.reply or _error_reply("handle", ModelFailed("no stage gave an answer"))
-    return replace(reply, headers={**headers, **reply.headers})
+        body = result if isinstance(result, bytes) else bytes(result)
+        job.reply = Reply((body,), headers=getattr(result, "headers", {}))

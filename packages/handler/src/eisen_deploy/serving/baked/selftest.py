@@ -35,6 +35,7 @@ from . import pipeline
 from ._shared import protocol
 from ._shared.errors import ContractError
 from .errors import Difference, SelfTestFailed
+from .jobs import Job
 from .messages import Reply, Request
 from .service import EisenServingHandler
 
@@ -112,13 +113,13 @@ def replied(handler: EisenServingHandler, request: Request) -> dict[str, Any]:
         own may have any form: JSON and other bytes are then one output, ``reply``.
     :raises StageFailed: if a stage raises.
     """
-    job = pipeline.Job(request)
+    job = Job(request)
     for stage in _stages(handler):
         _run(stage, handler, job)
-    return _outputs(job.reply or Reply(b""))
+    return _outputs(job.reply or Reply(()))
 
 
-def _run(stage: Stage, handler: EisenServingHandler, job: pipeline.Job) -> None:
+def _run(stage: Stage, handler: EisenServingHandler, job: Job) -> None:
     try:
         stage(handler, job)
     except (Exception, SystemExit) as error:

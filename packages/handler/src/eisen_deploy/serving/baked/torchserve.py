@@ -11,18 +11,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .messages import Reply, Request
+from . import frames
+from .messages import SIZE_HEADER, Reply, Request
+from .sending import Parts
+
+#: From this size on a reply is handed over in pieces, and its client gets it in chunks.
+STREAMED = 2**20
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def keep_bodies_raw() -> None:
-    """Have TorchServe hand over JSON and text bodies as they came.
+def prepare_worker() -> None:
+    """Have TorchServe's worker hand over bodies as they came, and copy none where that is known.
 
-    It would parse them itself, leniently (NaN, repeated keys). Its worker reads this variable at
+    It would parse JSON and text itself, leniently (NaN, repeated keys). It reads this variable at
     each request, and a worker serves one model only, so nothing else is affected.
     """
     os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
+    frames.install()
 
 
 def model_folder(context: Any) -> Path:
@@ -38,13 +44,17 @@ def gpu_id(context: Any) -> int | None:
 
 def to_request(row: Mapping[str, Any], context: Any, index: int) -> Request:
     """Return one row of a batch as a request."""
-    properties = context.get_all_request_header(index)
-    # Beside the headers, TorchServe keeps here a dict for each field of the body.
-    headers = {name.lower(): value for name, value in properties.items() if isinstance(value, str)}
+    headers = _headers(context, index)
     request = Request(headers, row.get("body", row.get("data", b"")))
     if request.media_type not in _FORMS or not _is_parsed(row, headers):
         return request
     return Request(headers, b"", dict(row))
+
+
+def _headers(context: Any, index: int) -> dict[str, str]:
+    properties = context.get_all_request_header(index)
+    # Beside the headers, TorchServe keeps here a dict for each field of the body.
+    return {name.lower(): value for name, value in properties.items() if isinstance(value, str)}
 
 
 def _is_parsed(row: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
@@ -54,12 +64,29 @@ def _is_parsed(row: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
     return set(row) != {"body"} or "boundary=" in headers.get("content-type", "")
 
 
-def write_reply(reply: Reply, context: Any, index: int) -> bytes:
-    """Put status and headers of a reply into the context, and return its body."""
+def write_reply(reply: Reply, context: Any, index: int) -> bytes | Parts:
+    """Put status and headers of a reply into the context, and return its body.
+
+    :returns: the body's buffers where the worker sends them as they are, else the body as one.
+    """
+    streamed = frames.is_installed() and _may_stream(reply, context, index)
+    headers = {SIZE_HEADER: str(reply.size), **reply.headers} if streamed else reply.headers
     # Other than ASCII here would shift TorchServe's frame and kill the worker.
     context.set_response_status(reply.status, "", index)
-    for name, value in reply.headers.items():
+    for name, value in headers.items():
         clean = value.encode("ascii", "replace").decode("ascii")
         key = "content-type" if name.lower() == "content-type" else name
         context.set_response_header(index, key, " ".join(clean.split()))
-    return reply.body
+    return Parts(reply.buffers, streamed=streamed) if frames.is_installed() else reply.body
+
+
+def _may_stream(reply: Reply, context: Any, index: int) -> bool:
+    """Whether a reply is large, and its client can take it in chunks: it speaks HTTP/1.1.
+
+    The worker is not told what is spoken. A call by gRPC, which takes one piece, has no ``Host``;
+    who still speaks HTTP/1.0 mostly has the connection closed.
+    """
+    if reply.size < STREAMED or reply.status != 200:
+        return False
+    headers = _headers(context, index)
+    return "host" in headers and "close" not in headers.get("connection", "").lower()

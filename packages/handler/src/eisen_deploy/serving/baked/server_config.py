@@ -1,0 +1,238 @@
+"""What the TorchServe that started this worker was configured with.
+
+TorchServe kills a worker that replies with more than ``max_response_size`` bytes or takes longer
+than its response timeout, and tells it neither. So this module looks where TorchServe itself
+looked: at the command line, the environment and the working folder of the Java process above this
+one.
+
+Source: TorchServe 0.12, ``ConfigManager`` (its constructor, ``setSystemVars`` and
+``getDefaultWorkers``) and ``FSSnapshotSerializer``; the syntax is that of ``java.util.Properties``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+#: TorchServe's limit for a request and for a reply, in bytes, where nothing sets another one.
+STOCK_SIZE = 6_553_500
+#: TorchServe's response timeout in seconds, likewise.
+STOCK_TIMEOUT = 120
+
+_SERVER = "org.pytorch.serve.ModelServer"
+_PROC = Path("/proc")
+_CGROUP = Path("/sys/fs/cgroup")
+# Of the properties those read here; each may come from the environment, as TS_ and its name.
+_NAMES = (
+    "max_response_size",
+    "max_request_size",
+    "default_response_timeout",
+    "default_workers_per_model",
+    "number_of_gpu",
+    "debug",
+    "model_metrics_auto_detect",
+)
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What a worker has to know of its server; ``None`` where nothing can be known.
+
+    :param max_response_size: bytes that a reply may have; ``max_request_size`` likewise.
+    :param default_response_timeout: seconds that a batch may take, unless its model says otherwise.
+    :param default_workers_per_model: workers of a model that does not say how many.
+    :param models: the property ``models``: settings by name and version of a model.
+    :param reads_model_metrics: whether metrics that the server's file does not name are taken.
+    :param source: where ``max_response_size`` is set, or would be, as a message names it.
+    """
+
+    max_response_size: int | None = None
+    max_request_size: int | None = None
+    default_response_timeout: int | None = None
+    default_workers_per_model: int | None = None
+    models: Mapping[str, Any] = field(default_factory=dict)
+    reads_model_metrics: bool | None = None
+    source: str = "config.properties"
+
+    def of_model(self, name: str, version: str, setting: str) -> int | None:
+        """Return a setting, such as ``responseTimeout``, that the property ``models`` holds."""
+        try:
+            value = self.models[name][version][setting]
+        except (KeyError, TypeError, IndexError):
+            return None
+        return value if type(value) is int and value > 0 else None
+
+
+def read(proc: Path = _PROC, pid: int | None = None) -> ServerConfig:
+    """Read the configuration of the TorchServe above this process. Never raises.
+
+    :param proc: the folder in which the system tells of its processes.
+    :param pid: where to begin to look; ``None``: at the parent of this process.
+    """
+    try:
+        server = _server(proc, os.getppid() if pid is None else pid)
+        if server is None:
+            return ServerConfig()
+        return _parsed(*_properties(server), proc)
+    except (OSError, ValueError):
+        return ServerConfig()
+
+
+def cores(cgroup: Path = _CGROUP) -> int:
+    """Return how many processor cores this process may use, at least 1."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        count = os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return max(1, count if quota is None else min(count, math.ceil(quota)))
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Return the properties in a Java properties text, the last of equal names."""
+    found: dict[str, str] = {}
+    for line in _logical_lines(text):
+        match = _PROPERTY.match(line)
+        if match:
+            name, value = (_ESCAPE.sub(_unescaped, part) for part in match.groups())
+            found[name] = value.strip()
+    return found
+
+
+# --- the process ---------------------------------------------------------------------------
+
+
+def _server(proc: Path, pid: int) -> Path | None:
+    """Return the folder of the nearest process from this one upwards that is a TorchServe."""
+    for _ in range(8):  # a launcher such as torchrun may stand between
+        folder = proc / str(pid)
+        if _SERVER in _strings(folder / "cmdline"):
+            return folder
+        # The parent is the second word after the program's name, which may hold anything.
+        pid = int((folder / "stat").read_text("latin-1").rpartition(")")[2].split()[1])
+        if pid < 1:
+            return None
+    return None
+
+
+def _strings(path: Path) -> list[str]:
+    return os.fsdecode(path.read_bytes()).rstrip("\0").split("\0")
+
+
+def _properties(server: Path) -> tuple[dict[str, str], str]:
+    """Return the properties that a server runs with, and where the limit of a reply comes from."""
+    environment = dict(text.split("=", 1) for text in _strings(server / "environ") if "=" in text)
+    path = server / "cwd" / _file(server, _strings(server / "cmdline"), environment)
+    try:
+        found = parse_properties(path.read_bytes().decode("latin-1"))
+    except FileNotFoundError:
+        found = {}
+    found = {
+        name: _REFERENCE.sub(lambda match: environment.get(match[1], ""), value)
+        for name, value in found.items()
+    }
+    if not _is_true(found.get("enable_envvars_config")):
+        return found, path.name
+    given = {name: environment[key] for name in _NAMES if (key := _variable(name)) in environment}
+    is_given = "max_response_size" in given
+    variable = f"{_variable('max_response_size')} in its environment"
+    return {**found, **given}, variable if is_given else path.name
+
+
+def _variable(name: str) -> str:
+    return f"TS_{name.upper()}"
+
+
+def _file(server: Path, command: Sequence[str], environment: Mapping[str, str]) -> Path:
+    """Return the file that the server read, relative to its working folder."""
+    if "TS_CONFIG_FILE" in environment:
+        return Path(environment["TS_CONFIG_FILE"])
+    for option, value in pairwise(command):
+        if option in ("-f", "--ts-config-file"):
+            return Path(value)
+    if not {"-ncs", "--no-config-snapshot"} & set(command):
+        logs = Path(environment.get("LOG_LOCATION", "logs"))
+        snapshots = [*(server / "cwd" / logs / "config").glob("*.cfg")]
+        if snapshots:
+            return logs / "config" / max(snapshots, key=lambda path: path.name[:17]).name
+    return Path("config.properties")
+
+
+def _parsed(found: Mapping[str, str], source: str, proc: Path) -> ServerConfig:
+    models = json.loads(found.get("models", "{}"))
+    return ServerConfig(
+        int(found.get("max_response_size", STOCK_SIZE)),
+        int(found.get("max_request_size", STOCK_SIZE)),
+        int(found.get("default_response_timeout", STOCK_TIMEOUT)),
+        _default_workers(found, proc),
+        models if isinstance(models, dict) else {},
+        _is_true(found.get("model_metrics_auto_detect")),
+        source,
+    )
+
+
+def _default_workers(found: Mapping[str, str], proc: Path) -> int:
+    if _is_true(found.get("debug")):
+        return 1
+    try:
+        gpus = len(list((proc / "driver" / "nvidia" / "gpus").iterdir()))
+    except OSError:
+        gpus = 0
+    gpus = min(gpus, int(found.get("number_of_gpu", gpus)))
+    return int(found.get("default_workers_per_model", 0)) or gpus or cores()
+
+
+def _is_true(text: str | None) -> bool:
+    return text is not None and text.strip().lower() == "true"
+
+
+def _quota(cgroup: Path) -> float | None:
+    """Return the cores that a control group grants, of version 2 or 1; ``None``: all of them."""
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # "max", or no such group
+        return None
+
+
+# --- java.util.Properties ------------------------------------------------------------------
+
+# $$NAME$$ stands for a variable of the environment.
+_REFERENCE = re.compile(r"\$\$([^$]+)\$\$")
+# A name ends at the first "=", ":" or white space that no backslash stands before.
+_PROPERTY = re.compile(r"((?:[^\\=:\s]|\\.)+)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_CONTROL = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """Give each line with those that a backslash at its end joins to it, without comments."""
+    joined = ""
+    for natural in re.split(r"\r\n|\r|\n", text):
+        line = natural.lstrip(" \t\f")
+        if not joined and line[:1] in ("", "#", "!"):
+            continue
+        backslashes = len(line) - len(line.rstrip("\\"))
+        if backslashes % 2:
+            joined += line[:-1]
+            continue
+        yield joined + line
+        joined = ""
+    if joined:
+        yield joined
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    told = match[1]
+    return chr(int(told[1:], 16)) if len(told) > 1 else _CONTROL.get(told, told)

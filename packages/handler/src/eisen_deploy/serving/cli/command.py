@@ -1,0 +1,74 @@
+"""``eisen-serve``: its arguments, and what is said of its errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+
+from eisen_deploy.serving.archives import BadArchives
+from eisen_deploy.serving.baked._shared import program
+from eisen_deploy.serving.baked._shared.terminal import clean, say
+from eisen_deploy.serving.checks import Refused
+from eisen_deploy.serving.environment import UnfitEnvironment
+from eisen_deploy.serving.launcher import LaunchFailed
+from eisen_deploy.serving.readiness import NotReady
+
+from . import config, doctor, run
+
+_COMMANDS = (run, config, doctor)
+HUNG_UP = 129
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    :param arguments: those after the program's name; by default the process's own.
+    """
+    return program.run(_parser(), arguments, _fail)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="eisen-serve",
+        description="Serve archives (MAR) with TorchServe.",
+        epilog="example: eisen-serve run model_zoo/seg.mar --max-body 1GB",
+    )
+    program.add_version(parser, "eisen-deploy-handler")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        added = command.add_parser(commands)
+        added.add_argument("--debug", action="store_true", help="print the traceback of an error")
+        added.set_defaults(run=command.run)
+    return parser
+
+
+def _fail(error: BaseException, debug: bool) -> int:
+    """Say what was wrong, and return the exit status."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        _complain(["interrupted"])
+        return program.INTERRUPTED
+    if isinstance(error, run.HungUp):
+        return HUNG_UP
+    _complain(_problems_of(error))
+    return 1 if isinstance(error, NotReady) else 2
+
+
+def _problems_of(error: BaseException) -> Iterable[str]:
+    if isinstance(error, (BadArchives, NotReady, Refused)):
+        return error.problems
+    if isinstance(error, (LaunchFailed, UnfitEnvironment)):
+        return [str(error)]
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return [f"{where}{error.strerror or error}"]
+    return [f"unexpected {type(error).__name__}: {error} (--debug tells where)"]
+
+
+def _complain(problems: Iterable[str]) -> None:
+    for problem in problems:
+        lines = map(clean, problem.rstrip().splitlines())
+        say("eisen-serve: " + "\n  ".join(lines), sys.stderr)

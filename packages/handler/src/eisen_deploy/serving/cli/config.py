@@ -1,0 +1,126 @@
+"""``eisen-serve config``: the configuration, for those who run ``torchserve`` themselves."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eisen_deploy.serving import logging_config
+from eisen_deploy.serving.archives import Archive
+from eisen_deploy.serving.baked._shared.terminal import say
+from eisen_deploy.serving.configuration import Configuration, configure, variables_text
+from eisen_deploy.serving.java import find_java_home
+from eisen_deploy.serving.launcher import program_beside
+from eisen_deploy.serving.machine import here
+
+from .arguments import add_arguments, options_of
+from .run import CONFIG, LOGGING, prepare
+
+_EXAMPLE = """\
+examples:
+  eisen-serve config model_zoo/seg.mar > config.properties
+  eisen-serve config model_zoo/seg.mar --max-body 1GB -o server && sh server/torchserve.sh
+"""
+
+SCRIPT = "torchserve.sh"
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "config",
+        help="print the configuration that run would use",
+        description="Print the config.properties that run would write, with a reason for each "
+        "line, and behind it the environment and the command line, as comments. -o writes them to "
+        "files.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help=f"write {CONFIG}, {LOGGING} and {SCRIPT}, which starts TorchServe, to this folder",
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or write the configuration."""
+    found, gpus = prepare(arguments, options_of(arguments))
+    configuration = configure(options_of(arguments), here(gpus))
+    output: Path | None = arguments.output
+    folder = (output or Path.cwd()).absolute()
+    with_logging = output is not None
+    script = _script(configuration, found, folder, arguments.python, with_logging=with_logging)
+    if output is None:
+        say(configuration.render() + "\n" + _as_comments(script))
+        return 0
+    output.mkdir(parents=True, exist_ok=True)
+    (output / CONFIG).write_text(configuration.render(), "ascii")
+    (output / LOGGING).write_text(logging_config.render(configuration.log_levels), "ascii")
+    (output / SCRIPT).write_text(script, "utf-8")
+    say(f"{output / CONFIG}\n{output / LOGGING}\n{output / SCRIPT}")
+    return 0
+
+
+def _script(
+    configuration: Configuration,
+    found: Sequence[Archive],
+    folder: Path,
+    python: str,
+    *,
+    with_logging: bool,
+) -> str:
+    """Return the shell script that starts TorchServe so."""
+    store, names, links = _model_store(found, folder)
+    files = ["--ts-config", str(folder / CONFIG)]
+    if with_logging:
+        files += ["--log-config", str(folder / LOGGING)]
+    program = str(program_beside(python).absolute())
+    start = [program, "--start", "--ncs", *files, "--model-store", store, "--models", *names]
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            "# Starts TorchServe; the same with --stop in place of --start ends it.",
+            "set -e",
+            shlex.join(["mkdir", "-p", str(folder / "tmp")]),
+            shlex.join(["cd", str(folder)]) + "  # key_file.json and logs go here",
+            *links,
+            "# for the pid file, the unpacked archives, the workers' sockets: shared with nobody",
+            shlex.join(["export", f"TMPDIR={folder / 'tmp'}", f"TEMP={folder / 'tmp'}"]),
+            *_java(python),
+            variables_text(configuration.of("environment")).rstrip(),
+            f"exec {shlex.join(start)}",
+            "",
+        ]
+    )
+
+
+def _model_store(found: Sequence[Archive], folder: Path) -> tuple[str, list[str], list[str]]:
+    """Return a model store, the archives' names in it, and the commands that make it."""
+    folders = {archive.path.absolute().parent for archive in found}
+    if len(folders) == 1:
+        return str(folders.pop()), [archive.path.name for archive in found], []
+    store = folder / "model_store"
+    links = [shlex.join(["mkdir", "-p", str(store)])]
+    for archive in found:
+        link = ["ln", "-sf", str(archive.path.absolute()), str(store / archive.store_name)]
+        links.append(shlex.join(link))
+    return str(store), [archive.store_name for archive in found], links
+
+
+def _java(python: str) -> list[str]:
+    home = find_java_home(python)
+    return [] if home is None else [f"export JAVA_HOME={shlex.quote(str(home))}"]
+
+
+def _as_comments(script: str) -> str:
+    """Return a script as comments of a file of properties, without its first line."""
+    lines = script.splitlines()[1:]
+    return "\n".join(f"# {line}".rstrip() for line in lines)

@@ -1,0 +1,138 @@
+"""``eisen-serve doctor``: what is wrong with a configuration, or with a running server.
+
+======  =========================================================================
+status  meaning
+======  =========================================================================
+0       neither errors nor warnings; there may be notes
+1       errors or warnings
+2       it could not be examined, or the arguments are wrong
+======  =========================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from eisen_deploy.serving.baked._shared.terminal import clean, columns, say
+from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
+from eisen_deploy.serving.doctor.server import Keys, read_keys
+
+_EXAMPLE = """\
+examples:
+  eisen-serve doctor config.properties --model-store model_zoo
+  eisen-serve doctor /srv/torchserve
+  eisen-serve doctor http://localhost:8080 --token-file key_file.json
+  eisen-serve doctor --json https://gpu7:8443 --management https://gpu7:8444
+"""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "doctor",
+        help="find what is wrong with a configuration or a running server",
+        description="Examine a configuration of TorchServe and what surrounds it, or ask a running "
+        "server. Nothing is changed. Exits with 1 for errors and warnings, with 2 if it could not "
+        "examine.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "target",
+        metavar="TARGET",
+        help="a file as given by --ts-config, a folder in which torchserve is started without that "
+        "option, or the URL of a server's inference",
+    )
+    add("--json", action="store_true", help="print one JSON object instead of text")
+    add("--models", metavar="M", nargs="+", default=[], help="as given to torchserve; by name")
+    one = parser.add_argument_group("a configuration")
+    add = one.add_argument
+    add("--model-store", metavar="FOLDER", type=Path, help="as given to torchserve")
+    add("--python", metavar="PYTHON", help="the server's; default: that of torchserve in PATH")
+    add("--no-digests", action="store_true", help="do not read the archives as a whole")
+    two = parser.add_argument_group("a running server")
+    add = two.add_argument
+    add("--management", metavar="URL", help="default: the port behind that of TARGET")
+    add("--metrics", metavar="URL", help="default: the second port behind that of TARGET")
+    add("--token-file", metavar="FILE", type=Path, help="key_file.json, or a token")
+    add(
+        "--authorities", metavar="PEM", type=Path, help="certificates to trust besides the system's"
+    )
+    add("--timeout", metavar="S", type=float, default=5.0, help="for each answer; default: 5")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine, tell all of it at once, and return the exit status."""
+    target: str = arguments.target
+    report = _ask(arguments) if "://" in target else _read(arguments)
+    say(_as_json(report) if arguments.json else "\n".join(_lines(report)))
+    return report.status
+
+
+def _read(arguments: argparse.Namespace) -> Report:
+    return examine_configuration(
+        Path(arguments.target),
+        model_store=arguments.model_store,
+        models=tuple(arguments.models),
+        python=arguments.python,
+        digests=not arguments.no_digests,
+    )
+
+
+def _ask(arguments: argparse.Namespace) -> Report:
+    keys = Keys() if arguments.token_file is None else read_keys(arguments.token_file)
+    try:
+        return examine_server(
+            arguments.target,
+            management=arguments.management,
+            metrics=arguments.metrics,
+            keys=keys,
+            models=arguments.models,
+            authorities=arguments.authorities,
+            timeout=arguments.timeout,
+        )
+    except ValueError as error:
+        return Report(arguments.target, unexamined=[str(error)], examined=False)
+
+
+def _as_json(report: Report) -> str:
+    told = {
+        "target": report.target,
+        "status": report.status,
+        "facts": [{"name": name, "value": value} for name, value in report.facts],
+        "findings": [asdict(finding) for finding in report.findings],
+        "unexamined": report.unexamined,
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from columns(report.facts)
+    for finding in report.findings:
+        yield ""
+        yield clean(f"{finding.severity}: {finding.found} [{finding.name}]")
+        yield from columns([("  then", finding.effect), ("  remedy", finding.remedy)])
+    if report.unexamined:
+        yield ""
+        yield from columns([("not examined", what) for what in report.unexamined])
+    yield ""
+    yield _summary(report)
+
+
+def _summary(report: Report) -> str:
+    if not report.examined:
+        return f"{clean(report.target)} could not be examined"
+    counts = [sum(each.severity == name for each in report.findings) for name in SEVERITIES]
+    texts = [
+        f"{count} {name}{'' if count == 1 else 's'}"
+        for count, name in zip(counts, SEVERITIES, strict=True)
+        if count
+    ]
+    return ", ".join(texts) or "nothing found"

@@ -1,0 +1,144 @@
+"""Where the models of a server answer, and a command line that works for each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from eisen_deploy.serving.archives import Archive
+from eisen_deploy.serving.baked._shared.terminal import clean
+from eisen_deploy.serving.configuration import Options
+
+_ANY = "0.0.0.0"  # noqa: S104 - compared with
+
+
+class Endpoints:
+    """The addresses of a server's models.
+
+    :param folder: of the server: what the command lines send is written there.
+    :param as_json: whether they are told as one JSON object.
+    """
+
+    def __init__(
+        self, options: Options, archives: Sequence[Archive], folder: Path, *, as_json: bool
+    ) -> None:
+        self._options, self._archives, self._folder = options, archives, folder
+        self.as_json = as_json
+        host = "127.0.0.1" if options.host == _ANY else options.host
+        self.local_url = f"{options.scheme}://{host}:{options.port}"
+
+    @property
+    def _token_file(self) -> Path:
+        return self._folder / "authorization.txt"
+
+    def write_samples(self) -> None:
+        """Write the bodies that the command lines send."""
+        (self._folder / "samples").mkdir(exist_ok=True)
+        for archive in self._archives:
+            if archive.sample is not None:
+                self._sample(archive).write_bytes(archive.sample[0])
+
+    def write_token(self, key: str | None) -> None:
+        """Write the header with the token of a server that has just started, for curl to read."""
+        if key is not None:
+            self._token_file.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with open(os.open(self._token_file, flags, 0o600), "w") as file:  # noqa: PTH123
+                file.write(f"Authorization: Bearer {key}\n")
+
+    def remove_token(self) -> None:
+        """Remove that file."""
+        self._token_file.unlink(missing_ok=True)
+
+    def text(self) -> str:
+        """Return what is told when the models are ready."""
+        if self.as_json:
+            return json.dumps(self._described(), indent=2)
+        lines = [""]
+        for archive in self._archives:
+            lines += [clean(line) for line in self._of_model(archive)]
+        lines += [f"management   {self._management}", f"metrics      {self._metrics}"]
+        lines += [clean(f"logs         {self._folder / 'logs'}"), "Ctrl-C stops it."]
+        return "\n".join(lines)
+
+    @property
+    def _management(self) -> str:
+        return f"http://127.0.0.1:{self._options.management_port}"
+
+    @property
+    def _metrics(self) -> str:
+        return f"http://127.0.0.1:{self._options.metrics_port}/metrics"
+
+    def _url(self, archive: Archive) -> str:
+        return f"{self.local_url}/predictions/{archive.url_part}"
+
+    def _protocol_url(self, archive: Archive) -> str | None:
+        """Return the address of the Open Inference Protocol; TorchServe takes no version there."""
+        if archive.url_part != archive.name:
+            return None
+        return f"{self.local_url}/v2/models/{archive.name}/infer"
+
+    def _sample(self, archive: Archive) -> Path:
+        return self._folder / "samples" / f"{archive.worker_name}.bin"
+
+    def _of_model(self, archive: Archive) -> Iterator[str]:
+        yield f"{archive.name} {archive.version}"
+        yield f"  predictions  {self._url(archive)}"
+        if (url := self._protocol_url(archive)) is not None:
+            yield f"  protocol     {url} (Open Inference Protocol)"
+        yield f"  metadata     {self._metadata_command(archive)}"
+        command = self._sample_command(archive)
+        if command is not None:
+            yield f"  its sample   {command}"
+        yield f"  Python       {self._python(archive)}"
+
+    def _metadata_command(self, archive: Archive) -> str:
+        return shlex.join([*self._curl(), "--data", "", self._url(archive)])
+
+    def _sample_command(self, archive: Archive) -> str | None:
+        if archive.sample is None:
+            return None
+        headers = [part for item in archive.sample[1].items() for part in ("-H", ": ".join(item))]
+        body = ["--data-binary", f"@{self._sample(archive)}", "--output", "reply.bin"]
+        return shlex.join([*self._curl(), *headers, *body, self._url(archive)])
+
+    def _curl(self) -> list[str]:
+        command = ["curl", "--silent", "--show-error"]
+        if self._options.tls_cert is not None:
+            command += ["--cacert", str(self._options.tls_cert)]
+        if self._options.token_auth:
+            command += ["-H", f"@{self._token_file}"]
+        return command
+
+    def _python(self, archive: Archive) -> str:
+        more = ""
+        if self._options.token_auth:
+            more += f", token=Path({str(self._folder / 'key_file.json')!r})"
+        if self._options.tls_cert is not None:
+            more += f", verify={str(self._options.tls_cert)!r}"
+        return f'EisenServingClient("{self._url(archive)}"{more})'
+
+    def _described(self) -> dict[str, Any]:
+        models = [
+            {
+                "name": archive.name,
+                "version": archive.version,
+                "digest": archive.digest,
+                "predictions": self._url(archive),
+                "protocol": self._protocol_url(archive),
+                "metadata_command": self._metadata_command(archive),
+                "sample_command": self._sample_command(archive),
+            }
+            for archive in self._archives
+        ]
+        return {
+            "models": models,
+            "management": self._management,
+            "metrics": self._metrics,
+            "folder": str(self._folder),
+            "key_file": str(self._folder / "key_file.json") if self._options.token_auth else None,
+        }

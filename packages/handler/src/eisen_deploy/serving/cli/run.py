@@ -1,0 +1,193 @@
+"""``eisen-serve run``: serve archives until someone ends it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from eisen_deploy.serving import archives as mars
+from eisen_deploy.serving import checks, environment, logging_config
+from eisen_deploy.serving.archives import Archive
+from eisen_deploy.serving.baked._shared.terminal import clean, say
+from eisen_deploy.serving.calls import Server
+from eisen_deploy.serving.configuration import (
+    STOCK_TIMEOUT,
+    Configuration,
+    Options,
+    configure,
+)
+from eisen_deploy.serving.launcher import TorchServe, program_beside
+from eisen_deploy.serving.machine import here
+from eisen_deploy.serving.supervision import Service
+
+from .arguments import add_arguments, options_of
+from .endpoints import Endpoints
+
+_EXAMPLE = """\
+examples:
+  eisen-serve run model_zoo/seg.mar
+  eisen-serve run seg.mar classify.mar --host 0.0.0.0 --token-auth --max-body 1GB
+
+exit status: 1 if a model does not load or TorchServe cannot be kept running, 2 if nothing was
+started, 130 after Ctrl-C, 143 after SIGTERM; a second Ctrl-C does not wait for TorchServe
+"""
+
+CONFIG = "config.properties"
+LOGGING = "log4j2.xml"
+
+
+class HungUp(BaseException):
+    """SIGHUP came: the terminal is gone."""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add this command's arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "run",
+        help="serve archives until Ctrl-C",
+        description="Verify archives, configure and start TorchServe, wait until every model has "
+        "predicted its sample, print where it answers, and watch it. Ctrl-C or SIGTERM stops all "
+        "of it.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        "--folder",
+        metavar="DIR",
+        type=Path,
+        help="where configuration, keys and logs go; default: a temporary one, removed at the end",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the endpoints as one JSON object; all other lines go to the standard error",
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve; ends by an exception only."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, _hang_up)
+    options = options_of(arguments)
+    found, gpus = prepare(arguments, options)
+    checks.check_ports(options)
+    configuration = configure(options, here(gpus))
+    # Short: the workers' sockets lie in it, and their paths may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="eisen-serve-", ignore_cleanup_errors=True) as private:
+        folder = (arguments.folder or Path(private) / "server").absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        server = _server(arguments.python, found, configuration, folder, Path(private))
+        endpoints = Endpoints(options, found, folder, as_json=arguments.json)
+        endpoints.write_samples()
+        _serve(server, found, options, endpoints)
+
+
+def prepare(arguments: argparse.Namespace, options: Options) -> tuple[list[Archive], int]:
+    """Check options, archives and the server's environment; return the archives and its GPUs.
+
+    :raises Refused: if the options make no sense; likewise for the archives and the environment.
+    """
+    checks.check_options(options, insecure=arguments.insecure)
+    program_beside(arguments.python)
+    with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
+        checked = pool.submit(environment.check, arguments.python)
+        found = mars.verify(arguments.archives)
+        checks.check_samples(found, options)
+        return found, checked.result().gpus
+
+
+def _server(
+    python: str,
+    found: Sequence[Archive],
+    configuration: Configuration,
+    folder: Path,
+    private: Path,
+) -> TorchServe:
+    """Write what the server reads, and return it; it is not started."""
+    (folder / CONFIG).write_text(configuration.render(), "ascii")
+    (folder / LOGGING).write_text(logging_config.render(configuration.log_levels), "ascii")
+    variables = {**configuration.environment, "LOG_LOCATION": str(folder / "logs")}
+    return TorchServe(
+        folder,
+        private / "model_store",
+        mars.store(found, private / "model_store"),
+        config=None,
+        python=python,
+        options=["--ts-config", str(folder / CONFIG), "--log-config", str(folder / LOGGING)],
+        variables=variables,
+        temporary=private / "tmp",
+        disposable=private,
+    )
+
+
+def _serve(
+    server: TorchServe, found: Sequence[Archive], options: Options, endpoints: Endpoints
+) -> NoReturn:
+    """Serve until an exception ends it."""
+    tell = partial(_tell, stream=sys.stderr if endpoints.as_json else sys.stdout)
+    for archive in found:
+        tell(_about(archive, options))
+    names = (logging_config.SERVER_LOG, logging_config.MODEL_LOG)
+    logs = [server.log_path, *(server.folder / "logs" / name for name in names)]
+    management_url = f"http://127.0.0.1:{options.management_port}"
+    calls = Server(endpoints.local_url, management_url, server.folder)
+    service = Service(server, calls, found, logs, seconds=options.startup_timeout, say=tell)
+    with _stopped(server, endpoints, tell):
+        service.start()
+        endpoints.write_token(server.key())
+        _tell(endpoints.text(), stream=sys.stdout, raw=True)
+        service.keep(lambda: _write_token(endpoints, server))
+    raise AssertionError
+
+
+def _write_token(endpoints: Endpoints, server: TorchServe) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not stop serving
+        endpoints.write_token(server.key())
+
+
+def _about(archive: Archive, options: Options) -> str:
+    """Return what is said of an archive: that it is sound, and which options do not reach it."""
+    asked = archive.serving
+    parts = [f"{archive.name} {archive.version}: sha-256 {archive.digest[:16]}, sound"]
+    if options.workers is not None and asked.workers not in (None, options.workers):
+        parts.append(f"workers {asked.workers}, as the archive says, not {options.workers}")
+    # TorchServe's doing: a file of options that does not say it hides the server's.
+    seconds = asked.response_timeout or (STOCK_TIMEOUT if archive.has_options else None)
+    if seconds not in (None, options.response_timeout):
+        parts.append(f"response timeout {seconds} s, by it, not {options.response_timeout}")
+    return "; ".join(parts)
+
+
+@contextlib.contextmanager
+def _stopped(
+    server: TorchServe, endpoints: Endpoints, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Stop a server at the end, whatever ends it; a signal that comes meanwhile does so at once."""
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: server.kill())
+        tell("stopping TorchServe")
+        server.stop()
+        endpoints.remove_token()
+
+
+def _hang_up(_number: int, _frame: Any) -> NoReturn:
+    raise HungUp
+
+
+def _tell(text: str, *, stream: TextIO, raw: bool = False) -> None:
+    """Write a line; a full disk or a reader that is gone must not stop serving."""
+    with contextlib.suppress(OSError):
+        say(text if raw else clean(text), stream)

@@ -1,0 +1,150 @@
+"""The arguments of ``eisen-serve``: sizes, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from eisen_deploy.serving import checks
+from eisen_deploy.serving.checks import Refused
+from eisen_deploy.serving.cli import main
+from eisen_deploy.serving.cli.arguments import options_of, port, positive, size
+from eisen_deploy.serving.configuration import Options
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1),
+        ("512MiB", 512 * 2**20),
+        ("1GB", 10**9),
+        ("1.5 GiB", 3 * 2**29),
+        ("64m", 64 * 2**20),
+        ("7kB", 7000),
+        ("100B", 100),
+    ],
+)
+def test_sizes(text, expected):
+    assert size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "1TB", "MiB", "1iB", "1 2", "nan", "٣"])
+def test_no_sizes(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+        size(text)
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "80a", "", "9" * 5000])
+def test_no_ports(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 65535"):
+        port(text)
+
+
+def test_a_number_from_one_on():
+    assert positive("3") == 3
+    with pytest.raises(argparse.ArgumentTypeError):
+        positive("0")
+
+
+def refused(options, **more):
+    with pytest.raises(Refused) as caught:
+        checks.check_options(options, **{"insecure": False, **more})
+    return caught.value.problems
+
+
+def test_others_may_reach_it_only_with_a_token_or_tls_or_if_it_is_said():
+    options = Options(host="0.0.0.0")
+    (problem,) = refused(options)
+    assert "--token-auth" in problem
+    assert "--insecure" in problem
+    checks.check_options(options, insecure=True)
+    checks.check_options(Options(host="0.0.0.0", token_auth=True), insecure=False)
+    checks.check_options(Options(), insecure=False)
+
+
+def test_all_problems_at_once():
+    options = Options(host="no such host", max_body=2**31)
+    assert len(refused(options)) == 3
+
+
+def certificate(folder, key_type):
+    """Make a certificate, and its key in the form that tells no kind of key in its first line."""
+    own = trustme.CA().issue_cert("localhost", key_type=key_type)
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    own.cert_chain_pems[0].write_to_path(cert)
+    key.write_bytes(
+        serialization.load_pem_private_key(own.private_key_pem.bytes(), None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return cert, key
+
+
+def test_a_certificate_that_torchserve_takes(tmp_path):
+    cert, key = certificate(tmp_path, trustme.KeyType.RSA)
+    checks.check_options(Options(tls_cert=cert, tls_key=key), insecure=False)
+
+
+def test_a_certificate_that_torchserve_does_not_take(tmp_path):
+    cert, key = certificate(tmp_path, trustme.KeyType.ECDSA)
+    assert "RSA keys only" in refused(Options(tls_cert=cert, tls_key=key))[0]
+    assert "give both" in refused(Options(tls_cert=cert))[0]
+    missing = tmp_path / "missing.pem"
+    assert "No such file" in refused(Options(tls_cert=cert, tls_key=missing))[0]
+    other = tmp_path / "other"
+    other.mkdir()
+    _, another = certificate(other, trustme.KeyType.RSA)
+    assert "no certificate and its key" in refused(Options(tls_cert=cert, tls_key=another))[0]
+
+
+def test_ports_that_are_taken_or_the_same():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        taken = listener.getsockname()[1]
+        with pytest.raises(Refused) as caught:
+            checks.check_ports(Options(port=taken, management_port=taken, metrics_port=taken))
+    assert [problem.split(":")[1] for problem in caught.value.problems[:3]] == [
+        f"{taken} is taken"
+    ] * 3
+    assert "--metrics-port takes another one" in caught.value.problems[2]
+    assert "three different ports" in caught.value.problems[3]
+
+
+def test_options_are_those_of_the_command_line(capsys):
+    given = {}
+
+    def keep(arguments):
+        given.update(vars(options_of(arguments)))
+        return 0
+
+    parser = argparse.ArgumentParser()
+    from eisen_deploy.serving.cli.arguments import add_arguments
+
+    add_arguments(parser)
+    keep(parser.parse_args(["a.mar", "--port", "1", "--max-body", "1MiB", "--tls-cert", "c.pem"]))
+    assert given["port"] == 1
+    assert given["max_body"] == 2**20
+    assert given["tls_cert"].is_absolute()
+    assert given["host"] == "127.0.0.1"
+
+
+def test_wrong_arguments_end_with_2(capsys):
+    assert main(["run", "seg.mar", "--max-body", "much"]) == 2
+    assert "--max-body: expected a size such as 512MiB or 1GB, came 'much'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_environment_without_torchserve_is_told(tmp_path, capsys):
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    assert main(["run", "seg.mar", "--python", str(python)]) == 2
+    assert f"no torchserve beside {python}" in capsys.readouterr().err

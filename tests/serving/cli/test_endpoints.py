@@ -1,0 +1,93 @@
+"""The printed endpoints: command lines that a shell takes, and no token."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import stat
+from pathlib import Path
+
+import pytest
+
+from eisen_deploy.serving.archives import Archive
+from eisen_deploy.serving.baked._shared.serving_options import ServingOptions
+from eisen_deploy.serving.cli.endpoints import Endpoints
+from eisen_deploy.serving.configuration import Options
+
+SAMPLE = (b"{}123", {"Content-Type": "application/octet-stream", "Some-Length": "2"})
+
+
+def archive(url_part="seg", sample=SAMPLE):
+    path = Path("seg.mar")
+    return Archive(path, "seg", "1.2", "0" * 64, ServingOptions(), False, sample, url_part)
+
+
+@pytest.fixture
+def endpoints(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+
+    def _make(*archives, as_json=False, **options):
+        made = Endpoints(Options(**options), archives, folder, as_json=as_json)
+        made.write_samples()
+        return made
+
+    return _make
+
+
+def lines(made):
+    found = [line.split(maxsplit=1) for line in made.text().splitlines() if line.startswith("  ")]
+    return {label: value.strip() for label, value in found}
+
+
+def test_command_lines(endpoints, tmp_path):
+    found = lines(endpoints(archive()))
+    url = "http://127.0.0.1:8080/predictions/seg"
+    assert found["predictions"] == url
+    assert found["protocol"].startswith("http://127.0.0.1:8080/v2/models/seg/infer ")
+    assert shlex.split(found["metadata"])[-3:] == ["--data", "", url]
+    command = shlex.split(found["its"].removeprefix("sample"))
+    assert "Some-Length: 2" in command
+    body = next(part for part in command if part.startswith("@"))
+    assert Path(body[1:]).read_bytes() == SAMPLE[0]
+    assert found["Python"] == f'EisenServingClient("{url}")'
+
+
+def test_without_a_sample(endpoints):
+    assert "its" not in lines(endpoints(archive(sample=None)))
+
+
+def test_a_server_for_others_is_asked_on_this_machine(endpoints):
+    assert "http://127.0.0.1:8080/" in lines(endpoints(archive(), host="0.0.0.0"))["predictions"]
+    assert "http://10.0.0.1:8080/" in lines(endpoints(archive(), host="10.0.0.1"))["predictions"]
+
+
+def test_the_token_is_in_a_file_that_only_its_owner_reads(endpoints, tmp_path):
+    made = endpoints(archive(), token_auth=True)
+    made.write_token("one")
+    made.write_token("SECRET")
+    (file,) = (part[1:] for part in shlex.split(lines(made)["metadata"]) if part.startswith("@"))
+    assert Path(file).read_text() == "Authorization: Bearer SECRET\n"
+    assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
+    assert "SECRET" not in made.text()
+    assert "key_file.json" in made.text()
+    made.remove_token()
+    assert not Path(file).exists()
+
+
+def test_tls(endpoints, tmp_path):
+    found = lines(endpoints(archive(), tls_cert=tmp_path / "c.pem", tls_key=tmp_path / "k.pem"))
+    assert found["predictions"].startswith("https://")
+    assert ["--cacert", str(tmp_path / "c.pem")] == shlex.split(found["metadata"])[3:5]
+    assert f"verify={str(tmp_path / 'c.pem')!r}" in found["Python"]
+
+
+def test_json(endpoints):
+    told = json.loads(endpoints(archive("seg/1.2"), archive("seg/2"), as_json=True).text())
+    assert [model["predictions"] for model in told["models"]] == [
+        "http://127.0.0.1:8080/predictions/seg/1.2",
+        "http://127.0.0.1:8080/predictions/seg/2",
+    ]
+    assert told["models"][0]["protocol"] is None
+    assert told["key_file"] is None
+    assert told["metrics"] == "http://127.0.0.1:8082/metrics"

@@ -1,0 +1,198 @@
+"""What surrounds the server: real interpreters, processes, folders and limits."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from eisen_deploy.serving.baked._shared import contents, zips
+from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, environment_checks
+
+TESTED = {
+    *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit", "pid-file-taken"),
+    *("temporary-folder-shared", "temporary-folder-unfit", "disk-space-short", "open-files-few"),
+    *("model-store-unset", "model-store-missing", "model-store-unwritable"),
+    "requirement-missing",
+}
+
+
+def test_these_are_all_checks_of_the_environment():
+    assert {check.name for check in environment_checks.AREA.checks} == TESTED
+
+
+def fake_distribution(python, name, version):
+    """Make the interpreter's environment say that a distribution is installed."""
+    release = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    packages = Path(python).parents[1] / "lib" / release / "site-packages"
+    folder = packages / f"{name}-{version}.dist-info"
+    folder.mkdir(exist_ok=True)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (folder / "METADATA").write_text(metadata)
+
+
+def test_an_interpreter_that_has_nothing(doctor, bare_python):
+    doctor.python = bare_python
+    report = doctor.examine()
+    names = [finding.name for finding in report.findings]
+    assert names.count("package-missing") == 3
+    assert "pyyaml-missing" in names
+    assert f"{bare_python} -m pip install PyYAML" in {each.remedy for each in report.findings}
+
+
+def test_an_interpreter_that_has_all(doctor):
+    doctor.python = sys.executable
+    found = doctor.names()
+    assert not {"package-missing", "pyyaml-missing", "torchserve-untried"} & found.keys()
+
+
+def test_an_interpreter_that_does_not_run(doctor):
+    doctor.python = str(doctor.folder / "nowhere")
+    assert any("nowhere does not run" in each for each in doctor.examine().unexamined)
+
+
+def test_the_interpreter_is_that_of_the_torchserve_of_the_path(doctor):
+    program = doctor.folder / "torchserve"
+    program.write_text(f"#!{sys.executable}\n")
+    program.chmod(0o755)
+    doctor.environment["PATH"] = f"{doctor.folder}:{doctor.environment['PATH']}"
+    assert ("python", sys.version.split()[0]) in [
+        (name, value.split(",")[0]) for name, value in doctor.examine().facts
+    ]
+
+
+def test_requirements_and_releases(doctor, bare_python):
+    doctor.python = bare_python
+    fake_distribution(bare_python, "torchserve", "0.11.1")
+    fake_distribution(bare_python, "scipy", "1.0.0")
+    assert doctor.names()["torchserve-untried"] == WARNING
+    pack_with(doctor, ["scipy==1.0.0"])
+    assert "requirement-missing" not in doctor.names()
+    pack_with(doctor, ["scipy"])
+    assert "requirement-missing" not in doctor.names()
+    pack_with(doctor, ["scipy==2.0.0"])
+    assert doctor.names()["requirement-missing"] == WARNING
+    pack_with(doctor, ["scipy==1.0.0", "absent_thing==1.0"])
+    assert doctor.names()["requirement-missing"] == ERROR
+
+
+def pack_with(doctor, requirements):
+    """Pack an archive, and write other requirements into it as packaging would."""
+    for path in doctor.store.iterdir():
+        path.unlink()
+    path = doctor.pack()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        zips.unpack(path, folder)
+        about = contents.read(folder)
+        for key in ("format", "files", "digest"):
+            del about[key]
+        contents.write(folder, {**about, "requirements": requirements})
+        path.unlink()
+        zips.write(folder, path)
+
+
+@pytest.mark.parametrize("version", ["11.0.2", "1.8.0_292"])
+def test_a_java_that_is_too_old(doctor, java, version):
+    doctor.environment["JAVA_HOME"] = java(version)
+    assert doctor.names()["java-unfit"] == ERROR
+
+
+@pytest.mark.parametrize("version", ["17.0.9", "21"])
+def test_a_java_that_will_do(doctor, java, version):
+    doctor.environment["JAVA_HOME"] = java(version)
+    assert "java-unfit" not in doctor.names()
+
+
+def test_no_java_at_all(doctor):
+    doctor.environment["JAVA_HOME"] = str(doctor.folder / "nowhere")
+    (finding,) = [each for each in doctor.examine().findings if each.name == "java-unfit"]
+    assert "does not run" in finding.found
+    assert "JAVA_HOME=" in finding.remedy
+
+
+def test_a_pid_file_of_another_server(doctor, pretend_server, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    process = pretend_server(elsewhere)
+    doctor.environment["TMPDIR"] = str(doctor.folder)
+    assert "pid-file-taken" not in doctor.names()
+    (doctor.folder / ".model_server.pid").write_text(str(process.pid))
+    assert doctor.names()["pid-file-taken"] == WARNING
+
+
+def test_a_pid_file_of_this_server_or_of_none(doctor, pretend_server):
+    doctor.environment["TMPDIR"] = str(doctor.folder)
+    process = pretend_server(doctor.folder, "-f", "config.properties")
+    (doctor.folder / ".model_server.pid").write_text(str(process.pid))
+    assert "pid-file-taken" not in doctor.names()
+    (doctor.folder / ".model_server.pid").write_text("1")
+    assert "pid-file-taken" not in doctor.names()
+
+
+def test_two_servers_in_one_temporary_folder(doctor, pretend_server, tmp_path_factory):
+    doctor.environment["TEMP"] = str(doctor.folder)
+    pretend_server(tmp_path_factory.mktemp("one"), f"-Djava.io.tmpdir={doctor.folder}")
+    assert doctor.names()["temporary-folder-shared"] == WARNING
+    doctor.environment["TEMP"] = str(tmp_path_factory.mktemp("two"))
+    assert "temporary-folder-shared" not in doctor.names()
+
+
+def test_servers_without_a_temporary_folder_of_their_own_share_one(
+    doctor, pretend_server, tmp_path_factory
+):
+    pretend_server(tmp_path_factory.mktemp("one"))
+    assert "temporary-folder-shared" not in doctor.names()
+    del doctor.environment["TEMP"]
+    assert doctor.names()["temporary-folder-shared"] == WARNING
+
+
+def test_a_temporary_folder_that_is_none(doctor):
+    doctor.environment["TEMP"] = str(doctor.folder / "nowhere")
+    assert doctor.names()["temporary-folder-unfit"] == ERROR
+    doctor.environment["TEMP"] = str(doctor.folder)
+    assert "temporary-folder-unfit" not in doctor.names()
+
+
+def test_archives_that_are_larger_than_the_disk_is_free(doctor):
+    doctor.environment["TEMP"] = str(doctor.folder)
+    path = doctor.store / "large.mar"
+    path.touch()
+    assert "disk-space-short" not in doctor.names()
+    os.truncate(path, 2**43)  # takes no space itself
+    assert doctor.names()["disk-space-short"] == ERROR
+
+
+def test_the_limit_of_open_files(doctor):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+        assert doctor.names()["open-files-few"] == WARNING
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+        assert "open-files-few" not in doctor.names()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_model_store_that_is_not_told_or_not_there(doctor):
+    assert doctor.names(model_store=None)["model-store-unset"] == NOTE
+    assert doctor.names(model_store="nowhere")["model-store-missing"] == ERROR
+    assert not {"model-store-unset", "model-store-missing"} & doctor.names().keys()
+
+
+def test_a_model_store_that_may_not_be_written(doctor):
+    if os.geteuid() == 0:
+        store = "/proc/self"  # not even by root
+        (finding,) = [
+            each
+            for each in doctor.examine("enable_model_api=true", model_store=store).findings
+            if each.name == "model-store-unwritable"
+        ]
+        assert finding.severity == WARNING
+        return
+    doctor.store.chmod(0o500)
+    assert doctor.names("enable_model_api=true")["model-store-unwritable"] == WARNING
+    assert "model-store-unwritable" not in doctor.names()

@@ -1,0 +1,259 @@
+"""The time for a batch: what runs too long is ended, what did not run is said not to have."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from eisen_deploy.serving.baked.budget import Budget, Interrupted, seconds_for
+from eisen_deploy.serving.baked.limits import Limits
+from eisen_deploy.serving.baked.messages import Request
+from eisen_deploy.serving.baked.pipeline import answer
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    """Whatever a test does, signal handler and timer are as before."""
+    yield
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def endless():
+    while True:
+        time.sleep(0.001)
+
+
+def given_up(function):
+    with Budget(0.05) as budget, pytest.raises(Interrupted):
+        budget.run(function)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"), [(120, 115), (30, 27), (20, 18), (4, 3), (2, 1), (1, 0.5), (1000, 995)]
+)
+def test_what_a_response_timeout_leaves(timeout, seconds):
+    assert seconds_for(timeout) == pytest.approx(seconds)
+
+
+def test_what_runs_for_ever_is_ended():
+    given_up(endless)
+
+
+def test_code_that_catches_every_exception_lets_the_end_through():
+    def stubborn():
+        while True:
+            with contextlib.suppress(Exception):
+                endless()
+
+    given_up(stubborn)
+
+
+def test_a_result_of_code_that_swallowed_the_end_does_not_count():
+    def partial():
+        with contextlib.suppress(BaseException):
+            endless()
+        return "the first half"
+
+    given_up(partial)
+
+
+def test_an_error_that_code_made_of_the_end_does_not_count():
+    def translating():
+        try:
+            endless()
+        except BaseException:  # noqa: BLE001 - what is shown
+            raise ValueError("a slice failed") from None
+
+    given_up(translating)
+
+
+def test_code_that_swallows_the_end_is_told_again(monkeypatch):
+    monkeypatch.setattr("eisen_deploy.serving.baked.budget._AGAIN", 0.02)
+
+    def deaf():
+        for _ in range(3):
+            with contextlib.suppress(BaseException):
+                endless()
+        endless()
+
+    given_up(deaf)
+
+
+def test_what_ends_in_time_gives_its_result():
+    with Budget(60) as budget:
+        assert budget.run(lambda a, b: a + b, 1, 2) == 3
+        with pytest.raises(ZeroDivisionError):
+            budget.run(lambda: 1 // 0)
+
+
+def test_an_alarm_outside_of_what_may_be_interrupted_does_nothing():
+    with Budget(0.01) as budget:
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            sum(range(100))
+        assert budget.is_spent
+        with pytest.raises(Interrupted):
+            budget.check()
+
+
+def test_without_a_limit_nothing_is_set():
+    with Budget(None) as budget:
+        assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+        assert not budget.is_spent
+        assert budget.run(int) == 0
+
+
+def test_a_handler_and_a_timer_that_were_there_are_there_again():
+    def mine(_number, _frame):
+        raise AssertionError("not in this test")
+
+    before = signal.signal(signal.SIGALRM, mine)
+    signal.setitimer(signal.ITIMER_REAL, 1000, 7)
+    try:
+        given_up(endless)
+        assert signal.getsignal(signal.SIGALRM) is mine
+        left, interval = signal.getitimer(signal.ITIMER_REAL)
+        assert 900 < left < 1000
+        assert interval == 7
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_in_another_thread_the_time_is_only_checked():
+    told = []
+
+    def work():
+        with Budget(0.01) as budget:
+            try:
+                told.append(budget.run(time.sleep, 0.05))
+            except Interrupted:
+                told.append("over")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert told == ["over"]
+
+
+def was_interrupted(budget):
+    try:
+        budget.run(sum, (1, 2))
+        budget.run(lambda: sum((1, 2)))
+    except Interrupted:
+        return True
+    return False
+
+
+def test_alarms_at_any_moment_never_get_out():
+    """Thousands of alarms, at all instructions of ours: each batch ends as told or not at all."""
+    ended = 0
+    for number in range(300):
+        with Budget(1e-5 * (number + 1)) as budget:
+            for _ in range(20):
+                ended += was_interrupted(budget)
+    assert ended > 0
+
+
+# --- in the pipeline -----------------------------------------------------------------------
+
+METADATA = {
+    "inputs": [{"name": "x", "type": "ndarray", "shape": [1]}],
+    "outputs": [{"name": "y", "type": "ndarray", "shape": [-1]}],
+    "model_input_list": ["x"],
+    "model_output_list": ["y"],
+}
+LIMITS = Limits(timeout=0.2)  # of which half is left
+ENDLESS = 13.0
+
+
+class Obedient(torch.nn.Module):
+    """y = 2 x, but for one number for which it does not come back."""
+
+    def forward(self, x):
+        if bool((x == ENDLESS).any()):
+            endless()
+        return 2 * x
+
+
+def obey(data):
+    if float(data["x"][0]) == -ENDLESS:
+        endless()
+    return data
+
+
+def ask(worker, *numbers, limits=LIMITS):
+    requests = [
+        Request({"content-type": "application/json"}, json.dumps({"x": [x]}).encode())
+        for x in numbers
+    ]
+    return answer(worker.handler, requests, limits)
+
+
+def told(reply):
+    return reply.status, json.loads(reply.body).get("type")
+
+
+def test_a_model_that_does_not_end_is_answered_and_the_next_request_is_right(start):
+    worker = start(Obedient(), METADATA)
+    (reply,) = ask(worker, ENDLESS)
+    assert told(reply) == (504, "TimedOut")
+    assert json.loads(reply.body)["message"] == (
+        "inference was not done within the time for a batch: 0.1 s, since responseTimeout is 0.2 s"
+    )
+    (reply,) = ask(worker, 4, limits=Limits())
+    assert json.loads(reply.body) == {"y": [8.0]}
+
+
+def test_requests_that_were_not_begun_say_so(start):
+    worker = start(Obedient(), METADATA, obey)
+    done, endless, *others = ask(worker, 4, -ENDLESS, 5, 6)
+    assert told(done) == (504, "TimedOut")
+    assert told(endless) == (504, "TimedOut")
+    assert "pre_process was not done" in json.loads(endless.body)["message"]
+    for reply in others:
+        assert told(reply) == (503, "NotExecuted")
+        assert "nothing was executed" in json.loads(reply.body)["message"]
+
+
+def test_without_a_transform_nothing_has_begun_before_the_model(start):
+    first, second = ask(start(Obedient(), METADATA), ENDLESS, 5)
+    assert told(first) == (504, "TimedOut")
+    assert told(second) == (503, "NotExecuted")
+
+
+def test_a_common_pass_that_does_not_end_is_that_of_all(start):
+    metadata = {**METADATA, "inputs": [{"name": "x", "type": "ndarray", "shape": [-1]}]}
+    replies = ask(start(Obedient(), metadata), 4.0, ENDLESS, 5.0)
+    assert [told(reply) for reply in replies] == [(504, "TimedOut")] * 3
+
+
+def test_requests_that_had_their_answer_keep_it(start):
+    worker = start(Obedient(), METADATA)
+    broken = Request({"content-type": "application/json"}, b"{")
+    endless = Request({"content-type": "application/json"}, json.dumps({"x": [ENDLESS]}).encode())
+    replies = answer(worker.handler, [Request({}, b""), broken, endless], LIMITS)
+    assert [reply.status for reply in replies] == [200, 400, 504]
+
+
+def test_an_alarm_that_does_not_come_in_time_is_noticed_between_the_stages(start, monkeypatch):
+    """As in a thread, or while native code runs: the stage ends late, and no other one begins."""
+    monkeypatch.setattr("eisen_deploy.serving.baked.budget._can_interrupt", lambda: False)
+
+    def slow(data):
+        time.sleep(0.15)
+        return data
+
+    worker = start(Obedient(), METADATA, slow)
+    first, second = ask(worker, 4, 5)
+    assert told(first) == (504, "TimedOut")
+    assert told(second) == (503, "NotExecuted")
+    np.testing.assert_equal(json.loads(ask(worker, 4, limits=Limits())[0].body), {"y": [8.0]})

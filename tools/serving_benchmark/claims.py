@@ -1,0 +1,130 @@
+"""What is to be shown, and whether a run shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .measure import BATCHED
+from .numbers import Results, has, median, ratio
+from .systems import BASE
+from .systems.system import KIB, MIB
+
+_PEERS = ("litserve", "bentoml", "ray-serve")
+_STOCK = "torchserve-stock"
+_BARE = "torchserve-echo-bytes"
+
+
+class Claim(NamedTuple):
+    """One claim.
+
+    :param found: the number that decides, or why there is none.
+    :param holds: ``None`` if it was not measured.
+    """
+
+    text: str
+    found: str
+    holds: bool | None
+
+
+def check(results: Results) -> list[Claim]:
+    """Return every claim with what was found."""
+    return [
+        *_peers(results),
+        *_stock(results),
+        _linear(results),
+        *_bare(results),
+        *_memory(results),
+        *_batching(results),
+    ]
+
+
+def _name(size: int) -> str:
+    return f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
+
+
+def _missing(text: str) -> Claim:
+    return Claim(text, "not measured", None)
+
+
+def _peers(results: Results) -> Iterator[Claim]:
+    """Yield that each peer is slower, at each size, alone and in a crowd, and with the U-Net."""
+    for block in results.blocks:
+        if block.task not in ("echo", "unet"):
+            continue
+        key = "median" if block.threads == 1 else "each"
+        clients = "one client" if block.threads == 1 else f"{block.threads} clients"
+        what = _name(block.size) if block.task == "echo" else "the U-Net"
+        for peer in _PEERS:
+            text = f"{peer} takes longer: {what}, {clients}"
+            if has(block, peer, BASE):
+                times = ratio(block, peer, key=key)
+                yield Claim(text, f"{times:.2f} times", times > 1)
+            else:
+                yield _missing(text)
+
+
+def _stock(results: Results) -> Iterator[Claim]:
+    """Yield how many times as long TorchServe takes as it comes."""
+    for size, least in ((KIB, 1.0), (64 * MIB, 2.0), (256 * MIB, 4.0)):
+        text = f"TorchServe as it comes takes at least {least:g} times as long: {_name(size)}"
+        block = results.block("echo", size)
+        if block is not None and has(block, _STOCK, BASE):
+            times = ratio(block, _STOCK)
+            yield Claim(text, f"{times:.2f} times", times >= least)
+        else:
+            yield _missing(text)
+
+
+def _linear(results: Results) -> Claim:
+    text = "a byte of 256 MiB takes at most 1.5 times as long as one of 8 MiB"
+    large, small = results.block("echo", 256 * MIB), results.block("echo", 8 * MIB)
+    if large is None or small is None or not (has(large, BASE) and has(small, BASE)):
+        return _missing(text)
+    times = median(large, BASE) / median(small, BASE) * small.size / large.size
+    return Claim(text, f"{times:.2f} times", times <= 1.5)
+
+
+def _bare(results: Results) -> Iterator[Claim]:
+    """Yield what handler and client add to a handler that does nothing."""
+    for size in results.sizes():
+        block = results.block("echo", size)
+        small = size < 588 * KIB
+        most = "1 ms" if small else "10 %"
+        text = f"handler and client add at most {most} to the bare handler: {_name(size)}"
+        if block is None or not has(block, _BARE, BASE):
+            yield _missing(text)
+        elif small:
+            added = (median(block, BASE) - median(block, _BARE)) * 1e3
+            yield Claim(text, f"{added:.2f} ms", added <= 1)
+        else:
+            times = ratio(block, BASE, _BARE)
+            yield Claim(text, f"{(times - 1) * 100:+.0f} %", times <= 1.1)
+
+
+def _memory(results: Results) -> Iterator[Claim]:
+    """Yield what one call takes in memory."""
+    held = results.memory.get(BASE, {})
+    limits = (
+        ("worker", 4.0, "the worker's peak is at most 3 bodies and the reply"),
+        ("client", 1.25, "the client's peak is at most 1.25 times the reply"),
+    )
+    for key, most, text in limits:
+        if key in held:
+            yield Claim(text, f"{held[key]:.2f}", held[key] <= most)
+        else:
+            yield _missing(text)
+
+
+def _batching(results: Results) -> Iterator[Claim]:
+    """Yield what batching brings with a small CNN and 16 clients."""
+    block = results.block("cnn", None, 16)
+    batched = f"{BASE} {BATCHED}"
+    texts = "batching gives at least twice the throughput", "batching makes p99 no worse"
+    if block is None or not has(block, BASE, batched):
+        yield from map(_missing, texts)
+        return
+    times = ratio(block, BASE, batched, key="each")
+    yield Claim(texts[0], f"{times:.2f} times", times >= 2)
+    worse = ratio(block, batched, BASE, key="p99")
+    yield Claim(texts[1], f"{worse:.2f} times", worse <= 1)

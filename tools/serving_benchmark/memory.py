@@ -1,0 +1,56 @@
+"""What one call costs in memory: of the server's processes and of the client.
+
+Each server is fresh, has loaded its model and answered a small call. Then the kernel forgets the
+largest residences so far, one large call is made, and what they are by then is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import processes
+from .contestants import Contestant, NotStarted, contestant
+
+_WORKER = "model_service_worker"
+
+
+def measure(names: Sequence[str], size: int, archives: Path) -> dict[str, dict[str, float | str]]:
+    """Return by system how much more is held at most during one echo, as multiples of the array.
+
+    ``worker``: TorchServe's process with the model; ``server``: all processes of the server;
+    ``client``: its process, of the reply.
+    """
+    found: dict[str, dict[str, float | str]] = {}
+    for name in names:
+        try:
+            with contestant(name, "echo", archives) as each:
+                lack = each.system.lacks("echo", size)
+                found[name] = {"failed": lack} if lack else _one(each, size)
+        except NotStarted as error:
+            found[name] = {"failed": str(error).splitlines()[0]}
+        print(f"memory {name}: {found[name]}", flush=True)
+    return found
+
+
+def _one(contestant: Contestant, size: int) -> dict[str, float | str]:
+    small = contestant.ask("turn", 2**10, calls=3, warm=1)
+    if "failed" in small:
+        return small  # type: ignore[no-any-return]
+    before = {number: processes.residence(number) for number in contestant.server.processes()}
+    for number in before:
+        processes.forget_peak(number)
+    told = contestant.ask("memory", size)
+    if "failed" in told:
+        return told  # type: ignore[no-any-return]
+    rises = {number: processes.peak(number) - held for number, held in before.items()}
+    result: dict[str, float | str] = {
+        "server": sum(rises.values()) / size,
+        "client": told["rise"] / told["reply"],
+    }
+    workers = [rise for number, rise in rises.items() if _WORKER in _command(number)]
+    return {**result, "worker": max(workers) / size} if workers else result
+
+
+def _command(process: int) -> str:
+    return Path(f"/proc/{process}/cmdline").read_text("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""What a user of each system writes to serve the model."""

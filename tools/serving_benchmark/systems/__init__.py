@@ -1,0 +1,21 @@
+"""The systems, in the order in which they are told."""
+
+from __future__ import annotations
+
+from . import bentoml, litserve, mlserver, raw_socket, ray_serve, torchserve
+from .system import Endpoint, Place, System
+
+__all__ = ["BASE", "SYSTEMS", "Endpoint", "Place", "System"]
+
+#: What all others are held against.
+BASE = "eisen-serve"
+
+_ALL = (
+    *torchserve.SYSTEMS,
+    *litserve.SYSTEMS,
+    *bentoml.SYSTEMS,
+    *ray_serve.SYSTEMS,
+    *mlserver.SYSTEMS,
+    *raw_socket.SYSTEMS,
+)
+SYSTEMS = {system.name: system for system in _ALL}

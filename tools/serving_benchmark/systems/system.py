@@ -1,0 +1,92 @@
+"""What a system is to the benchmark. How each is used, ``docs/serving-benchmark.rst`` tells."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from serving_benchmark.processes import Server
+
+TOOLS = Path(__file__).resolve().parents[2]
+KIB = 2**10
+MIB = 2**20
+
+#: Makes one call, array to array.
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+class Place(NamedTuple):
+    """Where and what to serve.
+
+    :param python: the interpreter of the system's environment.
+    :param folder: for the server's files, its own.
+    :param task: which model; for ``echo``, ``unet`` and ``cnn`` see ``models``.
+    :param archives: the folder with the models as archives for TorchServe.
+    """
+
+    python: Path
+    folder: Path
+    task: str
+    archives: Path
+
+
+class Endpoint(NamedTuple):
+    """A server that runs, and what its client has to know, as JSON."""
+
+    server: Server
+    address: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class System:
+    """One system.
+
+    :param title: in the tables, reStructuredText.
+    :param start: starts a server and ends it.
+    :param client: the module of ``systems`` with the function ``connect``; it is imported in the
+        system's environment.
+    :param environment: the name of its virtual environment.
+    :param requirements: what is installed there, pinned; nothing: the one that runs the benchmark.
+    :param told: the distributions whose versions are told.
+    :param tasks: that it can serve.
+    :param largest: bytes of all arrays that it is given at once; ``reason`` says why no more.
+    """
+
+    name: str
+    title: str
+    start: Callable[[Place], AbstractContextManager[Endpoint]]
+    client: str
+    environment: str
+    requirements: tuple[str, ...]
+    told: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ("echo", "unet", "cnn", "cnn-batched")
+    largest: int = 2**31
+    reason: str = ""
+
+    def lacks(self, task: str, size: int) -> str:
+        """Return why it is not asked, or nothing."""
+        if task not in self.tasks:
+            return "it only moves bytes"
+        return self.reason if size > self.largest else ""
+
+
+def module(name: str) -> dict[str, str]:
+    """Return the variables that let a server's process import this package."""
+    return {"PYTHONPATH": str(TOOLS), "BENCHMARK_TASK": name}
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (OSError, urllib.error.HTTPError):
+        return False
