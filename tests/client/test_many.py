@@ -28,7 +28,9 @@ def threads():
 def nothing_is_left():
     yield
     end = time.monotonic() + 2
-    while any(each.name.startswith("eisen-client") for each in threading.enumerate()):
+    while any(
+        each.name in ("eisen-client-call", "eisen-client-batch") for each in threading.enumerate()
+    ):
         assert time.monotonic() < end
         time.sleep(0.01)
 

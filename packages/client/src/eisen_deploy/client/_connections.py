@@ -6,9 +6,11 @@ connections can be stopped from another thread.
 
 from __future__ import annotations
 
+import os
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies, getproxies_environment
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -78,6 +80,14 @@ class _StoppableHTTPS(_Stoppable, HTTPSConnection):
     pass
 
 
+#: What requests and urllib read of the environment.
+_VARIABLES = [
+    *(f"{name}_proxy" for name in ("http", "https", "all", "no")),
+    *(f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO")),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUEST_METHOD"),
+]
+
+
 class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _StoppableHTTP
 
@@ -102,6 +112,27 @@ class _Adapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings: tuple[Any, Any] = (None, None)
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Return the settings of a call, with what the environment says.
+
+        It is read again only if it has changed: requests goes through all of it twice for each
+        call, which takes longer than to encode and decode a small one.
+        """
+        call = (url, proxies, stream, verify, cert)
+        if getproxies is not getproxies_environment:  # Windows and macOS have settings of their own
+            return super().merge_environment_settings(*call)
+        read = (repr(call), *map(os.environ.get, _VARIABLES))
+        if self._settings[0] != read:
+            self._settings = (read, super().merge_environment_settings(*call))
+        settings = self._settings[1]
+        return {**settings, "proxies": dict(settings["proxies"])}
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return no target: requests would read the body and prepare the next request."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from ._cancellation import Cancellation
+from ._threads import Outcome, start
 
 T = TypeVar("T")
 
@@ -108,39 +109,15 @@ def run_until(
     """
     deadline.check()
     outcome = Outcome(work)
-    threading.Thread(target=outcome.run, name="eisen-client-call", daemon=True).start()
+    start(outcome)
     try:
         done = False
         while not done:
-            deadline.wait(GLANCE, outcome.done)
-            done = outcome.done.is_set()
+            deadline.check()
+            done = outcome.wait(min(GLANCE, deadline.remaining or GLANCE))
             if look is not None:
                 look()
     finally:  # also for KeyboardInterrupt
-        if not outcome.done.is_set():
+        if not outcome.is_done:
             stop()
     return outcome.take()
-
-
-class Outcome(Generic[T]):
-    """What becomes of some work on another thread."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self.done = threading.Event()
-        self._work = [work]
-        self._results: list[T] = []
-        self._errors: list[BaseException] = []
-
-    def run(self) -> None:
-        """Do the work."""
-        try:
-            self._results.append(self._work.pop()())  # popped: it may refer to much
-        except BaseException as error:  # noqa: BLE001 - it is raised where the caller is
-            self._errors.append(error)
-        self.done.set()
-
-    def take(self) -> T:
-        """Return the work's result, or raise what it raised."""
-        if self._errors:
-            raise self._errors.pop()  # popped: no reference cycle keeps the batch alive
-        return self._results.pop()

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ._cancellation import Cancellation
-from ._deadline import GLANCE, Outcome
+from ._deadline import GLANCE
+from ._threads import Outcome, start
 
 T = TypeVar("T")
 
@@ -26,23 +27,23 @@ def run_in_order(
     :param stop: is cancelled at the end, whatever the reason; the calls shall end with it.
     """
     tasks = _start(call, batches, threading.Semaphore(workers))
-    window: deque[_Task[T]] = deque()
+    window: deque[Outcome[T]] = deque()
     try:
         while True:
             window.extend(islice(tasks, workers + 1 - len(window)))
             if not window:
                 return
-            window[0].wait()
+            _wait(window[0])
             yield window.popleft().take()
     finally:
         stop.cancel()
         for task in window:
-            task.join()
+            _wait(task)
 
 
 def _start(
     call: Callable[[Any], T], batches: Iterator[Any], gate: threading.Semaphore
-) -> Iterator[_Task[T]]:
+) -> Iterator[Outcome[T]]:
     while True:
         try:
             work = partial(_run_one, call, next(batches), gate)
@@ -51,9 +52,9 @@ def _start(
         except Exception as error:  # noqa: BLE001 - raised after the results before it
             work = partial(_fail, error)
             batches = iter(())
-        task = _Task(work)
+        task = Outcome(work, "eisen-client-batch")
         del work  # it holds the batch
-        task.start()
+        start(task)
         yield task
 
 
@@ -66,17 +67,6 @@ def _fail(error: Exception) -> Any:
     raise error
 
 
-class _Task(Outcome[T]):
-    """One call on a thread of its own."""
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self.run, name="eisen-client-batch", daemon=True)
-        self._thread.start()
-
-    def wait(self) -> None:
-        while not self.done.wait(GLANCE):  # Windows delivers Ctrl+C only between waits
-            pass
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join()
+def _wait(task: Outcome[Any]) -> None:
+    while not task.wait(GLANCE):  # Windows delivers Ctrl+C only between waits
+        pass
