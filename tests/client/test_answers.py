@@ -137,6 +137,13 @@ def test_a_dead_worker_is_told_from_a_failing_model(ask, http):
     assert not error.retry
 
 
+def test_a_worker_that_was_killed_is_none_that_lacked_memory_for_sure(ask, http):
+    error = ask(http.error(507, "InternalServerException", "Worker died."))
+    assert type(error) is public.WorkerDied
+    assert "SIGKILL" in error.advice
+    assert error.executed is None
+
+
 def test_every_problem_that_the_server_found_is_told(ask, http):
     problems = ["image: expected shape [1], came [2]", "age: is missing"]
     error = ask(http.error(422, "InvalidInput", "; ".join(problems), problems=problems))

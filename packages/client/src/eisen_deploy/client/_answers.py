@@ -39,6 +39,7 @@ _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
 _PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 _SERVER_REPLY_ADVICE = "the server's limit is meant, no setting of this client's"
+_KILLED_ADVICE = "it was killed by SIGKILL, as the system does where memory does not suffice"
 _HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
 
 BY_TYPE: dict[str, type[EisenClientError]] = {
@@ -99,6 +100,8 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError
         facts["advice"] = _PROXY_ADVICE
     if kind is ReplyTooLarge:
         facts["advice"] = _SERVER_REPLY_ADVICE
+    if kind is WorkerDied and answer.status == 507:
+        facts["advice"] = _KILLED_ADVICE
     if kind is RequestTooLarge:
         if type_ is None:
             message += f": the request is too large; {too_large(body)}"
@@ -130,9 +133,9 @@ def _kind(answer: Answer, type_: str | None, text: str | None) -> type[EisenClie
 
 def _internal(status: int, text: str) -> type[EisenClientError]:
     """Read TorchServe's one type for all that happens in a worker."""
-    if status == 507:
-        return OutOfMemory
-    return WorkerDied if text.startswith("Worker died") else ModelFailed
+    if text.startswith("Worker died"):
+        return WorkerDied
+    return OutOfMemory if status == 507 else ModelFailed
 
 
 def _message(answer: Answer, type_: str | None, text: str | None) -> str:

@@ -21,7 +21,7 @@
     ├── ServerFailed                        5xx: the server is at fault
     │   ├── ServerBusy                      503 ServiceUnavailableException, 429  [retry]
     │   ├── ModelFailed                     500  the model or a transform raised
-    │   ├── WorkerDied                      500  the server's worker process ended
+    │   ├── WorkerDied                      500, 507  the server's worker process ended
     │   └── OutOfMemory                     507
     └── UnexpectedReply                     an answer that is not one of the handler's
         ├── Redirected                      3xx; never followed
@@ -244,7 +244,10 @@ class ModelFailed(ServerFailed):
 
 
 class WorkerDied(ServerFailed):
-    """The worker process crashed, took longer than ``responseTimeout``, or replied too much."""
+    """The worker process crashed, took longer than ``responseTimeout``, or replied too much.
+
+    With the status 507 it was killed by SIGKILL, as where the system's memory does not suffice.
+    """
 
     advice = (
         "it crashed, took longer than responseTimeout, or its reply was over max_response_size: "

@@ -1,0 +1,62 @@
+"""Packs ``single.mar`` and ``pair.mar``: y = 2 x + 1, after as long as the request says.
+
+Usage: ``python pack_waiting.py FOLDER``; a user's script, like pack_models.py. The last column of
+``x`` holds the seconds. ``rows`` tells with how many rows of others a row was computed, ``pid`` by
+which worker. Each request prints a line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import torch
+
+from eisen_deploy.packaging import EisenServingMAR, create_metadata
+
+
+class Waiting(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, x):
+        time.sleep(float(x[:, -1].max()))
+        return x * self.factor + 1, torch.full((len(x),), float(len(x)), dtype=torch.float64)
+
+
+def print_size(data):
+    print("a request of", len(data["x"]), "rows")
+    return data
+
+
+def add_process(data):
+    return {**data, "pid": os.getpid()}
+
+
+COMMON = {"batch_size": 8, "batch_delay": 10, "startup_timeout": 60}
+SERVED = {
+    "single": {**COMMON, "workers": 1, "response_timeout": 4},
+    "pair": {**COMMON, "workers": 2, "response_timeout": 20},
+}
+
+
+def main(folder):
+    doubles, row = "ndarray[float64]", [-1, 4]
+    metadata = create_metadata(
+        ["x"],
+        [doubles],
+        [row],
+        ["y", "rows", "pid"],
+        [doubles, doubles, "int"],
+        [row, [-1], []],
+        model_output_list=["y", "rows"],
+    )
+    packer = EisenServingMAR(print_size, add_process, metadata)
+    for name, serving in SERVED.items():
+        packer.pack(Waiting(), folder, name, serving=serving)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

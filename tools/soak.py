@@ -1,0 +1,313 @@
+"""Whether a served model's memory stays flat: mixed load for as long as is wanted.
+
+Threads send small requests and such of 64 MiB, one after the other, to ``eisen-serve run`` with a
+model that answers y = 2 x + 1; each answer is compared. Meanwhile the memory of Java and of the
+workers is looked at: what is resident, and the same with what is shared divided by those who share
+it (Pss), whoever they are. After the warm-up a line is laid through it by least squares.
+
+Usage: ``python tools/soak.py [--minutes N] [--warm-up N] [--workers N] [--json FILE]`` in an
+environment that has the three distributions and TorchServe, or with its interpreter as
+``--python``. Linux only. The status is 1 if an answer was wrong, a call failed, or anything was
+left after the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MIB = 2**20
+SMALL = 2**10
+COLUMNS = 2**14  # of four bytes
+TIMEOUT = 120.0
+KINDS = ("java", "workers")
+_METRIC = re.compile(r"(ts_inference\w+|eisen\w+)\{([^}]*)\} (\S+)")
+_STAGE = re.compile(r'Stage="\w+"')
+
+# --- the server ---------------------------------------------------------------------------
+
+
+def pack(folder: Path, workers: int) -> Path:
+    """Pack the model."""
+    import torch  # noqa: PLC0415 - the load does not need it
+
+    from eisen_deploy.packaging import EisenServingMAR, create_metadata  # noqa: PLC0415
+
+    class Affine(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.factor + 1
+
+    array = (["ndarray"], [[-1, -1]])
+    metadata = create_metadata(["x"], *array, ["y"], *array, model_output_list=["y"])
+    packer = EisenServingMAR(None, None, metadata)
+    return packer.pack(torch.jit.script(Affine()), folder, "soak", serving={"workers": workers})
+
+
+class Served(NamedTuple):
+    """A server that runs: the process that was started, and what it says of itself."""
+
+    process: subprocess.Popen[str]
+    told: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        """Where the model answers."""
+        return str(self.told["models"][0]["predictions"])
+
+
+@contextmanager
+def served(archive: Path, python: str, folder: Path) -> Iterator[Served]:
+    """Run ``eisen-serve``, with all its files below a folder."""
+    ports = zip(["--port", "--management-port", "--metrics-port"], free_ports(3), strict=True)
+    command = [sys.executable, "-m", "eisen_deploy.serving.cli", "run", archive, "--json"]
+    options = [*(part for pair in ports for part in pair), "--python", python]
+    process = subprocess.Popen(
+        list(map(str, [*command, *options])),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # noqa: S101 - asked for
+    try:
+        lines: list[str] = []
+        while not lines or lines[-1] != "}\n":
+            lines.append(process.stdout.readline())
+            if not lines[-1]:
+                raise SystemExit("eisen-serve has ended")
+        yield Served(process, json.loads("".join(lines)))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        process.stdout.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def processes(folder: Path) -> dict[str, list[int]]:
+    """Return the processes of a server, whose temporary files are below a folder, by their kind."""
+    found: dict[str, list[int]] = {"java": [], "workers": [], "others": []}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(folder).encode() in (entry / "environ").read_bytes():
+                command = (entry / "cmdline").read_bytes()
+                is_java = b"org.pytorch.serve.ModelServer" in command
+                is_worker = b"model_service_worker.py" in command
+                kind = "java" if is_java else "workers" if is_worker else "others"
+                found[kind].append(int(entry.name))
+    return found
+
+
+# --- load ---------------------------------------------------------------------------------
+
+
+class Load:
+    """Threads that call the model until this is left.
+
+    :param rows: of the request of each thread; a row has 64 KiB, 0 stands for one of 1 KiB.
+    """
+
+    def __init__(self, url: str, rows: list[int]) -> None:
+        from eisen_deploy.client import EisenServingClient  # noqa: PLC0415
+
+        self.ends: Counter[str] = Counter()
+        self.sent = 0
+        self._client = EisenServingClient(url, timeout=TIMEOUT)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=[count]) for count in rows]
+
+    def __enter__(self) -> Load:  # noqa: PYI034 - Self is Python 3.11
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._client.close()
+
+    def _work(self, rows: int) -> None:
+        shape = (rows, COLUMNS) if rows else (1, SMALL // 4)
+        x = np.random.default_rng().standard_normal(shape, np.float32)
+        name = "large" if rows else "small"
+        while not self._stop.is_set():
+            x[0, 0] = np.random.default_rng().random()
+            self.ends[f"{name}: {self._call(x)}"] += 1
+            self.sent += x.nbytes
+            self._stop.wait(0.005)
+
+    def _call(self, x: np.ndarray) -> str:
+        from eisen_deploy.client import EisenClientError  # noqa: PLC0415
+
+        try:
+            y = self._client.predict({"x": x})["y"]
+        except EisenClientError as error:
+            return type(error).__name__
+        return "right" if np.array_equal(y, 2 * x + 1) else "wrong"
+
+
+# --- memory -------------------------------------------------------------------------------
+
+
+class Sample(NamedTuple):
+    """MiB of all processes of a kind, by kind and measure, after so many minutes."""
+
+    minutes: float
+    sizes: dict[str, float]
+
+
+def look(folder: Path, start: float) -> Sample:
+    """Look at the memory of a server."""
+    sizes = {}
+    for kind, found in processes(folder).items():
+        if kind in KINDS:
+            sizes[f"{kind} RSS"] = sum(kibibytes(pid, "status", "VmRSS") for pid in found) / 1024
+            sizes[f"{kind} Pss"] = (
+                sum(kibibytes(pid, "smaps_rollup", "Pss") for pid in found) / 1024
+            )
+    return Sample((time.monotonic() - start) / 60, sizes)
+
+
+def kibibytes(pid: int, file: str, name: str) -> int:
+    """Return a size that the kernel tells of a process; 0 of one that is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    return 0
+
+
+def watch(
+    folder: Path, minutes: float, every: float, say: Callable[[Sample], None]
+) -> list[Sample]:
+    """Look at the memory again and again."""
+    start = time.monotonic()
+    samples: list[Sample] = []
+    while time.monotonic() < start + 60 * minutes:
+        time.sleep(every)
+        samples.append(look(folder, start))
+        say(samples[-1])
+    return samples
+
+
+def trend(samples: list[Sample], name: str) -> dict[str, float]:
+    """Return how a size went: MiB per minute by least squares, and its range."""
+    minutes = np.array([sample.minutes for sample in samples])
+    sizes = np.array([sample.sizes[name] for sample in samples])
+    slope = float(np.polyfit(minutes, sizes, 1)[0]) if len(samples) > 2 else float("nan")
+    numbers = {"least": sizes.min(), "most": sizes.max(), "last": sizes[-1], "MiB/min": slope}
+    return {what: round(float(number), 2) for what, number in numbers.items()}
+
+
+def metrics(address: str) -> list[str]:
+    """Return what the Prometheus endpoint tells of requests and of our handler."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(address, timeout=30) as reply:
+        text = reply.read().decode()
+    found = _METRIC.findall(text)
+    return [" ".join([name, *_STAGE.findall(labels), value]) for name, labels, value in found]
+
+
+# --- all of it ----------------------------------------------------------------------------
+
+
+def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Serve, load, watch and end; return what was seen."""
+    archive = pack(folder / "zoo", arguments.workers)
+    private = folder / "server"
+    private.mkdir()
+    rows = [0] * arguments.small + [arguments.large_mib * MIB // (4 * COLUMNS)] * arguments.large
+    with served(archive, arguments.python, private) as server:
+        before = look(private, time.monotonic())
+        with Load(server.url, rows) as load:
+            samples = watch(private, arguments.minutes, arguments.every, tell)
+            told = metrics(server.told["metrics"])
+    left = sum(map(len, processes(private).values()))
+    late = [sample for sample in samples if sample.minutes >= arguments.warm_up] or samples
+    return {
+        "minutes": arguments.minutes,
+        "calls": dict(sorted(load.ends.items())),
+        "GiB sent": round(load.sent / 2**30, 2),
+        "MiB before": {name: round(size, 1) for name, size in before.sizes.items()},
+        "MiB after the warm-up": {name: trend(late, name) for name in before.sizes},
+        "metrics": told,
+        "processes left": left,
+        "files left": len(list(private.iterdir())),
+        "samples": [[round(each.minutes, 2), each.sizes] for each in samples],
+    }
+
+
+def tell(sample: Sample) -> None:
+    """Print one look."""
+    sizes = ", ".join(f"{name} {size:.0f}" for name, size in sample.sizes.items())
+    print(f"{sample.minutes:6.2f} min: {sizes} MiB", flush=True)
+
+
+def is_good(report: dict[str, Any]) -> bool:
+    """Whether all calls were answered rightly, and nothing was left."""
+    all_right = all(name.endswith(": right") for name in report["calls"])
+    return all_right and not report["processes left"] and not report["files left"]
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--minutes", type=float, default=20.0, help="default: %(default)s")
+    add("--warm-up", type=float, help="minutes that do not count; default: a quarter, 5 at most")
+    add("--every", type=float, default=5.0, help="seconds between two looks; default: %(default)s")
+    add("--workers", type=int, default=1, help="default: %(default)s")
+    add("--small", type=int, default=3, help="threads with requests of 1 KiB; default: %(default)s")
+    add("--large", type=int, default=1, help="threads with large requests; default: %(default)s")
+    add("--large-mib", type=int, default=64, help="MiB of a large request; default: %(default)s")
+    add("--python", default=sys.executable, help="interpreter of the server's environment")
+    add("--json", type=Path, help="file for all that was seen")
+    arguments = parser.parse_args()
+    if arguments.warm_up is None:
+        arguments.warm_up = min(5.0, arguments.minutes / 4)
+    return arguments
+
+
+def main() -> int:
+    """Do it, and print what was seen."""
+    arguments = read_arguments()
+    with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as name:
+        report = soak(arguments, Path(name))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    del report["samples"]
+    print(json.dumps(report, indent=1))
+    return 0 if is_good(report) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
