@@ -10,7 +10,9 @@ from . import models
 
 #: The name of the model whose handler does nothing.
 BARE = "bare"
-BATCH = {"batch_size": 8, "batch_delay": 5}
+# With two threads, torch waits for a core that the server's other processes are using.
+_SMALL = {"threads": 1}
+SERVING = {"cnn": _SMALL, "cnn-batched": {**_SMALL, "batch_size": 8, "batch_delay": 5}}
 
 _BARE_HANDLER = """
 def handle(data, context):
@@ -23,7 +25,8 @@ def make(folder: Path) -> None:
     from eisen_deploy.packaging import EisenServingMAR, create_metadata  # noqa: PLC0415
 
     for task in models.SHAPES:
-        shapes = [[list(models.SHAPES[task])], [list(models.REPLIES[task])]]
+        # Axis 0 is free: requests may share a pass.
+        shapes = [[[-1, *shape[1:]]] for shape in (models.SHAPES[task], models.REPLIES[task])]
         metadata = create_metadata(
             ["x"],
             ["ndarray"],
@@ -34,9 +37,8 @@ def make(folder: Path) -> None:
             model_input_list=["x"],
             model_output_list=["y"],
         )
-        serving = BATCH if task.endswith("-batched") else None
         archive = EisenServingMAR(None, None, metadata)
-        archive.pack(models.make(task), folder, task, serving=serving)
+        archive.pack(models.make(task), folder, task, serving=SERVING.get(task))
     _bare(folder / f"{BARE}.mar")
 
 
