@@ -17,8 +17,29 @@ SHARED = [
     *("strictjson", "tensors", "terminal", "values", "zipheaders", "zips"),
 ]
 BAKED = [
-    *("__init__", "batching", "budget", "compression", "decode", "encode", "errors", "frames"),
-    *("handler", "jobs", "limits", "loading", "messages", "metrics", "model", "npy", "options"),
+    *(
+        "__init__",
+        "batching",
+        "budget",
+        "compression",
+        "cores",
+        "decode",
+        "encode",
+        "errors",
+        "frames",
+    ),
+    *(
+        "handler",
+        "java_properties",
+        "jobs",
+        "limits",
+        "loading",
+        "messages",
+        "metrics",
+        "model",
+        "npy",
+        "options",
+    ),
     *("pipeline", "receiving", "selftest", "sending", "server_config", "service", "torchserve"),
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]

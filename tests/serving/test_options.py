@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from eisen_deploy.packaging import create_metadata
 from eisen_deploy.serving.baked import options as baked_options
 from eisen_deploy.serving.baked import server_config
 from eisen_deploy.serving.baked._shared import contents
@@ -115,7 +116,7 @@ def test_the_server_tells_how_many_workers(
 ):
     config = ServerConfig(default_workers_per_model=12, models=models)
     monkeypatch.setattr(server_config, "read", lambda: config)
-    monkeypatch.setattr(server_config, "cores", lambda: 12)
+    monkeypatch.setattr(baked_options, "cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     load(unpack(affine[0](), affine[1]))
     assert torch.get_num_threads() == threads
@@ -332,3 +333,11 @@ def test_the_mode_is_passed_on(monkeypatch, option, mode):
     monkeypatch.setattr(torch, "compile", lambda f, mode=None: (seen.append(mode), f)[1])
     compiled(torch.nn.Identity(), ServingOptions(compile=option), CPU)
     assert seen == [None, mode]
+
+
+@pytest.mark.parametrize(("rows", "told"), [(-1, False), (1, True)])
+def test_batches_that_will_not_share_a_pass_are_told_of_in_the_log(rows, told, start, caplog):
+    metadata = create_metadata(["x"], ["ndarray"], [[rows, 2]], ["y"], ["ndarray"], [[rows, 2]])
+    with caplog.at_level(logging.INFO):
+        start(torch.nn.Identity(), metadata, serving={"batch_size": 4})
+    assert ("each request of a batch runs alone" in caplog.text) is told

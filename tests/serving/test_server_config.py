@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.baked import server_config
-from eisen_deploy.serving.baked.server_config import ServerConfig, cores, parse_properties, read
+from eisen_deploy.serving.baked import cores as cores_module
+from eisen_deploy.serving.baked import java_properties, server_config
+from eisen_deploy.serving.baked.cores import cores
+from eisen_deploy.serving.baked.server_config import ServerConfig, read
 
 JAVA = ["java", "-cp", ".:ts/frontend/*", "org.pytorch.serve.ModelServer", "--python", "python"]
 
@@ -170,54 +174,17 @@ def test_settings_of_one_model(proc):
         assert config.of_model(*wanted) is None
 
 
-# --- properties ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "properties"),
-    [
-        ("a=1\nb:2\nc 3\n", {"a": "1", "b": "2", "c": "3"}),
-        ("  a = 4 \r\nb\t:\t5\rc", {"a": "4", "b": "5", "c": ""}),
-        ("# a=1\n! b=2\n\n   \nc=#3", {"c": "#3"}),
-        ("a=1,\\\n   2,\\\n   3\nb=\\\\\nc=3", {"a": "1,2,3", "b": "\\", "c": "3"}),
-        ("a\\=b=c\\u0041\\t\\q", {"a=b": "cA\tq"}),
-        ("a=b=c:d e", {"a": "b=c:d e"}),
-        ("a=1\na=2", {"a": "2"}),
-        ("a=1\\", {"a": "1"}),
-        ("\\u00", {"u00": ""}),
-        ("=3", {}),
-        ("", {}),
-    ],
-)
-def test_the_syntax_of_java(text, properties):
-    assert parse_properties(text) == properties
-
-
-# --- cores ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("quota", "granted"), [("max 100000", 6), ("150000 100000", 2), ("50000 100000", 1), ("?", 6)]
-)
-def test_cores_that_a_control_group_grants(tmp_path, monkeypatch, quota, granted):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    (tmp_path / "cpu.max").write_text(quota)
-    assert cores(tmp_path) == granted
-
-
-@pytest.mark.parametrize(("quota", "granted"), [("-1", 6), ("300000", 3)])
-def test_cores_that_an_old_control_group_grants(tmp_path, monkeypatch, quota, granted):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
-    assert cores(tmp_path) == granted
-
-
-def test_cores_without_a_control_group(tmp_path):
-    assert cores(tmp_path) == len(os.sched_getaffinity(0))
+# --- what it stands on ----------------------------------------------------------------------
 
 
 def test_only_the_standard_library_is_needed():
-    source = Path(server_config.__file__).read_text()
-    assert "from ." not in source
+    """It is read before numpy and torch are known to be there."""
+    for module in (server_config, java_properties, cores_module):
+        tree = ast.parse(Path(module.__file__).read_text())
+        names = {
+            alias.name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert names <= sys.stdlib_module_names

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from eisen_deploy.serving import machine
+from eisen_deploy.serving.baked import cores as of_process
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def groups(tmp_path, monkeypatch):
             (top / name).parent.mkdir(parents=True, exist_ok=True)
             (top / name).write_text(text + "\n")
         (tmp_path / "self").write_text(process + "\n")
-        monkeypatch.setattr(machine, "_CGROUPS", top)
-        monkeypatch.setattr(machine, "_OF_PROCESS", tmp_path / "self")
+        monkeypatch.setattr(of_process, "_CGROUPS", top)
+        monkeypatch.setattr(of_process, "_OF_PROCESS", tmp_path / "self")
 
     return _set
 
@@ -42,7 +43,7 @@ def test_the_tightest_limit_of_the_groups_around_holds(groups):
 
 @pytest.mark.parametrize(("quota", "cores"), [(20000, 1), (100000, 1), (150000, 2)])
 def test_a_part_of_a_core_counts_as_one(groups, monkeypatch, quota, cores):
-    monkeypatch.setattr(machine, "_affinity", lambda: 8)
+    monkeypatch.setattr(of_process, "_affinity", lambda: 8)
     groups("0::/", {"cpu.max": f"{quota} 100000"})
     assert machine.here().cores == cores
 

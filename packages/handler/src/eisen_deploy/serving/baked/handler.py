@@ -78,6 +78,8 @@ def _answering(
     has_file = (folder / FILE_NAME).exists()
     limits = limits_of(server, registered, archive.version, archive.options, has_file=has_file)
     _log.info("worker %d serves %s %s: %s", os.getpid(), registered, archive.version, limits)
+    if archive.options.batch_size not in (None, 1) and not archive.metadata.batchable:
+        _log.info("axis 0 of an input is not declared as -1: each request of a batch runs alone")
     counters = None
     if server.reads_model_metrics is not None:
         emit = metrics.print_line if server.reads_model_metrics else None

@@ -19,6 +19,7 @@ from . import server_config
 from ._shared import serving_options, strictjson
 from ._shared.errors import ContractError
 from ._shared.serving_options import ServingOptions
+from .cores import cores
 from .errors import LoadFailed
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -81,7 +82,7 @@ def use_threads(options: ServingOptions, name: str, version: str) -> None:
     """
     server = server_config.read()
     workers = server.of_model(name, version, "minWorkers") or server.default_workers_per_model
-    threads = threads_for(options, workers, os.environ, server_config.cores())
+    threads = threads_for(options, workers, os.environ, cores())
     if threads is not None:
         torch.set_num_threads(threads)
     _log.info("torch uses %d threads", torch.get_num_threads())

@@ -27,8 +27,9 @@ from .messages import Buffer
 #: Pieces of fewer bytes are copied, to be sent together.
 LARGE = 64 * 2**10
 
-#: Bytes of a stream's pieces. Arrays of this size are still small to the JVM's garbage collector.
-PIECE = 256 * 2**10
+#: Bytes of a stream's pieces: few of them, but each still small to the garbage collector of Java:
+#: to it, large begins at half a region, 1 MiB with a heap of 4 GiB.
+PIECE = 960 * 2**10
 
 _INT = struct.Struct("!i")
 _END = _INT.pack(-1)

@@ -6,20 +6,22 @@ looked: at the command line, the environment and the working folder of the Java 
 one.
 
 Source: TorchServe 0.12, ``ConfigManager`` (its constructor, ``setSystemVars`` and
-``getDefaultWorkers``) and ``FSSnapshotSerializer``; the syntax is that of ``java.util.Properties``.
+``getDefaultWorkers``) and ``FSSnapshotSerializer``.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from . import java_properties
+from .cores import cores
 
 #: TorchServe's limit for a request and for a reply, in bytes, where nothing sets another one.
 STOCK_SIZE = 6_553_500
@@ -28,7 +30,8 @@ STOCK_TIMEOUT = 120
 
 _SERVER = "org.pytorch.serve.ModelServer"
 _PROC = Path("/proc")
-_CGROUP = Path("/sys/fs/cgroup")
+# $$NAME$$ stands for a variable of the environment.
+_REFERENCE = re.compile(r"\$\$([^$]+)\$\$")
 # Of the properties those read here; each may come from the environment, as TS_ and its name.
 _NAMES = (
     "max_response_size",
@@ -85,27 +88,6 @@ def read(proc: Path = _PROC, pid: int | None = None) -> ServerConfig:
         return ServerConfig()
 
 
-def cores(cgroup: Path = _CGROUP) -> int:
-    """Return how many processor cores this process may use, at least 1."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        count = os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return max(1, count if quota is None else min(count, math.ceil(quota)))
-
-
-def parse_properties(text: str) -> dict[str, str]:
-    """Return the properties in a Java properties text, the last of equal names."""
-    found: dict[str, str] = {}
-    for line in _logical_lines(text):
-        match = _PROPERTY.match(line)
-        if match:
-            name, value = (_ESCAPE.sub(_unescaped, part) for part in match.groups())
-            found[name] = value.strip()
-    return found
-
-
 # --- the process ---------------------------------------------------------------------------
 
 
@@ -131,7 +113,8 @@ def _properties(server: Path) -> tuple[dict[str, str], str]:
     environment = dict(text.split("=", 1) for text in _strings(server / "environ") if "=" in text)
     path = server / "cwd" / _file(server, _strings(server / "cmdline"), environment)
     try:
-        found = parse_properties(path.read_bytes().decode("latin-1"))
+        read = java_properties.parse(path.read_bytes()).values
+        found = {name: value.strip() for name, value in read.items()}
     except FileNotFoundError:
         found = {}
     found = {
@@ -191,48 +174,3 @@ def _default_workers(found: Mapping[str, str], proc: Path) -> int:
 
 def _is_true(text: str | None) -> bool:
     return text is not None and text.strip().lower() == "true"
-
-
-def _quota(cgroup: Path) -> float | None:
-    """Return the cores that a control group grants, of version 2 or 1; ``None``: all of them."""
-    try:
-        if (cgroup / "cpu.max").exists():
-            quota, period = (cgroup / "cpu.max").read_text().split()
-        else:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
-        return int(quota) / int(period) if int(quota) > 0 else None
-    except (OSError, ValueError):  # "max", or no such group
-        return None
-
-
-# --- java.util.Properties ------------------------------------------------------------------
-
-# $$NAME$$ stands for a variable of the environment.
-_REFERENCE = re.compile(r"\$\$([^$]+)\$\$")
-# A name ends at the first "=", ":" or white space that no backslash stands before.
-_PROPERTY = re.compile(r"((?:[^\\=:\s]|\\.)+)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_CONTROL = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-
-
-def _logical_lines(text: str) -> Iterator[str]:
-    """Give each line with those that a backslash at its end joins to it, without comments."""
-    joined = ""
-    for natural in re.split(r"\r\n|\r|\n", text):
-        line = natural.lstrip(" \t\f")
-        if not joined and line[:1] in ("", "#", "!"):
-            continue
-        backslashes = len(line) - len(line.rstrip("\\"))
-        if backslashes % 2:
-            joined += line[:-1]
-            continue
-        yield joined + line
-        joined = ""
-    if joined:
-        yield joined
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    told = match[1]
-    return chr(int(told[1:], 16)) if len(told) > 1 else _CONTROL.get(told, told)

@@ -17,8 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.serving.baked.java_properties import Parsed, parse
+
 from .known_properties import MAX_INT, PROPERTIES
-from .properties import Parsed, parse, parse_as_launcher
+from .properties import parse_as_launcher
 
 FILE_NAME = "config.properties"
 VARIABLE = re.compile(r"\$\$([^$]+[^$])\$\$")
