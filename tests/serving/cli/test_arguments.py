@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from eisen_deploy.serving import checks
 from eisen_deploy.serving.checks import Refused
 from eisen_deploy.serving.cli import main
-from eisen_deploy.serving.cli.arguments import options_of, port, positive, size
+from eisen_deploy.serving.cli.arguments import interpreter, options_of, port, positive, size
 from eisen_deploy.serving.configuration import Options
 
 
@@ -148,3 +148,14 @@ def test_an_environment_without_torchserve_is_told(tmp_path, capsys):
     python.symlink_to(sys.executable)
     assert main(["run", "seg.mar", "--python", str(python)]) == 2
     assert f"no torchserve beside {python}" in capsys.readouterr().err
+
+
+def test_an_interpreter_is_found_from_any_folder(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "python"
+    program.parent.mkdir()
+    program.symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert interpreter("bin/python") == str(program)
+    assert interpreter("python") == str(program)
+    assert interpreter("missing/python") == str(tmp_path / "missing" / "python")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -39,6 +41,14 @@ def port(text: str) -> int:
 def positive(text: str) -> int:
     """Read a number from 1 on."""
     return _integer(text, 1, 2**31 - 1)
+
+
+def interpreter(text: str) -> str:
+    """Return the whole path of an interpreter, since the server works in another folder.
+
+    A link stays one: what it links to would belong to another environment.
+    """
+    return os.path.abspath(shutil.which(text) or text)  # noqa: PTH100 - without resolving
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--python",
         metavar="FILE",
+        type=interpreter,
         default=sys.executable,
         help="interpreter of the server's environment; default: the one that runs this",
     )
