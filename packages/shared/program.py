@@ -6,10 +6,10 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from types import FrameType
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType, ModuleType
 
-from .terminal import say, write_anything
+from .terminal import clean, say, write_anything
 
 #: Exit statuses: SIGINT came, nobody reads the output, SIGTERM came.
 INTERRUPTED = 130
@@ -56,7 +56,35 @@ def run(
     return status
 
 
-def add_version(parser: argparse.ArgumentParser, distribution: str) -> None:
+def add_commands(
+    parser: argparse.ArgumentParser, distribution: str, commands: Iterable[ModuleType]
+) -> None:
+    """Add ``--version`` and the commands, each a module with ``add_parser`` and ``run``."""
+    _add_version(parser, distribution)
+    added_to = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands:
+        added = command.add_parser(added_to)
+        added.allow_abbrev = parser.allow_abbrev
+        added.add_argument("--debug", action="store_true", help="print the traceback of an error")
+        added.set_defaults(run=command.run)
+
+
+def complain(prog: str, problems: Iterable[str]) -> None:
+    """Say what is wrong on the standard error, further lines of a problem indented."""
+    for problem in problems:
+        lines = map(clean, problem.rstrip().splitlines())
+        say(f"{prog}: " + "\n  ".join(lines), sys.stderr)
+
+
+def told(error: BaseException) -> str:
+    """Return the sentence for an error of the system, or for one that nobody expected."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return f"unexpected {type(error).__name__}: {error} (--debug tells where)"
+
+
+def _add_version(parser: argparse.ArgumentParser, distribution: str) -> None:
     """Add ``--version``, which looks the version up only if it is asked for."""
 
     class Version(argparse.Action):

@@ -14,8 +14,6 @@ from . import check, metadata, predict, wait
 from .exits import status_of, table
 from .words import complain, explain, trace
 
-_COMMANDS = (predict, metadata, check, wait)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
@@ -36,15 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    program.add_version(parser, "eisen-deploy-client")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        added = command.add_parser(commands)
-        added.allow_abbrev = False
-        added.add_argument(
-            "--debug", action="store_true", help="print where an error was raised, too"
-        )
-        added.set_defaults(run=command.run)
+    program.add_commands(parser, "eisen-deploy-client", (predict, metadata, check, wait))
     return parser
 
 

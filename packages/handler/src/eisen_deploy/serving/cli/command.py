@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import traceback
 from collections.abc import Iterable, Sequence
 
 from eisen_deploy.serving.archives import BadArchives
 from eisen_deploy.serving.baked._shared import program
-from eisen_deploy.serving.baked._shared.terminal import clean, say
 from eisen_deploy.serving.checks import Refused
 from eisen_deploy.serving.environment import UnfitEnvironment
 from eisen_deploy.serving.launcher import LaunchFailed
@@ -17,7 +15,7 @@ from eisen_deploy.serving.readiness import NotReady
 
 from . import config, doctor, run
 
-_COMMANDS = (run, config, doctor)
+_PROG = "eisen-serve"
 HUNG_UP = 129
 
 
@@ -31,16 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="eisen-serve",
+        prog=_PROG,
         description="Serve archives (MAR) with TorchServe.",
         epilog="example: eisen-serve run model_zoo/seg.mar --max-body 1GB",
     )
-    program.add_version(parser, "eisen-deploy-handler")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        added = command.add_parser(commands)
-        added.add_argument("--debug", action="store_true", help="print the traceback of an error")
-        added.set_defaults(run=command.run)
+    program.add_commands(parser, "eisen-deploy-handler", (run, config, doctor))
     return parser
 
 
@@ -49,11 +42,11 @@ def _fail(error: BaseException, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
-        _complain(["interrupted"])
+        program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED
     if isinstance(error, run.HungUp):
         return HUNG_UP
-    _complain(_problems_of(error))
+    program.complain(_PROG, _problems_of(error))
     return 1 if isinstance(error, NotReady) else 2
 
 
@@ -62,13 +55,4 @@ def _problems_of(error: BaseException) -> Iterable[str]:
         return error.problems
     if isinstance(error, (LaunchFailed, UnfitEnvironment)):
         return [str(error)]
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return [f"{where}{error.strerror or error}"]
-    return [f"unexpected {type(error).__name__}: {error} (--debug tells where)"]
-
-
-def _complain(problems: Iterable[str]) -> None:
-    for problem in problems:
-        lines = map(clean, problem.rstrip().splitlines())
-        say("eisen-serve: " + "\n  ".join(lines), sys.stderr)
+    return [program.told(error)]
