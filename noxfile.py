@@ -18,6 +18,8 @@ TEST_REQUIREMENTS = [
 ]
 # By file: what a module's fixtures make is made once.
 QUICK = ["-n", "2", "--dist", "loadfile", "-m", "not torchserve"]
+# What the client's ranges begin with.
+FLOORS = ["numpy==1.22.0", "requests==2.28.0", "urllib3==1.26.20"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 
 nox.needs_version = ">=2024.4.15"
@@ -54,6 +56,17 @@ def tests(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """Run the tests that need no server (under a minute), in the environment of ``tests``."""
     session.notify("tests", posargs=[*QUICK, *session.posargs])
+
+
+@nox.session(python=["3.9", "3.10", "3.11", "3.12", "3.13"])
+@nox.parametrize("requirements", [nox.param([], id="newest"), nox.param(FLOORS, id="floors")])
+def client(session: nox.Session, requirements: list[str]) -> None:
+    """Run the client's tests on each Python; on the oldest also with the oldest requirements."""
+    if requirements and session.python != "3.9":
+        session.skip("the floors are those of the oldest Python")
+    tests = ["pytest", "pytest-xdist", "hypothesis", "trustme"]
+    session.install("packages/client[all]", *tests, *requirements)
+    session.run("pytest", *QUICK, "tests/client", *session.posargs)
 
 
 @nox.session

@@ -51,6 +51,13 @@ TUNED: tuple[Setting, ...] = (
     ),
     Setting(
         "vmarg",
+        "-Xmn",
+        "256m",
+        "new objects have so much, and not what Java thinks good: its memory stays flat under load",
+        "64 MiB and small in turns for 14 minutes: Java grew from 1.5 to 2.8 GiB without",
+    ),
+    Setting(
+        "vmarg",
         "-XX:+ExitOnOutOfMemoryError",
         "",
         "a server whose heap was exhausted ends, and can be started again, instead of limping on",
