@@ -27,6 +27,12 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def _heed_signals() -> None:
+    """Undo what ``nohup``, or a shell in the background, has the tests ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Running:
     """One ``eisen-serve``; everything it starts has its own temporary folder in its environment."""
 
@@ -42,6 +48,7 @@ class Running:
             text=True,
             env={**os.environ, "TMPDIR": str(self.temporary)},
             start_new_session=True,
+            preexec_fn=_heed_signals,  # noqa: PLW1509 - it only resets signals
         )
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()

@@ -20,6 +20,9 @@ SIZE_HEADER = "Eisen-Body-Size"
 #: What ``Accept-Encoding`` may name.
 CODING = "gzip"
 
+#: Read at a time from chunks: in chunks of a byte, each is an object meanwhile.
+_PIECE_OF_CHUNKS = 2**18
+
 
 def read_body(
     response: requests.Response, exchange: Exchange, limit: int
@@ -79,7 +82,7 @@ def _pieces(raw: Any, exchange: Exchange, length: int | None, limit: int) -> Ite
     """Yield the bytes on the line: as many as were announced, or all there are."""
     while length is None or exchange.received < length:
         exchange.check()
-        rest = PIECE if length is None else min(PIECE, length - exchange.received)
+        rest = _PIECE_OF_CHUNKS if length is None else min(PIECE, length - exchange.received)
         piece: bytes = raw.read(rest, decode_content=False)
         if not piece:
             break
