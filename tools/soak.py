@@ -18,7 +18,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,11 +26,13 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from eisen_deploy.serving.launcher import free_ports
 
 MIB = 2**20
 SMALL = 2**10
@@ -101,15 +102,6 @@ def served(archive: Path, python: str, folder: Path) -> Iterator[Served]:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         process.stdout.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def processes(folder: Path) -> dict[str, list[int]]:

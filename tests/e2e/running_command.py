@@ -6,25 +6,17 @@ import os
 import queue
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
+
+from eisen_deploy.serving.launcher import free_ports
 
 COMMAND = [sys.executable, "-u", "-m", "eisen_deploy.serving.cli"]
 READY = "Ctrl-C stops it."
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _heed_signals() -> None:

@@ -241,20 +241,6 @@ def test_plain_torchserve_with_what_config_writes(server_python, zoo, tmp_path):
         subprocess.run(["sh", "-c", stop], check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a file system cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def fill(path):
     """Write until the disk is full."""
 

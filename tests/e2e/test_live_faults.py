@@ -200,20 +200,6 @@ def test_slow_clients(single):
         assert set(live.load.kinds(start)) == {RIGHT}, live.load.examples
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a file system cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_the_disk_for_logs_is_full(single, small_disk):
     with single("--folder", small_disk / "server", timeouts=[20.0]) as live:
         fill(small_disk / "fill")

@@ -19,9 +19,6 @@ GIB = 2**30
 #: TorchServe holds sizes in a Java ``int``.
 MOST_BODY = 2**31 - 1
 
-#: Seconds that TorchServe takes for both timeouts of an archive that has options, but not these.
-STOCK_TIMEOUT = 120
-
 _HEAP_SHARE = 0.4
 _DIRECT_SHARE = 0.25
 _LEAST_HEAP = 512 * MIB

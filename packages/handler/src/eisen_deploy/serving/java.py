@@ -48,5 +48,10 @@ def _java_release(java: str) -> int:
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    match = re.search(r'version "(?:1\.)?(\d+)', found.stderr)
+    return release_in(found.stderr)
+
+
+def release_in(text: str) -> int:
+    """Return the release that ``java -version`` tells; 0 if it tells none."""
+    match = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(match.group(1)) if match else 0

@@ -256,14 +256,17 @@ def _stream(stream: IO[bytes] | None) -> Iterator[IO[bytes]]:
             stream.close()
 
 
-def _free_addresses() -> dict[str, str]:
-    """Return free ports for every address, all held open until all are known."""
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody listens on, all held open until all are known."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in _ADDRESSES]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _free_addresses() -> dict[str, str]:
     return {
         name: str(port) if name.startswith("grpc") else f"http://127.0.0.1:{port}"
-        for name, port in zip(_ADDRESSES, ports, strict=True)
+        for name, port in zip(_ADDRESSES, free_ports(len(_ADDRESSES)), strict=True)
     }

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from eisen_deploy.serving.baked.server_config import STOCK_TIMEOUT
+
 from . import logs
 from .archives import Archive
 from .calls import Answer, Server
-from .configuration import STOCK_TIMEOUT
 from .launcher import LaunchFailed, TorchServe
 from .logs import Life
 from .machine import killed_for_memory

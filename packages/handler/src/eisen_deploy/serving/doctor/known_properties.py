@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The stock limit of a request's and of a reply's body, in bytes.
-STOCK_LIMIT = 6_553_500
+from eisen_deploy.serving.baked.server_config import STOCK_SIZE
+
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
 
@@ -56,8 +56,8 @@ PROPERTIES: dict[str, Property] = {
         netty_client_threads=0,
         job_queue_size=100,
         number_of_gpu=None,
-        max_request_size=STOCK_LIMIT,
-        max_response_size=STOCK_LIMIT,
+        max_request_size=STOCK_SIZE,
+        max_response_size=STOCK_SIZE,
         grpc_inference_port=7070,
         grpc_management_port=7071,
         initial_worker_port=9000,

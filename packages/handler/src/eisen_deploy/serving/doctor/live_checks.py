@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eisen_deploy.serving.baked._shared.metadata import Metadata
+from eisen_deploy.serving.baked.server_config import STOCK_SIZE
 
 from .archives import declared_size
 from .findings import ERROR, NOTE, WARNING, Area, Found
-from .known_properties import STOCK_LIMIT
 from .server import NO_TOKEN, Model, Server
 
 AREA: Area[Server] = Area()
@@ -248,8 +248,8 @@ def model_foreign(server: Server) -> Iterator[Found]:
 )
 def request_limit_stock(server: Server) -> Iterator[Found]:
     """Find ``max_request_size`` at TorchServe's 6,553,500 bytes."""
-    if server.limit == STOCK_LIMIT:
-        what = f"max_request_size is {STOCK_LIMIT} bytes, as it comes; max_response_size may be too"
+    if server.limit == STOCK_SIZE:
+        what = f"max_request_size is {STOCK_SIZE} bytes, as it comes; max_response_size may be too"
         yield Found(what, bytes=512 * _MIB)
 
 

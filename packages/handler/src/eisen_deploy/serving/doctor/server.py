@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from eisen_deploy.serving.baked.server_config import STOCK_SIZE
+
 from . import tls
 from .asking import Answer, Endpoint, ask, own_address, takes_body
 from .configuration import is_loopback
-from .known_properties import MAX_INT, STOCK_LIMIT
+from .known_properties import MAX_INT
 
 #: Answers of TorchServe to a request without the right token.
 NO_TOKEN = "InvalidKeyException"  # noqa: S105 - a name of an error
@@ -221,10 +223,10 @@ def _outside(
 
 def _limit(endpoint: Endpoint, timeout: float) -> int | None:
     """Find ``max_request_size`` by halving, with the stock one tried first; no body is sent."""
-    if takes_body(endpoint, STOCK_LIMIT, timeout) and not takes_body(
-        endpoint, STOCK_LIMIT + 1, timeout
+    if takes_body(endpoint, STOCK_SIZE, timeout) and not takes_body(
+        endpoint, STOCK_SIZE + 1, timeout
     ):
-        return STOCK_LIMIT
+        return STOCK_SIZE
     taken, refused = 0, MAX_INT + 1
     while refused - taken > 1:
         middle = (taken + refused) // 2
