@@ -122,9 +122,10 @@ def test_an_option_sets_the_threads_of_a_worker(server):
 
 
 def metrics(server):
-    """Return the lines of our metrics: the value by name and labels."""
+    """Return the metrics of a worker: the value by name and labels."""
     _, text = fetch(f"{server.config['metrics_address']}/metrics")
-    lines = [line for line in text.decode().splitlines() if line.startswith("eisen_")]
+    starts = ("eisen_", "PredictionTime{")
+    lines = [line for line in text.decode().splitlines() if line.startswith(starts)]
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
@@ -151,6 +152,7 @@ def test_prometheus_finds_the_numbers(server):
     assert metrics_with(server, "eisen_request_bytes_total", model) > 20
     assert metrics_with(server, "eisen_reply_bytes_total", model) > 1000
     assert metrics_with(server, "eisen_worker_memory_bytes", model, "Worker=") > 50 * 2**20
+    assert metrics_with(server, "PredictionTime", 'ModelName="guarded"') > 0  # TorchServe's own
 
 
 def test_a_crash_leaves_a_trace_in_the_log(server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -14,6 +15,7 @@ import requests
 
 from eisen_deploy.client import EisenServingClient
 from eisen_deploy.client._shared import protocol
+from eisen_deploy.serving.baked.worker_log import INTERVAL
 
 MIB = 2**20
 MODELS = (
@@ -187,3 +189,14 @@ def test_the_worker_s_log_names_no_fallback(server):
     text = server.log_path.read_text("utf-8")
     assert "bodies are copied" not in text
     assert "Backend worker process died" not in text
+
+
+def test_the_worker_writes_no_lines_for_each_request(post, server):
+    """TorchServe reads each of them, which a small request waits for."""
+    volume = np.zeros((1, 2, 2, 2), np.float32)
+    before, start = server.log_path.read_text("utf-8"), time.monotonic()
+    for _ in range(100):
+        volume_of(post(volume))
+    seconds = time.monotonic() - start
+    new = server.log_path.read_text("utf-8")[len(before) :]
+    assert new.count("Backend received inference") <= 1 + seconds / INTERVAL

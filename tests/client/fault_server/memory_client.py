@@ -6,6 +6,7 @@ process during the call, in bytes above what it had at its start.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import re
@@ -40,6 +41,7 @@ if __name__ == "__main__":
     for each in asked:
         model, _, how = each.partition(":")
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what glibc kept of the replies before is not this one's
         Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
         took = measure(f"{address}/{model}", int(largest), how)
         print(json.dumps([model, *took, memory("VmHWM") - before]), flush=True)

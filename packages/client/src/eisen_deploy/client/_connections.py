@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ProxyError
 
-from ._exchange import running_exchange
+from ._exchange import SMALL, running_exchange
 from ._logging import keep_urllib3_quiet
 
 _MAX_IDLE = 32
@@ -45,6 +45,9 @@ class _Stoppable(_Connection):
     #: The mark of the exchange that used it last.
     owner: object = None
     response_class = _Response
+    #: The headers that wait for the start of their body.
+    _head = b""
+    _holds_next = False
 
     def connect(self) -> None:
         exchange = running_exchange()
@@ -64,6 +67,26 @@ class _Stoppable(_Connection):
                 # urllib3 1.26 would send under the timeout of the request before.
                 self.sock.settimeout(self.timeout)
         super().request(*args, **kwargs)
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        exchange = running_exchange()
+        self._head = b""  # of a request that failed before its body
+        self._holds_next = exchange is not None and exchange.size > 0
+        super().endheaders(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        if self._holds_next:
+            self._holds_next = False
+            if self.sock is None:
+                self.connect()
+            self._head = data  # one packet for a small request: each wakes the server up
+            return
+        head, self._head = self._head, b""
+        if head and len(data) <= SMALL:
+            data = b"".join([head, data])
+        elif head:
+            super().send(head)
+        super().send(data)
 
     def _tunnel(self) -> None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import frames
+from . import frames, worker_log
 from .messages import SIZE_HEADER, Reply, Request
 from .sending import Parts
 
@@ -22,13 +22,15 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def prepare_worker() -> None:
-    """Have TorchServe's worker hand over bodies as they came, and copy none where that is known.
+    """Have TorchServe's worker hand over bodies as they came, copy none where that is known, and
+    write less.
 
     It would parse JSON and text itself, leniently (NaN, repeated keys). It reads this variable at
     each request, and a worker serves one model only, so nothing else is affected.
     """
     os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
     frames.install()
+    worker_log.install()
 
 
 def model_folder(context: Any) -> Path:
