@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tracemalloc
 
 import numpy as np
@@ -51,6 +52,24 @@ def test_the_pieces_are_views_of_the_arrays():
         assert exchange.complete is (len(sizes) == 4)
     assert sizes == [3, MIB, MIB, 5]
     assert exchange.sent == exchange.size
+
+
+@pytest.mark.parametrize(("size", "sends"), [(10, 1), (100_000, 2), (3 * MIB, 4)])
+def test_a_small_request_is_one_packet(serve, connect, http, monkeypatch, size, sends):
+    """Of a large one the array goes by itself, after the headers and the JSON part."""
+    server = serve(http.always(http.oip({})))
+    sent = []
+
+    def sendall(sock, data, *flags):
+        if sock.getpeername()[1] == server.port:
+            sent.append(len(data))
+        return plain(sock, data, *flags)
+
+    plain = socket.socket.sendall
+    monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
+    connect(server).predict({"x": np.zeros(size, np.uint8)})
+    assert len(sent) == sends
+    assert sum(sent) > size
 
 
 def test_sending_allocates_no_copy(serve, connect, http, peak):

@@ -41,6 +41,7 @@ BAKED = [
         "options",
     ),
     *("pipeline", "receiving", "selftest", "sending", "server_config", "service", "torchserve"),
+    "worker_log",
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
 PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "visible"]

@@ -314,6 +314,8 @@ def _proxies_that_fail() -> Iterator[Case]:
         ("that is not there", "http://127.0.0.1:9"),
         ("of no such host", "http://no-such-host.invalid:1"),
         ("without a host", "http://"),
+        ("with an empty label", "http://proxy..invalid:1"),
+        ("with a label that is too long", f"http://{'x' * 64}.invalid:1"),
     ):
         yield Case(f"a proxy {name}", ProxyFailed, _with(), {"HTTPS_PROXY": where}, url=_BEHIND)
     for where in (*(f"{name}://127.0.0.1:9" for name in ("socks5", "socks5h", "socks4", "ftp")),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-import requests
+import urllib3
 
 from ._errors import MalformedReply, ReplyTooLarge, UnknownOutcome
 from ._exchange import PIECE, Exchange
@@ -25,11 +24,11 @@ _PIECE_OF_CHUNKS = 2**18
 
 
 def read_body(
-    response: requests.Response, exchange: Exchange, limit: int
+    response: urllib3.BaseHTTPResponse, exchange: Exchange, limit: int
 ) -> bytearray | memoryview:
     """Read a body.
 
-    :param response: a streaming one, of which nothing was read yet.
+    :param response: one of which nothing was read yet.
     :param limit: largest body that is read, in bytes, on the line and decompressed.
     :raises ReplyTooLarge: if the body is larger.
     :raises MalformedReply: if its size or its encoding is not one that can be.
@@ -43,7 +42,7 @@ def read_body(
     for announced in (length, size):
         if announced is not None and announced > limit:
             raise ReplyTooLarge(f"the reply has {announced} bytes, max_reply is {limit}")
-    pieces = _pieces(response.raw, exchange, length, limit)
+    pieces = _pieces(response, exchange, length, limit)
     if coding:
         pieces = _inflated(pieces)
     return _collect(pieces, limit) if size is None else _fill(pieces, size)
@@ -78,12 +77,14 @@ def _number(headers: Mapping[str, str], name: str) -> int | None:
 # --- from the line --------------------------------------------------------------------------
 
 
-def _pieces(raw: Any, exchange: Exchange, length: int | None, limit: int) -> Iterator[bytes]:
+def _pieces(
+    response: urllib3.BaseHTTPResponse, exchange: Exchange, length: int | None, limit: int
+) -> Iterator[bytes]:
     """Yield the bytes on the line: as many as were announced, or all there are."""
     while length is None or exchange.received < length:
         exchange.check()
         rest = _PIECE_OF_CHUNKS if length is None else min(PIECE, length - exchange.received)
-        piece: bytes = raw.read(rest, decode_content=False)
+        piece: bytes = response.read(rest, decode_content=False)
         if not piece:
             break
         exchange.received += len(piece)

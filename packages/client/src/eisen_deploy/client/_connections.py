@@ -1,22 +1,25 @@
-"""The session: requests' own, with the habits taken away that do not suit credentials.
+"""The connections: those of requests and urllib3, without habits that do not suit credentials.
 
-It never follows a redirect, keeps no cookies, takes no credentials from ``.netrc``, and its
-connections can be stopped from another thread.
+No redirect is followed, no cookies are kept, no credentials are taken from ``.netrc``; and a
+connection can be stopped from another thread.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import getproxies, getproxies_environment
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL, InvalidURL
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ProxyError
+from urllib3.exceptions import LocationValueError, ProxyError
 
 from ._exchange import SMALL, running_exchange
 from ._logging import keep_urllib3_quiet
@@ -70,7 +73,6 @@ class _Stoppable(_Connection):
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
         exchange = running_exchange()
-        self._head = b""  # of a request that failed before its body
         self._holds_next = exchange is not None and exchange.size > 0
         super().endheaders(*args, **kwargs)
 
@@ -133,38 +135,100 @@ class _Adapter(HTTPAdapter):
             manager.pool_classes_by_scheme = _POOLS
         return manager
 
+    def pool_for(self, request: Any, settings: Mapping[str, Any]) -> HTTPConnectionPool:
+        """Return the pool of connections to a request's server, or to the proxy before it."""
+        verify, cert, proxies = settings["verify"], settings["cert"], settings["proxies"]
+        pool: Any
+        if hasattr(self, "get_connection_with_tls_context"):  # requests 2.32
+            pool = self.get_connection_with_tls_context(request, verify, proxies, cert)
+        else:
+            pool = self.get_connection(request.url, proxies)
+        self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        return pool  # type: ignore[no-any-return]
 
-class _Session(requests.Session):
-    def __init__(self) -> None:
-        super().__init__()
-        self._settings: tuple[Any, Any] = (None, None)
 
-    def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> Any:
-        """Return the settings of a call, with what the environment says.
+class Route(NamedTuple):
+    """How an address is reached: with which connections, and what a request line names."""
 
-        It is read again only if it has changed: requests goes through all of it twice for each
-        call, which takes longer than to encode and decode a small one.
+    pool: HTTPConnectionPool
+    target: str
+
+
+class Connections:
+    """The connections to one address, safe to use from several threads at once.
+
+    requests says what the environment asks for, and makes the pool that fits; each request is
+    given to that pool, for what requests does around it takes longer than to encode and decode a
+    small one.
+
+    :param verify: as requests takes it, like ``cert``.
+    """
+
+    def __init__(self, url: str, verify: bool | str, cert: str | tuple[str, str] | None) -> None:
+        keep_urllib3_quiet()
+        self._url = url
+        self._verify = verify
+        self._cert = cert
+        self._adapter = _Adapter(pool_maxsize=_MAX_IDLE)
+        self._known: tuple[Any, Route | None] = (None, None)
+
+    def send(
+        self, body: Any, headers: Mapping[str, str], timeout: float | None
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request and return the response, whose body is not read.
+
+        :param body: buffers to send one after the other, with ``Content-Length`` in the headers.
+        :param timeout: seconds for connecting, and for each wait thereafter.
         """
-        call = (url, proxies, stream, verify, cert)
-        if getproxies is not getproxies_environment:  # Windows and macOS have settings of their own
-            return super().merge_environment_settings(*call)
-        read = (repr(call), *map(os.environ.get, _VARIABLES))
-        if self._settings[0] != read:
-            self._settings = (read, super().merge_environment_settings(*call))
-        settings = self._settings[1]
-        return {**settings, "proxies": dict(settings["proxies"])}
+        pool, target = self._route()
+        return pool.urlopen(
+            "POST",
+            target,
+            body=body,
+            headers=headers,
+            timeout=timeout,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,  # a proxy is given the whole address
+            preload_content=False,
+            decode_content=False,
+        )
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return no target: requests would read the body and prepare the next request."""
+    def close(self) -> None:
+        """Close the connections that no request uses; a further one opens new ones."""
+        self._known = (None, None)
+        self._adapter.close()
+
+    def _route(self) -> Route:
+        """Return the way to the address, found anew only if the environment has changed."""
+        if getproxies is not getproxies_environment:
+            return self._find_route()  # Windows and macOS have settings outside of it
+        environment = [os.environ.get(name) for name in _VARIABLES]
+        known, route = self._known
+        if known != environment or route is None:
+            route = self._find_route()
+            self._known = (environment, route)
+        return route
+
+    def _find_route(self) -> Route:
+        request = requests.Request("POST", self._url).prepare()
+        # With each call: the environment would win over what a session holds.
+        with requests.Session() as session:
+            settings = session.merge_environment_settings(
+                request.url, {}, True, self._verify, self._cert
+            )
+        try:
+            pool = self._adapter.pool_for(request, settings)
+        except (LocationValueError, InvalidURL) as error:  # what is left to go wrong is the proxy's
+            raise InvalidProxyURL from error
+        return Route(pool, self._adapter.request_url(request, settings["proxies"]))
 
 
-def open_session() -> requests.Session:
-    """Return a new session."""
-    keep_urllib3_quiet()
-    session = _Session()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_maxsize=_MAX_IDLE))
-    return session
+@contextmanager
+def given_back(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+    """Give a response's connection back to its pool in the end: closed, if more could come."""
+    try:
+        yield
+    finally:
+        response.close()
+        response.release_conn()

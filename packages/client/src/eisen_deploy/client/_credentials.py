@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Callable
-
-from requests import PreparedRequest
-from requests.auth import AuthBase, HTTPBasicAuth
 
 from ._errors import Unauthorized
 from ._foreign import own_code
@@ -39,32 +37,23 @@ class Credentials:
         """Whether the token may be another one when it is read again."""
         return callable(self._token) or isinstance(self._token, os.PathLike)
 
-    def read(self) -> AuthBase:
-        """Return what sets the header of one request; the token is read anew.
-
-        It is given to requests even where there is nothing to set: requests would go and look
-        into ``.netrc``.
+    def read(self) -> dict[str, str]:
+        """Return the header of one request, if there is one to set; the token is read anew.
 
         :raises Unauthorized: if a file holds no token that can be sent.
         :raises Foreign: with what a function raised, or if it returned no token.
         """
         if self._user is not None:
-            name, password = self._user
-            return HTTPBasicAuth(name.encode(), password.encode())
+            pair = base64.b64encode(":".join(self._user).encode())
+            return {"Authorization": f"Basic {pair.decode()}"}
+        token = self._read_token()
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    def _read_token(self) -> str | None:
         if isinstance(self._token, os.PathLike):
-            return _Bearer(_read_file(self._token))
+            return _read_file(self._token)
         with own_code():
-            return _Bearer(_check(self._token() if callable(self._token) else self._token))
-
-
-class _Bearer(AuthBase):
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        if self._token is not None:
-            r.headers["Authorization"] = f"Bearer {self._token}"
-        return r
+            return _check(self._token() if callable(self._token) else self._token)
 
 
 def _read_file(path: os.PathLike[str]) -> str:

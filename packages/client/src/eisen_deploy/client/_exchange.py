@@ -69,6 +69,11 @@ class Exchange:
         """Whether the model may have run: ``None``, or ``False`` if it cannot have."""
         return None if self.size and self.connected and self.complete else False
 
+    @property
+    def uses_proxy(self) -> bool:
+        """Whether its connection is one to a proxy."""
+        return getattr(self._connection, "proxy", None) is not None
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Make this the exchange to which the connections used by this thread belong."""

@@ -144,8 +144,7 @@ def _bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
 
 
 def _bad_url(error: Exception, exchange: Exchange) -> EisenClientError:
-    # requests reads our own address before there is a request that it could name.
-    if getattr(error, "request", None) is not None:
+    if exchange.uses_proxy:  # a host is looked at only when it is looked up
         return _bad_proxy(error, exchange)
     return InvalidURL("the address is not one that can be asked")
 
@@ -192,6 +191,7 @@ MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
     of_requests.TooManyRedirects: _strange,
     of_urllib3.HTTPError: _broken,
     of_urllib3.TimeoutError: _timed_out,
+    of_urllib3.NewConnectionError: _broken,  # urllib3 1.26 calls it a timeout
     of_urllib3.ProxyError: _proxy,
     of_urllib3.SSLError: _tls,
     of_urllib3.LocationValueError: _bad_url,

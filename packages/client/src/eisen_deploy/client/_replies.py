@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
-import requests
+import urllib3
 
 from ._bodies import read_body
 from ._errors import MalformedReply, ReplyTooLarge, UnknownOutcome
@@ -59,17 +59,17 @@ class Answer:
         return text if re.fullmatch("[!-~]{1,100}", text) else None
 
 
-def read_answer(response: requests.Response, exchange: Exchange, max_reply: int) -> Answer:
+def read_answer(response: urllib3.BaseHTTPResponse, exchange: Exchange, max_reply: int) -> Answer:
     """Read what a server answers.
 
-    :param response: a streaming one, of which nothing was read yet.
+    :param response: one of which nothing was read yet.
     :param max_reply: largest body that is read, in bytes, on the line and decompressed.
     :raises ReplyTooLarge: if the body is larger.
     :raises MalformedReply: if its size or its encoding is not one that can be.
     :raises UnknownOutcome: if the body is shorter than was announced.
     """
     exchange.answered = True
-    status, headers = response.status_code, response.headers
+    status, headers = response.status, response.headers
     if status == 200:
         return Answer(status, headers, read_body(response, exchange, max_reply))
     body: bytes | bytearray | memoryview = b""
@@ -82,7 +82,9 @@ def read_answer(response: requests.Response, exchange: Exchange, max_reply: int)
     return Answer(status, headers, body)
 
 
-def _read_error(response: requests.Response, exchange: Exchange) -> bytes | bytearray | memoryview:
+def _read_error(
+    response: urllib3.BaseHTTPResponse, exchange: Exchange
+) -> bytes | bytearray | memoryview:
     try:
         return read_body(response, exchange, _MAX_ERROR_BYTES)
     except ReplyTooLarge:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from functools import cached_property
 
-import requests
-
-from ._connections import open_session
+from ._connections import Connections, given_back
 from ._credentials import Credentials
 from ._deadline import Deadline, Expired, run_until
 from ._endpoint import Endpoint
@@ -20,6 +16,8 @@ from ._foreign import Foreign
 from ._progress import Progress, watcher
 from ._replies import Answer, read_answer
 from ._shared.protocol import Body
+
+_HEADERS = {"Connection": "keep-alive"}
 
 
 class Transport:
@@ -74,43 +72,23 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections that no call uses."""
-        self._session.close()
+        self._connections.close()
 
     def _open(self) -> None:
         self._process = os.getpid()
-        self._session = open_session()
+        self._connections = Connections(self._endpoint.url, self._verify, self._cert)
 
     def _run(self, exchange: Exchange, headers: Mapping[str, str]) -> Answer:
-        auth = self._credentials.read()
+        headers = {**_HEADERS, **headers, **self._credentials.read()}
+        headers["Content-Length"] = str(exchange.size)
         exchange.authorised = True
         timeout = exchange.deadline.remaining
         if timeout == 0:
             raise Expired
-        with exchange.running():
-            session = self._connections()
-            request = self._request.copy()
-            request.headers.update(headers)
-            if exchange.size:
-                # http.client sends any buffers
-                request.body = Upload(exchange)  # type: ignore[assignment]
-                request.headers["Content-Length"] = str(exchange.size)
-            # With each call: the environment would win over what a session holds.
-            settings = session.merge_environment_settings(
-                request.url, {}, True, self._verify, self._cert
-            )
-            response = session.send(
-                auth(request), timeout=timeout, allow_redirects=False, **settings
-            )
-            with closing(response):
-                return read_answer(response, exchange, self._max_reply)
-
-    @cached_property
-    def _request(self) -> requests.PreparedRequest:
-        """What is the same in all requests; requests takes a while to prepare one."""
-        headers = {"Connection": "keep-alive"}
-        return requests.Request("POST", self._endpoint.url, headers).prepare()
-
-    def _connections(self) -> requests.Session:
         if self._process != os.getpid():  # a fork: two processes must not share a connection
             self._open()
-        return self._session
+        body = Upload(exchange) if exchange.size else None
+        with exchange.running():
+            response = self._connections.send(body, headers, timeout)
+            with given_back(response):
+                return read_answer(response, exchange, self._max_reply)

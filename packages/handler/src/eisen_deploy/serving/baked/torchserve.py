@@ -22,8 +22,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def prepare_worker() -> None:
-    """Have TorchServe's worker hand over bodies as they came, copy none where that is known, and
-    write less.
+    """Have TorchServe's worker hand over bodies as they came, copy none, and write less.
 
     It would parse JSON and text itself, leniently (NaN, repeated keys). It reads this variable at
     each request, and a worker serves one model only, so nothing else is affected.
