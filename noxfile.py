@@ -16,8 +16,8 @@ TEST_REQUIREMENTS = [
     "nilearn",  # a T1 volume to put into files
     *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
 ]
-# By file: what a module's fixtures make is made once.
-QUICK = ["-n", "2", "--dist", "loadfile", "-m", "not torchserve"]
+# By file: what a module's fixtures make is made once. Three on two cores: many tests wait.
+QUICK = ["-n", "3", "--dist", "loadfile", "-m", "not torchserve"]
 # What the client's ranges begin with.
 FLOORS = ["numpy==1.22.0", "requests==2.28.0", "urllib3==1.26.20"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]

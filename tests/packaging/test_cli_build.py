@@ -88,6 +88,7 @@ def test_a_mapping_in_a_file(build, recipe, tmp_path):
     assert not any("recipe" in name for name in said["files"])
 
 
+@pytest.mark.torchserve  # a second or two
 def test_what_a_recipe_defines_is_there_on_a_server_that_has_no_recipe(
     build, recipe, tmp_path, unpack, python
 ):

@@ -26,6 +26,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.torchserve  # ten seconds
+
 CPU_LIMIT = 1  # seconds for one archive
 MEMORY_LIMIT = 64 * 2**20  # bytes for one archive, besides those that the process has already
 FLIPS = 300

@@ -226,6 +226,7 @@ def test_a_file_that_is_no_archive(tmp_path):
         _proof.prove(tmp_path / "no.mar")
 
 
+@pytest.mark.torchserve  # a second or two
 def test_a_process_that_does_not_end(told):
     text = told("print('started', flush=True)\nwhile True: pass", timeout=1)
     assert text == "the clean process did not end in 1 s: its last lines are\nstarted"
