@@ -1,7 +1,8 @@
 """What each setting of the tuned profile does, and what else was tried.
 
 One server runs for each variant. They are asked in turns, each turn in another order, by a client
-that only moves bytes, for a model whose handler gives them back, or only keeps them (*up*). Told
+that only moves bytes, for a model whose handler gives them back, or only keeps them (*up*), after
+some seconds of requests that do not count. Told
 are the milliseconds of a request on the clock, and those of the processor that Java took for it, in
 its own code and in the kernel: what else the machine does changes these less.
 
@@ -35,6 +36,8 @@ from eisen_deploy.serving.machine import here
 from eisen_deploy.serving.profile import TUNED, Setting
 
 MIB = 2**20
+#: Seconds of requests before the first that counts: Java compiles what has run thousands of times.
+HEAT = 8.0
 SIZES = [2**10, 588 * 2**10, 8 * MIB, 64 * MIB]
 TICK = 1000 / os.sysconf("SC_CLK_TCK")  # milliseconds
 _HANDLER = """
@@ -56,7 +59,7 @@ def _with(*settings: tuple[str, str, str]) -> tuple[Setting, ...]:
 #: Settings that are none of the profile: they changed nothing that could be measured, or harmed.
 TRIED: dict[str, tuple[Setting, ...]] = {
     "unpooled buffers": _with(("vmarg", "-Dio.netty.allocator.type=", "unpooled")),
-    "both compilers": _with(("vmarg", "-XX:TieredStopAtLevel=", "4")),
+    "the quick compiler only": _with(("vmarg", "-XX:TieredStopAtLevel=", "1")),
     "serial collector": _with(("vmarg", "-XX:+UseSerialGC", "")),
     "parallel collector": _with(("vmarg", "-XX:+UseParallelGC", "")),
     "regions of 32 MiB": _with(("vmarg", "-XX:G1HeapRegionSize=", "32m")),
@@ -181,7 +184,8 @@ def measure(asked: dict[str, Variant], size: int, rounds: int, calls: int) -> di
     told: dict[str, list[Cost]] = {}
     for headers in kinds:
         for variant in asked.values():
-            for _ in range(max(3, 2 * calls)):
+            end = time.monotonic() + HEAT
+            while time.monotonic() < end:
                 variant.ask(body, into, headers)
         for _ in range(rounds):
             for name in random.sample(list(asked), len(asked)):

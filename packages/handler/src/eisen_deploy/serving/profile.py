@@ -44,13 +44,6 @@ TUNED: tuple[Setting, ...] = (
     ),
     Setting(
         "vmarg",
-        "-XX:TieredStopAtLevel=",
-        "1",
-        "the quick compiler only: time goes into copying, and the slow one takes a core meanwhile",
-        "588 KiB there and back after 300 calls: 3.6 to 3.0 ms; later the same",
-    ),
-    Setting(
-        "vmarg",
         "-Xmn",
         "256m",
         "new objects have so much, and not what Java thinks good: its memory stays flat under load",
