@@ -126,3 +126,12 @@ def bytes_of(count):
     import numpy as np
 
     return np.zeros(count, np.uint8)
+
+
+def test_many_problems_make_a_message_of_bounded_length():
+    batch = {f"{'x' * 100}{number}": object() for number in range(10_000)}
+    with pytest.raises(InvalidInput) as caught:
+        EisenServingClient("http://127.0.0.1:9/m").predict(batch)
+    assert len(caught.value.problems) == 10_000
+    assert len(str(caught.value)) < 5_000
+    assert "10000 problems in all" in str(caught.value)

@@ -261,6 +261,14 @@ def test_the_metadata_is_fetched_once_for_validation(serve, connect, http):
     assert sum(request.body == b"" for request in server.seen) == 1
 
 
+def test_metadata_that_was_asked_for_is_not_fetched_again(serve, connect, http):
+    server = serve(http.echo(METADATA))
+    client = connect(server, True)
+    client.get_metadata()
+    client.predict({"image": np.zeros((1, 1, 4), np.float32), "age": 1})
+    assert [request.body == b"" for request in server.seen] == [True, False]
+
+
 def test_a_caller_cannot_change_what_batches_are_checked_against(serve, connect, http):
     client = connect(serve(http.echo(METADATA)), True)
     client.get_metadata()["inputs"].clear()

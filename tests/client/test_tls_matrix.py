@@ -164,3 +164,10 @@ def test_there_are_cases_enough_and_each_has_a_name():
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_who_is_trusted_and_told_what(case, world, monkeypatch, tmp_path):
     check(case, world, monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if "cert= " in case.name or
+                                  case.name in ("verify= of text", "verify= of absent")],
+                         ids=lambda case: case.name)  # fmt: skip
+def test_a_file_that_cannot_be_used_is_blamed(case, world):
+    assert "check the files" in str(call(case, world(case)))

@@ -142,4 +142,7 @@ def _is_name(name: Any) -> bool:
 
 def _invalid(problems: Iterable[str]) -> InvalidInput:
     listed = tuple(problems)
-    return InvalidInput(f"the batch was not sent: {'; '.join(listed)}", problems=listed)
+    text = "; ".join(listed)
+    if len(text) > _MAX_REASON:  # a problem for each of many inputs, or for one of a long name
+        text = f"{text[: _MAX_REASON - 3]}... ({len(listed)} problems in all)"
+    return InvalidInput(f"the batch was not sent: {text}", problems=listed)

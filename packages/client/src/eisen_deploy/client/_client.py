@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,7 +39,8 @@ class EisenServingClient:
     :param url: the prediction endpoint, ``http://HOST:8080/predictions/MODEL[/VERSION]`` or
         ``http://HOST:8080/v2/models/MODEL/infer``. A user part is sent as Basic credentials.
     :param validate_inputs: check each batch against the model's metadata before it is sent, and
-        convert it where that loses nothing. The metadata is fetched once, with the first batch.
+        convert it where that loses nothing. The metadata is fetched once, with the first batch, and
+        whenever it is asked for.
     :param token: sent as ``Authorization: Bearer``: the inference key of TorchServe; or the
         ``pathlib.Path`` of a file that holds it, alone or as TorchServe's ``key_file.json``; or a
         function that returns it. File and function are read for each request, and once more where
@@ -258,14 +260,16 @@ class EisenServingClient:
     def _cached_metadata(self, deadline: Deadline) -> dict[str, Any]:
         # No lock: a thread that waited for another one's request would outlast its deadline.
         if self._metadata is None:
-            self._metadata = self._fetch_metadata(deadline, self._retries)
+            return self._fetch_metadata(deadline, self._retries)
         return self._metadata
 
     def _fetch_metadata(self, deadline: Deadline, retries: Retries) -> dict[str, Any]:
         id_ = new_id()
         call = Call(_batches.EMPTY, deadline, id_, retries, idempotent=True)
         with self._caller.named_in_errors(_batches.EMPTY, id_):
-            return _batches.decode_metadata(self._caller.make(call))
+            metadata = _batches.decode_metadata(self._caller.make(call))
+        self._metadata = copy.deepcopy(metadata)  # what is returned is the caller's to change
+        return metadata
 
 
 def _listed(outputs: Any) -> Any:

@@ -41,6 +41,12 @@ _MAX_LISTED = 8
 _CLOCK_SLACK = 0.1
 #: In the reasons of the alerts by which a server refuses a client's certificate.
 _CERTIFICATE_WORDS = ("CERTIFICATE", "UNKNOWN_CA")
+#: In the reasons of OpenSSL for not reading a file.
+_FILE_WORDS = ("PEM", "X509", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_OR_CRL_FOUND")
+_FILES_ADVICE = (
+    "check the files that verify=, cert= or REQUESTS_CA_BUNDLE name: each has to be there and in "
+    "the PEM format, and the key of cert= has to belong to its certificate"
+)
 
 
 def explain(error: Exception, exchange: Exchange) -> EisenClientError:
@@ -129,7 +135,10 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
             f"the server's certificate is not trusted: {reason}",
             advice="verify= takes the file of the certificate authority to trust",
         )
-    return TLSFailed(f"TLS failed {exchange.progress}: {_reason(root)}")
+    message = f"TLS failed {exchange.progress}: {_reason(root)}"
+    if any(word in message for word in _FILE_WORDS):
+        return TLSFailed(message, advice=_FILES_ADVICE)
+    return TLSFailed(message)
 
 
 def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
@@ -158,7 +167,7 @@ def _system(error: Exception, exchange: Exchange) -> EisenClientError:
         return _broken(error, exchange)
     return TLSFailed(
         f"a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: {_reason(error)}",
-        advice="check that it is there, and that it is a PEM file",
+        advice=_FILES_ADVICE,
     )
 
 
