@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from eisen_deploy.serving.launcher import free_ports
@@ -28,11 +29,17 @@ def _heed_signals() -> None:
 class Running:
     """One ``eisen-serve``; everything it starts has its own temporary folder in its environment."""
 
-    def __init__(self, *arguments: object, python: object, ports: bool = True) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        python: object,
+        ports: bool = True,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self.temporary = Path(tempfile.mkdtemp(prefix="es-test-", dir="/tmp"))
         self.port, management, metrics = free_ports(3)
         given = ["--port", self.port, "--management-port", management, "--metrics-port", metrics]
-        command = [*COMMAND, *arguments, *(given if ports else []), "--python", python]
+        command = [*command, *arguments, *(given if ports else []), "--python", python]
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdout=subprocess.PIPE,

@@ -16,12 +16,20 @@ import numpy as np
 import pytest
 import trustme
 
-from eisen_deploy.client import EisenServingClient, Unauthorized
+from eisen_deploy.client import DeadlineExceeded, EisenServingClient, Unauthorized
 
 from .running_command import COMMAND, READY, Running, free_ports
 
 HERE = Path(__file__).resolve().parent
 ROWS = np.float32([[1, 2], [3, 4]])
+#: ``eisen-serve`` that waits for Java for 6 seconds, and not for a minute.
+_IMPATIENT = """
+import sys
+from eisen_deploy.serving import cli, supervision
+supervision._SILENCE = 6.0
+sys.exit(cli.main())
+"""
+IMPATIENT = [sys.executable, "-u", "-c", _IMPATIENT]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +64,7 @@ def output_of(command, cwd):
 
 def predict(running, **more):
     url = f"http://127.0.0.1:{running.port}/predictions/seg"
-    with EisenServingClient(url, timeout=30, **more) as client:
+    with EisenServingClient(url, **{"timeout": 30, **more}) as client:
         return client.predict({"x": ROWS})["y"]
 
 
@@ -96,6 +104,32 @@ def test_what_it_prints_works_and_it_survives_what_is_killed(start, zoo, tmp_pat
     assert running.ended() == 130
     assert running.complaint == "eisen-serve: interrupted\n"
     assert running.wait_gone(1)
+
+
+def test_a_java_that_hangs_is_ended_and_started_again(start, zoo):
+    running = start(zoo / "seg.mar", command=IMPATIENT)
+    running.until(READY)
+    jvm, workers = running.jvm(), running.workers()
+    os.kill(jvm, signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded):
+        predict(running, timeout=1)
+    assert "answered nothing for 6 s" in running.until("answered nothing", 30)
+    running.until("serving again")
+    assert not {jvm, *workers} & {running.jvm(), *running.workers()}
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+
+
+def test_a_pause_of_java_is_waited_for(start, zoo):
+    running = start(zoo / "seg.mar", command=IMPATIENT)
+    running.until(READY)
+    jvm = running.jvm()
+    for _ in range(3):
+        os.kill(jvm, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(jvm, signal.SIGCONT)
+        np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+        time.sleep(2)
+    assert running.jvm() == jvm
 
 
 def test_tokens_never_show_and_work_as_printed(start, zoo, tmp_path):

@@ -57,6 +57,10 @@ class Server:
         url = f"{self.inference_url}/predictions/{model}"
         return self._call(url, "inference", timeout, body, headers or {})
 
+    def is_answering(self, timeout: float) -> bool:
+        """Return whether the server answers anything, within so many seconds."""
+        return self._call(f"{self.inference_url}/ping", "inference", timeout).status != 0
+
     def workers(self, model: str) -> list[dict[str, Any]]:
         """Return what the management API says of a model's workers; nothing if it says nothing."""
         answer = self._call(f"{self.management_url}/models/{model}", "management", 5.0)

@@ -18,6 +18,8 @@ _LOOKS = 20
 # TorchServe tries for five minutes.
 _GIVEN_UP = 330.0
 _FAILURES = 5
+# Seconds without an answer to anything. A large request may keep a thread busy for a few.
+_SILENCE = 60.0
 _LONGEST_PAUSE = 30.0
 
 
@@ -91,9 +93,29 @@ class Service:
     def _watch(self) -> None:
         """Watch until the server ends, and tell which workers end and come back."""
         workers = _Workers(self._archives, self._calls, self._log, self._say)
+        pulse = _Pulse(self._calls)
         while self._server.processes():
+            if pulse.is_lost():
+                self._say(f"TorchServe has answered nothing for {_SILENCE:.0f} s: it is ended")
+                self._server.kill()
             workers.look()
             time.sleep(_POLL)
+
+
+class _Pulse:
+    """Whether the server answers. A Java that hangs, or only collects garbage, does not end."""
+
+    def __init__(self, calls: Server) -> None:
+        self._calls = calls
+        self._answered = self._asked = time.monotonic()
+
+    def is_lost(self) -> bool:
+        """Return whether it has not answered for too long; it is asked now and then."""
+        if time.monotonic() - self._asked > _SILENCE / 6:
+            if self._calls.is_answering(timeout=_SILENCE / 3):
+                self._answered = time.monotonic()
+            self._asked = time.monotonic()
+        return time.monotonic() - self._answered > _SILENCE
 
 
 class _Workers:

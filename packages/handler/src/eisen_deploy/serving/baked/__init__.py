@@ -13,8 +13,8 @@ Between TorchServe and these steps, ``receiving`` and ``sending`` take bodies an
 without the copies that TorchServe's worker makes; ``frames`` puts them in its place.
 
 ``handler`` is the entry point that TorchServe imports; ``loading`` brings transforms and model in,
-after ``_shared.contents`` has checked every digest. Only ``handler``, ``torchserve``,
-``frames`` and ``EisenServingHandler.initialize`` know which server runs.
+after ``_shared.contents`` has checked every digest. Only ``handler``, ``torchserve``, ``frames``,
+``worker_log`` and ``EisenServingHandler.initialize`` know which server runs.
 
 This module and ``handler`` import nothing but the standard library, so that a package that is
 missing on the server is reported by its own name.
