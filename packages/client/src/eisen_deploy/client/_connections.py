@@ -212,7 +212,7 @@ class Connections:
 
     def _find_route(self) -> Route:
         request = requests.Request("POST", self._url).prepare()
-        # With each call: the environment would win over what a session holds.
+        # As of a call: the environment would win over what a session holds.
         with requests.Session() as session:
             settings = session.merge_environment_settings(
                 request.url, {}, True, self._verify, self._cert

@@ -113,10 +113,10 @@ def running_exchange() -> Exchange | None:
 
 
 class Upload:
-    """A request's body as requests and urllib3 take it: with a length, and in pieces.
+    """A request's body as urllib3 takes it: with a length, and in pieces.
 
     The length makes it ``Content-Length`` and not chunks; the pieces are views, so no tensor is
-    copied, but where that is quicker.
+    copied where that would take longer than to send one piece more.
     """
 
     def __init__(self, exchange: Exchange) -> None:
