@@ -6,25 +6,30 @@ Usage: ``python tools/import_time.py [RUNS]`` in an environment that has the cli
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 BASE = "import numpy, requests"
 OURS = f"{BASE}, eisen_deploy.client"
 TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
 
 
-def seconds(statement: str) -> float:
-    """Return the time that a statement takes in a fresh interpreter."""
+def seconds(statement: str, bytecode: str) -> float:
+    """Return the time that a statement takes in a fresh interpreter, whose byte code is in the folder ``bytecode``."""
     command = [sys.executable, "-c", TIMED.format(statement)]
-    return float(subprocess.check_output(command, text=True))
+    # An installed package has its byte code. The environment may forbid to write any.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}
+    return float(subprocess.check_output(command, text=True, env=environment))
 
 
 def main(runs: int) -> None:
     """Measure and print."""
-    seconds(OURS)  # byte code and disk cache
-    pairs = [(seconds(BASE), seconds(OURS)) for _ in range(runs)]
+    with tempfile.TemporaryDirectory() as bytecode:
+        seconds(OURS, bytecode)
+        pairs = [(seconds(BASE, bytecode), seconds(OURS, bytecode)) for _ in range(runs)]
     base, ours = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
     print(f"numpy, requests           {base:6.1f} ms")
     print(f"and eisen_deploy.client   {ours:6.1f} ms")
