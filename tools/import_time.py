@@ -18,7 +18,7 @@ TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter()
 
 
 def seconds(statement: str, bytecode: str) -> float:
-    """Return the time that a statement takes in a fresh interpreter, whose byte code is in the folder ``bytecode``."""
+    """Return the time that a statement takes in a fresh interpreter; ``bytecode`` is a folder."""
     command = [sys.executable, "-c", TIMED.format(statement)]
     # An installed package has its byte code. The environment may forbid to write any.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}
