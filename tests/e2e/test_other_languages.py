@@ -106,6 +106,31 @@ def test_a_wrong_token_is_an_error_that_does_not_tell_it(
     assert "wrong-token-canary" not in said
 
 
+def test_sharp(server, tmp_path):
+    if shutil.which("dotnet") is None:
+        pytest.skip("no .NET SDK on this machine")
+
+    def dotnet(*arguments):
+        command = ["dotnet", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    made = dotnet("new", "console", "--output", ".", "--name", "Query")
+    assert made.returncode == 0, made.stdout + made.stderr
+    shutil.copy(PROGRAMS / "Query.cs", tmp_path / "Program.cs")
+    built = dotnet("build", "--output", "built", "-warnaserror")
+    assert built.returncode == 0, built.stdout + built.stderr
+
+    url = f"{server.inference_url}/predictions/model"
+    found = dotnet("built/Query.dll", url, server.key())
+    assert found.stdout == "y [3,5,7,9]\n", found.stderr
+    refused = dotnet("built/Query.dll", url, "wrong-token-canary")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.match(r"400 .*InvalidKeyException", refused.stderr, re.DOTALL)
+    assert "wrong-token-canary" not in refused.stderr
+
+
 def test_the_sharp_program_names_the_same_request():
     text = (PROGRAMS / "Query.cs").read_text(encoding="utf-8")
     start, end = text.index("GetBytes("), text.index(");", text.index("GetBytes("))
