@@ -81,6 +81,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", *CODE)
     for package in ("client", "packaging", "serving"):
         session.run("mypy", "--package", f"eisen_deploy.{package}")
+    for package in ("client", "packaging"):  # servers are for Linux and macOS
+        session.run("mypy", "--platform", "win32", "--package", f"eisen_deploy.{package}")
 
 
 @nox.session

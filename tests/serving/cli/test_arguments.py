@@ -33,6 +33,14 @@ def test_sizes(text, expected):
     assert size(text) == expected
 
 
+@pytest.mark.parametrize("command", ["run", "config"])
+def test_windows_is_named(command, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main([command, str(tmp_path / "model.mar")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "on Linux and macOS only: use WSL 2" in line
+
+
 @pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "1TB", "MiB", "1iB", "1 2", "nan", "٣"])
 def test_no_sizes(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected"):

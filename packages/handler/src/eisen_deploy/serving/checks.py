@@ -1,4 +1,4 @@
-"""What is checked before a server is started: ports, certificates, and who can reach it."""
+"""What is checked before a server is started: system, ports, certificates, who can reach it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import errno
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,19 @@ class Refused(Exception):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
+
+
+def check_system() -> None:
+    """Check that this is no Windows, which has no process groups to end a server by.
+
+    :raises Refused: if it is.
+    """
+    if sys.platform == "win32":
+        problem = (
+            "eisen-serve starts TorchServe on Linux and macOS only: use WSL 2 or a Linux "
+            "container, or start torchserve itself; the archives are the same"
+        )
+        raise Refused([problem])
 
 
 def check_options(options: Options, *, insecure: bool) -> None:

@@ -105,15 +105,16 @@ def _locked(folder: Path) -> Iterator[None]:
     """
     if sys.platform == "win32":
         raise OSError(errno.ENOTSUP, "folders cannot be locked here")
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(descriptor), folder.lstat()):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-        yield
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
+    else:  # type checkers read no further on Windows
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(descriptor), folder.lstat()):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+            yield
+        finally:
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def _sweep(destination: Path) -> None:

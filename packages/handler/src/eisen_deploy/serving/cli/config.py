@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving import logging_config
+from eisen_deploy.serving import checks, logging_config
 from eisen_deploy.serving.archives import Archive
 from eisen_deploy.serving.baked._shared.terminal import say
 from eisen_deploy.serving.configuration import Configuration, configure, variables_text
@@ -52,6 +52,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the configuration."""
+    checks.check_system()
     found, gpus = prepare(arguments, options_of(arguments))
     configuration = configure(options_of(arguments), here(gpus))
     output: Path | None = arguments.output

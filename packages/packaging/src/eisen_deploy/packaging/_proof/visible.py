@@ -43,7 +43,7 @@ class Visible:
     @property
     def folders(self) -> list[str]:
         """Folders whose files can be opened: of the system, of Python, and of what is installed."""
-        system = _SYSTEM
+        system: tuple[str, ...] = _SYSTEM
         if sys.platform == "win32":
             system = tuple(os.environ[name] for name in _WINDOWS if name in os.environ)
         python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
