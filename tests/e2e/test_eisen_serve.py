@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,11 +23,12 @@ from .running_command import COMMAND, READY, Running, free_ports
 
 HERE = Path(__file__).resolve().parent
 ROWS = np.float32([[1, 2], [3, 4]])
-#: ``eisen-serve`` that waits for Java for 6 seconds, and not for a minute.
+#: ``eisen-serve`` that waits for Java for 6 seconds, and not for a minute; and starts it twice.
 _IMPATIENT = """
 import sys
 from eisen_deploy.serving import cli, supervision
 supervision._SILENCE = 6.0
+supervision._FAILURES = 2
 sys.exit(cli.main())
 """
 IMPATIENT = [sys.executable, "-u", "-c", _IMPATIENT]
@@ -130,6 +132,38 @@ def test_a_pause_of_java_is_waited_for(start, zoo):
         np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
         time.sleep(2)
     assert running.jvm() == jvm
+
+
+def test_a_server_that_cannot_start_again_is_given_up(start, zoo):
+    running = start(zoo / "seg.mar", command=IMPATIENT)
+    running.until(READY)
+    (archive,) = running.temporary.rglob("seg*.mar")
+    archive.unlink()  # the link to it, or its copy
+    os.kill(running.jvm(), signal.SIGKILL)
+    assert "1 are left" in running.until("next try in 2 s")
+    assert running.ended() == 1
+    assert "seg" in running.complaint
+    assert running.wait_gone(1)
+    assert (zoo / "seg.mar").is_file()
+
+
+def test_what_removes_old_files_leaves_a_server_alone(start, zoo, tmp_path):
+    cleaner = shutil.which("systemd-tmpfiles")
+    if cleaner is None:
+        pytest.skip("no systemd-tmpfiles on this machine")
+    running = start(zoo / "seg.mar")
+    running.until(READY)
+    old = running.temporary / "old" / "file"
+    old.parent.mkdir()
+    old.touch()
+    time.sleep(2)
+    rules = tmp_path / "rules.conf"
+    rules.write_text(f"d {running.temporary} - - - 1s\n")
+    subprocess.run([cleaner, "--clean", rules], check=True)
+    assert not old.exists()
+    os.kill(running.jvm(), signal.SIGKILL)
+    running.until("serving again")
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
 
 
 def test_tokens_never_show_and_work_as_printed(start, zoo, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -30,6 +31,9 @@ from eisen_deploy.serving.supervision import Service
 
 from .arguments import add_arguments, options_of
 from .endpoints import Endpoints
+
+if sys.platform != "win32":
+    import fcntl
 
 _EXAMPLE = """\
 examples:
@@ -83,11 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
     found, gpus = prepare(arguments, options)
     checks.check_ports(options)
     configuration = configure(options, here(gpus))
-    # Short: the workers' sockets lie in it, and their paths may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="eisen-serve-", ignore_cleanup_errors=True) as private:
-        folder = (arguments.folder or Path(private) / "server").absolute()
+    with _private_folder() as private:
+        folder = (arguments.folder or private / "server").absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        server = _server(arguments.python, found, configuration, folder, Path(private))
+        server = _server(arguments.python, found, configuration, folder, private)
         endpoints = Endpoints(options, found, folder, as_json=arguments.json)
         endpoints.write_samples()
         _serve(server, found, options, endpoints)
@@ -105,6 +108,23 @@ def prepare(arguments: argparse.Namespace, options: Options) -> tuple[list[Archi
         found = mars.verify(arguments.archives)
         checks.check_samples(found, options)
         return found, checked.result().gpus
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Make a folder that is removed at the end, and not before.
+
+    Its name is short: the workers' sockets lie in it, and their paths may have 107 characters.
+    """
+    with tempfile.TemporaryDirectory(prefix="eisen-serve-", ignore_cleanup_errors=True) as name:
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            # systemd-tmpfiles removes what is some days old, but nothing in a folder with a lock.
+            with contextlib.suppress(OSError):  # the file system may have none
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield Path(name)
+        finally:
+            os.close(descriptor)
 
 
 def _server(
