@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import (
+    ConnectionFailed,
     EisenServingClient,
     InputSummary,
     RequestTooLarge,
@@ -99,7 +100,7 @@ def test_a_refusal_is_forgotten_after_a_while():
     limit = _limits.SizeLimit(None, lambda: now[0])
     refused = _errors.RequestTooLarge("no", status=413)
     limit.check(body(1000))
-    limit.learn(refused, 1000)
+    limit.learn(1000, refused)
     limit.check(body(999))
     for size in (1000, 2000):
         with pytest.raises(RequestTooLarge, match="refused 1000 bytes"):
@@ -119,8 +120,55 @@ def test_a_refusal_is_forgotten_after_a_while():
 )
 def test_only_a_plain_refusal_is_remembered(error):
     limit = _limits.SizeLimit(None)
-    limit.learn(error, 1000)
+    limit.learn(1000, error)
     limit.check(body(1000))
+
+
+def test_what_the_server_has_taken_is_not_too_large_when_it_is_cut_off(serve, connect, http):
+    cuts = 0
+
+    def script(peer):
+        nonlocal cuts
+        if cuts:
+            cuts -= 1
+            peer.receive_head()
+            peer.reset()
+        else:
+            http.echo()(peer)
+
+    server = serve(script)
+    large, larger = ({"x": np.zeros(size, np.uint8)} for size in (2**21, 2**22))
+    with connect(server, retries=1) as client:
+        client.predict(large)
+        client.close()  # the next call has a connection of its own
+        cuts = 1
+        with pytest.raises(ConnectionFailed, match="broke after") as caught:
+            client.predict(large)
+        assert (caught.value.executed, caught.value.retry) == (False, True)
+        cuts = 1
+        assert client.predict(large, idempotent=True)["x"].size == 2**21
+        client.close()
+        cuts = 1
+        with pytest.raises(RequestTooLarge, match="broke after"):
+            client.predict(larger)
+
+
+def test_what_the_caller_says_the_server_takes_is_not_too_large_either(serve, connect):
+    client = connect(serve(lambda peer: peer.receive_head()), max_request=2**22, retries=0)
+    with pytest.raises(ConnectionFailed):
+        client.predict({"x": np.zeros(2**21, np.uint8)})
+
+
+def test_what_is_known_to_be_taken_shrinks_with_a_refusal():
+    limit = _limits.SizeLimit(None)
+    assert not limit.takes(1)
+    limit.learn(1000, None)
+    limit.learn(10, None)
+    assert (limit.takes(1000), limit.takes(1001)) == (True, False)
+    limit.learn(800, _errors.RequestTooLarge("no", status=413))
+    assert (limit.takes(799), limit.takes(800)) == (True, False)
+    limit.learn(900, _errors.RequestTooLarge("no", status=413))
+    assert limit.takes(799)
 
 
 @pytest.mark.parametrize("max_request", [0, -1, 1.5, True])

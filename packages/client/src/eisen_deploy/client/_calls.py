@@ -114,10 +114,11 @@ class Caller:
             if answer.status != 200:
                 raise error_of(answer, self._endpoint, call.body)
         except EisenClientError as error:
-            self._limit.learn(error, size)
+            self._limit.learn(size, error)
             what = f"{type(error).__name__} (status {error.status})"
             log.debug("request %s: %s after %.3f s", call.id, what, time.monotonic() - start)
             raise
+        self._limit.learn(size, None)
         told = (call.id, len(answer.body), time.monotonic() - start)
         log.debug("request %s: answered with %d bytes after %.3f s", *told)
         return answer

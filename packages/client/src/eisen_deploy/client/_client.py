@@ -86,10 +86,10 @@ class EisenServingClient:
         if max_request is not None:
             _check_bytes("max_request", max_request)
         credentials = Credentials(token, self._endpoint.user)
-        self._transport = transport or Transport(
-            self._endpoint, credentials, verify, cert, max_reply
-        )
         limit = SizeLimit(max_request)
+        self._transport = transport or Transport(
+            self._endpoint, credentials, verify, cert, max_reply, limit
+        )
         self._caller = Caller(
             self._endpoint, self._transport, limit, renewable=credentials.renewable
         )

@@ -24,12 +24,15 @@ class Exchange:
     """The state of one request.
 
     The thread that runs it works on it between :meth:`running`; another one may :meth:`stop` it.
+
+    :param fits: whether the server is known to take a body of this size.
     """
 
-    def __init__(self, deadline: Deadline, body: Body) -> None:
+    def __init__(self, deadline: Deadline, body: Body, *, fits: bool = False) -> None:
         self.deadline = deadline
         self.body = body
         self.size = body.size
+        self.fits = fits
         self.authorised = False
         self.connected = False
         self.sent = 0

@@ -102,7 +102,7 @@ def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
 
 def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
     what = f"the connection broke {exchange.progress} ({_reason(root)})"
-    if exchange.size < _SUSPICIOUS_BYTES:
+    if exchange.fits or exchange.size < _SUSPICIOUS_BYTES:
         return ConnectionFailed(f"{what}; nothing was executed")
     return RequestTooLarge(
         f"{what}, as it does where a request is larger than a server or a proxy takes: "

@@ -14,7 +14,7 @@ MEMORY = 60.0
 
 
 class SizeLimit:
-    """Refuses what the server would refuse, before it is sent.
+    """What sizes the server takes. Refuses what it would refuse, before that is sent.
 
     :param told: largest body in bytes that the caller says the server takes, or ``None``.
     :param clock: returns seconds.
@@ -22,6 +22,7 @@ class SizeLimit:
 
     def __init__(self, told: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._told = told
+        self._taken = told or 0
         self._clock = clock
         self._refused: tuple[int, float] | None = None
 
@@ -36,10 +37,17 @@ class SizeLimit:
         if self._clock() < until and body.size >= size:
             raise _not_sent(f"the server refused {size} bytes a moment ago", body)
 
-    def learn(self, error: EisenClientError, size: int) -> None:
-        """Take note of the size of a request that the server refused for it."""
-        if isinstance(error, RequestTooLarge) and error.status == 413 and error.type is None:
+    def takes(self, size: int) -> bool:
+        """Whether the server is known to take so many bytes: the caller told it, or it did."""
+        return size <= self._taken
+
+    def learn(self, size: int, error: EisenClientError | None) -> None:
+        """Take note of the size of a request, and of how the server answered it."""
+        if error is None:
+            self._taken = max(self._taken, size)
+        elif isinstance(error, RequestTooLarge) and error.status == 413 and error.type is None:
             self._refused = (size, self._clock() + MEMORY)
+            self._taken = min(self._taken, size - 1)
 
 
 def _not_sent(why: str, body: Body) -> RequestTooLarge:

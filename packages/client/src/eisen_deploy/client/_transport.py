@@ -13,6 +13,7 @@ from ._errors import EisenClientError
 from ._exchange import Exchange, Upload
 from ._failures import FAILURES, explain
 from ._foreign import Foreign
+from ._limits import SizeLimit
 from ._progress import Progress, watcher
 from ._replies import Answer, read_answer
 from ._shared.protocol import Body
@@ -23,7 +24,7 @@ _HEADERS = {"Connection": "keep-alive"}
 class Transport:
     """The connections to one endpoint; safe to use from several threads at once.
 
-    Parameters as of :class:`EisenServingClient`.
+    Parameters as of :class:`EisenServingClient`; ``limit`` is what its calls learn of the server.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Transport:
         verify: bool | str,
         cert: str | tuple[str, str] | None,
         max_reply: int,
+        limit: SizeLimit,
     ) -> None:
         self._endpoint = endpoint
         self._credentials = credentials
         self._verify = verify
         self._cert = cert
         self._max_reply = max_reply
+        self._limit = limit
         self._open()
 
     def post(
@@ -53,7 +56,7 @@ class Transport:
         :param body: one without buffers asks for the metadata.
         :raises EisenClientError: if no whole answer came.
         """
-        exchange = Exchange(deadline, body)
+        exchange = Exchange(deadline, body, fits=self._limit.takes(body.size))
         look = watcher(progress, exchange)
         failure: Exception
         try:
