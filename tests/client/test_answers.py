@@ -34,6 +34,7 @@ TYPED = [
     (408, "RequestTimeoutException", "RequestRefused"),
     (403, "IllegalArgumentException", "MalformedRequest"),
     (507, "OutOfMemoryError", "OutOfMemory"),
+    (507, "OutOfDirectMemoryError", "ServerBusy"),
     (503, "ServiceUnavailableException", "ServerBusy"),
     (503, "InternalServerException", "ModelFailed"),
     (500, "InternalServerException", "ModelFailed"),

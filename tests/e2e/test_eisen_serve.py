@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import trustme
 
-from eisen_deploy.client import DeadlineExceeded, EisenServingClient, Unauthorized
+from eisen_deploy.client import DeadlineExceeded, EisenServingClient, ServerBusy, Unauthorized
 
 from .running_command import COMMAND, READY, Running, free_ports
 
@@ -32,6 +33,14 @@ supervision._FAILURES = 2
 sys.exit(cli.main())
 """
 IMPATIENT = [sys.executable, "-u", "-c", _IMPATIENT]
+#: One that sets no more memory aside than for two of the largest bodies.
+_SCANT = """
+import sys
+from eisen_deploy.serving import cli, configuration
+configuration._DIRECT_SHARE = 0.0
+sys.exit(cli.main())
+"""
+SCANT = [sys.executable, "-u", "-c", _SCANT]
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +73,10 @@ def output_of(command, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, check=True).stdout
 
 
-def predict(running, **more):
+def predict(running, rows=ROWS, **more):
     url = f"http://127.0.0.1:{running.port}/predictions/seg"
     with EisenServingClient(url, **{"timeout": 30, **more}) as client:
-        return client.predict({"x": ROWS})["y"]
+        return client.predict({"x": rows})["y"]
 
 
 def test_what_it_prints_works_and_it_survives_what_is_killed(start, zoo, tmp_path):
@@ -164,6 +173,27 @@ def test_what_removes_old_files_leaves_a_server_alone(start, zoo, tmp_path):
     os.kill(running.jvm(), signal.SIGKILL)
     running.until("serving again")
     np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+
+
+def test_more_uploads_than_fit_are_answered_and_the_rest_go_on(start, zoo):
+    size = 2**24
+    running = start(zoo / "seg.mar", "--max-body", size, command=SCANT)
+    running.until(READY)
+    jvm = running.jvm()
+    head = f"POST /predictions/seg HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+    rows = np.ones((2**21 - 2**10, 2), np.float32)  # nearly as much
+    with contextlib.ExitStack() as connections:
+        for _ in range(12):
+            connection = socket.create_connection(("127.0.0.1", running.port), 10)
+            connections.enter_context(connection)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(head.encode() + bytes(size - 2**20))  # the rest never comes
+            np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+        with pytest.raises(ServerBusy, match="MaxDirectMemorySize") as caught:
+            predict(running, rows)
+        assert caught.value.attempts == 4
+    np.testing.assert_array_equal(predict(running, rows), 2 * rows + 1)
+    assert running.jvm() == jvm
 
 
 def test_tokens_never_show_and_work_as_printed(start, zoo, tmp_path):

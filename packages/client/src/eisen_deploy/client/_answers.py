@@ -40,6 +40,11 @@ _MAX_PROBLEMS = 100
 _PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 _SERVER_REPLY_ADVICE = "the server's limit is meant, no setting of this client's"
 _KILLED_ADVICE = "it was killed by SIGKILL, as the system does where memory does not suffice"
+_NO_ROOM = "OutOfDirectMemoryError"  # for a request that comes in, beside others
+_NO_ROOM_ADVICE = (
+    "the server's memory for requests that come in is used up: try again later; if it always is, "
+    "raise -XX:MaxDirectMemorySize in its vmargs"
+)
 _HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
 
 BY_TYPE: dict[str, type[EisenClientError]] = {
@@ -67,6 +72,7 @@ BY_TYPE: dict[str, type[EisenClientError]] = {
     "RequestTimeoutException": RequestRefused,
     "IllegalArgumentException": MalformedRequest,  # with 403, which is not about the token
     "OutOfMemoryError": OutOfMemory,  # of the Java process
+    _NO_ROOM: ServerBusy,
 }
 
 #: Not 503: where TorchServe does not say so itself, a proxy may have lost it while the model ran.
@@ -102,6 +108,8 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError
         facts["advice"] = _SERVER_REPLY_ADVICE
     if kind is WorkerDied and answer.status == 507:
         facts["advice"] = _KILLED_ADVICE
+    if type_ == _NO_ROOM:
+        facts["advice"] = _NO_ROOM_ADVICE
     if kind is RequestTooLarge:
         if type_ is None:
             message += f": the request is too large; {too_large(body)}"

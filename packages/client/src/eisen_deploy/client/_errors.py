@@ -19,7 +19,7 @@
     │   ├── UnsupportedMedia                415
     │   └── InvalidInput (ValueError)       422, or found before anything was sent
     ├── ServerFailed                        5xx: the server is at fault
-    │   ├── ServerBusy                      503 ServiceUnavailableException, 429  [retry]
+    │   ├── ServerBusy                      429, and 503 or 507 where its type says so  [retry]
     │   ├── ModelFailed                     500  the model or a transform raised
     │   ├── WorkerDied                      500, 507  the server's worker process ended
     │   └── OutOfMemory                     507
@@ -229,7 +229,7 @@ class ServerFailed(EisenClientError):
 
 
 class ServerBusy(ServerFailed):
-    """No worker is free or ready, and the server's queue took nothing more."""
+    """No worker is free or ready and the queue is full, or there is no memory for one more."""
 
     retry = True
     executed = False
