@@ -137,7 +137,7 @@ def test_what_the_server_has_taken_is_not_too_large_when_it_is_cut_off(serve, co
             http.echo()(peer)
 
     server = serve(script)
-    large, larger = ({"x": np.zeros(size, np.uint8)} for size in (2**21, 2**22))
+    large, larger = ({"x": np.zeros(size, np.uint8)} for size in (2**24, 2**25))
     with connect(server, retries=1) as client:
         client.predict(large)
         client.close()  # the next call has a connection of its own
@@ -146,7 +146,7 @@ def test_what_the_server_has_taken_is_not_too_large_when_it_is_cut_off(serve, co
             client.predict(large)
         assert (caught.value.executed, caught.value.retry) == (False, True)
         cuts = 1
-        assert client.predict(large, idempotent=True)["x"].size == 2**21
+        assert client.predict(large, idempotent=True)["x"].size == 2**24
         client.close()
         cuts = 1
         with pytest.raises(RequestTooLarge, match="broke after"):
@@ -154,9 +154,9 @@ def test_what_the_server_has_taken_is_not_too_large_when_it_is_cut_off(serve, co
 
 
 def test_what_the_caller_says_the_server_takes_is_not_too_large_either(serve, connect):
-    client = connect(serve(lambda peer: peer.receive_head()), max_request=2**22, retries=0)
+    client = connect(serve(lambda peer: peer.receive_head()), max_request=2**25, retries=0)
     with pytest.raises(ConnectionFailed):
-        client.predict({"x": np.zeros(2**21, np.uint8)})
+        client.predict({"x": np.zeros(2**24, np.uint8)})
 
 
 def test_what_is_known_to_be_taken_shrinks_with_a_refusal():
