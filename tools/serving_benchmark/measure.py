@@ -16,7 +16,7 @@ from .systems.system import KIB, MIB
 _ALONE = ((16 * KIB, 100, 10), (MIB, 20, 2), (16 * MIB, 8, 2), (128 * MIB, 3, 1))
 _CROWD = ((16 * KIB, 25, 3), (MIB, 6, 1), (16 * MIB, 2, 1))
 _SLOW = (2, 1)
-#: Of one thread, before the first round: Java compiles what has run thousands of times, and the
+#: Of all threads, before the first round: Java compiles what has run thousands of times, and the
 #: question is what a prediction costs on a server that has been there for a while.
 _HEAT = ((MIB, 5000), (16 * MIB, 100))
 _MODEL = {"unet": (3, 1), "cnn": (40, 10), "cnn-batched": (40, 10)}
@@ -68,11 +68,11 @@ def measure(block: Block, openers: Mapping[str, Opener], rounds: int, calls: int
 def _heat_up(block: Block, openers: Mapping[str, Opener]) -> None:
     """Let each system make calls that do not count; they take no longer than a turn may take."""
     calls = next((calls for most, calls in _HEAT if block.size <= most), 0)
-    if not calls or block.threads > 1 or block.task in _MODEL:
+    if not calls or block.task in _MODEL:
         return
     for opener in openers.values():
         with suppress(NotStarted), opener() as contestant, contestant.awake():
-            contestant.ask("turn", block.size, calls)
+            contestant.ask("turn", block.size, calls // block.threads, 0, block.threads)
 
 
 def _turn(block: Block, name: str, opener: Opener, warm: int) -> None:
