@@ -18,7 +18,13 @@ import numpy as np
 import pytest
 import trustme
 
-from eisen_deploy.client import DeadlineExceeded, EisenServingClient, ServerBusy, Unauthorized
+from eisen_deploy.client import (
+    DeadlineExceeded,
+    EisenServingClient,
+    ServerBusy,
+    Unauthorized,
+    UnknownOutcome,
+)
 
 from .running_command import COMMAND, READY, Running, free_ports
 
@@ -33,11 +39,12 @@ supervision._FAILURES = 2
 sys.exit(cli.main())
 """
 IMPATIENT = [sys.executable, "-u", "-c", _IMPATIENT]
-#: One that sets no more memory aside than for two of the largest bodies.
+#: One with little memory: for two of the largest bodies that come in, and 320 MiB for those inside.
 _SCANT = """
 import sys
 from eisen_deploy.serving import cli, configuration
-configuration._DIRECT_SHARE = 0.0
+configuration._DIRECT_SHARE = configuration._HEAP_SHARE = 0.0
+configuration._LEAST_HEAP = 320 * 2**20
 sys.exit(cli.main())
 """
 SCANT = [sys.executable, "-u", "-c", _SCANT]
@@ -194,6 +201,16 @@ def test_more_uploads_than_fit_are_answered_and_the_rest_go_on(start, zoo):
         assert caught.value.attempts == 4
     np.testing.assert_array_equal(predict(running, rows), 2 * rows + 1)
     assert running.jvm() == jvm
+
+
+def test_a_server_whose_heap_is_used_up_ends_and_is_started_again(start, zoo):
+    running = start(zoo / "seg.mar", "--max-body", "256MiB", command=SCANT)
+    running.until(READY)
+    with pytest.raises(UnknownOutcome):
+        predict(running, np.ones((25 * 2**20, 2), np.float32))
+    assert "OutOfMemoryError: Java heap space" in running.until("TorchServe ended")
+    running.until("serving again")
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
 
 
 def test_tokens_never_show_and_work_as_printed(start, zoo, tmp_path):
