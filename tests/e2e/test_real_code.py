@@ -85,18 +85,18 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def packing_python(make_environment):
+def packing_python(make_environment, server_python):
     """The interpreter of someone who trains: all the libraries, and a project in editable mode."""
     projects = [PACKAGES / "handler", PACKAGES / "packaging", CODE / "editable_project"]
     return make_environment(
         "real-code",
-        "torch",
         "monai==1.6.1",
         "scikit-image",
         "torchio==1.2.1",
         *("nibabel", "nilearn", "SimpleITK"),  # what of eisen-core is used here imports them
         *(f"--editable={project}" for project in projects),
         no_deps=["eisen-core==0.0.9"],  # it asks for torchvision, and uses it in examples only
+        over=server_python,
     )
 
 
