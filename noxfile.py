@@ -16,8 +16,11 @@ TEST_REQUIREMENTS = [
     "nilearn",  # a T1 volume to put into files
     *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
 ]
-# By file: what a module's fixtures make is made once. Three on two cores: many tests wait.
-QUICK = ["-n", "3", "--dist", "loadfile", "-m", "not torchserve"]
+BY_FILE = ["--dist", "loadfile"]  # what a module's fixtures make is made once
+QUICK = ["-n", "3", *BY_FILE, "-m", "not torchserve"]  # three on two cores: many of them wait
+SLOW = ["-m", "torchserve"]
+# Slow for what they compute: beside each other. Servers, faults and deadlines: one by one.
+COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
 # What the client's ranges begin with.
 FLOORS = ["numpy==1.22.0", "requests==2.28.0", "urllib3==1.26.20"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
@@ -49,7 +52,8 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     session.run("pytest", *QUICK)
-    session.run("pytest", "-m", "torchserve")
+    session.run("pytest", "-n", "2", *BY_FILE, *SLOW, *COMPUTING)
+    session.run("pytest", *SLOW, *(f"--ignore={folder}" for folder in COMPUTING))
 
 
 @nox.session(venv_backend="none")
