@@ -109,6 +109,7 @@ def test_a_digest_that_is_none(archive, verify, digest):
     assert "expected 64 hexadecimal digits" in errors[-1]
 
 
+@pytest.mark.torchserve  # a second or two
 def test_each_flipped_byte_is_found(archive, verify):
     raw = archive.read_bytes()
     for position in range(0, len(raw), len(raw) // 60):

@@ -107,22 +107,31 @@ METADATA = {
 
 
 @pytest.fixture
-def unpack(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Pack a model and return the folder of the unpacked archive."""
+def extract(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
+    """Return the folder of an archive, unpacked; ``sys.path`` is afterwards as it was."""
     path = list(sys.path)
 
-    def _unpack(
-        model: Any, metadata: dict[str, Any], pre: Any = None, post: Any = None, **options: Any
-    ) -> Path:
-        mar = EisenServingMAR(pre, post, metadata, options.pop("handler", None))
-        archive = mar.pack(model, tmp_path, "model", overwrite=True, **options)
+    def _extract(archive: Path) -> Path:
         folder = tmp_path / "unpacked"
         shutil.rmtree(folder, ignore_errors=True)
         zipfile.ZipFile(archive).extractall(folder)
         return folder
 
-    yield _unpack
+    yield _extract
     sys.path[:] = path
+
+
+@pytest.fixture
+def unpack(tmp_path: Path, extract: Callable[[Path], Path]) -> Callable[..., Path]:
+    """Pack a model and return the folder of the unpacked archive."""
+
+    def _unpack(
+        model: Any, metadata: dict[str, Any], pre: Any = None, post: Any = None, **options: Any
+    ) -> Path:
+        mar = EisenServingMAR(pre, post, metadata, options.pop("handler", None))
+        return extract(mar.pack(model, tmp_path, "model", overwrite=True, **options))
+
+    return _unpack
 
 
 @pytest.fixture
@@ -131,10 +140,18 @@ def start(unpack: Callable[..., Path]) -> Callable[..., Worker]:
     return lambda *args, **options: Worker(unpack(*args, **options))
 
 
+@pytest.fixture(scope="session")
+def affine_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of the model y = 2 x + 1."""
+    return EisenServingMAR(None, None, METADATA).pack(
+        Affine(), tmp_path_factory.mktemp("affine"), "model"
+    )
+
+
 @pytest.fixture
-def worker(start: Callable[..., Worker]) -> Worker:
+def worker(extract: Callable[[Path], Path], affine_archive: Path) -> Worker:
     """A worker with the model y = 2 x + 1 on float arrays of shape (-1, 2)."""
-    return start(Affine(), METADATA)
+    return Worker(extract(affine_archive))
 
 
 @pytest.fixture

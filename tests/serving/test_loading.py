@@ -42,7 +42,7 @@ found = {"error": error, "given": given, "raised": raised, "unpickled": unpickle
 print(json.dumps(found))
 """
 
-slow = pytest.mark.torchserve  # a fresh interpreter that imports torch
+slow = pytest.mark.torchserve  # fresh interpreters that import torch, or a second or two
 
 
 def load(folder: Path, *blocked: str) -> dict:
@@ -71,6 +71,7 @@ def test_a_whole_archive_loads_with_the_dill_it_brings(unpack):
     assert result["dill"] == str(folder / "dill" / "__init__.py")
 
 
+@slow
 def test_a_flipped_byte_in_any_file_is_refused_before_anything_is_unpickled(folder, affine):
     """Every file; each in an interpreter of its own only where the handler itself is damaged."""
     from eisen_deploy.serving.baked.errors import LoadFailed

@@ -51,12 +51,13 @@ def counters(lines):
     return made
 
 
-def test_counters_tell_what_they_gained(counters, lines):
+def test_counters_tell_what_they_gained(counters, lines, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["worker.py", "--sock-name", "/tmp/.ts.sock.9000"])
     counters.count([("ok", 10, 100), ("InvalidInput", 20, 50)], {"decode": 0.5, "inference": 1.25})
     counters.count([("ok", 1, 2)], {"decode": 0.25})
     counters.report()
     found = read(lines)
-    assert found.pop(("eisen_worker_memory_bytes", metrics.worker_name([]))) > 2**20
+    assert found.pop(("eisen_worker_memory_bytes", "9000")) > 2**20
     assert found == {
         ("eisen_requests_total", "ok"): 2,
         ("eisen_requests_total", "InvalidInput"): 1,

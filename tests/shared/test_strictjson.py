@@ -141,6 +141,7 @@ def test_kind_of(value, name):
     assert strictjson.kind_of(value) == name
 
 
+@pytest.mark.torchserve  # a few seconds
 @pytest.mark.parametrize(
     ("text", "memory"),
     [

@@ -268,7 +268,8 @@ def _code_from(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path[:], sys.dont_write_bytecode = path, writes
-        for name in [name for name, module in sys.modules.items() if _lies_in(module, folder)]:
+        new = {name: one for name, one in sys.modules.items() if modules.get(name) is not one}
+        for name in [name for name, module in new.items() if _lies_in(module, folder)]:
             del sys.modules[name]
             if name in modules:
                 sys.modules[name] = modules[name]
