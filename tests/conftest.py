@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import site
 import subprocess
 import sys
 import venv
@@ -28,7 +29,8 @@ def _environment(
     It is made once and kept: its folder carries the digest of what is in it.
 
     :param requirements: as pip takes them; ``--editable=FOLDER`` as one.
-    :param no_deps: further requirements, whose own ones are not installed with them.
+    :param no_deps: further requirements, whose own ones are not installed with them; themselves
+        they are, even where ``over`` has them.
     :param over: the interpreter of another environment, which is seen through this one: torch
         alone is 700 MB.
     """
@@ -54,8 +56,7 @@ def _environment(
 
 
 def _packages(python: Path) -> Path:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return python.parent.parent / "lib" / version / "site-packages"
+    return Path(site.getsitepackages([str(python.parents[1])])[0])
 
 
 @pytest.fixture(scope="session")

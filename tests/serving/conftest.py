@@ -149,9 +149,15 @@ def affine_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def worker(extract: Callable[[Path], Path], affine_archive: Path) -> Worker:
+def affine_folder(extract: Callable[[Path], Path], affine_archive: Path) -> Path:
+    """That archive, unpacked."""
+    return extract(affine_archive)
+
+
+@pytest.fixture
+def worker(affine_folder: Path) -> Worker:
     """A worker with the model y = 2 x + 1 on float arrays of shape (-1, 2)."""
-    return Worker(extract(affine_archive))
+    return Worker(affine_folder)
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ class Seeing(torch.nn.Module):
         return {"y": y, "kind": torch.full((len(x),), kind), "inner": [y, (y, "text", None)]}
 
 
-def test_without_a_file_every_option_is_at_its_default(unpack, affine):
-    loaded = load(unpack(affine[0](), affine[1]))
+def test_without_a_file_every_option_is_at_its_default(affine_folder):
+    loaded = load(affine_folder)
     assert loaded.options == ServingOptions()
     assert loaded.options.self_test
     assert loaded.sample is None
@@ -72,11 +72,10 @@ def rewrite(folder, text):
         ("{}", "other keys or values"),
     ],
 )
-def test_a_file_that_packaging_does_not_write_is_refused(unpack, affine, text, told):
-    folder = unpack(affine[0](), affine[1])
-    rewrite(folder, text)
+def test_a_file_that_packaging_does_not_write_is_refused(affine_folder, text, told):
+    rewrite(affine_folder, text)
     with pytest.raises(LoadFailed, match=told) as caught:
-        load(folder)
+        load(affine_folder)
     assert "model-config.yaml" in str(caught.value)
 
 
@@ -112,13 +111,13 @@ def test_the_cores_are_shared_among_the_workers(options, workers, environment, t
     ("models", "threads"), [({}, 1), ({"model": {"1.0": {"minWorkers": 3}}}, 4)]
 )
 def test_the_server_tells_how_many_workers(
-    unpack, affine, threads_as_before, monkeypatch, models, threads
+    affine_folder, threads_as_before, monkeypatch, models, threads
 ):
     config = ServerConfig(default_workers_per_model=12, models=models)
     monkeypatch.setattr(server_config, "read", lambda: config)
     monkeypatch.setattr(baked_options, "cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    load(unpack(affine[0](), affine[1]))
+    load(affine_folder)
     assert torch.get_num_threads() == threads
 
 
@@ -138,9 +137,9 @@ def test_threads_are_set_before_the_model_is_loaded(unpack, affine, threads_as_b
     assert told.index(f"torch uses {wanted} threads") < told.index("model model 1.0 loaded on cpu")
 
 
-def test_without_option_and_server_torch_keeps_its_threads(unpack, affine, threads_as_before):
+def test_without_option_and_server_torch_keeps_its_threads(affine_folder, threads_as_before):
     torch.set_num_threads(threads_as_before + 1)
-    load(unpack(affine[0](), affine[1]))
+    load(affine_folder)
     assert torch.get_num_threads() == threads_as_before + 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import site
 import sys
 import tempfile
 from pathlib import Path
@@ -27,9 +28,8 @@ def test_these_are_all_checks_of_the_environment():
 
 def fake_distribution(python, name, version):
     """Make the interpreter's environment say that a distribution is installed."""
-    release = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    packages = Path(python).parents[1] / "lib" / release / "site-packages"
-    folder = packages / f"{name}-{version}.dist-info"
+    (packages, *_) = site.getsitepackages([str(Path(python).parents[1])])
+    folder = Path(packages) / f"{name}-{version}.dist-info"
     folder.mkdir(exist_ok=True)
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     (folder / "METADATA").write_text(metadata)

@@ -268,11 +268,11 @@ def _code_from(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path[:], sys.dont_write_bytecode = path, writes
-        new = {name: one for name, one in sys.modules.items() if modules.get(name) is not one}
-        for name in [name for name, module in new.items() if _lies_in(module, folder)]:
-            del sys.modules[name]
-            if name in modules:
-                sys.modules[name] = modules[name]
+        for name, module in list(sys.modules.items()):
+            if modules.get(name) is not module and _lies_in(module, folder):
+                del sys.modules[name]
+                if name in modules:
+                    sys.modules[name] = modules[name]
 
 
 def _lies_in(module: Any, folder: Path) -> bool:
