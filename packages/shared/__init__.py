@@ -13,6 +13,7 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 * :mod:`.strictjson` - JSON from strangers
 * :mod:`.serving_options` - what a model asks of its server, as ``model-config.yaml``
 * :mod:`.eisenjson` - ``eisen.json``: what an archive says of itself
+* :mod:`.batches` - whether requests may share a forward pass
 * :mod:`.contents` - the files of an archive, held against that
 * :mod:`.zips`, :mod:`.zipheaders` - an archive as a zip file, in the one form there is
 * :mod:`.names` - which names the files of an archive may have

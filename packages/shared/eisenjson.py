@@ -12,6 +12,7 @@ The file is canonical JSON, so each of its bytes is determined by what it says::
       "requirements": ["monai==1.6.1", ...],
       "sample": null,
       "serving": null,
+      "batches": {"shared": false, "reason": "...", "tried": 0, "refused": 0},
       "files": {"MAR-INF/MANIFEST.json": {"sha256": "...", "size": 224}, ...},
       "digest": "..."
     }
@@ -21,7 +22,8 @@ its file or null for identity; ``handler`` is null or ``{"file", "class"}`` of a
 ``EisenServingHandler``. ``modules`` says of each module that model and transforms need where a
 server finds it, ``requirements`` which distributions it has to have. ``sample`` is null or
 ``{"request": BODY, "reply": BODY, "tolerance": number}``, with two bodies of the Open Inference
-Protocol as ``{"file", "json_size"}``; ``serving`` is null or the file with options for the server.
+Protocol as ``{"file", "json_size"}``; ``serving`` is null or the file with options for the
+server; ``batches`` says whether requests may share a forward pass, and why (:mod:`.batches`).
 ``files`` lists every file but this one; ``digest`` is the SHA-256 of this file's canonical text
 without it, and so stands for the whole archive.
 
@@ -36,7 +38,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import strictjson
+from . import batches, strictjson
 from .errors import ContractError, CorruptArchive
 
 FILE_NAME = "eisen.json"
@@ -76,8 +78,8 @@ def parse(raw: bytes) -> dict[str, Any]:
     if not _tells_payload(contents):
         raise CorruptArchive(
             f"{FILE_NAME} does not tell name, version, form and file of a model, two transforms, "
-            "a handler, what packed them, their modules and requirements, a sample and options for "
-            "the server, each with a file of the list"
+            "a handler, what packed them, their modules and requirements, a sample, options for a "
+            "server and batches, each with a file of the list"
         )
     return contents
 
@@ -104,6 +106,7 @@ def _tells_payload(contents: Mapping[str, Any]) -> bool:
         and _tells_code(contents)
         and (sample is None or _tells_sample(sample))
         and (serving is None or isinstance(serving, str))
+        and batches.is_json(contents.get("batches"))
         and _payload(model, transforms, handler, sample, serving) <= contents["files"].keys()
     )
 

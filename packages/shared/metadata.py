@@ -41,10 +41,21 @@ class Metadata:
         return cls(inputs, outputs, model_inputs, model_outputs)
 
     @property
-    def batchable(self) -> bool:
-        """Whether requests may share one forward pass: axis 0 of every array input is free."""
+    def batch_problem(self) -> str | None:
+        """Why requests cannot share a forward pass by what is declared; ``None`` if they may.
+
+        Axis 0 of every array input has to be free, and of every output of the model that has a
+        declared shape.
+        """
         arrays = [item for item in self.inputs or () if item.is_array]
-        return bool(arrays) and all(item.has_free_first_axis for item in arrays)
+        if not arrays:
+            return "the metadata declares no input as an array"
+        given = [item for item in self.outputs or () if item.name in (self.model_outputs or ())]
+        fixed = [item.name for item in arrays if not item.has_free_first_axis]
+        fixed += [
+            item.name for item in given if item.shape is not None and not item.has_free_first_axis
+        ]
+        return f"the metadata does not free axis 0 of {', '.join(fixed)}" if fixed else None
 
     def type_of(self, name: str) -> ValueType | None:
         """Return the declared type of an input, if it has one."""
@@ -73,9 +84,22 @@ class Metadata:
             f"{name!s:.40}: is not an input of the model, which takes {', '.join(known)}"
             for name in strays[:8]
         ]
+        problems = problems or self._row_problems(conformed)
         if problems:
             raise InvalidInput(problems)
         return conformed
+
+    def _row_problems(self, conformed: Mapping[str, Any]) -> list[str]:
+        """Say that inputs of the model differ in their number of rows, if they do."""
+        rows = {
+            item.name: len(conformed[item.name])
+            for item in self.inputs or ()
+            if item.is_array and item.has_free_first_axis and item.name in (self.model_inputs or ())
+        }
+        if len(set(rows.values())) < 2:
+            return []
+        got = ", ".join(f"{count} of {name}" for name, count in rows.items())
+        return [f"{', '.join(rows)}: expected as many rows (axis 0) of each, got {got}"]
 
 
 def _fields(raw: Any) -> tuple[Field, ...] | None:

@@ -12,8 +12,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
-    *("__init__", "contents", "datatypes", "decoding", "eisenjson", "encoding", "errors", "fields"),
-    *("messages", "metadata", "names", "plain", "program", "protocol", "serving_options"),
+    *(
+        "__init__",
+        "batches",
+        "contents",
+        "datatypes",
+        "decoding",
+        "eisenjson",
+        "encoding",
+        "errors",
+    ),
+    *("fields", "messages", "metadata", "names", "plain", "program", "protocol", "serving_options"),
     *("strictjson", "tensors", "terminal", "values", "zipheaders", "zips"),
 ]
 BAKED = [
@@ -44,7 +53,7 @@ BAKED = [
     "worker_log",
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
-PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "visible"]
+PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "rows", "visible"]
 CLI = [
     *("__init__", "__main__", "archive", "build", "command", "diff", "errors", "inspect"),
     *("progress", "recipe", "tables", "trust", "verify"),

@@ -17,7 +17,16 @@ from eisen_deploy.packaging.cli import main
 
 KEYS = [
     *("archive", "size", "format", "digest", "model", "transforms", "handler", "loading"),
-    *("metadata", "modules", "requirements", "packed_with", "serving", "sample", "files"),
+    *(
+        "metadata",
+        "modules",
+        "requirements",
+        "packed_with",
+        "serving",
+        "sample",
+        "batches",
+        "files",
+    ),
 ]
 
 
@@ -82,7 +91,7 @@ def test_every_key_and_what_it_holds(linear, tmp_path, inspect):
     with zipfile.ZipFile(path) as archive:
         about = json.loads(archive.read("eisen.json"))
         size = archive.getinfo("model.pt").file_size
-    for key in ("digest", "modules", "requirements", "packed_with", "files"):
+    for key in ("digest", "modules", "requirements", "packed_with", "batches", "files"):
         assert said[key] == about[key]
     assert said["model"] == {
         "name": "seg",
@@ -257,6 +266,7 @@ def test_the_tables(linear, tmp_path, capsys):
     assert out.startswith("seg.mar: seg 1.0\n  digest ")
     assert "\n  pre-processing   pre_process_tform.pkl, " in out
     assert "\n  post-processing  none\n" in out
+    assert "\n  batches          run one by one: the archive was packed without a sample\n" in out
     assert "\nLoading it can run code\n  model.pt is unpickled" in out
     assert "\nInputs\n  x  ndarray  [-1, 3]\n" in out
     assert "\nOutputs\n  y  ndarray[int64]  [-1, 2]\n" in out

@@ -20,6 +20,7 @@ from eisen_deploy.packaging import EisenServingMAR, _proof, create_metadata
 from eisen_deploy.packaging._errors import EisenPackagingError, ProofFailed
 from eisen_deploy.packaging._proof import clean_process
 from eisen_deploy.packaging._shared import contents
+from eisen_deploy.packaging._shared.batches import Batches
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
 SAMPLE = {"x": np.ones((1, 3), np.float32)}
@@ -54,6 +55,7 @@ def archive(tmp_path):
             "requirements": [],
             "sample": None,
             "serving": None,
+            "batches": Batches().to_json(),
         }
         contents.write(folder, {**said, **about})
         return folder

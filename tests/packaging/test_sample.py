@@ -49,7 +49,7 @@ def record(tmp_path):
             sample=sample,
             tolerance=options.get("tolerance", 1e-3),
         )
-        said = _sample.record(payload, sample, folder, payload.tolerance)
+        said, _ = _sample.record(payload, sample, folder, payload.tolerance)
         decoded = [
             decode(bytearray((folder / said[part]["file"]).read_bytes()), said[part]["json_size"])
             for part, decode in (
@@ -181,7 +181,8 @@ def test_nothing_needs_gradients_while_it_runs(record, linear):
     seen = []
     linear.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
     record(linear)
-    assert seen == [False, False]
+    assert len(seen) > 2
+    assert not any(seen)
 
 
 # --- handlers -----------------------------------------------------------------------------

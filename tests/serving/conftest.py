@@ -140,6 +140,15 @@ def start(unpack: Callable[..., Path]) -> Callable[..., Worker]:
     return lambda *args, **options: Worker(unpack(*args, **options))
 
 
+@pytest.fixture
+def start_proven(
+    start: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Worker]:
+    """``start``, given a sample: what it shows of batches is proven, but in no clean process."""
+    monkeypatch.setattr("eisen_deploy.packaging._mar._proof.prove", lambda *_, **__: None)
+    return start
+
+
 @pytest.fixture(scope="session")
 def affine_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of the model y = 2 x + 1."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import json
 import logging
 import sys
 
 import numpy as np
 import pytest
 import torch
+
+from eisen_deploy.packaging import create_metadata
 
 
 def rows(*sizes):
@@ -45,7 +50,14 @@ def test_the_answer_to_a_failure_holds_no_data(worker, caplog):
     assert "secret value" not in caplog.text.replace('f"secret value', "")
 
 
-def test_compatible_requests_share_one_pass(worker):
+@pytest.fixture
+def sharing(start_proven, affine):
+    """A worker with the model y = 2 x + 1, whose requests may share a pass."""
+    return start_proven(affine[0](), affine[1], sample={"x": rows(2)[0]})
+
+
+def test_compatible_requests_share_one_pass(sharing):
+    worker = sharing
     arrays = rows(1, 3, 2)
     before = worker.handler.archive.model.module.calls
     answers = worker.predict_all([{"x": array} for array in arrays])
@@ -54,7 +66,8 @@ def test_compatible_requests_share_one_pass(worker):
         np.testing.assert_array_equal(answer.outputs["y"], 2 * array + 1)
 
 
-def test_a_failing_pass_is_run_again_one_by_one(worker):
+def test_a_failing_pass_is_run_again_one_by_one(sharing):
+    worker = sharing
     before = worker.handler.archive.model.module.calls
     answers = worker.predict_all([{"x": np.full((1, 2), v)} for v in (1.0, 2e6, 3.0)])
     assert [answer.status for answer in answers] == [200, 500, 200]
@@ -68,17 +81,18 @@ def test_a_fixed_batch_axis_keeps_requests_apart(start, affine):
     assert worker.handler.archive.model.module.calls == 3
 
 
-def test_inputs_that_are_no_arrays_stay_with_their_request(start, affine):
+def test_inputs_that_are_no_arrays_stay_with_their_request(start_proven, affine):
     note = {"name": "note", "type": "str"}
     metadata = {
         **affine[1],
         "inputs": [*affine[1]["inputs"], note],
         "outputs": [{"name": "y"}, note],
     }
-    worker = start(affine[0](), metadata)
+    worker = start_proven(affine[0](), metadata, sample={"x": rows(2)[0], "note": "two"})
+    before = worker.handler.archive.model.module.calls
     answers = worker.predict_all([{"x": a, "note": str(len(a))} for a in rows(1, 3, 2)])
     assert [a.outputs["note"] for a in answers] == ["1", "3", "2"]
-    assert worker.handler.archive.model.module.calls == 1
+    assert worker.handler.archive.model.module.calls == before + 1
 
 
 class Mean(torch.nn.Module):
@@ -185,6 +199,135 @@ def test_every_problem_of_a_request_is_listed(start, affine):
     answer = worker.predict({"x": np.ones(3), "k": np.array([0.5]), "typo": 1})
     assert answer.status == 422
     assert len(answer.json["problems"]) == 4
+
+
+class SameMemory(torch.nn.Module):
+    """y = 2 x, always in the same memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("memory", torch.zeros(64, 2))
+
+    def forward(self, x):
+        return torch.mul(x, 2, out=self.memory[: len(x)])
+
+
+class Twice:
+    """Doubles an array of a batch, always in the same memory; an instance for each name."""
+
+    def __init__(self, name):
+        self.name = name
+        self.memory = np.zeros((64, 2), np.float32)
+
+    def __call__(self, data):
+        value = np.asarray(data[self.name])
+        data[self.name] = np.multiply(value, 2, out=self.memory[: len(value)])
+        return data
+
+
+REUSING = {
+    "the model": (SameMemory(), None, None),
+    "pre_processing": (torch.nn.Identity(), Twice("x"), None),
+    "post_processing": (torch.nn.Identity(), None, Twice("y")),
+    "all of them": (SameMemory(), Twice("x"), Twice("y")),
+}
+
+
+@pytest.mark.parametrize("form", ["protocol", "npy"])
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 1, 2, 1), (3,)])
+@pytest.mark.parametrize("sample", [None, {"x": np.ones((2, 2), np.float32)}])
+@pytest.mark.parametrize("what", REUSING)
+def test_who_uses_memory_again_changes_nobody_elses_reply(
+    start_proven, affine, encode_oip, what, sample, sizes, form
+):
+    worker = start_proven(REUSING[what][0], affine[1], *REUSING[what][1:], sample=sample)
+    arrays = rows(*sizes)
+    if form == "protocol":
+        requests = [encode_oip({"x": array}) for array in arrays]
+    else:
+        headers = {"Content-Type": "application/json", "Accept": "application/x-npy"}
+        requests = [(headers, json.dumps({"x": array.tolist()}).encode()) for array in arrays]
+    answers = worker.post_all(requests)
+    factor = 8 if what == "all of them" else 2
+    for array, answer in zip(arrays, answers, strict=True):
+        got = answer.outputs["y"] if form == "protocol" else np.load(io.BytesIO(answer.body))
+        np.testing.assert_array_equal(got, factor * array)
+
+
+class Remembers:
+    """Two transforms with a state: the second one adds what the first has taken away."""
+
+    mean = 0.0
+
+    def pre(self, data):
+        self.mean = data["x"].mean()
+        return {**data, "x": data["x"] - self.mean}
+
+    def post(self, data):
+        return {**data, "y": data["y"] + self.mean}
+
+
+def test_what_a_transform_remembers_is_of_the_same_request(start, affine, monkeypatch):
+    worker = start(torch.nn.Identity(), affine[1])
+    both = Remembers()
+    archive = dataclasses.replace(
+        worker.handler.archive, pre_processing=both.pre, post_processing=both.post
+    )
+    monkeypatch.setattr(worker.handler, "_loaded", archive)
+    arrays = rows(1, 2, 1)
+    for array, answer in zip(arrays, worker.predict_all([{"x": array} for array in arrays])):
+        np.testing.assert_allclose(answer.outputs["y"], array, atol=1e-5)
+
+
+def test_rows_of_one_output_that_share_memory_are_each_requests_own(start_proven):
+    """Each row of an expanded tensor is the same memory; post-processing writes into it."""
+
+    class Same(torch.nn.Module):
+        def forward(self, x):
+            return torch.ones(1, 2).expand(len(x), 2)
+
+    def post(data):
+        data["y"] += np.asarray(data["x"])
+        return data
+
+    metadata = {
+        "inputs": [{"name": "x", "type": "ndarray", "shape": [-1, 2]}],
+        "outputs": [{"name": "y", "type": "ndarray", "shape": [-1, 2]}],
+    }
+    worker = start_proven(Same(), metadata, None, post, sample={"x": np.ones((1, 2), np.float32)})
+    arrays = rows(1, 1, 1)
+    for array, answer in zip(arrays, worker.predict_all([{"x": array} for array in arrays])):
+        np.testing.assert_array_equal(answer.outputs["y"], array + 1)
+
+
+class Findings(torch.nn.Module):
+    """As many rows as there are positive numbers, in all images together."""
+
+    def forward(self, x):
+        return x[x > 0].reshape(-1, 1)
+
+
+def test_findings_stay_with_their_request(start):
+    shapes = ([[-1, 2]], ["y"], ["ndarray"], [[-1, 1]])
+    worker = start(Findings(), create_metadata(["x"], ["ndarray"], *shapes))
+    answers = worker.predict_all([{"x": np.float32([[1, 2]])}, {"x": np.float32([[-1, -1]])}])
+    assert [a.outputs["y"].tolist() for a in answers] == [[[1], [2]], []]
+
+
+class Anchors(torch.nn.Module):
+    """A table beside the answer, which has as many rows as there are requests by chance."""
+
+    def forward(self, x):
+        return x * 2, torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize("shape", [[2, 2], [-1, 2], [-1, -1]])
+def test_a_table_is_never_split(start_proven, shape):
+    outputs = (["y", "anchors"], ["ndarray", "ndarray"], [[-1, 2], shape])
+    metadata = create_metadata(["x"], ["ndarray"], [[-1, 2]], *outputs)
+    worker = start_proven(Anchors(), metadata, sample={"x": np.ones((2, 2), np.float32)})
+    for answer in worker.predict_all([{"x": np.ones((1, 2), np.float32)}] * 2):
+        assert answer.outputs["anchors"].tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 33])

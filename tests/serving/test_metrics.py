@@ -185,13 +185,13 @@ def test_a_batch_is_counted_with_its_sizes_and_outcomes(start, counters, lines):
     assert found[("eisen_reply_bytes_total",)] == sum(reply.size for reply in replies)
 
 
-def test_the_time_of_a_common_pass_is_counted_once(start, counters, lines):
+def test_the_time_of_a_common_pass_is_counted_once(start_proven, counters, lines):
     class Slow(torch.nn.Module):
         def forward(self, x):
             time.sleep(0.05)
             return x
 
-    worker = start(Slow(), METADATA)
+    worker = start_proven(Slow(), METADATA, sample={"x": [1.0]})
     replies = answer(worker.handler, [body(1.0), body(2.0), body(3.0)], metrics=counters)
     counters.report()
     each = [

@@ -334,9 +334,19 @@ def test_the_mode_is_passed_on(monkeypatch, option, mode):
     assert seen == [None, mode]
 
 
-@pytest.mark.parametrize(("rows", "told"), [(-1, False), (1, True)])
-def test_batches_that_will_not_share_a_pass_are_told_of_in_the_log(rows, told, start, caplog):
+@pytest.mark.parametrize(
+    ("rows", "sample", "told"),
+    [
+        (-1, {"x": np.ones((1, 2), np.float32)}, None),
+        (-1, None, "the archive was packed without a sample"),
+        (1, None, "the metadata does not free axis 0 of x, y"),
+    ],
+)
+def test_why_requests_do_not_share_a_pass_stands_in_the_log(
+    rows, sample, told, start_proven, caplog
+):
     metadata = create_metadata(["x"], ["ndarray"], [[rows, 2]], ["y"], ["ndarray"], [[rows, 2]])
     with caplog.at_level(logging.INFO):
-        start(torch.nn.Identity(), metadata, serving={"batch_size": 4})
-    assert ("each request of a batch runs alone" in caplog.text) is told
+        start_proven(torch.nn.Identity(), metadata, serving={"batch_size": 4}, sample=sample)
+    found = [text for text in caplog.messages if "the requests of a batch run one by one" in text]
+    assert found == ([f"the requests of a batch run one by one: {told}"] if told else [])

@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from eisen_deploy.client._shared import contents
+from eisen_deploy.client._shared.batches import Batches
 from eisen_deploy.client._shared.errors import ContractError, CorruptArchive
 
 FILES = {
@@ -29,6 +30,7 @@ ABOUT = {
     "requirements": ["monai==1.6.1"],
     "sample": None,
     "serving": None,
+    "batches": Batches().to_json(),
 }
 
 SAMPLE_BODY = {"file": "model.pt", "json_size": 1}
@@ -315,6 +317,9 @@ def test_a_list_of_files_that_is_none(archive, files):
         {"sample": {"request": SAMPLE_BODY, "reply": {"file": "model.pt"}, "tolerance": 0}},
         {"sample": {"request": SAMPLE_BODY, "reply": STRAY_BODY, "tolerance": 0}},
         {"serving": {}},
+        {"batches": None},
+        {"batches": {"shared": True}},
+        {"batches": {**Batches().to_json(), "shared": 1}},
         {"serving": "model-config.yaml"},
     ],
     ids=str,

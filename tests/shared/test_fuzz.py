@@ -196,7 +196,7 @@ KEYS = ["inputs", "outputs", "model_input_list", "model_output_list"]
 @given(raw=st.dictionaries(st.sampled_from([*KEYS, "custom"]), METADATA))
 def test_metadata_of_any_content(raw):
     metadata = Metadata.parse(raw)
-    assert metadata.batchable in (True, False)
+    assert isinstance(metadata.batch_problem, (str, type(None)))
     try:
         metadata.conform(VALUES)
     except InvalidInput as error:

@@ -486,7 +486,7 @@ def test_what_does_not_follow_the_convention_is_not_declared(bad):
     metadata = Metadata.parse(dict.fromkeys(RAW, bad))
     assert metadata == Metadata()
     assert metadata.type_of("x") is None
-    assert not metadata.batchable
+    assert metadata.batch_problem is not None
     value = object()
     assert metadata.conform({"anything": value}) == {"anything": value}
 
@@ -522,7 +522,8 @@ def test_names_default_to_those_of_inputs_and_outputs():
     ],
 )
 def test_batchable(inputs, batchable):
-    assert Metadata.parse({"inputs": inputs}).batchable is batchable
+    problem = Metadata.parse({"inputs": inputs}).batch_problem
+    assert (problem is None) is batchable
 
 
 def test_a_batch_that_conforms():
@@ -591,3 +592,56 @@ def test_undeclared_lists_of_numbers_are_arrays(value, dtype, declared):
     else:
         assert got.dtype == np.dtype(dtype)
         assert got.tolist() == value
+
+
+TWO = [
+    {"name": "image", "type": "ndarray", "shape": [-1, 2]},
+    {"name": "prior", "type": "ndarray", "shape": [-1]},
+]
+
+
+@pytest.mark.parametrize(
+    ("model_inputs", "inputs", "problem"),
+    [
+        (
+            None,
+            TWO,
+            "image, prior: expected as many rows (axis 0) of each, got 3 of image, 2 of prior",
+        ),
+        (["image", "prior"], TWO, "got 3 of image, 2 of prior"),
+        (["image"], TWO, None),
+        (None, [TWO[0], {**TWO[1], "shape": [2]}], None),
+        (None, [TWO[0], {"name": "prior", "type": "ndarray"}], None),
+        (None, [TWO[0], {**TWO[1], "type": "list"}], None),
+    ],
+)
+def test_inputs_of_the_model_have_as_many_rows_as_each_other(model_inputs, inputs, problem):
+    metadata = Metadata.parse({"inputs": inputs, "model_input_list": model_inputs})
+    batch = {"image": np.ones((3, 2)), "prior": np.ones(2)}
+    if problem is None:
+        assert list(metadata.conform(batch)) == ["image", "prior"]
+    else:
+        with pytest.raises(InvalidInput) as caught:
+            metadata.conform(batch)
+        assert str(caught.value).endswith(problem)
+    metadata.conform({**batch, "image": np.ones((2, 2))})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "names", "problem"),
+    [
+        ([{"name": "y", "shape": [-1, 2]}], None, None),
+        ([{"name": "y"}], None, None),
+        ([{"name": "y", "shape": [2, 2]}], None, "axis 0 of y"),
+        ([{"name": "y", "shape": [1]}, {"name": "z", "shape": []}], None, "axis 0 of y, z"),
+        ([{"name": "y", "shape": [2, 2]}], ["logits"], None),
+    ],
+)
+def test_an_output_of_the_model_with_a_fixed_first_axis_keeps_requests_apart(
+    outputs, names, problem
+):
+    metadata = Metadata.parse({"inputs": TWO, "outputs": outputs, "model_output_list": names})
+    if problem is None:
+        assert metadata.batch_problem is None
+    else:
+        assert metadata.batch_problem == f"the metadata does not free {problem}"

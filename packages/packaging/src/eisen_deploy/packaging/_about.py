@@ -9,6 +9,7 @@ from typing import Any
 
 from ._code import Code
 from ._payload import Payload
+from ._shared.batches import Batches
 
 _DISTRIBUTIONS = ("torch", "numpy", "dill", "eisen-deploy-packaging", "eisen-deploy-handler")
 
@@ -19,12 +20,14 @@ def about(
     code: Code,
     sample: Mapping[str, Any] | None,
     serving: str | None,
+    batches: Batches,
 ) -> dict[str, Any]:
     """Return the part of ``eisen.json`` that the digests are added to.
 
     :param transforms: file names of ``pre_processing`` and ``post_processing``, or ``None``.
     :param sample: the recorded sample.
     :param serving: the name of the file with options for the server.
+    :param batches: whether requests may share a forward pass.
     """
     form = payload.form
     return {
@@ -44,6 +47,7 @@ def about(
         "requirements": code.requirements,
         "sample": sample,
         "serving": serving,
+        "batches": batches.to_json(),
     }
 
 

@@ -12,6 +12,7 @@ from ._handler import Handler
 from ._manifest import write_manifest
 from ._payload import Payload
 from ._shared import contents
+from ._shared.batches import Batches
 
 
 def write(payload: Payload, folder: Path) -> None:
@@ -32,9 +33,9 @@ def write(payload: Payload, folder: Path) -> None:
         stated=payload.requirements,
     )
     options = _serving.write(payload.serving, payload.form, folder)
-    sample = None
+    sample, batches = None, Batches()
     if payload.sample is not None:
-        sample = _sample.record(payload, payload.sample, folder, payload.tolerance)
+        sample, batches = _sample.record(payload, payload.sample, folder, payload.tolerance)
     write_manifest(
         folder,
         payload.name,
@@ -43,7 +44,8 @@ def write(payload: Payload, folder: Path) -> None:
         payload.handler.entry,
         config_file=options,
     )
-    said = about(payload, transforms, code, sample, options)
+    _serving.check_batches(payload.serving, batches)
+    said = about(payload, transforms, code, sample, options, batches)
     contents.write(folder, said)
     contents.verify(folder)
 

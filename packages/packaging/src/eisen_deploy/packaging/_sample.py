@@ -21,8 +21,10 @@ import torch
 from ._errors import InvalidSample, ProofFailed
 from ._handler import Handler
 from ._payload import Payload
+from ._proof import rows
 from ._proof.clean_process import Context
 from ._shared import eisenjson, protocol, values
+from ._shared.batches import Batches
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
 from ._vendored import HANDLER_ENTRY
@@ -30,6 +32,7 @@ from ._vendored import HANDLER_ENTRY
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
     from eisen_deploy.serving.baked.loading import Loaded
+    from eisen_deploy.serving.baked.messages import Request
 
 #: The share by which a reply may differ where it is replayed, unless a user says otherwise.
 TOLERANCE = 1e-3
@@ -41,7 +44,9 @@ _CAUSES = (
 )
 
 
-def record(payload: Payload, sample: object, folder: Path, tolerance: float) -> dict[str, Any]:
+def record(
+    payload: Payload, sample: object, folder: Path, tolerance: float
+) -> tuple[dict[str, Any], Batches]:
     """Run a sample, and write its request and its reply into the archive's folder.
 
     It runs twice, since a reply that is not the same again is no reply to compare with. The
@@ -50,15 +55,16 @@ def record(payload: Payload, sample: object, folder: Path, tolerance: float) -> 
     :param sample: one request's inputs by name, as a client would send them.
     :param folder: in which the archive's files are staged, those of the handler among them.
     :param tolerance: by which a replayed reply may differ.
-    :returns: what ``eisen.json`` says of the sample.
+    :returns: what ``eisen.json`` says of the sample, and whether requests may share a pass.
     :raises InvalidSample: with every problem of the sample.
     :raises ProofFailed: if a transform or the model raises, or the two replies differ.
     """
     request = _encoded(payload, sample, tolerance)
-    first, second = _run_twice(payload, request, folder)
-    _check_same(first, second, tolerance)
+    outputs, batches = _run(payload, request, folder, tolerance)
     try:
-        reply = protocol.encode_reply(first, model_name=payload.name, model_version=payload.version)
+        reply = protocol.encode_reply(
+            outputs, model_name=payload.name, model_version=payload.version
+        )
     except ContractError as error:
         raise ProofFailed(f"the reply to the sample cannot be recorded: {error}") from None
     (folder / _FOLDER).mkdir()
@@ -66,7 +72,7 @@ def record(payload: Payload, sample: object, folder: Path, tolerance: float) -> 
         "request": _write(request, folder, f"{_FOLDER}/request.bin"),
         "reply": _write(reply, folder, f"{_FOLDER}/reply.bin"),
         "tolerance": tolerance,
-    }
+    }, batches
 
 
 def gpu_of(payload: Payload) -> int | None:
@@ -144,25 +150,29 @@ def _write(body: protocol.Body, folder: Path, name: str) -> dict[str, Any]:
 # --- the reply ----------------------------------------------------------------------------
 
 
-def _run_twice(
-    payload: Payload, request: protocol.Body, folder: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _run(
+    payload: Payload, body: protocol.Body, folder: Path, tolerance: float
+) -> tuple[dict[str, Any], Batches]:
+    """Return the outputs that the sample gets, and what altered forms of it show of batches."""
     from eisen_deploy.serving.baked import selftest  # noqa: PLC0415 - at a sample only
 
-    raw = b"".join(request.buffers)
+    def request(inputs: Mapping[str, Any] | None = None) -> Request:
+        """Return a request with arrays of its own, since transforms may change them."""
+        one = body if inputs is None else protocol.encode_request(inputs)
+        return selftest.to_request(bytearray(b"".join(one.buffers)), one.json_size)
+
     with ExitStack() as stack:
         stack.enter_context(_code_from(folder))
         module = stack.enter_context(_evaluated(payload))
         handler = _handler(payload, module, folder)
         try:
-            first, second = (
-                # Each run decodes arrays of its own, since transforms may change them.
-                selftest.replied(handler, selftest.to_request(bytearray(raw), request.json_size))
-                for _ in range(2)
-            )
+            first, second = (selftest.replied(handler, request()) for _ in range(2))
         except selftest.StageFailed as error:
             raise ProofFailed(f"the sample fails in this process: {error}") from error.__cause__
-    return first, second
+        _check_same(first, second, tolerance)
+        batch_size = handler.archive.options.batch_size
+        found = rows.examine(handler, request, tolerance=tolerance, batch_size=batch_size)
+    return first, Batches.from_json(found.to_json())
 
 
 def _check_same(first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float) -> None:
@@ -206,6 +216,7 @@ def _loaded(payload: Payload, module: Any) -> Loaded:
     """Return the archive in memory, as the handler would have it after loading."""
     # At a sample only, and of the handler's own copy of what is shared.
     from eisen_deploy.serving.baked import loading, model  # noqa: PLC0415
+    from eisen_deploy.serving.baked._shared.batches import Batches  # noqa: PLC0415
     from eisen_deploy.serving.baked._shared.metadata import Metadata  # noqa: PLC0415
     from eisen_deploy.serving.baked._shared.serving_options import ServingOptions  # noqa: PLC0415
 
@@ -222,6 +233,7 @@ def _loaded(payload: Payload, module: Any) -> Loaded:
         model=model.Model(module, _device(module), options.precision),
         options=options,
         sample=None,
+        batches=Batches(),
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from . import _json
-from ._errors import InvalidServingOptions
+from ._errors import InvalidServingOptions, ProofFailed
 from ._model import Form
 from ._shared import serving_options
+from ._shared.batches import Batches
 from ._shared.serving_options import ServingOptions
+
+_log = logging.getLogger("eisen_deploy.packaging")
 
 
 def checked(
@@ -48,6 +52,21 @@ def write(serving: Mapping[str, Any] | None, form: Form, folder: Path) -> str | 
     name = serving_options.FILE_NAME
     (folder / name).write_bytes(_json.encode(serving_options.to_config(options)))
     return name
+
+
+def check_batches(serving: Mapping[str, Any] | None, batches: Batches) -> None:
+    """Hold the batches that a user asks for against what the proof says of them.
+
+    :raises ProofFailed: if the sample shows that requests cannot share a forward pass.
+    """
+    if (serving or {}).get("batch_size", 1) in (None, 1) or batches.shared:
+        return
+    if batches.tried:
+        raise ProofFailed(
+            f"serving.batch_size: requests cannot share a forward pass: {batches.reason}; leave "
+            "the option out, and requests run one by one"
+        )
+    _log.warning("serving.batch_size: requests will run one by one: %s", batches.reason)
 
 
 def _form_problems(options: ServingOptions, form: Form) -> Iterator[str]:

@@ -34,6 +34,7 @@ __all__ = [
     "MalformedBody",
     "ModelFailed",
     "NotExecuted",
+    "NotSupported",
     "OutOfMemory",
     "ReplyTooLarge",
     "ServingError",

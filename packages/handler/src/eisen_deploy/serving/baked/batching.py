@@ -1,8 +1,12 @@
 """Requests that may share a forward pass, in one.
 
-They share it where the metadata leaves axis 0 of every input free. The model's inputs are
-concatenated on axis 0 and its outputs split by each request's share. Where an output's axis 0 is
-not the sum of the shares, or the common pass raises, the requests are left to run one by one.
+They share it where packaging has proven that the rows of a batch do not depend on each other, and
+the metadata does not say otherwise. The model's inputs are concatenated on axis 0 and its outputs
+split by each request's share. Where the common pass raises, or gives another number of rows, the
+requests are left to run one by one.
+
+What one request is given is never memory of another: shares are copied, and so are arrays that
+pre-processing gave, since it may use their memory again for the next request.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .service import EisenServingHandler
+from .service import EisenServingHandler, is_overridden
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -34,6 +38,31 @@ class _Share:
         return self.arguments[0].shape[0]
 
 
+def problem_of(handler: EisenServingHandler) -> str | None:
+    """Say why the requests of a batch have to run one by one; ``None`` if they may share a pass."""
+    for method in ("handle", "inference"):
+        if is_overridden(handler, method):
+            return f"the handler has {method} of its own"
+    batches = handler.archive.batches
+    return handler.metadata.batch_problem or (None if batches.shared else batches.reason)
+
+
+def owned(value: Any) -> Any:
+    """Return a value whose arrays, also those in lists and dicts, are copies.
+
+    Objects of other classes stay as they are; the proof has found whether that does harm.
+    """
+    if type(value) is np.ndarray:
+        return value.copy()
+    if type(value) is torch.Tensor:
+        return value.clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(owned, value))
+    if type(value) is dict:
+        return {name: owned(item) for name, item in value.items()}
+    return value
+
+
 def infer_together(
     handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
 ) -> dict[int, dict[str, Any]]:
@@ -43,8 +72,6 @@ def infer_together(
     :returns: each of these that was run, with the model's outputs added; not those that have to
         run one by one.
     """
-    if len(batches) < 2 or not handler.metadata.batchable:
-        return {}
     inferred = {}
     for shares in _groups(handler, batches):
         for share, outputs in zip(shares, _run(handler, shares), strict=False):
@@ -62,13 +89,14 @@ def _groups(
             arguments = handler.model_arguments(batch)
         except Exception:  # noqa: BLE001, S112 - it raises again, for itself, when run alone
             continue
-        if _can_share(arguments):
+        if can_share(arguments):
             key = tuple((argument.dtype, argument.shape[1:]) for argument in arguments)
             groups[key].append(_Share(index, arguments))
     return [shares for shares in groups.values() if len(shares) > 1]
 
 
-def _can_share(arguments: Sequence[Any]) -> bool:
+def can_share(arguments: Sequence[Any]) -> bool:
+    """Whether a model's arguments are all arrays, and of one length on axis 0."""
     tensors = [value for value in arguments if isinstance(value, torch.Tensor) and value.ndim]
     return len(tensors) == len(arguments) > 0 and len({len(value) for value in tensors}) == 1
 
@@ -81,12 +109,20 @@ def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[st
     except Exception as error:  # noqa: BLE001 - the one that causes it is found one by one
         _log.info("a batch of %d raised %s: one by one", len(shares), type(error).__name__)
         return []
-    ends = list(accumulate(share.size for share in shares))
+    return split(outputs, [share.size for share in shares])
+
+
+def split(outputs: Mapping[str, Any], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of each output by the numbers of rows that were concatenated, as copies.
+
+    :returns: nothing if an output does not have as many rows as all of them.
+    """
+    ends = list(accumulate(sizes))
     if not all(_has_rows(value, ends[-1]) for value in outputs.values()):
         return []
     starts = [0, *ends[:-1]]
     return [
-        {name: value[start:end] for name, value in outputs.items()}
+        {name: value[start:end].copy() for name, value in outputs.items()}
         for start, end in zip(starts, ends, strict=True)
     ]
 

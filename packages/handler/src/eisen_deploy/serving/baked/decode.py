@@ -28,7 +28,13 @@ from . import npy
 from ._shared import protocol, strictjson
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
-from .errors import BodyTooLarge, MalformedBody, UnsupportedMediaType, from_contract
+from .errors import (
+    BodyTooLarge,
+    MalformedBody,
+    NotSupported,
+    UnsupportedMediaType,
+    from_contract,
+)
 from .messages import Request
 
 #: A compressed body may grow to this many bytes.
@@ -61,8 +67,10 @@ class Call:
 def decode(request: Request, metadata: Metadata) -> Call:
     """Decode a request.
 
-    :raises ServingError: 400, 413, 415 or 422, with every problem that was found.
+    :raises ServingError: 400, 413, 415, 422 or 501, with every problem that was found.
     """
+    if request.unsupported is not None:
+        raise NotSupported(request.unsupported)
     if request.form is None and not request.body:
         return Call()
     try:
@@ -87,7 +95,7 @@ def _decoder(request: Request) -> Callable[[Request, Metadata], Call]:
     media = request.media_type
     if protocol.LENGTH_HEADER.lower() in request.headers or media == protocol.BINARY_TYPE:
         return _protocol
-    if request.form is not None and media == "multipart/form-data":
+    if request.form is not None and media in ("", "multipart/form-data"):
         return _form
     if media == protocol.JSON_TYPE or (not media and _OBJECT.match(request.body)):
         return _json

@@ -10,6 +10,7 @@
     ├── InvalidInput          422  against the metadata; transforms may raise it themselves
     ├── TransformFailed       500  pre- or post-processing raised
     ├── ModelFailed           500  the model raised
+    ├── NotSupported          501  a call for something other than a prediction
     ├── InvalidOutput         500  the outputs are not those declared, or cannot be sent
     ├── TimedOut              504  it would have taken longer than the server waits
     │   └── NotExecuted       503  others of its batch took the time; it can be sent again
@@ -93,6 +94,12 @@ class ModelFailed(ServingError):
 
 class InvalidOutput(ServingError):
     """The outputs are not those that the metadata declares, or cannot be sent."""
+
+
+class NotSupported(ServingError):
+    """The request calls for something that the handler does not do, such as an explanation."""
+
+    status = 501
 
 
 class TimedOut(ServingError):

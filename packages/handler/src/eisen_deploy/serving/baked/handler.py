@@ -71,15 +71,17 @@ def _answering(
     handler: EisenServingHandler, folder: Path, context: Any
 ) -> Callable[[Sequence[Request]], list[Reply]]:
     """Return the function that answers a batch within what this server allows."""
-    from .pipeline import answer  # noqa: PLC0415 - needs numpy and torch, which are there now
+    # They need numpy and torch, which are there now.
+    from . import batching  # noqa: PLC0415
+    from .pipeline import answer  # noqa: PLC0415
 
     server, archive = server_config.read(), handler.archive
     registered = getattr(context, "model_name", archive.name)
     has_file = (folder / FILE_NAME).exists()
     limits = limits_of(server, registered, archive.version, archive.options, has_file=has_file)
     _log.info("worker %d serves %s %s: %s", os.getpid(), registered, archive.version, limits)
-    if archive.options.batch_size not in (None, 1) and not archive.metadata.batchable:
-        _log.info("axis 0 of an input is not declared as -1: each request of a batch runs alone")
+    if problem := batching.problem_of(handler):
+        _log.info("the requests of a batch run one by one: %s", problem)
     counters = None
     if server.reads_model_metrics is not None:
         emit = metrics.print_line if server.reads_model_metrics else None

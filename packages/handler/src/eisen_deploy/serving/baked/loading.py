@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ._shared import contents, eisenjson
+from ._shared.batches import Batches
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
 from ._shared.serving_options import ServingOptions
@@ -40,6 +41,7 @@ class Loaded:
     :param digest: SHA-256 that stands for the whole archive, hexadecimal.
     :param options: the serving options, each at its default where the archive has none.
     :param sample: ``sample`` of ``eisen.json``: files of a request and its reply, or ``None``.
+    :param batches: whether requests may share a forward pass, as packaging has proven it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Loaded:
     model: Model
     options: ServingOptions
     sample: Mapping[str, Any] | None
+    batches: Batches
 
 
 def load(folder: Path, gpu_id: int | None = None) -> Loaded:
@@ -86,6 +89,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
             _model(folder, about["model"], options, device),
             options,
             about["sample"],
+            Batches.from_json(about["batches"]),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Buffer = bytes | bytearray | memoryview
 
@@ -19,11 +19,14 @@ class Request:
     :param headers: by lower-case name.
     :param body: the raw body; writable and owned by this request alone where the server allows.
     :param form: the fields of a form by name, or ``None`` if the body is no form.
+    :param unsupported: why it is refused whatever it holds; ``None`` for a prediction or a call for
+        the metadata.
     """
 
     headers: Mapping[str, str]
     body: bytes | bytearray
     form: Mapping[str, bytes | bytearray] | None = None
+    unsupported: str | None = None
 
     @property
     def size(self) -> int:
@@ -41,7 +44,7 @@ class Reply:
     """One reply.
 
     :param buffers: of the body, one byte an item, to be sent one after the other; they may be
-        memory of the outputs, which must not change any more.
+        memory of the outputs, which must not change any more: see :meth:`owned`.
     """
 
     buffers: tuple[Buffer, ...]
@@ -52,6 +55,11 @@ class Reply:
     def size(self) -> int:
         """Bytes of the whole body."""
         return sum(map(len, self.buffers))
+
+    def owned(self) -> Reply:
+        """Return the same reply with a body that nobody else can change."""
+        buffers = tuple(each if isinstance(each, bytes) else bytes(each) for each in self.buffers)
+        return replace(self, buffers=buffers)
 
     @property
     def body(self) -> bytes:

@@ -3,6 +3,11 @@
 ``decode → pre_process → inference → post_process → encode → compress``: whatever one request does
 wrong, or makes a transform or the model raise, becomes the answer to that request alone. So do a
 reply that is larger than the server sends, and what takes longer than the server waits.
+
+One request goes through all stages, and its reply gets memory of its own, before a transform or
+the model sees the next one: user code may use its buffers again, and may keep from one stage to
+the next what it likes. Only where packaging has proven that this does not matter, a whole batch
+is pre-processed first, and shares a forward pass.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from .jobs import Job
 from .limits import Limits
 from .messages import Reply, Request
 from .metrics import Metrics
-from .service import EisenServingHandler
+from .service import EisenServingHandler, is_overridden
 
 Stage = Callable[[EisenServingHandler, Job], None]
 
@@ -39,12 +44,13 @@ def answer(
     :param handler: an initialised handler.
     :param limits: what the server allows.
     :param metrics: where the batch is counted, if anywhere.
-    :returns: one reply for each request, in their order. Never raises for what is in a request.
+    :returns: one reply for each request, in their order; each has memory of its own, but that of
+        the last one, and of a batch of one, has to be sent before the next call. Never raises for
+        what is in a request.
     """
     with Budget(limits.seconds) as budget:
         batch = _Batch(handler, [Job(request) for request in requests], limits, budget)
-        batch.work()
-        replies = [batch.reply(job) for job in batch.jobs]
+        replies = batch.answer()
     if metrics is not None:
         outcomes = [
             (job.outcome, job.request.size, reply.size)
@@ -52,6 +58,13 @@ def answer(
         ]
         metrics.count(outcomes, batch.seconds())
     return replies
+
+
+def stages(handler: EisenServingHandler) -> tuple[Stage, ...]:
+    """Return the stages of one request in their order."""
+    if is_overridden(handler, "handle"):
+        return decode, handle
+    return decode, pre_process, inference, post_process, encode
 
 
 class _Batch:
@@ -66,15 +79,29 @@ class _Batch:
         self.budget = budget
         self.common_seconds = 0.0
 
-    def work(self) -> None:
-        """Take each request to its answer."""
-        if _is_overridden(self.handler, "handle"):
-            self._run(decode, handle)
-        else:
-            self._run(decode, pre_process)
-            if not _is_overridden(self.handler, "inference"):
-                self._infer_together()
-            self._run(inference, post_process, encode)
+    def answer(self) -> list[Reply]:
+        """Return the reply to each request."""
+        left = stages(self.handler)
+        if len(self.jobs) > 1 and batching.problem_of(self.handler) is None:
+            for job in self.jobs:
+                self._run(job, decode, pre_process)
+                if _runs_user_code(pre_process, self.handler):
+                    job.data = batching.owned(job.data)
+            self._infer_together()
+            left = left[left.index(inference) :]
+        return [self._finish(job, left) for job in self.jobs]
+
+    def _finish(self, job: Job, left: Sequence[Stage]) -> Reply:
+        """Take a request through its last stages to a reply that later ones cannot change."""
+        self._run(job, *left)
+        reply = self._reply(job)
+        is_last = job is self.jobs[-1]
+        return reply if is_last or self._is_out_of_reach(job) else reply.owned()
+
+    def _is_out_of_reach(self, job: Job) -> bool:
+        """Whether what a reply is made of has never been in the hands of user code."""
+        transforms = (pre_process, post_process)
+        return job.inferred and not any(_runs_user_code(each, self.handler) for each in transforms)
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage, by all requests; that of a common pass once."""
@@ -87,24 +114,21 @@ class _Batch:
             total["inference"] = total.get("inference", 0.0) + self.common_seconds
         return total
 
-    def _run(self, *stages: Stage) -> None:
-        for job in self.jobs:
-            for stage in stages:
-                if job.reply is None:
-                    self._run_stage(stage, job)
+    def _run(self, job: Job, *stages: Stage) -> None:
+        for stage in stages:
+            if job.reply is None:
+                self._run_stage(stage, job)
 
     def _run_stage(self, stage: Stage, job: Job) -> None:
         """Do one stage's work for one request; an error that it raises is the answer."""
-        start, name = perf_counter(), stage.__name__
+        start, name, entered = perf_counter(), stage.__name__, False
         try:
             self.budget.check()
-            if _runs_user_code(stage, self.handler, job):
-                job.begun = True
-                self.budget.run(stage, self.handler, job)
-            else:
-                stage(self.handler, job)
+            entered = True
+            job.begun = job.begun or _runs_user_code(stage, self.handler)
+            self.budget.run(stage, self.handler, job)
         except Interrupted:
-            job.fail(name, self.limits.time_over(name, begun=job.begun))
+            job.fail(name, self.limits.time_over(name, begun=job.begun or entered))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
             job.fail(name, error)
         job.seconds[name] = job.seconds.get(name, 0.0) + perf_counter() - start
@@ -124,10 +148,10 @@ class _Batch:
         self.common_seconds = perf_counter() - start
         for index, outputs in inferred.items():
             job = self.jobs[index]
-            job.data, job.inferred = outputs, True
+            job.data, job.inferred, job.begun = outputs, True, True
             job.seconds["inference"] = self.common_seconds
 
-    def reply(self, job: Job) -> Reply:
+    def _reply(self, job: Job) -> Reply:
         """Return the answer to a request: compressed where that pays, and not over the limit."""
         if job.reply is None:
             job.fail("handle", ModelFailed("no stage gave an answer"))
@@ -150,20 +174,14 @@ class _Batch:
         }
 
 
-def _is_overridden(handler: EisenServingHandler, method: str) -> bool:
-    return getattr(type(handler), method) is not getattr(EisenServingHandler, method)
-
-
-def _runs_user_code(stage: Stage, handler: EisenServingHandler, job: Job) -> bool:
-    if stage is inference:
-        return not job.inferred
+def _runs_user_code(stage: Stage, handler: EisenServingHandler) -> bool:
+    """Whether a stage runs the model, or a transform that is more than identity."""
+    archive = handler.archive
     if stage is pre_process:
-        is_identity = handler.archive.pre_processing is None
-    elif stage is post_process:
-        is_identity = handler.archive.post_processing is None
-    else:
-        return stage is handle
-    return not is_identity or _is_overridden(handler, stage.__name__)
+        return archive.pre_processing is not None or is_overridden(handler, "pre_process")
+    if stage is post_process:
+        return archive.post_processing is not None or is_overridden(handler, "post_process")
+    return stage in (inference, handle)
 
 
 # --- the stages; their names stand in Server-Timing and in error messages ------------------

@@ -114,9 +114,9 @@ def replied(handler: EisenServingHandler, request: Request) -> dict[str, Any]:
     :raises StageFailed: if a stage raises.
     """
     job = Job(request)
-    for stage in _stages(handler):
+    for stage in pipeline.stages(handler):
         _run(stage, handler, job)
-    return _outputs(job.reply or Reply(()))
+    return outputs_of(job.reply or Reply(()))
 
 
 def _run(stage: Stage, handler: EisenServingHandler, job: Job) -> None:
@@ -126,19 +126,8 @@ def _run(stage: Stage, handler: EisenServingHandler, job: Job) -> None:
         raise StageFailed(stage.__name__, error) from error
 
 
-def _stages(handler: EisenServingHandler) -> tuple[Stage, ...]:
-    if type(handler).handle is not EisenServingHandler.handle:
-        return pipeline.decode, pipeline.handle
-    return (
-        pipeline.decode,
-        pipeline.pre_process,
-        pipeline.inference,
-        pipeline.post_process,
-        pipeline.encode,
-    )
-
-
-def _outputs(reply: Reply) -> dict[str, Any]:
+def outputs_of(reply: Reply) -> dict[str, Any]:
+    """Return the outputs of a reply as a client decodes them; of another form, ``reply``."""
     size = reply.headers.get(protocol.LENGTH_HEADER)
     try:
         return protocol.decode_reply(bytearray(reply.body), int(size) if size else None).outputs

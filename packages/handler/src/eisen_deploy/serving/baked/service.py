@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class EisenServingHandler:
     """Answers the requests to one model. It is put into every archive by itself.
 
-    A subclass may override any method. Requests share a forward pass only where
-    :meth:`inference` is not overridden, and the three stages are not called where
+    A subclass may override any method. Requests share a forward pass only where neither
+    :meth:`inference` nor :meth:`handle` is overridden, and the three stages are not called where
     :meth:`handle` is.
     """
 
@@ -157,6 +157,11 @@ class EisenServingHandler:
             return self.metadata.conform(data)
         except ContractError as error:
             raise from_contract(error) from None
+
+
+def is_overridden(handler: EisenServingHandler, method: str) -> bool:
+    """Whether a handler's class has a documented method of its own."""
+    return getattr(type(handler), method) is not getattr(EisenServingHandler, method)
 
 
 def _checked(value: Any, what: str) -> dict[str, Any]:

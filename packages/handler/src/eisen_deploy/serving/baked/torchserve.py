@@ -6,7 +6,9 @@ Source: TorchServe 0.12: ``ts/service.py``, ``ts/context.py`` and
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ from .sending import Parts
 STREAMED = 2**20
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_ENVELOPES = "ts.torch_handler.request_envelope"
+
+_NO_EXPLANATIONS = (
+    "this archive gives predictions and explains none: send the request to /predictions/ or /v2/"
+)
 
 
 def prepare_worker() -> None:
@@ -30,6 +37,26 @@ def prepare_worker() -> None:
     os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
     frames.install()
     worker_log.install()
+    _open_envelopes()
+
+
+def _open_envelopes() -> None:
+    """Have TorchServe hand over requests as they came, also where it is set to an envelope.
+
+    An envelope reads the first request of a batch only, or fails on a body that is no JSON, before
+    any handler is asked; see :func:`_envelope` for what is answered then.
+    """
+    base = sys.modules.get(f"{_ENVELOPES}.base")
+    for envelope in base.BaseEnvelope.__subclasses__() if base is not None else ():
+        envelope.parse_input = envelope.format_output = lambda _self, rows: rows
+
+
+@functools.cache  # TorchServe imports it while it loads the archive
+def _envelope() -> str | None:
+    """Return the name of the envelope that TorchServe is set to, if it is."""
+    prefix = f"{_ENVELOPES}."
+    names = (name.removeprefix(prefix) for name in sys.modules if name.startswith(prefix))
+    return next((name for name in names if name != "base"), None)
 
 
 def model_folder(context: Any) -> Path:
@@ -44,12 +71,31 @@ def gpu_id(context: Any) -> int | None:
 
 
 def to_request(row: Mapping[str, Any], context: Any, index: int) -> Request:
-    """Return one row of a batch as a request."""
+    """Return one row of a batch as a request.
+
+    A row is a body, or fields by name: those of a form, or of a call by gRPC, which has no headers.
+    """
     headers = _headers(context, index)
-    request = Request(headers, row.get("body", row.get("data", b"")))
-    if request.media_type not in _FORMS or not _is_parsed(row, headers):
-        return request
-    return Request(headers, b"", dict(row))
+    refused = _unsupported(headers)
+    request = Request(headers, row.get("body", row.get("data", b"")), unsupported=refused)
+    if request.media_type in _FORMS:
+        has_fields = _is_parsed(row, headers)
+    else:
+        has_fields = bool(row) and set(row) not in ({"body"}, {"data"})
+    return Request(headers, b"", dict(row), refused) if has_fields else request
+
+
+def _unsupported(headers: Mapping[str, str]) -> str | None:
+    """Say why a request is for something that only looks like a prediction, if it is."""
+    envelope = _envelope()
+    if envelope is not None:
+        return (
+            f"this TorchServe puts requests into the envelope {envelope}, which cannot carry them: "
+            "remove service_envelope (TS_SERVICE_ENVELOPE) from its configuration; the archive "
+            "speaks the Open Inference Protocol by itself"
+        )
+    # TorchServe marks so what it gets at /explanations/, and KServe at :explain.
+    return _NO_EXPLANATIONS if headers.get("explain", "").lower() == "true" else None
 
 
 def _headers(context: Any, index: int) -> dict[str, str]:

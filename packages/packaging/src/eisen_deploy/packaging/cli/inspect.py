@@ -87,6 +87,7 @@ def said_of(archive: Archive) -> dict[str, Any]:
         "packed_with": about["packed_with"],
         "serving": _serving(archive),
         "sample": about["sample"],
+        "batches": about["batches"],
         "files": about["files"],
     }
 
@@ -131,6 +132,9 @@ def _overview(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     own = f"{handler['class']} in {handler['file']}" if handler["file"] else handler["entry"]
     yield "handler", own
     yield "sample", f"yes, tolerance {sample['tolerance']}" if sample else "none"
+    batches = said["batches"]
+    how = "share a forward pass" if batches["shared"] else "run one by one"
+    yield "batches", f"{how}: {batches['reason']}"
 
 
 def _title_of_loading(loading: Mapping[str, Any]) -> str:

@@ -1,0 +1,331 @@
+"""The proof that requests may share a forward pass: no row depends on the rows beside it.
+
+The handler runs here as on a server, first with the model alone and then with the transforms as
+well. The sample, its first and last row, and altered forms of it run alone; then they run in
+batches, in several orders. Each has to get what it got alone, with as many rows as it has.
+Statistics over the batch, padding to the longest, outputs of variable length or without a batch
+axis, and state that a transform keeps from one request to the next are found so. It is a proof by
+examples, as good as the sample.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from eisen_deploy.serving import EisenServingHandler
+    from eisen_deploy.serving.baked._shared.batches import Batches
+    from eisen_deploy.serving.baked.messages import Request
+
+Array = np.ndarray[Any, Any]
+Requests = Callable[["Mapping[str, Any] | None"], "Request"]
+
+#: With more elements in the sample, a proof that nobody has asked for takes too long.
+SMALL = 2**20
+_FEW = 7
+_TOGETHER = 8
+_SEED = 7
+
+
+class _Depends(Exception):
+    """A row depends on the rows beside it; the text says how that shows."""
+
+
+class _Refused(Exception):
+    """A request is answered with an error."""
+
+
+@dataclass
+class _Part:
+    """One altered form of the sample: its name, what is run, and what that gives alone."""
+
+    name: str
+    given: Any
+    alone: Mapping[str, Any]
+
+
+def examine(
+    handler: EisenServingHandler,
+    request: Requests,
+    *,
+    tolerance: float,
+    batch_size: int | None,
+) -> Batches:
+    """Return whether requests may share a pass of this handler's model, and why.
+
+    :param handler: the archive's, initialised; it is left as it was.
+    :param request: returns a request with these inputs; of the sample's with ``None``.
+    :param tolerance: by which outputs may differ, as of the sample.
+    :param batch_size: that the archive asks for; without it, a large sample is not examined.
+    """
+    from eisen_deploy.serving.baked import batching  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.baked._shared.batches import Batches  # noqa: PLC0415
+    from eisen_deploy.serving.baked.decode import decode  # noqa: PLC0415
+
+    archive = handler.archive
+    log = logging.getLogger("eisen_deploy.serving")
+    # Both are undone below. What altered forms of the sample make a model raise is no news.
+    handler._loaded = replace(archive, batches=Batches(shared=True))  # noqa: SLF001
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        problem = batching.problem_of(handler)
+        if problem is not None:
+            return Batches(reason=problem)
+        inputs = decode(request(None), handler.metadata).inputs or {}
+        size = sum(array.size for array in _arrays(inputs).values())
+        if not size:
+            return Batches(reason="the sample has no rows")
+        if size > SMALL and (batch_size or 1) == 1:
+            return Batches(
+                reason="it was not examined, since the sample is large: ask for it with "
+                'serving={"batch_size": ...}'
+            )
+        examined = _Examination(handler, tolerance, batch_size or _TOGETHER, small=size <= SMALL)
+        return examined.outcome(inputs, request)
+    finally:
+        handler._loaded = archive  # noqa: SLF001
+        log.disabled = was_disabled
+
+
+class _Examination:
+    """The runs of one proof.
+
+    :param together: how many parts are in a batch at most.
+    :param small: whether there is time for all alterations.
+    """
+
+    def __init__(
+        self, handler: EisenServingHandler, tolerance: float, together: int, *, small: bool
+    ) -> None:
+        self._handler = handler
+        self._tolerance = tolerance
+        self._together = together
+        self._alterations = list(_ALTERATIONS.items())[: None if small else _FEW]
+        self._tried = self._refused = 0
+
+    def outcome(self, inputs: Mapping[str, Any], request: Requests) -> Batches:
+        """Run everything, and return what was found."""
+        from eisen_deploy.serving.baked._shared.batches import Batches  # noqa: PLC0415
+
+        try:
+            self._examine_model(inputs)
+            self._examine_line(inputs, request)
+        except _Depends as found:
+            return Batches(reason=str(found), tried=self._tried, refused=self._refused)
+        reason = "each altered form of the sample got the same answer alone and in batches"
+        return Batches(True, reason, self._tried, self._refused)
+
+    # --- the model ------------------------------------------------------------------------
+
+    def _examine_model(self, inputs: Mapping[str, Any]) -> None:
+        from eisen_deploy.serving.baked import batching  # noqa: PLC0415
+
+        batch = self._handler.pre_process(batching.owned(dict(inputs)))
+        arguments = self._handler.model_arguments(batch)
+        if not batching.can_share(arguments):
+            raise _Depends("the model's arguments are not arrays of one length on axis 0")
+        given = {str(i): value.detach().cpu().numpy() for i, value in enumerate(arguments)}
+        parts = list(self._parts(given, self._run_model))
+        self._tried, self._refused = len(parts), len(self._alterations) - len(parts)
+        for chunk in self._chunks(parts):
+            arrays = {name: np.concatenate([each.given[name] for each in chunk]) for name in given}
+            outputs = _together(chunk, self._run_model, arrays)
+            rows = batching.split(outputs, [len(next(iter(each.given.values()))) for each in chunk])
+            self._compare(chunk, rows)
+
+    def _run_model(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        import torch  # noqa: PLC0415 - at a sample only
+
+        from eisen_deploy.serving.baked.batching import owned  # noqa: PLC0415
+
+        arguments = [torch.from_numpy(array.copy()) for array in arrays.values()]
+        outputs: dict[str, Any] = owned(self._handler.run_model(arguments))
+        rows = len(arguments[0])
+        for name, value in outputs.items():
+            if not isinstance(value, np.ndarray) or not value.ndim or len(value) != rows:
+                got = list(value.shape) if isinstance(value, np.ndarray) else type(value).__name__
+                raise _Depends(f"the model's output {name} is {got} for a batch of {rows} rows")
+        return outputs
+
+    # --- transforms and model -------------------------------------------------------------
+
+    def _examine_line(self, inputs: Mapping[str, Any], request: Requests) -> None:
+        def answers(given: Sequence[Mapping[str, Array]]) -> list[dict[str, Any]]:
+            return self._answers([request({**inputs, **each}) for each in given])
+
+        parts = list(self._parts(_arrays(inputs), lambda given: answers([given])[0]))
+        for chunk in self._chunks(parts):
+            self._compare(chunk, _together(chunk, answers, [part.given for part in chunk]))
+
+    def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+        """Return the outputs that each request gets, if all of them get some."""
+        from eisen_deploy.serving.baked import pipeline, selftest  # noqa: PLC0415
+
+        replies = pipeline.answer(self._handler, requests)
+        failed = [reply.status for reply in replies if reply.status != 200]
+        if failed:
+            raise _Refused(f"status {failed[0]}")
+        return [selftest.outputs_of(reply) for reply in replies]
+
+    # --- both -----------------------------------------------------------------------------
+
+    def _parts(
+        self, arrays: Mapping[str, Array], run: Callable[[Mapping[str, Array]], dict[str, Any]]
+    ) -> Iterator[_Part]:
+        """Yield the altered forms that can be run, each with what it gives alone."""
+        for name, alter in self._alterations:
+            numbers = np.random.default_rng(_SEED)
+            given = {key: alter(array, numbers) for key, array in arrays.items()}
+            try:
+                alone = run(given)
+            except _Depends:
+                raise
+            except Exception:  # noqa: BLE001, S112 - a model may refuse what is altered
+                continue
+            yield _Part(name, given, alone)
+
+    def _chunks(self, parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
+        """Yield the batches: all parts in several orders, and in pairs."""
+        if len(parts) < 2:
+            raise _Depends("the model refuses all altered forms of the sample but one")
+        shuffled = random.Random(_SEED).sample(parts, len(parts))  # noqa: S311 - no secret
+        for order in (parts, parts[::-1], shuffled):
+            yield from _cut(order, self._together)
+        yield from _cut(shuffled, 2)
+
+    def _compare(self, chunk: Sequence[_Part], together: Sequence[Mapping[str, Any]]) -> None:
+        for part, got in zip(chunk, together, strict=True):
+            names = [*part.alone, *(name for name in got if name not in part.alone)]
+            for name in names:
+                if not _is_same(part.alone.get(name), got.get(name), self._tolerance):
+                    others = _named([each for each in chunk if each is not part])
+                    raise _Depends(
+                        f"{name} of {part.name} is not what it is alone where it runs in one "
+                        f"batch with {others}"
+                    )
+
+
+def _together(chunk: Sequence[_Part], run: Callable[[Any], Any], given: Any) -> Any:
+    """Run a batch; that it raises where each part does not is a finding."""
+    try:
+        return run(given)
+    except _Depends:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever user code raises
+        kind = type(error).__name__
+        raise _Depends(f"{_named(chunk)} in one batch raise {kind}, and not alone") from None
+
+
+def _arrays(inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the inputs that are arrays of numbers."""
+    return {
+        name: value
+        for name, value in inputs.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.ndim
+    }
+
+
+def _cut(parts: Sequence[_Part], size: int) -> Iterator[Sequence[_Part]]:
+    """Yield batches of this size; the last one goes together with some that ran already."""
+    size = min(max(size, 2), len(parts))
+    for start in range(0, len(parts), size):
+        chunk = parts[start : start + size]
+        yield chunk if len(chunk) > 1 else parts[-size:]
+
+
+def _named(parts: Sequence[_Part]) -> str:
+    return ", ".join(part.name for part in parts)
+
+
+def _is_same(expected: Any, got: Any, tolerance: float) -> bool:
+    if not isinstance(expected, np.ndarray) or not isinstance(got, np.ndarray):
+        return type(expected) is type(got) and bool(expected == got)
+    if (expected.dtype, expected.shape) != (got.dtype, got.shape):
+        return False
+    if expected.dtype.kind not in "fc":
+        differ = np.count_nonzero(expected != got)
+        return bool(differ <= (0 if expected.dtype.hasobject else tolerance * expected.size))
+    # No difference is too small beside the largest value here: outputs may be small as a whole.
+    finite = np.abs(expected[np.isfinite(expected)])
+    allowed = tolerance * float(finite.max(initial=0))
+    return bool(np.allclose(got, expected, rtol=0, atol=allowed, equal_nan=True))
+
+
+# --- alterations: an array of at least one row, and one of the same type and the same axes -----
+
+
+def _first(array: Array, _: np.random.Generator) -> Array:
+    return array[:1]
+
+
+def _last(array: Array, _: np.random.Generator) -> Array:
+    return array[-1:]
+
+
+def _as_is(array: Array, _: np.random.Generator) -> Array:
+    return array
+
+
+def _repeated(array: Array, _: np.random.Generator) -> Array:
+    return np.asarray(np.concatenate([array, array]))
+
+
+def _rolled(array: Array, _: np.random.Generator) -> Array:
+    return np.roll(array, 1, axis=-1)
+
+
+def _flipped(array: Array, _: np.random.Generator) -> Array:
+    return np.asarray(np.flip(array, -1)) if array.ndim > 1 else array
+
+
+def _scaled(array: Array, _: np.random.Generator) -> Array:
+    return np.asarray(array * -3, array.dtype) if array.dtype.kind in "fc" else array
+
+
+def _enlarged(array: Array, _: np.random.Generator) -> Array:
+    return np.asarray(array * 100, array.dtype) if array.dtype.kind in "fc" else array
+
+
+def _zeros(array: Array, _: np.random.Generator) -> Array:
+    return np.zeros_like(array)
+
+
+def _shuffled(array: Array, numbers: np.random.Generator) -> Array:
+    mixed: Array = numbers.permutation(array.reshape(-1)).reshape(array.shape)
+    return mixed
+
+
+def _noise(array: Array, numbers: np.random.Generator) -> Array:
+    if array.dtype.kind == "f" and array.size:
+        noise = numbers.standard_normal(array.shape) * (array.std() or 1) + array.mean()
+        return np.asarray(noise, array.dtype)
+    return _shuffled(array, numbers)
+
+
+def _not_a_number(array: Array, _: np.random.Generator) -> Array:
+    changed: Array = array.copy()
+    if array.dtype.kind in "fc":
+        changed.reshape(-1)[:1] = np.nan
+    return changed
+
+
+_ALTERATIONS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
+    "the sample": _as_is,
+    "zeros": _zeros,
+    "noise": _noise,
+    "the sample scaled by -3": _scaled,
+    "the sample rolled": _rolled,
+    "the sample twice": _repeated,
+    "its first row": _first,
+    "its last row": _last,
+    "the sample flipped": _flipped,
+    "the sample scaled by 100": _enlarged,
+    "the sample shuffled": _shuffled,
+    "the sample with a NaN": _not_a_number,
+}

@@ -1,0 +1,43 @@
+"""Whether the requests of a batch may share a forward pass of an archive's model.
+
+They may only where packaging has proven that a row's outputs do not depend on the rows beside it.
+``eisen.json`` holds the outcome with its reason, so that whoever packs, inspects or serves the
+archive is told the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What the proof of an archive says.
+
+    :param shared: whether requests may share a pass.
+    :param reason: what was proven, or why requests have to run one by one.
+    :param tried: how many altered requests were run alone and in batches.
+    :param refused: how many more the model or a transform refused to run alone.
+    """
+
+    shared: bool = False
+    reason: str = "the archive was packed without a sample"
+    tried: int = 0
+    refused: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``eisen.json`` holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Batches:
+        """Return what :meth:`to_json` gave; :func:`is_json` tells whether it did."""
+        return cls(**raw)
+
+
+def is_json(raw: Any) -> bool:
+    """Whether a value is what :meth:`Batches.to_json` gives."""
+    kinds = {name: type(value) for name, value in asdict(Batches()).items()}
+    return isinstance(raw, dict) and {name: type(value) for name, value in raw.items()} == kinds

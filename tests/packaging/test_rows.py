@@ -1,0 +1,254 @@
+"""Requests share a forward pass only where it is proven that no row depends on the others."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from eisen_deploy.packaging import (
+    EisenServingMAR,
+    ProofFailed,
+    _folder,
+    _json,
+    _model,
+    create_metadata,
+)
+from eisen_deploy.packaging._handler import find_handler
+from eisen_deploy.packaging._payload import Payload
+
+METADATA = create_metadata(["x"], ["ndarray"], [[-1, 4]], ["y"], ["ndarray"], [[-1, -1]])
+SAMPLE = {"x": np.linspace(-1, 2, 12, dtype=np.float32).reshape(3, 4)}
+
+
+@pytest.fixture
+def examine(tmp_path):
+    """Pack without the clean process, and return what ``eisen.json`` says of batches."""
+
+    def _examine(model, pre=None, post=None, *, metadata=METADATA, sample=SAMPLE, **options):
+        payload = Payload(
+            name="model",
+            version="1.0",
+            model=model,
+            form=_model.form_of(model),
+            transforms={"pre_processing": pre, "post_processing": post},
+            meta_data=_json.encode(metadata),
+            handler=find_handler(options.get("handler")),
+            extras=[],
+            code=[],
+            requirements={},
+            serving=options.get("serving"),
+            sample=sample,
+            tolerance=options.get("tolerance", 1e-3),
+        )
+        folder = tmp_path / "files"
+        folder.mkdir()
+        _folder.write(payload, folder)
+        return json.loads((folder / "eisen.json").read_text())["batches"]
+
+    return _examine
+
+
+class Does(torch.nn.Module):
+    """A model that is one function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 3)
+    ).eval()
+
+
+INDEPENDENT = {
+    "a network": network(),
+    "statistics of a row": Does(lambda x: (x - x.mean(1, True)) / (1 + x.std(1, keepdim=True))),
+    "labels": Does(lambda x: x.softmax(1).argmax(1, keepdim=True)),
+    "two outputs of a row": Does(lambda x: torch.cat([x.sort(1).values, x.cumsum(1)], 1)),
+}
+
+
+@pytest.mark.parametrize("name", INDEPENDENT)
+def test_rows_that_do_not_depend_on_each_other_are_proven(examine, name):
+    found = examine(INDEPENDENT[name], serving={"batch_size": 4})
+    assert found["shared"], found["reason"]
+    assert found["tried"] >= 10
+    assert found["reason"] == (
+        "each altered form of the sample got the same answer alone and in batches"
+    )
+
+
+def longest(x):
+    """Cut to the longest row of the batch, as code that pads does."""
+    return x[:, : max(1, int((x.abs() > 0.4).sum(1).max()))]
+
+
+def without_doubles(x):
+    """Set a row to zero that another one of the batch is equal to, as suppression does."""
+    same = (x[:, None] == x[None]).all(2).tril(-1).any(1)
+    return torch.where(same[:, None], 0.0, x)
+
+
+DEPENDENT = {
+    "batch statistics in training mode": torch.nn.BatchNorm1d(
+        4, affine=False, track_running_stats=False
+    ).eval(),
+    "the mean of the batch": Does(lambda x: x - x.mean()),
+    "the largest of the batch": Does(lambda x: x / x.abs().max().clamp(min=1e-6)),
+    "softmax over the batch": Does(lambda x: x.softmax(0)),
+    "the order of the batch": Does(lambda x: x.cumsum(0)),
+    "a small part of the batch's mean": Does(lambda x: 1e-5 * (x + x.mean(0))),
+    "padding to the longest": Does(longest),
+    "rows in the order of a value": Does(lambda x: x[x[:, 0].argsort()]),
+    "rows that are in the batch already": Does(without_doubles),
+    "one NaN for all": Does(lambda x: x + 0 * x.sum()),
+    "as many rows as there are findings": Does(lambda x: x[x > 0].reshape(-1, 1)),
+    "the batch on axis 1": Does(lambda x: x.T),
+    "one value for the batch": Does(lambda x: x.mean()),
+    "a table beside the rows": Does(lambda x: torch.arange(3.0).reshape(3, 1)),
+    "a list": Does(lambda x: [[x, x]]),
+}
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_rows_that_depend_on_the_batch_are_found(examine, name):
+    found = examine(DEPENDENT[name])
+    assert not found["shared"]
+    assert found["reason"]
+
+
+def test_a_program_of_one_size_runs_one_by_one(examine):
+    exported = torch.export.export(network(), (torch.zeros(3, 4),))
+    found = examine(exported)
+    assert not found["shared"]
+    assert found["reason"].endswith("in one batch raise AssertionError, and not alone")
+
+
+class Recentre:
+    """Two transforms with a state: the second needs what the first has seen."""
+
+    shift = 0.0
+
+    def pre(self, data):
+        self.shift = float(data["x"].max())
+        return {**data, "x": data["x"] - self.shift}
+
+    def post(self, data):
+        return {**data, "y": data["y"] + self.shift}
+
+
+def test_a_state_between_the_transforms_is_found(examine):
+    both = Recentre()
+    found = examine(torch.nn.Identity(), both.pre, both.post)
+    assert not found["shared"]
+    assert found["reason"].startswith("y of ")
+
+
+def test_a_transform_that_uses_its_buffer_again_does_no_harm(examine):
+    buffer = np.zeros((8, 4), np.float32)
+
+    def pre(data):
+        rows = buffer[: len(data["x"])]
+        np.multiply(data["x"], 2, out=rows)
+        return {**data, "x": rows}
+
+    assert examine(torch.nn.Identity(), pre)["shared"]
+
+
+def test_a_model_that_refuses_what_is_altered_is_proven_with_the_rest(examine):
+    def refuse(x):
+        if not bool(torch.isfinite(x).all()) or bool((x.abs() > 10).any()):
+            raise ValueError("not an image")
+        return x * 2
+
+    found = examine(Does(refuse))
+    assert found["shared"]
+    assert found["refused"] == 2
+    assert found["tried"] == 10
+
+
+def test_a_model_that_takes_the_sample_alone_proves_nothing(examine):
+    expected = torch.from_numpy(SAMPLE["x"].copy())
+
+    def pick(x):
+        if x.shape != expected.shape or not torch.equal(x, expected):
+            raise ValueError("unknown")
+        return x
+
+    found = examine(Does(pick))
+    assert not found["shared"]
+    assert "refuses all altered forms" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        ([[2, 2]], "the metadata does not free axis 0 of y"),
+        ([[]], "the metadata does not free axis 0 of y"),
+    ],
+)
+def test_a_declared_output_without_a_batch_axis_is_not_even_tried(examine, outputs, reason):
+    metadata = create_metadata(["x"], ["ndarray"], [[-1, 4]], ["y"], ["ndarray"], outputs)
+    found = examine(Does(lambda x: x.sum()), metadata=metadata)
+    assert found == {"shared": False, "reason": reason, "tried": 0, "refused": 0}
+
+
+def test_a_large_sample_is_examined_if_batches_are_asked_for(examine, tmp_path):
+    metadata = create_metadata(["x"], ["ndarray"], [[-1, -1]], ["y"], ["ndarray"], [[-1, -1]])
+    sample = {"x": np.zeros((1, 2**20 + 1), np.float32)}
+    found = examine(torch.nn.Identity(), metadata=metadata, sample=sample)
+    assert not found["shared"]
+    assert found["reason"].startswith("it was not examined, since the sample is large")
+    (tmp_path / "files").rename(tmp_path / "first")
+    asked = {"metadata": metadata, "sample": sample, "serving": {"batch_size": 2}}
+    assert examine(torch.nn.Identity(), **asked)["shared"]
+
+
+def test_a_sample_without_rows_proves_nothing(examine):
+    found = examine(torch.nn.Identity(), sample={"x": np.zeros((0, 4), np.float32)})
+    assert found["reason"] == "the sample has no rows"
+
+
+HANDLER = """
+from eisen_deploy.serving import EisenServingHandler
+
+class Mine(EisenServingHandler):
+    def inference(self, input_dict):
+        return super().inference(input_dict)
+"""
+
+
+def test_a_handler_with_inference_of_its_own_has_no_common_pass(examine, tmp_path):
+    (tmp_path / "mine.py").write_text(HANDLER)
+    found = examine(torch.nn.Identity(), handler=str(tmp_path / "mine.py"))
+    assert found["reason"] == "the handler has inference of its own"
+
+
+def test_batches_that_are_asked_for_and_cannot_be_are_an_error(examine):
+    with pytest.raises(ProofFailed, match=r"requests cannot share a forward pass: y of .* alone"):
+        examine(DEPENDENT["the mean of the batch"], serving={"batch_size": 4})
+
+
+def test_batches_that_nothing_proves_are_told_of(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "eisen_deploy.packaging"):
+        EisenServingMAR(None, None, METADATA).pack(
+            torch.nn.Identity(), tmp_path, serving={"batch_size": 4}
+        )
+    said = "requests will run one by one: the archive was packed without a sample"
+    assert any(said in text for text in caplog.messages)
+
+
+def test_the_proof_gives_the_same_archive_again(examine, tmp_path):
+    first = examine(network())
+    (tmp_path / "files").rename(tmp_path / "first")
+    assert examine(network()) == first
