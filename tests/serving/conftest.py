@@ -25,6 +25,9 @@ with warnings.catch_warnings():
     from ts.context import Context, RequestProcessor
 
 
+HTTP = {"Host": "localhost"}
+
+
 @dataclass
 class Answer:
     """One answer as TorchServe would send it."""
@@ -44,7 +47,10 @@ class Answer:
 
 
 class Worker:
-    """A TorchServe worker in this process: the handler's entry point and a real context."""
+    """A TorchServe worker in this process: the handler's entry point and a real context.
+
+    Fields without any header are a call by gRPC; all else has come by HTTP.
+    """
 
     def __init__(self, folder: Path) -> None:
         manifest = json.loads((folder / "MAR-INF" / "MANIFEST.json").read_text())
@@ -58,7 +64,10 @@ class Worker:
     def post_all(self, requests: list[tuple[Mapping[str, str], Any]]) -> list[Answer]:
         """Send a batch of (headers, row); a row that is no dict is a body."""
         rows = [row if isinstance(row, dict) else {"body": row} for _, row in requests]
-        self.context.request_processor = [RequestProcessor(dict(h)) for h, _ in requests]
+        self.context.request_processor = [
+            RequestProcessor({} if isinstance(row, dict) and not headers else {**HTTP, **headers})
+            for headers, row in requests
+        ]
         bodies = entry.handle(rows, self.context)
         return [
             Answer(

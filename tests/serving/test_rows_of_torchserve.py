@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from ts.utils.util import PredictionException
 
 from eisen_deploy.serving.baked import torchserve
 
@@ -69,13 +70,17 @@ def test_a_call_by_grpc_may_have_several_inputs(noting):
     ],
 )
 def test_fields_that_are_no_inputs_are_refused_and_never_left_out(worker, row, problem):
-    answer = worker.post(row)
-    assert answer.status == 422
-    assert problem in answer.json["message"]
+    with pytest.raises(PredictionException, match=problem) as caught:
+        worker.post(row)
+    assert caught.value.error_code == 422
+    for answer in worker.post_all([({}, row), ({}, row)]):  # what is raised answers all of them
+        assert answer.status == 422
+        assert problem in answer.json["message"]
 
 
 def test_a_call_by_grpc_with_a_field_that_is_no_array_is_refused(worker):
-    assert worker.post({"x": b"not an array"}).status == 400
+    with pytest.raises(PredictionException, match=r"part 'x': expected a \.npy file : 400"):
+        worker.post({"x": b"not an array"})
 
 
 @pytest.mark.parametrize("value", ["True", "true", "TRUE"])

@@ -48,6 +48,7 @@ def handle(rows: list[Mapping[str, Any]] | None, context: Any) -> list[Any] | No
         raise LoadFailed("a batch came before the archive was loaded")
     requests = [torchserve.to_request(row, context, index) for index, row in enumerate(rows)]
     replies = _answer(requests)
+    torchserve.raise_for_grpc(replies, context)
     return [torchserve.write_reply(reply, context, index) for index, reply in enumerate(replies)]
 
 

@@ -7,9 +7,10 @@ Source: TorchServe 0.12: ``ts/service.py``, ``ts/context.py`` and
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,13 +128,33 @@ def write_reply(reply: Reply, context: Any, index: int) -> bytes | Parts:
     return Parts(reply.buffers, streamed=streamed) if frames.is_installed() else reply.body
 
 
+def raise_for_grpc(replies: Sequence[Reply], context: Any) -> None:
+    """Raise the error that answers a call by gRPC: TorchServe calls any body a success there.
+
+    Only where it is the one request of its batch: what is raised is the answer to all of them.
+
+    :raises PredictionException: TorchServe's own, with the status and the message.
+    """
+    if len(replies) != 1 or replies[0].status == 200 or _is_http(_headers(context, 0)):
+        return
+    from ts.utils.util import PredictionException  # noqa: PLC0415 - TorchServe runs this
+
+    message = json.loads(replies[0].body)["message"]
+    raise PredictionException(message, replies[0].status)
+
+
+def _is_http(headers: Mapping[str, str]) -> bool:
+    """Whether a request came by HTTP/1.1; a call by gRPC has no ``Host``."""
+    return "host" in headers
+
+
 def _may_stream(reply: Reply, context: Any, index: int) -> bool:
     """Whether a reply is large, and its client can take it in chunks: it speaks HTTP/1.1.
 
-    The worker is not told what is spoken. A call by gRPC, which takes one piece, has no ``Host``;
-    who still speaks HTTP/1.0 mostly has the connection closed.
+    The worker is not told what is spoken. A call by gRPC takes one piece; who still speaks HTTP/1.0
+    mostly has the connection closed.
     """
     if reply.size < STREAMED or reply.status != 200:
         return False
     headers = _headers(context, index)
-    return "host" in headers and "close" not in headers.get("connection", "").lower()
+    return _is_http(headers) and "close" not in headers.get("connection", "").lower()
