@@ -112,6 +112,16 @@ def to_numpy(value: Any) -> Any:
     return value
 
 
+def shares_memory(value: Any, arguments: Sequence[Any]) -> bool:
+    """Whether an array may lie in the memory of one of a model's arguments."""
+    return isinstance(value, np.ndarray) and any(
+        isinstance(each, torch.Tensor)
+        and each.device.type == "cpu"
+        and np.may_share_memory(value, each.detach().numpy())
+        for each in arguments
+    )
+
+
 def _widened(value: Any, half: torch.dtype) -> Any:
     """Return a value with each tensor of a half type in it, also in lists and dicts, as float32."""
     if isinstance(value, torch.Tensor):

@@ -101,7 +101,11 @@ class EisenServingHandler:
         :returns: ``input_dict`` and the model's outputs as numpy arrays, by the names in
             ``model_output_list``.
         """
-        return {**input_dict, **self.run_model(self.model_arguments(input_dict))}
+        arguments = self.model_arguments(input_dict)
+        outputs = self.run_model(arguments)
+        if self.archive.post_processing is not None or is_overridden(self, "post_process"):
+            outputs = _apart_from_the_model(outputs, arguments)
+        return {**input_dict, **outputs}
 
     def model_arguments(self, input_dict: Mapping[str, Any]) -> list[Any]:
         """Return the model's arguments from a pre-processed batch, arrays as tensors.
@@ -162,6 +166,21 @@ class EisenServingHandler:
 def is_overridden(handler: EisenServingHandler, method: str) -> bool:
     """Whether a handler's class has a documented method of its own."""
     return getattr(type(handler), method) is not getattr(EisenServingHandler, method)
+
+
+def _apart_from_the_model(outputs: dict[str, Any], arguments: list[Any]) -> dict[str, Any]:
+    """Return a model's outputs as copies, which post-processing may write into.
+
+    An output may be memory that the model keeps, such as one of its weights or a buffer that it
+    uses again. What it made of an argument in place is memory of the request, and stays.
+    """
+    from .batching import owned  # noqa: PLC0415 - brings torch, which this module does without
+    from .model import shares_memory  # noqa: PLC0415
+
+    return {
+        name: value if shares_memory(value, arguments) else owned(value)
+        for name, value in outputs.items()
+    }
 
 
 def _checked(value: Any, what: str) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""Packs cases and answers their requests, together and each alone in a process of its own.
+
+Usage: ``python compare.py FIRST COUNT FOLDER``; prints a line of JSON for each case. Processes are
+forked from this one, which imports everything and runs nothing: a fork is as good as a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import cases
+import torch
+
+from eisen_deploy.packaging import EisenPackagingError, _folder, _json, _model
+from eisen_deploy.packaging._handler import find_handler
+from eisen_deploy.packaging._payload import Payload
+from eisen_deploy.serving.baked import handler as entry
+from eisen_deploy.serving.baked._shared import protocol
+from eisen_deploy.serving.baked.errors import SelfTestFailed
+from eisen_deploy.serving.baked.messages import Request
+
+
+def encode(batch):
+    body = protocol.encode_request(batch)
+    return dict(body.headers), b"".join(body.buffers)
+
+
+def apart(function, *arguments):
+    """Return what a function gives in a process of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            with os.fdopen(writer, "wb") as pipe:
+                pickle.dump(function(*arguments), pipe)
+            status = 0
+        except BaseException:  # noqa: BLE001 - shown, and the process ends
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        raw = pipe.read()
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"{function.__name__} failed")
+    return pickle.loads(raw)
+
+
+def pack(seed, folder):
+    case = cases.make(seed, encode)
+    payload = Payload(
+        name="model",
+        version="1.0",
+        model=case.model,
+        form=_model.form_of(case.model),
+        transforms=case.transforms,
+        meta_data=_json.encode(case.metadata),
+        handler=find_handler(None),
+        extras=[],
+        code=[],
+        requirements={},
+        serving=None,
+        sample=case.sample,
+        tolerance=1e-3,
+    )
+    folder.mkdir()
+    try:
+        _folder.write(payload, folder)
+    except EisenPackagingError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def answer(folder, requests):
+    """Load an archive and answer requests: a status, the media type and the body of each.
+
+    :returns: ``None`` where the archive's sample is not answered as it was when it was packed: the
+        clean process would have refused it.
+    """
+    properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 8}
+    context = SimpleNamespace(system_properties=properties, model_name="model", manifest={})
+    try:
+        entry.handle(None, context)
+    except SelfTestFailed:
+        return None
+    replies = entry._answer([request_of(*each) for each in requests])
+    told = [(r.status, r.headers["Content-Type"], b"".join(map(bytes, r.buffers))) for r in replies]
+    return told, shares(entry._handler)
+
+
+def shares(handler):
+    from eisen_deploy.serving.baked import batching
+
+    return batching.problem_of(handler) is None if hasattr(batching, "problem_of") else None
+
+
+def request_of(headers, body):
+    return Request({name.lower(): value for name, value in headers.items()}, bytearray(body))
+
+
+def compare(seed, folder):
+    refused = apart(pack, seed, folder)
+    if refused is not None:
+        return {"seed": seed, "refused": refused}
+    requests = cases.make(seed, encode).requests
+    found = apart(answer, folder, requests)
+    if found is None:
+        return {"seed": seed, "refused": "SelfTestFailed"}
+    together, shared = found
+    alone = [apart(answer, folder, [request])[0][0] for request in requests]
+    differ = [i for i, pair in enumerate(zip(together, alone, strict=True)) if pair[0] != pair[1]]
+    statuses = [status for status, _, _ in alone]
+    return {"seed": seed, "differ": differ, "shared": shared, "statuses": statuses}
+
+
+def main(first, count, folder):
+    torch.set_num_threads(1)  # no pool of threads, which a fork would not have
+    logging.getLogger("eisen_deploy.serving").disabled = True
+    for seed in range(first, first + count):
+        print(json.dumps(compare(seed, folder / str(seed))), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
