@@ -7,6 +7,7 @@ In the order in which they come to work:
 * ``models``: the models, the same for all, and the arrays that they are given;
 * ``systems``: how each system is started, and its client; ``servers``: what its user writes;
 * ``archives``: the models as archives for TorchServe;
+* ``before``: another revision of Eisen-Deploy, to be held against this one;
 * ``processes``: starts servers, halts those that are not asked, and ends them;
 * ``contestants``: a server and its client together;
 * ``client``: a process in the system's environment that calls and takes the time;

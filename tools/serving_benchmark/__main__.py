@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import archives, claims, environments, measure, memory, models, plot, report
+from . import archives, before, claims, environments, measure, memory, models, plot, report
 from .contestants import Contestant, NotStarted, contestant
 from .measure import BATCHED, Block
 from .numbers import Results
@@ -63,11 +63,15 @@ def arguments() -> argparse.Namespace:
     )
     add("--rounds", type=int, default=7, help="in each, every system has its turn")
     add("--calls", type=int, help="of each client in each turn; default: as the size allows")
+    add("--before", metavar="REVISION", help="measure that revision of Eisen-Deploy as well")
     add("--quick", action="store_true", help="two rounds, up to 8 MiB, no memory: whether it works")
     add("--page", type=Path, help="put the tables into this page instead of printing them")
     add("--json", type=Path, help="write all numbers to this file")
     add("--plot", type=Path, help="draw the picture into this file")
     given = parser.parse_args()
+    if given.before:
+        before.add(given.before)
+        given.systems.append(before.NAME)
     if given.quick:
         given.rounds = 2
         given.sizes = [name for name in given.sizes if _SIZES[name] <= 8 * MIB]
@@ -83,6 +87,7 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sb-") as folder:
         archives.make(Path(folder))
+        before.make_archives(Path(folder))
         blocks = list(run_blocks(given, Path(folder)))
         held = run_memory(given, Path(folder))
     told["load_after"] = load()

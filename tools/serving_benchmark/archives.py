@@ -38,7 +38,10 @@ def make(folder: Path) -> None:
             model_output_list=["y"],
         )
         archive = EisenServingMAR(None, None, metadata)
-        archive.pack(models.make(task), folder, task, serving=SERVING.get(task))
+        serving = SERVING.get(task)
+        # Only a sample proves that requests may share a pass.
+        sample = {"x": models.array(task, 0)} if "batch_size" in (serving or {}) else None
+        archive.pack(models.make(task), folder, task, serving=serving, sample=sample)
     _bare(folder / f"{BARE}.mar")
 
 

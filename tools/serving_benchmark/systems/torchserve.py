@@ -144,12 +144,12 @@ def connect(address: dict[str, Any], task: str) -> Predict:
     return predict
 
 
-_REQUIREMENTS = (
+REQUIREMENTS = (
     "--editable=packages/handler[torchserve]",
     "--editable=packages/client",
     *("torch", "numpy==2.4.6", "requests==2.34.2"),
 )
-_TOLD = ("torchserve", "torch", "numpy", "requests", "urllib3")
+TOLD = ("torchserve", "torch", "numpy", "requests", "urllib3")
 
 
 def _system(name: str, title: str, start: Any, **others: Any) -> System:
@@ -159,8 +159,8 @@ def _system(name: str, title: str, start: Any, **others: Any) -> System:
         title,
         start,
         environment="torchserve",
-        requirements=_REQUIREMENTS,
-        told=_TOLD,
+        requirements=REQUIREMENTS,
+        told=TOLD,
         **given,
     )
 
