@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .eisenjson import FILE_NAME, encode, parse
-from .errors import CorruptArchive
+from . import determined
+from .eisenjson import FILE_NAME, digest_of, encode, parse
+from .errors import CorruptArchive, refuse_if
+from .terminal import clean
 
 _PIECE = 2**20
 
@@ -30,7 +32,7 @@ def write(folder: Path, about: Mapping[str, Any]) -> str:
     """
     raw = encode({**about, "files": describe_files(folder)})
     (folder / FILE_NAME).write_bytes(raw)
-    return str(parse(raw)["digest"])
+    return digest_of(raw)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -57,13 +59,21 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
     contents = read(folder)
     listed = contents["files"]
     present = set(_walk(folder)) - {FILE_NAME}
-    problems = [f"{name} is missing" for name in sorted(set(listed) - present)]
-    problems += [f"{name} does not belong to the archive" for name in sorted(present - set(listed))]
+    problems = differences(listed, present)
     for name in sorted((present & set(listed)) - set(later)):
         problems += _compare(folder / name, name, listed[name])
-    if problems:
-        raise CorruptArchive(problems)
+    if not problems:
+        problems = determined.problems_of(contents, lambda name: (folder / name).read_bytes())
+    refuse_if(problems)
     return contents
+
+
+def differences(listed: Collection[str], present: Collection[str]) -> list[str]:
+    """Say which files are missing, and which do not belong to the archive."""
+    missing, strays = sorted(set(listed) - set(present)), sorted(set(present) - set(listed))
+    return [f"{clean(name)} is missing" for name in missing] + [
+        f"{clean(name)} does not belong to the archive" for name in strays
+    ]
 
 
 def _compare(path: Path, name: str, listed: Mapping[str, Any]) -> list[str]:

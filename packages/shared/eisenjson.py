@@ -18,12 +18,14 @@ The file is canonical JSON, so each of its bytes is determined by what it says::
     }
 
 ``form`` is ``eager`` (a pickled module), ``torchscript`` or ``export``; a transform is the name of
-its file or null for identity; ``handler`` is null or ``{"file", "class"}`` of a subclass of
-``EisenServingHandler``. ``modules`` says of each module that model and transforms need where a
+its file or null for identity. ``handler`` is null or ``{"file", "class"}`` of a subclass of
+``EisenServingHandler``; with another handler there is ``entry``, which is its file or the name by
+which TorchServe knows it. ``modules`` says of each module that model and transforms need where a
 server finds it, ``requirements`` which distributions it has to have. ``sample`` is null or
 ``{"request": BODY, "reply": BODY, "tolerance": number}``, with two bodies of the Open Inference
 Protocol as ``{"file", "json_size"}``; ``serving`` is null or the file with options for the
 server; ``batches`` says whether requests may share a forward pass, and why (:mod:`.batches`).
+Which values each may have, :mod:`.descriptions` says.
 ``files`` lists every file but this one; ``digest`` is the SHA-256 of this file's canonical text
 without it, and so stands for the whole archive.
 
@@ -38,14 +40,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import batches, strictjson
-from .errors import ContractError, CorruptArchive
+from . import batches, descriptions, names, strictjson
+from .errors import ContractError, CorruptArchive, refuse_if
 
 FILE_NAME = "eisen.json"
 #: The user's own modules, at the front of the import path of who loads the archive.
-CODE_FOLDER = "captured_code"
+CODE_FOLDER = names.CODE_FOLDER
 FORMAT = 1
-FORMS = ("eager", "torchscript", "export")
 
 
 def encode(about: Mapping[str, Any]) -> bytes:
@@ -81,7 +82,13 @@ def parse(raw: bytes) -> dict[str, Any]:
             "a handler, what packed them, their modules and requirements, a sample, options for a "
             "server and batches, each with a file of the list"
         )
+    refuse_if([f"{FILE_NAME}: {problem}" for problem in descriptions.problems_of(contents)])
     return contents
+
+
+def digest_of(raw: bytes) -> str:
+    """Return the digest that a text of the file states."""
+    return str(json.loads(raw)["digest"])
 
 
 def _lists_files(files: Any) -> bool:
@@ -98,9 +105,10 @@ def _tells_payload(contents: Mapping[str, Any]) -> bool:
     )
     return (
         _has_texts(model, ("name", "version", "form", "file"))
-        and model["form"] in FORMS
+        and model["form"] in descriptions.MODEL_FILES
         and isinstance(transforms, dict)
         and {"pre_processing", "post_processing"} == transforms.keys()
+        and isinstance(contents.get("entry", ""), str)
         and (handler is None or _has_texts(handler, ("file", "class")))
         and isinstance(packed_with, dict)
         and _tells_code(contents)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_TOLD = 10  # problems of an archive in one message
+
 
 class ContractError(Exception):
     """Base of the errors of the contract.
@@ -59,3 +61,14 @@ class UnsupportedValue(ContractError):
 
 class CorruptArchive(ContractError):
     """The files of an archive are not those that were packed."""
+
+
+def refuse_if(problems: list[str]) -> None:
+    """Raise what is wrong with an archive, if anything is; of very much, the beginning.
+
+    :raises CorruptArchive: with the problems.
+    """
+    if len(problems) > _TOLD:
+        problems = [*problems[:_TOLD], f"and {len(problems) - _TOLD} more problems"]
+    if problems:
+        raise CorruptArchive(problems)

@@ -1,11 +1,14 @@
-"""Which names the files of an archive may have.
+"""Which names an archive and its files may have; packaging and every reader ask here.
 
-An archive is unpacked on any system, so a name must mean the same file on each of them.
+An archive is unpacked on any system, so a name must mean the same file on each of them. It is
+unpacked onto the import path of the server's Python, so it must not take the place of a module. And
+the model's name and version become parts of addresses, of file names and of command lines.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,12 +21,88 @@ FILES_LIMIT = 2**14
 #: Of all paths of an archive together, in UTF-8.
 ALL_BYTES_LIMIT = 2**22
 
+#: The user's own modules, at the front of the import path of who loads the archive.
+CODE_FOLDER = "captured_code"
+#: Top-level names that pack itself gives out.
+OWN_NAMES = (
+    "MAR-INF",
+    "_eisen_serving",
+    CODE_FOLDER,
+    "dill",
+    "eisen.json",
+    "metadata.json",
+    "model-config.yaml",
+    "model.pt",
+    "model.pt2",
+    "post_process_tform.pkl",
+    "pre_process_tform.pkl",
+    "requirements.txt",
+    "sample",
+)
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
+_HANDLER_FILE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,200}\.py")
+_IMPORTED = {"dill", "eisen_deploy", "numpy", "sitecustomize", "torch", "ts", "usercustomize"}
+_SOURCES, _LIBRARIES = (".py", ".pyc", ".pyw"), (".so", ".pyd")
+
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "123456789\u00b9\u00b2\u00b3"
 }
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff]')
 _BYTE_CODE = "__pycache__"
 _SHOWN = 80
+
+
+def identifier_problem(what: str, value: object) -> str | None:
+    """Say what keeps a value from being a part of a URL and of a file name, or ``None``."""
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        return (
+            f"{what}: expected a str of 1 to 127 letters, digits, dots, underscores and hyphens "
+            f"that begins with a letter or a digit, came {value!r:.200}"
+        )
+    if is_device(value):
+        return f"{what}: {value!r} names a device on Windows"
+    return None
+
+
+def handler_file_problem(name: str) -> str | None:
+    """Say what keeps a file from being imported as a handler, or ``None``."""
+    if not _HANDLER_FILE.fullmatch(name):
+        return (
+            "cannot be imported: its name may hold letters, digits, underscores and hyphens, and "
+            "begins with a letter or an underscore"
+        )
+    return portable_problem(name) or top_level_problem(name, is_folder=False)
+
+
+def top_level_problem(name: str, *, is_folder: bool) -> str | None:
+    """Say what keeps a file or a folder out of the top level of an archive, or ``None``."""
+    if folded(name) in {folded(own) for own in OWN_NAMES}:
+        return "is a name that the archive itself uses"
+    return hiding_problem(name, is_folder=is_folder)
+
+
+def hiding_problem(name: str, *, is_folder: bool) -> str | None:
+    """Say which module of the server a file or a folder on its import path hides, or ``None``."""
+    module = name if is_folder else _module_name(name)
+    if module in _IMPORTED or module in getattr(sys, "stdlib_module_names", ()):  # Python 3.10
+        return f"would hide the module {module} on the server"
+    return None
+
+
+def import_problem(path: str) -> str | None:
+    """Say which module of the server a file of an archive hides, or ``None``."""
+    first, *rest = path.split("/")
+    if first == CODE_FOLDER and rest:
+        return hiding_problem(rest[0], is_folder=len(rest) > 1)
+    return None if first in OWN_NAMES else hiding_problem(first, is_folder=bool(rest))
+
+
+def _module_name(name: str) -> str | None:
+    """Return the module that some Python would import from a file of this name, if any."""
+    if name.endswith(_LIBRARIES):  # name.cpython-313-x86_64-linux-gnu.so
+        return name.partition(".")[0]
+    return name.rpartition(".")[0] if name.endswith(_SOURCES) else None
 
 
 def problems_of(paths: Sequence[str]) -> list[str]:

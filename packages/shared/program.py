@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, ModuleType
+from typing import NoReturn, TextIO
 
-from .terminal import clean, say, write_anything
+from .terminal import clean, clean_lines, say, write_anything
 
 #: Exit statuses: SIGINT came, nobody reads the output, SIGTERM came.
 INTERRUPTED = 130
 NOBODY_READS = 141
 ENDED = 143
+
+
+class Parser(argparse.ArgumentParser):
+    """One that quotes wrong arguments as text: names of files are arguments, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit."""
+        super().error(clean(message))
 
 
 class _Ended(BaseException):
@@ -39,6 +52,11 @@ def run(
         chosen = parser.parse_args(arguments)
     except SystemExit as ended:  # argparse has said what was wrong, or has helped
         return int(ended.code or 0)
+    with _libraries_escaped():
+        return _run(chosen, fail)
+
+
+def _run(chosen: argparse.Namespace, fail: Callable[[BaseException, bool], int]) -> int:
     previous = signal.signal(signal.SIGTERM, _end)
     try:
         status = int(chosen.run(chosen))
@@ -72,16 +90,53 @@ def add_commands(
 def complain(prog: str, problems: Iterable[str]) -> None:
     """Say what is wrong on the standard error, further lines of a problem indented."""
     for problem in problems:
-        lines = map(clean, problem.rstrip().splitlines())
-        say(f"{prog}: " + "\n  ".join(lines), sys.stderr)
+        say(f"{prog}: " + "\n  ".join(problem.rstrip().split("\n")), sys.stderr)
+
+
+def trace(error: BaseException) -> None:
+    """Say on the standard error where an error was raised."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    say("".join(lines).rstrip(), sys.stderr)
 
 
 def told(error: BaseException) -> str:
     """Return the sentence for an error of the system, or for one that nobody expected."""
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{clean(str(error.filename))}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
     return f"unexpected {type(error).__name__}: {error} (--debug tells where)"
+
+
+@contextmanager
+def _libraries_escaped() -> Iterator[None]:
+    """Escape what libraries print by themselves: warnings, and log lines that nobody handles."""
+    last = logging.lastResort
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        if last is not None:
+            last.setFormatter(_Escaping())
+        try:
+            yield
+        finally:
+            if last is not None:
+                last.setFormatter(None)
+
+
+class _Escaping(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return clean_lines(super().format(record))
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    say(text.rstrip(), file or sys.stderr)
 
 
 def _add_version(parser: argparse.ArgumentParser, distribution: str) -> None:

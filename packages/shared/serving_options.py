@@ -20,10 +20,12 @@ Java ``int``.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Optional, Union
 
+from . import strictjson
 from .errors import CorruptArchive
 
 FILE_NAME = "model-config.yaml"
@@ -152,13 +154,26 @@ def from_config(config: Mapping[str, Any]) -> ServingOptions:
     return options
 
 
+def render(options: ServingOptions) -> bytes:
+    """Return the text of ``model-config.yaml``, of which there is one for each value."""
+    return (json.dumps(to_config(options), indent=1) + "\n").encode()
+
+
+def read(raw: bytes) -> ServingOptions:
+    """Return the options that a ``model-config.yaml`` holds.
+
+    :raises ContractError: if it is not a text that packaging writes.
+    """
+    return from_config(strictjson.loads_object(raw, FILE_NAME))
+
+
 def _problems(serving: Mapping[Any, Any]) -> Iterator[str]:
     names = [field.name for field in fields(ServingOptions)]
     for name, value in serving.items():
         if name not in names:
-            close = difflib.get_close_matches(str(name), names, n=1)
+            close = difflib.get_close_matches(str(name)[:80], names, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-            yield f"serving: {name!r} is no option, {hint}"
+            yield f"serving: {name!r:.80} is no option, {hint}"
         elif not _RULES[name].takes(value):
             yield f"serving.{name}: expected {_RULES[name].expected}, came {_shown(value)}"
 

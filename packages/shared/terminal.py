@@ -1,19 +1,28 @@
-"""Text on a terminal: aligned columns, sizes, and nothing that the terminal would obey."""
+"""Text on a terminal: aligned columns, sizes, and nothing that the terminal would obey.
+
+All that the programs print goes through :func:`say`, which lets the line breaks of the program's
+own text pass. Text from elsewhere goes through :func:`clean` first, so that it stays in its line.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+# Python takes these for printable, and they show nothing (Default_Ignorable_Code_Point).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Write a line, and see that it is out; to the standard output unless a stream is given."""
+    """Write lines, and see that they are out; to the standard output unless a stream is given."""
     stream = stream or sys.stdout
-    stream.write(f"{text}\n")
+    stream.write(f"{clean_lines(text)}\n")
     stream.flush()
 
 
@@ -25,8 +34,21 @@ def columns(rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def clean(text: str) -> str:
-    """Return a text with all that is no plain character written as an escape."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    """Return a text with all that is no plain, visible character written as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def clean_lines(text: str) -> str:
+    """Return a text of the program's own, whose line breaks stay what they are."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
+def _shown(char: str) -> str:
+    if char.isprintable() and not _INVISIBLE.match(char):
+        return char
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def size(count: float) -> str:

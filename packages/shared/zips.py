@@ -18,6 +18,7 @@ Java's ``ZipInputStream``, by which TorchServe unpacks, reads stored files only 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import zlib
@@ -28,10 +29,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import names, zipheaders
-from .errors import CorruptArchive
+from .errors import CorruptArchive, refuse_if
 
 _PIECE = 2**20
-_TOLD = 10  # problems in one message
 
 
 class Entry(NamedTuple):
@@ -55,7 +55,7 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
         is left to the caller.
     """
     found = sorted(_files_of(folder))
-    _refuse_if(names.problems_of(found))
+    refuse_if(names.problems_of(found))
     buffer = memoryview(bytearray(_PIECE))
     with path.open("xb") as target:
         directory = [_add(target, folder / name, name, buffer, progress) for name in found]
@@ -89,7 +89,7 @@ def _add(
     with source.open("rb") as reader:
         size = os.fstat(reader.fileno()).st_size
         target.write(zipheaders.local(name, size, 0))
-        copied, crc32 = _copy(reader, target, size, buffer, progress)
+        copied, crc32 = _copy(reader, target.write, size, buffer, progress)
         if copied != size or reader.read(1):
             raise CorruptArchive(f"{names.shown(name)} changed while it was packed")
     end = target.tell()
@@ -101,7 +101,7 @@ def _add(
 
 def _copy(
     reader: BufferedReader,
-    target: BufferedWriter,
+    write: Callable[[memoryview], object],
     size: int,
     buffer: memoryview,
     progress: Callable[[int], None] | None,
@@ -113,7 +113,7 @@ def _copy(
         if not length:
             break
         crc32 = zlib.crc32(buffer[:length], crc32)
-        target.write(buffer[:length])
+        write(buffer[:length])
         copied += length
         if progress is not None:
             progress(length)
@@ -126,7 +126,7 @@ def read(path: Path) -> list[Entry]:
     :raises CorruptArchive: with what :func:`write` would not have written so.
     :raises OSError: if the file cannot be read.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return _entries(file)
 
 
@@ -140,10 +140,30 @@ def read_file(path: Path, entry: Entry, limit: int) -> bytes:
         raise CorruptArchive(
             f"{names.shown(entry.name)} has {entry.size} bytes, and at most {limit} are read"
         )
-    with _opened(path) as file:
+    with opened(path) as file:
         content = _read_at(file, entry.offset, entry.size)
-    _refuse_if(_content_problems(entry, len(content), zlib.crc32(content)))
+    refuse_if(_content_problems(entry, len(content), zlib.crc32(content)))
     return content
+
+
+def digests(
+    path: Path, *, progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[Entry, str]]:
+    """Check an archive as :func:`unpack` does, and yield its files with the SHA-256 of each.
+
+    :param progress: is called with the number of bytes that were just read.
+    :raises CorruptArchive: as :func:`unpack` does.
+    """
+    buffer = memoryview(bytearray(_PIECE))
+    problems = []
+    with opened(path) as file:
+        for entry in _entries(file):
+            digest = hashlib.sha256()
+            file.seek(entry.offset)
+            read, crc32 = _copy(file, digest.update, entry.size, buffer, progress)
+            problems += _content_problems(entry, read, crc32)
+            yield entry, digest.hexdigest()
+    refuse_if(problems)
 
 
 def unpack(
@@ -161,16 +181,16 @@ def unpack(
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
     buffer = memoryview(bytearray(_PIECE))
     problems = []
-    with _opened(path) as file:
+    with opened(path) as file:
         entries = _entries(file)
         for entry in entries:
             target = folder / entry.name
             target.parent.mkdir(parents=True, exist_ok=True)
             file.seek(entry.offset)
             with target.open("xb") as writer:
-                copied, crc32 = _copy(file, writer, entry.size, buffer, progress)
+                copied, crc32 = _copy(file, writer.write, entry.size, buffer, progress)
             problems += _content_problems(entry, copied, crc32)
-    _refuse_if(problems)
+    refuse_if(problems)
     return entries
 
 
@@ -181,7 +201,7 @@ def _entries(file: BufferedReader) -> list[Entry]:
     if problems:
         problems.insert(0, "eisen-deploy-packaging has not packed this, or it was changed since")
     problems += names.problems_of([entry.name for entry in entries])
-    _refuse_if(problems or list(_local_problems(file, entries)))
+    refuse_if(problems or list(_local_problems(file, entries)))
     return entries
 
 
@@ -282,7 +302,7 @@ def _content_problems(entry: Entry, size: int, crc32: int) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """Open a file once and for all; a pipe or a device does not make this wait."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags)
@@ -296,10 +316,3 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
 def _read_at(file: BufferedReader, position: int, size: int) -> bytes:
     file.seek(position)
     return file.read(size)
-
-
-def _refuse_if(problems: list[str]) -> None:
-    if len(problems) > _TOLD:
-        problems = [*problems[:_TOLD], f"and {len(problems) - _TOLD} more problems"]
-    if problems:
-        raise CorruptArchive(problems)

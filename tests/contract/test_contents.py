@@ -12,18 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
-    *(
-        "__init__",
-        "batches",
-        "contents",
-        "datatypes",
-        "decoding",
-        "eisenjson",
-        "encoding",
-        "errors",
-    ),
-    *("fields", "messages", "metadata", "names", "plain", "program", "protocol", "serving_options"),
-    *("strictjson", "tensors", "terminal", "values", "zipheaders", "zips"),
+    *("__init__", "archive", "batches", "contents", "datatypes", "decoding", "descriptions"),
+    *("determined", "eisenjson", "encoding", "errors", "fields", "messages", "metadata", "names"),
+    *("plain", "program", "protocol", "requirements", "serving_options", "strictjson", "tensors"),
+    *("terminal", "values", "zipheaders", "zips"),
 ]
 BAKED = [
     *(
@@ -50,7 +42,7 @@ BAKED = [
         "options",
     ),
     *("pipeline", "receiving", "selftest", "sending", "server_config", "service", "torchserve"),
-    "worker_log",
+    *("verified", "worker_log"),
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
 PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "rows", "visible"]
@@ -85,8 +77,8 @@ MODULES = {
     ],
     "handler": [
         *("__init__", "archives", "calls", "checks", "configuration", "environment", "guardian"),
-        *("java", "launcher", "logging_config", "logs", "machine", "profile", "readiness"),
-        "supervision",
+        *("java", "launcher", "logging_config", "logs", "machine", "originals", "profile"),
+        *("readiness", "supervision"),
         *(f"cli/{name}" for name in SERVE_CLI),
         *(f"doctor/{name}" for name in DOCTOR),
         "cli/doctor",
@@ -96,7 +88,7 @@ MODULES = {
     "packaging": [
         *("__init__", "_about", "_by_value", "_code", "_destination", "_errors", "_extras"),
         *("_folder", "_handler", "_installed", "_json", "_manifest"),
-        *("_mar", "_metadata", "_model", "_names", "_patient_file", "_payload", "_pickling"),
+        *("_mar", "_metadata", "_model", "_patient_file", "_payload", "_pickling"),
         *("_progress", "_sample", "_serving", "_vendored"),
         *(f"_capture/{name}" for name in CAPTURE),
         *(f"_proof/{name}" for name in PROOF),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.packaging import EisenServingMAR, InvalidFiles, _names
+from eisen_deploy.packaging import EisenServingMAR, InvalidFiles
 from eisen_deploy.packaging._extras import copy_extras, find_extras
+from eisen_deploy.packaging._shared.names import portable_problem
 
 
 def _tree(folder: Path, *names: str) -> Path:
@@ -181,8 +182,8 @@ def test_names_that_are_not_portable(name, problem, tmp_path):
 
 
 def test_names_are_measured_in_bytes():
-    assert _names.portable_problem("\u00e4" * 127 + "x") is None
-    assert _names.portable_problem("\u00e4" * 128) == "is longer than 255 bytes"
+    assert portable_problem("\u00e4" * 127 + "x") is None
+    assert portable_problem("\u00e4" * 128) == "is longer than 255 bytes"
 
 
 def test_links_inside_a_folder_are_refused(tmp_path):

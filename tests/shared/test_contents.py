@@ -12,21 +12,29 @@ import pytest
 from eisen_deploy.client._shared import contents
 from eisen_deploy.client._shared.batches import Batches
 from eisen_deploy.client._shared.errors import ContractError, CorruptArchive
+from eisen_deploy.client._shared.requirements import render
 
+MANIFEST = (
+    b'{"runtime": "python", "archiverVersion": "0.12.0", "model": {"modelName": "seg", '
+    b'"modelVersion": "1.0", "serializedFile": "model.pt", "handler": "_eisen_serving.handler"}}'
+)
 FILES = {
     "model.pt": b"weights" * 9,
     "metadata.json": b"{}",
-    "MAR-INF/MANIFEST.json": b'{"a": 1}',
+    "MAR-INF/MANIFEST.json": MANIFEST,
     "_eisen_serving/handler.py": b"x = 1\n",
     "_eisen_serving/other.py": b"x = 2\n",
     "empty": b"",
+    "requirements.txt": render(["monai==1.6.1"]),
 }
 ABOUT = {
-    "model": {"name": "s\u00e9g", "version": "1.0", "form": "eager", "file": "model.pt"},
+    "model": {"name": "seg", "version": "1.0", "form": "eager", "file": "model.pt"},
     "transforms": {"pre_processing": None, "post_processing": None},
     "handler": None,
     "packed_with": {"python": "3.11.7"},
-    "modules": {"nets": {"decision": "captured", "file": "_eisen_serving/other.py"}},
+    "modules": {
+        "nets": {"decision": "captured", "file": "_eisen_serving/other.py", "needed_by": "s\u00e9g"}
+    },
     "requirements": ["monai==1.6.1"],
     "sample": None,
     "serving": None,
@@ -336,4 +344,4 @@ def test_a_list_that_names_files_outside(archive, tmp_path):
     said = json.loads((archive / "eisen.json").read_bytes())["files"]
     entry = {"sha256": hashlib.sha256(b"a").hexdigest(), "size": 1}
     rewrite(archive, files={**said, "../secret": entry})
-    assert problems(archive) == ["../secret is missing"]
+    assert problems(archive) == ["eisen.json: files: '../secret' has the part '..'"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.serving.baked._shared import contents, zips
+from eisen_deploy.serving.baked._shared.requirements import render
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, environment_checks
 
 TESTED = {
@@ -91,6 +92,7 @@ def pack_with(doctor, requirements):
         about = contents.read(folder)
         for key in ("format", "files", "digest"):
             del about[key]
+        (folder / "requirements.txt").write_bytes(render(requirements))
         contents.write(folder, {**about, "requirements": requirements})
         path.unlink()
         zips.write(folder, path)

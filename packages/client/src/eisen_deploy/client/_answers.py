@@ -34,6 +34,7 @@ from ._replies import Answer
 from ._shared import strictjson
 from ._shared.errors import ContractError
 from ._shared.protocol import Body
+from ._shared.terminal import clean
 
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
@@ -177,5 +178,5 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
         return None
     line = " ".join(value[: 2 * _MAX_TEXT].split())
-    printable = "".join(c if c.isprintable() else "?" for c in line)
+    printable = "".join(c if clean(c) == c else "?" for c in line)
     return printable if len(printable) <= _MAX_TEXT else printable[: _MAX_TEXT - 3] + "..."

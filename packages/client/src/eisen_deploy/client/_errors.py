@@ -39,11 +39,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ._shared.terminal import clean
 from ._summaries import InputSummary
 
 
 class EisenClientError(Exception):
     """Base of every error of this client. Messages never hold values of the data.
+
+    What they quote of others, as a server's words or names from its metadata, is printable.
 
     ``str(error)`` is one line: the endpoint, what happened, what to do about it.
 
@@ -87,11 +90,11 @@ class EisenClientError(Exception):
     problems: tuple[str, ...] = ()
 
     def __init__(self, message: str, **facts: Any) -> None:
-        super().__init__(message)
+        super().__init__(clean(message))
         unknown = [name for name in facts if not hasattr(EisenClientError, name)]
         if unknown:
             raise TypeError(f"no fact of an error: {', '.join(unknown)}")
-        self.__dict__.update(facts)
+        self.__dict__.update({name: _clean(fact) for name, fact in facts.items()})
 
     def __str__(self) -> str:
         message = f"{self.args[0]}{self._history()}"
@@ -110,6 +113,13 @@ class EisenClientError(Exception):
             return ""
         first = f"; the first ended with {self.first_failure}" if self.first_failure else ""
         return f" (attempt {self.attempts}{first})"
+
+
+def _clean(fact: Any) -> Any:
+    """Return a fact with nothing that a terminal would obey: it may quote a stranger."""
+    if isinstance(fact, str):
+        return clean(fact)
+    return tuple(map(_clean, fact)) if isinstance(fact, tuple) else fact
 
 
 class InvalidURL(EisenClientError, ValueError):

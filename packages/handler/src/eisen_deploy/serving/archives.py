@@ -1,19 +1,24 @@
-"""The archives to serve: verified, and linked into a model store of their own."""
+"""The archives to serve: private copies that nobody else writes to, and that are verified.
+
+What is verified are the bytes that are served. So each archive is copied first, and it is the copy
+that is checked: then, and again whenever TorchServe is started.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from .baked._shared import contents, protocol, serving_options, zips
+from .baked._shared import archive as reader
+from .baked._shared import protocol, zips
 from .baked._shared.errors import ContractError
 from .baked._shared.serving_options import ServingOptions
+from .baked._shared.terminal import clean
+
+_PIECE = 2**22
 
 
 class BadArchives(Exception):
@@ -31,11 +36,13 @@ class BadArchives(Exception):
 class Archive:
     """A verified archive.
 
-    :param path: of the file.
+    :param path: of the user's file.
     :param serving: the serving options that travel in it, each at its default without any.
     :param has_options: whether any travel in it.
     :param sample: the body of a recorded request, and its headers; ``None`` without a sample.
     :param url_part: how a URL names it: by its name, and with the version if several are served.
+    :param copy: the private copy, which is what was verified; ``None`` if there is none.
+    :param mark: identifies what ``path`` was when it was read, see :func:`mark_of`.
     """
 
     path: Path
@@ -46,6 +53,8 @@ class Archive:
     has_options: bool
     sample: tuple[bytes, dict[str, str]] | None
     url_part: str
+    copy: Path | None = None
+    mark: tuple[int, ...] | None = None
 
     @property
     def worker_name(self) -> str:
@@ -58,75 +67,137 @@ class Archive:
         return f"{self.url_part.replace('/', '-')}.mar"
 
 
-def verify(paths: Sequence[Path]) -> list[Archive]:
+def verify(paths: Sequence[Path], store: Path | None = None) -> list[Archive]:
     """Check every byte of each archive; nothing in them is imported or unpickled.
 
+    :param store: a new folder for private copies, under :attr:`Archive.store_name`; they are what
+        is checked. Without it the files themselves are.
     :raises BadArchives: with all that is wrong with any of them.
     """
     problems: list[str] = []
-    found = [each for path in paths if (each := _verified(path, problems)) is not None]
+    if store is not None:
+        store.mkdir(mode=0o700)
+    found = [
+        each
+        for index, path in enumerate(paths)
+        if (each := _verified(path, store and store / f".{index}", problems)) is not None
+    ]
     problems += _repeated(found)
     if problems:
         raise BadArchives(problems)
     names = [archive.name for archive in found]
-    return [
-        archive
-        if names.count(archive.name) == 1
-        else replace(archive, url_part=f"{archive.name}/{archive.version}")
-        for archive in found
-    ]
+    return [_placed(archive, alone=names.count(archive.name) == 1) for archive in found]
 
 
-def store(archives: Sequence[Archive], folder: Path) -> list[str]:
-    """Link archives into a new folder and return their names in it.
+def check_copies(archives: Iterable[Archive]) -> None:
+    """Check again that each private copy is what was verified.
 
-    A hard link stays the file that was verified, whatever takes its place; where there cannot be
-    one, it is a symbolic link.
+    :raises BadArchives: with each one that is not.
     """
-    folder.mkdir()
+    problems: list[str] = []
     for archive in archives:
-        target = folder / archive.store_name
+        if archive.copy is None:
+            continue
+        what = f"{clean(str(archive.path))}: its private copy {clean(str(archive.copy))}"
         try:
-            os.link(archive.path.resolve(), target)
-        except OSError:
-            _link_or_copy(archive.path.resolve(), target)
-    return [archive.store_name for archive in archives]
+            digest = reader.verify(archive.copy).about["digest"]
+        except ContractError as error:
+            problems += [f"{what}: {problem}" for problem in error.problems]
+        except OSError as error:
+            problems.append(f"{what}: {error.strerror or error}")
+        else:
+            if digest != archive.digest:
+                problems.append(f"{what} was replaced: it has the digest {digest}")
+    if problems:
+        raise BadArchives(problems)
 
 
-def _link_or_copy(path: Path, target: Path) -> None:
-    try:
-        target.symlink_to(path)
-    except OSError:
-        shutil.copyfile(path, target)
+def mark_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what changes whenever a file is written, replaced or touched."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _verified(path: Path, problems: list[str]) -> Archive | None:
+def _verified(path: Path, copy: Path | None, problems: list[str]) -> Archive | None:
     """Return one archive, or note what is wrong with it."""
+    shown = clean(str(path))
     try:
-        with tempfile.TemporaryDirectory(prefix="eisen-serve-") as temporary:
-            zips.unpack(path, Path(temporary))
-            return _described(path, Path(temporary), contents.verify(Path(temporary)))
+        mark = mark_of(path.stat()) if copy is None else _copied(path, copy)
+        read = reader.verify(path if copy is None else copy)
+        return replace(_described(path, read), copy=copy, mark=mark)
     except ContractError as error:
-        problems += [f"{path}: {problem}" for problem in error.problems]
+        problems += [f"{shown}: {problem}" for problem in error.problems]
+    except _CopyFailed as error:
+        problems.append(f"{shown}: {error}")
     except OSError as error:
-        problems.append(f"{path}: {error.strerror or error}")
+        problems.append(f"{shown}: {error.strerror or error}")
     return None
 
 
-def _described(path: Path, folder: Path, about: dict[str, Any]) -> Archive:
-    """Return what is said of an archive that is unpacked and verified."""
-    options = ServingOptions()
-    if about["serving"] is not None:
-        options = serving_options.from_config(json.loads((folder / about["serving"]).read_bytes()))
+class _CopyFailed(Exception):
+    """There is no room for a copy."""
+
+
+def _copied(path: Path, copy: Path) -> tuple[int, ...]:
+    """Copy a file, and return its mark from before."""
+    with zips.opened(path) as source:
+        mark = mark_of(os.fstat(source.fileno()))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            target = os.open(copy, flags, stat.S_IRUSR)
+            try:
+                _copy_content(source.fileno(), target)
+            finally:
+                os.close(target)
+        except OSError as error:
+            raise _CopyFailed(
+                f"cannot be copied to {copy.parent}: {error.strerror}: TMPDIR names another folder"
+            ) from error
+    return mark
+
+
+def _copy_content(source: int, target: int) -> None:
+    """Copy what one descriptor has to another one; the file systems share the blocks if they can.
+
+    What the system does not copy by itself, as between file systems, is read and written.
+    """
+    try:
+        while os.copy_file_range(source, target, 2**30):
+            pass
+    except (AttributeError, OSError):  # no Linux, or not between these two
+        pass
+    while piece := os.read(source, _PIECE):
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(target, rest) :]
+
+
+def _described(path: Path, read: reader.Archive) -> Archive:
+    """Return what is said of an archive that is verified."""
     sample = None
-    if about["sample"] is not None:
-        request = about["sample"]["request"]
+    if read.about["sample"] is not None:
+        request = read.about["sample"]["request"]
         headers = protocol.Body((), request["json_size"]).headers
-        sample = (folder / request["file"]).read_bytes(), headers
-    model = about["model"]
-    name, version = model["name"], model["version"]
-    has_options = about["serving"] is not None
-    return Archive(path, name, version, about["digest"], options, has_options, sample, name)
+        sample = read.read(request["file"], read.entries[request["file"]].size), headers
+    name, version = read.about["model"]["name"], read.about["model"]["version"]
+    options, digest = read.serving, read.about["digest"]
+    has_options = options is not None
+    serving = options or ServingOptions()
+    return Archive(path, name, version, digest, serving, has_options, sample, name)
+
+
+def _placed(archive: Archive, *, alone: bool) -> Archive:
+    """Return an archive with its part of the URL, its copy under the name that goes with it."""
+    if not alone:
+        archive = replace(archive, url_part=f"{archive.name}/{archive.version}")
+    if archive.copy is None:
+        return archive
+    copy = archive.copy.with_name(archive.store_name)
+    if copy.exists():
+        raise BadArchives(
+            [f"{clean(str(archive.path))}: its copy would be called {copy.name} as another one's"]
+        )
+    archive.copy.rename(copy)
+    return replace(archive, copy=copy)
 
 
 def _repeated(archives: Sequence[Archive]) -> list[str]:
@@ -137,5 +208,6 @@ def _repeated(archives: Sequence[Archive]) -> list[str]:
         other = first.setdefault(archive.worker_name, archive)
         if other is not archive:
             what = f"{archive.name} {archive.version}"
-            problems.append(f"{archive.path}: {what} is in {other.path} as well: serve one of them")
+            path, twin = clean(str(archive.path)), clean(str(other.path))
+            problems.append(f"{path}: {what} is in {twin} as well: serve one of them")
     return problems

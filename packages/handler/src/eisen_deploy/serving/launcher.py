@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -116,6 +117,8 @@ class TorchServe:
 
     def start(self) -> None:
         """Start the server; it is not ready yet."""
+        # TorchServe unpacks anew into it, and what one that was killed has left would add up.
+        shutil.rmtree(self._temporary / "models", ignore_errors=True)
         self._temporary.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.config is not None:

@@ -18,6 +18,7 @@ _BORN = re.compile(r"(?:s_name_part0=.*|Listening on addr:port.*)")
 _PID = re.compile(r"\[PID\](\d+)")
 
 _REFUSED = re.compile(r"archive refused: (.+)")
+_UNVERIFIED = re.compile(r"archive not verified: (.+)")
 _UNLOADED = re.compile(r"Failed to load model: (.+\n.*Exception.*)")
 _RAISED = re.compile(r"(?:Failed to load model|Load model) \S+(?: \w+ OOM)?, exception (.*)")
 _FATAL = re.compile(r"Fatal Python error: (.+)")
@@ -76,7 +77,7 @@ def lives(text: str, model: str) -> list[Life]:
     """
     found: list[Life] = []
     current: dict[str, Life] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         match = _LINE.fullmatch(line)
         if match is None or match[2] != model:
             continue
@@ -99,6 +100,12 @@ def refusal_of(life: Life) -> str | None:
     return None
 
 
+def unverified(text: str, model: str) -> str | None:
+    """Return why a worker of a model has found unpacked files that are not those verified."""
+    said = (line for life in lives(text, model) for line in life.lines)
+    return next((_one_line(found[1]) for found in map(_UNVERIFIED.match, said) if found), None)
+
+
 def cause(life: Life) -> str | None:
     """Return why a process could not load its model, in its own words; ``None`` if it is silent."""
     said = refusal_of(life) or _fatal(life.lines)
@@ -110,7 +117,7 @@ def cause(life: Life) -> str | None:
 
 def of_server(text: str) -> str | None:
     """Return what a server said last that sounds like a reason; else its last line."""
-    lines = [line for line in text.splitlines() if line.strip() and not _BESIDE.search(line)]
+    lines = [line for line in text.split("\n") if line.strip() and not _BESIDE.search(line)]
     telling = [line for line in lines if _TELLING.search(line) and not line.startswith("\t")]
     return _one_line(" | ".join((telling or lines)[-2:])) or None
 

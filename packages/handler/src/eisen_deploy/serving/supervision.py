@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import logs
-from .archives import Archive
+from .archives import Archive, BadArchives, check_copies
 from .calls import Server
 from .launcher import TorchServe
 from .readiness import Log, NotReady, ending, is_running, wait
@@ -79,6 +79,7 @@ class Service:
         for failure in range(1, _FAILURES + 1):
             self._server.stop()  # forgets the one that ended, and its keys
             try:
+                self._check_copies()
                 self.start()
             except NotReady as error:
                 if failure == _FAILURES:
@@ -90,6 +91,16 @@ class Service:
             else:
                 return
 
+    def _check_copies(self) -> None:
+        """Check that what is about to be served is what was verified.
+
+        :raises NotReady: if it is not.
+        """
+        try:
+            check_copies(self._archives)
+        except BadArchives as error:
+            raise NotReady(error.problems) from None
+
     def _watch(self) -> None:
         """Watch until the server ends, and tell which workers end and come back."""
         workers = _Workers(self._archives, self._calls, self._log, self._say)
@@ -99,6 +110,9 @@ class Service:
                 self._say(f"TorchServe has answered nothing for {_SILENCE:.0f} s: it is ended")
                 self._server.kill()
             workers.look()
+            if (why := workers.refusal()) is not None:
+                self._say(f"{why}: TorchServe is ended, to unpack its verified archives again")
+                self._server.kill()
             time.sleep(_POLL)
 
 
@@ -157,6 +171,14 @@ class _Workers:
                 self._running[pid] = archive
                 seconds = time.monotonic() - since
                 self._say(f"{archive.url_part}: worker {pid} serves again, after {seconds:.1f} s")
+
+    def refusal(self) -> str | None:
+        """Return which worker was not started again since unpacked files have changed, and why."""
+        for archive, _ in self._ended:
+            if why := logs.unverified(self._log.text(), archive.worker_name):
+                self._ended.clear()  # it is said once
+                return f"{archive.url_part}: {why}"
+        return None
 
     def _begun(self, archive: Archive) -> list[int]:
         """Return the processes that are ready and not known yet."""

@@ -48,6 +48,7 @@ def about(
         "sample": sample,
         "serving": serving,
         "batches": batches.to_json(),
+        **({} if payload.handler.is_ours else {"entry": payload.handler.entry}),
     }
 
 

@@ -14,14 +14,7 @@ from ._capture import Need
 from ._extras import Extra, copy_extras, modules_of
 from ._handler import Handler
 from ._pickling import ByValue
-from ._shared import eisenjson
-
-REQUIREMENTS_FILE = "requirements.txt"
-
-_HEAD = """\
-# What this archive needs beside torch, numpy and TorchServe, with all that it needs in turn:
-#     pip install --no-deps -r requirements.txt
-"""
+from ._shared import eisenjson, requirements
 
 
 @dataclass(frozen=True)
@@ -76,11 +69,10 @@ def write(
     captured = _capture.capture(needs, given, stated)
     copy_extras(code_paths, folder / eisenjson.CODE_FOLDER)
     _write_sources(captured.files, folder)
-    requirements = _capture.pinned(captured, stated)
-    if requirements:
-        text = _HEAD + "".join(f"{requirement}\n" for requirement in requirements)
-        (folder / REQUIREMENTS_FILE).write_text(text, "utf-8", newline="\n")
-    return Code(dict(sorted({**captured.modules, **modules}.items())), requirements)
+    pinned = _capture.pinned(captured, stated)
+    if pinned:
+        (folder / requirements.FILE_NAME).write_bytes(requirements.render(pinned))
+    return Code(dict(sorted({**captured.modules, **modules}.items())), pinned)
 
 
 def _write_sources(sources: Mapping[str, bytes], folder: Path) -> None:

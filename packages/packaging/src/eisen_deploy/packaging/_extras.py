@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import _names
 from ._errors import InvalidFiles
-from ._shared.names import collisions
+from ._shared import names
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def find_extras(
             problems.append(problem)
         else:
             found += _files_of(top, top.name, problems)
-    problems += collisions(extra.name for extra in found)
+    problems += names.collisions(extra.name for extra in found)
     if problems:
         raise InvalidFiles(f"{argument}: {problem}" for problem in problems)
     return found
@@ -93,17 +92,17 @@ def _top_problem(top: Path, taken: Iterable[str] | None) -> str | None:
     if not top.name:
         return f"{top} has no name"
     if taken is None:
-        problem = _names.hiding_problem(top.name, is_folder=top.is_dir())
-    elif _names.folded(top.name) in map(_names.folded, taken):
+        problem = names.hiding_problem(top.name, is_folder=top.is_dir())
+    elif names.folded(top.name) in map(names.folded, taken):
         problem = "is a name that the archive itself uses"
     else:
-        problem = _names.top_level_problem(top.name, is_folder=top.is_dir())
+        problem = names.top_level_problem(top.name, is_folder=top.is_dir())
     return f"{top.name} {problem}" if problem else None
 
 
 def _files_of(path: Path, name: str, problems: list[str]) -> Iterator[Extra]:
     """Yield the files at and below a path, and add what is wrong with others to ``problems``."""
-    problem = _names.portable_problem(path.name)
+    problem = names.portable_problem(path.name)
     if problem:
         problems.append(f"{name!r} {problem}")
     elif path.is_symlink() and "/" in name:

@@ -1,7 +1,7 @@
 """What answers the requests: our handler, a subclass of it in a file, or one of TorchServe's.
 
 ==============================  ====================  ============================
-``handler=``                    manifest's handler    ``handler`` in ``eisen.json``
+``handler=``                    ``entry``: manifest   ``handler`` in ``eisen.json``
 ==============================  ====================  ============================
 ``None``                        the one that we bake  null
 file with a subclass of ours    the one that we bake  ``{"file": ..., "class": ...}``
@@ -16,28 +16,16 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _names
 from ._errors import InvalidHandler, UnsupportedModel
 from ._model import Form
-from ._vendored import HANDLER_ENTRY
-
-#: The handlers that TorchServe 0.12 ships and that load a model.pt; they read TorchScript only.
-TORCHSERVE_HANDLERS = (
-    "base_handler",
-    "dali_image_classifier",
-    "image_classifier",
-    "image_segmenter",
-    "object_detector",
-    "text_classifier",
-)
+from ._shared import names
+from ._shared.descriptions import ENTRY, TORCHSERVE_HANDLERS
 
 _BASE = "EisenServingHandler"
-_FILE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\.py")
 
 
 @dataclass(frozen=True)
@@ -49,14 +37,14 @@ class Handler:
     :param subclass: the class in that file, if it is a subclass of ours.
     """
 
-    entry: str = HANDLER_ENTRY
+    entry: str = ENTRY
     file: tuple[str, bytes] | None = None
     subclass: str | None = None
 
     @property
     def is_ours(self) -> bool:
         """Whether it is :class:`EisenServingHandler` or a subclass of it."""
-        return self.entry == HANDLER_ENTRY
+        return self.entry == ENTRY
 
     @property
     def about(self) -> dict[str, str] | None:
@@ -103,15 +91,7 @@ def _expected(came: str) -> str:
 
 
 def _read_file(path: Path) -> Handler:
-    if not _FILE_NAME.fullmatch(path.name):
-        raise InvalidHandler(
-            f"handler: {path.name} cannot be imported: its name may hold letters, digits, "
-            "underscores and hyphens, and begins with a letter or an underscore"
-        )
-    problem = _names.portable_problem(path.name) or _names.top_level_problem(
-        path.name, is_folder=False
-    )
-    if problem:
+    if problem := names.handler_file_problem(path.name):
         raise InvalidHandler(f"handler: {path.name} {problem}: rename it")
     try:
         content = path.read_bytes()

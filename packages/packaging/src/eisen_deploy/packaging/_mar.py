@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _destination, _folder, _json, _model, _names, _proof, _sample, _serving
+from . import _destination, _folder, _json, _model, _proof, _sample, _serving
 from ._capture.requirements import read_requirements
 from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata
 from ._extras import find_extras
 from ._handler import find_handler
 from ._payload import Payload
 from ._progress import Progress, Steps
-from ._shared import zips
+from ._shared import names, zips
 from ._shared.errors import CorruptArchive
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _target(dst_path: Any, model_name: object, model_version: object) -> Path:
     problems = [
         problem
         for what, value in (("model_name", model_name), ("model_version", model_version))
-        if (problem := _names.identifier_problem(what, value))
+        if (problem := names.identifier_problem(what, value))
     ]
     if not isinstance(dst_path, (str, os.PathLike)):
         problems.append(f"dst_path: expected a path, came {type(dst_path).__name__}")

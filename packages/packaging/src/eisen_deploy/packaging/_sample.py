@@ -25,9 +25,9 @@ from ._proof import rows
 from ._proof.clean_process import Context
 from ._shared import eisenjson, protocol, values
 from ._shared.batches import Batches
+from ._shared.descriptions import ENTRY
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
-from ._vendored import HANDLER_ENTRY
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
@@ -107,7 +107,7 @@ def _encoded(payload: Payload, sample: object, tolerance: object) -> protocol.Bo
 
 
 def _handler_problems(handler: Handler) -> Iterator[str]:
-    if handler.entry != HANDLER_ENTRY:
+    if handler.entry != ENTRY:
         yield (
             "sample: only Eisen-Deploy's own handler and subclasses of it replay one, and "
             f"handler is {handler.entry}"

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import _json
 from ._errors import InvalidServingOptions, ProofFailed
 from ._model import Form
 from ._shared import serving_options
@@ -50,7 +49,7 @@ def write(serving: Mapping[str, Any] | None, form: Form, folder: Path) -> str | 
     if options is None:
         return None
     name = serving_options.FILE_NAME
-    (folder / name).write_bytes(_json.encode(serving_options.to_config(options)))
+    (folder / name).write_bytes(serving_options.render(options))
     return name
 
 

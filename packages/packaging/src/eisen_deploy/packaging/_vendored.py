@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ._errors import IncompleteInstallation
+from ._shared.descriptions import ENTRY
 
-HANDLER_PACKAGE = "_eisen_serving"
-HANDLER_ENTRY = f"{HANDLER_PACKAGE}.handler"
+HANDLER_PACKAGE = ENTRY.partition(".")[0]
 
 
 def copy_handler(folder: Path) -> None:

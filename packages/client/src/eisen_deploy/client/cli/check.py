@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     checks, error = _checks(arguments)
     if arguments.json:
         told = {"ok": error is None, "checks": [each._asdict() for each in checks]}
-        say(to_json(told, indent=2))
+        say(to_json(told, for_terminal=True))
     else:
         for line in columns(checks):
             say(line)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog="eisen-client",
         description="Ask a model that TorchServe serves, with files in and out.",
         epilog="example: eisen-client predict http://server:8080/predictions/seg --input "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     with connection.client_of(arguments) as client:
         raw = client.get_metadata()
     if arguments.json:
-        say(to_json(raw, indent=2))
+        say(to_json(raw, for_terminal=True))
         return 0
     for line in _told(raw):
         say(line)
@@ -46,7 +47,8 @@ def _told(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from _section("outputs", metadata.outputs)
     if raw.get("custom"):
         yield "custom"
-        yield from (f"  {clean(line)}" for line in to_json(raw["custom"], indent=2).splitlines())
+        text = json.dumps(raw["custom"], indent=2, ensure_ascii=False)
+        yield from (f"  {clean(line)}" for line in text.split("\n"))
 
 
 def _section(title: str, fields: Iterable[Field] | None) -> Iterator[str]:

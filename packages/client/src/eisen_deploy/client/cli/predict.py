@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
     _save(reply, layouts, arguments)
     if arguments.json:
-        say(to_json(_printed(reply, {file.name for file in outputs}), indent=2))
+        say(to_json(_printed(reply, {file.name for file in outputs}), for_terminal=True))
     return 0
 
 
@@ -183,7 +183,7 @@ def _printed(reply: Mapping[str, Any], saved: set[str | None]) -> dict[str, Any]
 
 def _described(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(value)
+        return clean(", ".join(value))
     if isinstance(value, np.ndarray):
         return f"{value.dtype}, {' x '.join(map(str, value.shape))}"
     return type(value).__name__

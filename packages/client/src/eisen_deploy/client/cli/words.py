@@ -39,7 +39,7 @@ _ADVICE: dict[type[EisenClientError], str] = {
 
 def complain(text: str) -> None:
     """Write a line to the standard error, behind the program's name."""
-    say(f"eisen-client: {clean(' '.join(text.split()))}", sys.stderr)
+    say(f"eisen-client: {clean(' '.join(text.split(chr(10))))}", sys.stderr)
 
 
 def explain(error: BaseException) -> str:

@@ -25,12 +25,15 @@ def read_txt(path: Path) -> Content:
         return Content(path.read_bytes().decode("utf-8"))
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
+def to_json(value: Any, *, for_terminal: bool = False) -> str:
     """Return any value that a model replies as JSON; arrays become nested lists.
 
     NaN and infinity, which JSON has not, become ``null``.
+
+    :param for_terminal: indented, and in ASCII, of which a terminal obeys nothing.
     """
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    indent = 2 if for_terminal else None
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=for_terminal, allow_nan=False)
 
 
 def write_json(file: BinaryIO, value: Any) -> None:

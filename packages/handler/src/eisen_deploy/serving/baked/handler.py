@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import metrics, server_config, torchserve
-from ._shared import contents
-from ._shared.errors import ContractError
+from ._shared.descriptions import MODEL_FILES
 from ._shared.serving_options import FILE_NAME
 from .errors import LoadFailed
 from .limits import limits_of
 from .messages import Reply, Request
+from .verified import verify
 
 if TYPE_CHECKING:
     from .service import EisenServingHandler
@@ -92,12 +92,8 @@ def _answering(
 
 def _handler_class(folder: Path) -> type[EisenServingHandler]:
     """Return the handler's class: a subclass from the archive if it was packed with one."""
-    try:
-        about = contents.read(folder)
-        # All code, before any of it is imported; loading checks the rest, which is large, itself.
-        contents.verify(folder, later=[about["model"]["file"]])
-    except ContractError as error:
-        raise LoadFailed(str(error)) from None
+    # All code, before any of it is imported; loading checks the rest, which is large, itself.
+    about = verify(folder, later=set(MODEL_FILES.values()))
     for name in ("numpy", "torch"):
         _require(name)
     from .loading import make_importable  # noqa: PLC0415 - needs numpy and torch

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._shared import contents, eisenjson
+from ._shared import eisenjson
 from ._shared.batches import Batches
-from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
 from ._shared.serving_options import ServingOptions
 from .errors import LoadFailed
 from .model import Model
 from .options import compiled, pick_device, read_options, use_threads
+from .verified import verify
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -65,10 +65,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
 
     :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
     """
-    try:
-        about = contents.verify(folder)
-    except ContractError as error:
-        raise LoadFailed(str(error)) from None
+    about = verify(folder)
     make_importable(folder)
     options = read_options(folder, about["serving"])
     use_threads(options, about["model"]["name"], about["model"]["version"])

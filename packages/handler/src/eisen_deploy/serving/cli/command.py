@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from collections.abc import Iterable, Sequence
 
 from eisen_deploy.serving.archives import BadArchives
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog=_PROG,
         description="Serve archives (MAR) with TorchServe.",
         epilog="example: eisen-serve run model_zoo/seg.mar --max-body 1GB",
@@ -40,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fail(error: BaseException, debug: bool) -> int:
     """Say what was wrong, and return the exit status."""
     if debug:
-        traceback.print_exception(error)
+        program.trace(error)
     if isinstance(error, KeyboardInterrupt):
         program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED

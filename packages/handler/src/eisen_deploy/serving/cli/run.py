@@ -19,6 +19,7 @@ from eisen_deploy.serving import checks, environment, logging_config
 from eisen_deploy.serving.archives import Archive
 from eisen_deploy.serving.baked._shared.terminal import clean, say
 from eisen_deploy.serving.baked.server_config import STOCK_TIMEOUT
+from eisen_deploy.serving.baked.verified import DIGESTS
 from eisen_deploy.serving.calls import Server
 from eisen_deploy.serving.configuration import (
     Configuration,
@@ -27,6 +28,7 @@ from eisen_deploy.serving.configuration import (
 )
 from eisen_deploy.serving.launcher import TorchServe, program_beside
 from eisen_deploy.serving.machine import here
+from eisen_deploy.serving.originals import Originals
 from eisen_deploy.serving.supervision import Service
 
 from .arguments import add_arguments, options_of
@@ -84,10 +86,10 @@ def run(arguments: argparse.Namespace) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, _hang_up)
     options = options_of(arguments)
-    found, gpus = prepare(arguments, options)
-    checks.check_ports(options)
-    configuration = configure(options, here(gpus))
     with _private_folder() as private:
+        found, gpus = prepare(arguments, options, private / "model_store")
+        checks.check_ports(options)
+        configuration = configure(options, here(gpus))
         folder = (arguments.folder or private / "server").absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         server = _server(arguments.python, found, configuration, folder, private)
@@ -96,16 +98,19 @@ def run(arguments: argparse.Namespace) -> int:
         _serve(server, found, options, endpoints)
 
 
-def prepare(arguments: argparse.Namespace, options: Options) -> tuple[list[Archive], int]:
+def prepare(
+    arguments: argparse.Namespace, options: Options, store: Path | None = None
+) -> tuple[list[Archive], int]:
     """Check options, archives and the server's environment; return the archives and its GPUs.
 
+    :param store: where private copies of the archives go; without it there are none.
     :raises Refused: if the options make no sense; likewise for the archives and the environment.
     """
     checks.check_options(options, insecure=arguments.insecure)
     program_beside(arguments.python)
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         checked = pool.submit(environment.check, arguments.python)
-        found = mars.verify(arguments.archives)
+        found = mars.verify(arguments.archives, store)
         checks.check_samples(found, options)
         return found, checked.result().gpus
 
@@ -137,11 +142,15 @@ def _server(
     """Write what the server reads, and return it; it is not started."""
     (folder / CONFIG).write_text(configuration.render(), "ascii")
     (folder / LOGGING).write_text(logging_config.render(configuration.log_levels), "ascii")
-    variables = {**configuration.environment, "LOG_LOCATION": str(folder / "logs")}
+    variables = {
+        **configuration.environment,
+        "LOG_LOCATION": str(folder / "logs"),
+        DIGESTS: " ".join(archive.digest for archive in found),
+    }
     return TorchServe(
         folder,
         private / "model_store",
-        mars.store(found, private / "model_store"),
+        [archive.store_name for archive in found],
         config=None,
         python=python,
         options=["--ts-config", str(folder / CONFIG), "--log-config", str(folder / LOGGING)],
@@ -167,6 +176,7 @@ def _serve(
         service.start()
         endpoints.write_token(server.key())
         _tell(endpoints.text(), stream=sys.stdout, raw=True)
+        Originals(found, tell).watch()
         service.keep(lambda: _write_token(endpoints, server))
     raise AssertionError
 

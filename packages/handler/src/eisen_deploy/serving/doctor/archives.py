@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-import tempfile
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.baked._shared import contents, eisenjson, zips
+from eisen_deploy.serving.baked._shared import archive as reader
+from eisen_deploy.serving.baked._shared import eisenjson, names, serving_options
+from eisen_deploy.serving.baked._shared.determined import MANIFEST
 from eisen_deploy.serving.baked._shared.errors import ContractError
 from eisen_deploy.serving.baked._shared.metadata import Field, Metadata
-from eisen_deploy.serving.baked._shared.serving_options import FILE_NAME as OPTIONS
 
-_LIMIT = 2**24
-_MANIFEST = "MAR-INF/MANIFEST.json"
 _SCALAR = re.compile(r"([A-Za-z]\w*):[ \t]*[\"']?([^\s\"'#]*)")
+_OPTIONS = serving_options.FILE_NAME
+_SMALL = 2**20
 # TorchServe's own archives say a model's name by the file's, with what is no word replaced.
 _NO_WORD = re.compile(r"\W|^_")
 
@@ -93,28 +93,13 @@ def read(path: Path, *, digests: bool = True) -> Archive:
     :raises OSError: if the file cannot be read.
     """
     try:
-        entries = {entry.name: entry for entry in zips.read(path)}
+        return _known(path, reader.verify(path) if digests else reader.read(path))
     except ContractError as error:
         return _foreign(path, error.problems)
-    if eisenjson.FILE_NAME not in entries:
-        return _foreign(path, ())
-    try:
-        about = eisenjson.parse(zips.read_file(path, entries[eisenjson.FILE_NAME], _LIMIT))
-        texts = {
-            name: zips.read_file(path, entries[name], _LIMIT).decode()
-            for name in ("metadata.json", OPTIONS)
-            if name in entries
-        }
-        problems = _changed(path) if digests else ()
-    except ContractError as error:
-        return _foreign(path, error.problems)
-    return _known(path, about, texts, problems)
 
 
-def _known(
-    path: Path, about: Mapping[str, Any], texts: Mapping[str, str], problems: Iterable[str]
-) -> Archive:
-    metadata = Metadata.parse(json.loads(texts.get("metadata.json", "{}")))
+def _known(path: Path, read: reader.Archive) -> Archive:
+    metadata, about, options = Metadata.parse(read.metadata), read.about, read.serving
     request, reply = (_body_size(about, part) for part in ("request", "reply"))
     return Archive(
         path,
@@ -122,11 +107,10 @@ def _known(
         about["model"]["name"],
         about["model"]["version"],
         about,
-        json.loads(texts[OPTIONS]) if OPTIONS in texts else None,
-        tuple(problems),
-        max(request, declared_size(metadata.inputs)),
-        max(reply, declared_size(metadata.outputs)),
-        tuple(about["requirements"]),
+        None if options is None else serving_options.to_config(options),
+        request=max(request, declared_size(metadata.inputs)),
+        reply=max(reply, declared_size(metadata.outputs)),
+        requirements=tuple(about["requirements"]),
     )
 
 
@@ -135,30 +119,35 @@ def _body_size(about: Mapping[str, Any], part: str) -> int:
     return int(about["files"][sample[part]["file"]]["size"]) if sample else 0
 
 
-def _changed(path: Path) -> tuple[str, ...]:
-    with tempfile.TemporaryDirectory(prefix="eisen-doctor-") as folder:
-        try:
-            zips.unpack(path, Path(folder))
-            contents.verify(Path(folder))
-        except ContractError as error:
-            return tuple(error.problems)
-    return ()
-
-
 def _foreign(path: Path, problems: Iterable[str]) -> Archive:
     """Describe an archive of another packer, or one of ours that is damaged."""
     name, version = _NO_WORD.sub("_", path.stem), "1.0"
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-            manifest = json.loads(archive.read(_MANIFEST))["model"]
-            name, version = str(manifest["modelName"]), str(manifest.get("modelVersion", version))
-            options = _scalars(archive.read(OPTIONS).decode()) if OPTIONS in members else None
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RuntimeError):
+            manifest = json.loads(_small(archive, MANIFEST))["model"]
+            named = manifest["modelName"], manifest.get("modelVersion", version)
+            options = _scalars(_small(archive, _OPTIONS)) if _OPTIONS in members else None
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         reasons = tuple(problems) or ("it has no manifest that can be read",)
         return Archive(path, path.stat().st_size, name, version, problems=reasons)
-    ours = tuple(problems) if eisenjson.FILE_NAME in members else ()
-    return Archive(path, path.stat().st_size, name, version, options=options, problems=ours)
+    told = tuple(problems) if eisenjson.FILE_NAME in members else ()
+    odd = map(names.identifier_problem, ("its model's name", "its model's version"), named)
+    if told := told or tuple(filter(None, odd)):
+        return Archive(path, path.stat().st_size, name, version, problems=told)
+    return Archive(path, path.stat().st_size, *named, options=options)
+
+
+def _small(archive: zipfile.ZipFile, name: str) -> str:
+    """Return the text of a small file.
+
+    :raises ValueError: if it is none.
+    """
+    with archive.open(name) as file:
+        raw = file.read(_SMALL + 1)
+    if len(raw) > _SMALL:
+        raise ValueError(name)
+    return raw.decode()
 
 
 def _scalars(text: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from eisen_deploy.packaging import _installed, _names
-from eisen_deploy.packaging._shared import eisenjson
+from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._shared import eisenjson, names
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -105,7 +105,7 @@ class Decider:
         elif owner:
             self.captured.distributions.add(owner)
             self._note(unit, "installed", need, distribution=owner)
-        elif problem := _names.hiding_problem(need.module.partition(".")[0], is_folder=True):
+        elif problem := names.hiding_problem(need.module.partition(".")[0], is_folder=True):
             self._refuse(need, problem, "give it another name")
         else:
             self._take(need, unit)

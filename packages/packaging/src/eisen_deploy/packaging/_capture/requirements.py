@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from eisen_deploy.packaging._errors import InvalidRequirements
+from eisen_deploy.packaging._shared.requirements import requirement_problem
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -29,6 +30,8 @@ def read_requirements(requirements: Iterable[str] | None) -> dict[str, Requireme
                 f"requirements[{index}]: expected such as 'scipy==1.16.0', came {text!r}"
             )
             continue
+        if problem := requirement_problem(str(requirement)):
+            problems.append(f"requirements[{index}]: {problem}")
         if found.setdefault(canonicalize_name(requirement.name), requirement) is not requirement:
             problems.append(f"requirements[{index}]: {requirement.name} is there twice")
     if problems:

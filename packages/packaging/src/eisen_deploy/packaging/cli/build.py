@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging._shared.terminal import say, size
+from eisen_deploy.packaging._shared.terminal import clean, say, size
 
 from .errors import Failed
 from .progress import bars
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         path = packer.pack(
             dst_path=arguments.output, overwrite=arguments.overwrite, progress=progress, **recipe
         )
-    say(f"{path} ({size(path.stat().st_size)})")
+    say(f"{clean(str(path))} ({size(path.stat().st_size)})")
     return 0
 
 
@@ -108,7 +108,9 @@ def read_sample(path: Path) -> dict[str, Any]:
             arrays = np.load(file, allow_pickle=False)
             return {name: arrays[name] for name in arrays.files}
         except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise Failed(f"--sample: {path} is no .npz file of plain arrays: {error}") from error
+            raise Failed(
+                f"--sample: {clean(str(path))} is no .npz file of plain arrays: {error}"
+            ) from error
 
 
 def _listed(recipe: Mapping[str, Any], key: str) -> list[Any]:

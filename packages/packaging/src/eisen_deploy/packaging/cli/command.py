@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from collections.abc import Iterable, Sequence
 
 from eisen_deploy.packaging._errors import EisenPackagingError
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = program.Parser(
         prog=_PROG,
         description="Build archives (MAR) for TorchServe, look into them, verify and compare them.",
         epilog="example: eisen-pack build recipe.py -o model_zoo",
@@ -37,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fail(error: BaseException, debug: bool) -> int:
     """Say what was wrong, and return the exit status."""
     if debug:
-        traceback.print_exception(error)
+        program.trace(error)
     if isinstance(error, KeyboardInterrupt):
         program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.packaging._shared.archive import Archive
 from eisen_deploy.packaging._shared.terminal import clean, say
 
-from .archive import Archive, as_json, named, open_archive
+from .archive import as_json, named, open_archive
 from .inspect import as_json_line, said_of
 from .tables import section
 from .trust import DILL_FOLDER, HANDLER_FOLDER, importable
@@ -27,6 +28,7 @@ Difference = dict[str, Any]
 
 _TEXT_LIMIT = 2**20  # bytes of a source that is shown line by line
 _NOTHING: Any = object()
+_LINE_END = re.compile(r"\r?\n|\r\Z")
 
 # A group that differs accounts for these files.
 _FILES_OF = {
@@ -61,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         say(as_json(said))
     else:
         for group, differences in said["differences"].items():
-            sys.stdout.write(section(group.capitalize(), _lines(differences)))
+            if differences:
+                say(section(group.capitalize(), _lines(differences)).removesuffix("\n"))
     return 0 if said["same"] else 1
 
 
@@ -161,7 +164,7 @@ def _text(archive: Archive, name: str) -> str | None:
 def _diff_of(name: str, a: str | None, b: str | None) -> list[str] | None:
     if a is None or b is None:
         return None
-    one, other = a.splitlines(), b.splitlines()
+    one, other = (_LINE_END.split(text.removesuffix("\n")) for text in (a, b))
     return list(difflib.unified_diff(one, other, f"a/{name}", f"b/{name}", lineterm=""))
 
 

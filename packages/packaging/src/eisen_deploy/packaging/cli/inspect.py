@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging._shared import serving_options
+from eisen_deploy.packaging._shared.archive import Archive
+from eisen_deploy.packaging._shared.descriptions import entry_of
 from eisen_deploy.packaging._shared.terminal import clean, columns, say, size
 
-from .archive import MANIFEST, Archive, as_json, named, open_archive
+from .archive import as_json, named, open_archive
 from .tables import section
 from .trust import DILL_FOLDER, HANDLER_FOLDER, describe_loading
 
@@ -81,11 +82,11 @@ def said_of(archive: Archive) -> dict[str, Any]:
         "transforms": {part: name and archive.listed(name) for part, name in transforms},
         "handler": _handler(archive),
         "loading": describe_loading(archive),
-        "metadata": archive.read_json("metadata.json"),
+        "metadata": archive.metadata,
         "modules": about["modules"],
         "requirements": about["requirements"],
         "packed_with": about["packed_with"],
-        "serving": _serving(archive),
+        "serving": archive.serving and asdict(archive.serving),
         "sample": about["sample"],
         "batches": about["batches"],
         "files": about["files"],
@@ -94,14 +95,7 @@ def said_of(archive: Archive) -> dict[str, Any]:
 
 def _handler(archive: Archive) -> dict[str, Any]:
     own = archive.about["handler"] or {"file": None, "class": None}
-    return {"entry": archive.read_json(MANIFEST)["model"]["handler"], **own}
-
-
-def _serving(archive: Archive) -> dict[str, Any] | None:
-    name = archive.about["serving"]
-    if name is None:
-        return None
-    return asdict(serving_options.from_config(archive.read_json(name)))
+    return {"entry": entry_of(archive.about), **own}
 
 
 # --- for people ---------------------------------------------------------------------------

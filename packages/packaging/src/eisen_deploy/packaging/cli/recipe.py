@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from eisen_deploy.packaging._shared.terminal import clean
+
 from .errors import Failed
 
 #: The keys that a recipe may have; ``metadata`` is taken for ``meta_data``.
@@ -59,7 +61,7 @@ def read_recipe(target: str) -> dict[str, Any]:
 
 def _run_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise Failed(f"TARGET: there is no file {path}")
+        raise Failed(f"TARGET: there is no file {clean(str(path))}")
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:

@@ -21,14 +21,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.packaging._shared.archive import Archive
+from eisen_deploy.packaging._shared.descriptions import ENTRY, entry_of
 from eisen_deploy.packaging._shared.zips import Entry
-
-from .archive import MANIFEST, Archive
 
 HANDLER_FOLDER = "_eisen_serving/"
 DILL_FOLDER = "dill/"
 
-_ENTRY = "_eisen_serving.handler"
 _IMPORTED = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth")
 _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
 _SAMPLE_INPUTS = "data/sample_inputs/model.pt"
@@ -98,8 +97,8 @@ def _of_model(archive: Archive) -> Iterator[str]:
 
 
 def _of_handler(archive: Archive) -> Iterator[str]:
-    entry = archive.read_json(MANIFEST)["model"]["handler"]
-    if entry != _ENTRY:
+    entry = entry_of(archive.about)
+    if entry != ENTRY:
         yield f"the handler is {entry}, which checks no digest"
     elif archive.about["handler"] is not None:
         yield f"the handler is {archive.about['handler']['class']} of the archive"

@@ -13,7 +13,7 @@ from typing import Any
 from eisen_deploy.packaging._errors import EisenPackagingError
 from eisen_deploy.packaging._shared import contents, zips
 from eisen_deploy.packaging._shared.errors import ContractError
-from eisen_deploy.packaging._shared.terminal import say, size
+from eisen_deploy.packaging._shared.terminal import clean, say, size
 
 from .errors import NotSound
 from .progress import bars
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         _check_digest(path, about["digest"], arguments.digest)
         if not arguments.no_run:
             _told(f"process     {_predict(path, folder, arguments.gpu, progress)}", progress)
-    say(f"{path} is sound")
+    say(f"{clean(str(path))} is sound")
     return 0
 
 
@@ -89,12 +89,14 @@ def _failures_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (ContractError, EisenPackagingError) as error:
-        raise NotSound(f"{path}: {problem}" for problem in error.problems) from error
+        raise NotSound(f"{clean(str(path))}: {problem}" for problem in error.problems) from error
 
 
 def _check_digest(path: Path, digest: str, expected: str | None) -> None:
     if expected not in (None, digest):
-        raise NotSound(f"{path}: another archive: expected digest {expected}, came {digest}")
+        raise NotSound(
+            f"{clean(str(path))}: another archive: expected digest {expected}, came {digest}"
+        )
 
 
 def _predict(path: Path, folder: Path, gpu: int | None, progress: Any) -> str:

@@ -1,0 +1,105 @@
+"""The one reader of an archive: what it says of itself, held against what is in it; nothing runs.
+
+There is no way to read an archive past these checks: names obey packaging's rules, the directory
+has the files that ``eisen.json`` lists, and what TorchServe and pip read follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import contents, determined, eisenjson, serving_options, strictjson, zips
+from .errors import CorruptArchive, refuse_if
+from .serving_options import ServingOptions
+from .terminal import clean
+from .zips import Entry
+
+_SMALL = strictjson.MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive whose directory and small files agree with its ``eisen.json``.
+
+    :param entries: its files by name.
+    :param about: what ``eisen.json`` says.
+    """
+
+    path: Path
+    entries: Mapping[str, Entry]
+    about: dict[str, Any]
+
+    def read(self, name: str, limit: int = _SMALL) -> bytes:
+        """Return the content of one file.
+
+        :raises CorruptArchive: if it is larger than ``limit`` bytes, or damaged.
+        """
+        return zips.read_file(self.path, self.entries[name], limit)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the model declares."""
+        return strictjson.loads_object(self.read(determined.METADATA), determined.METADATA)
+
+    @property
+    def serving(self) -> ServingOptions | None:
+        """The serving options, each at its default where they do not say it; ``None`` without."""
+        name = self.about["serving"]
+        return None if name is None else serving_options.read(self.read(name))
+
+    def listed(self, name: str) -> dict[str, Any]:
+        """Return name, size and SHA-256 of a file, as ``eisen.json`` has them."""
+        said = self.about["files"][name]
+        return {"file": name, "size": said["size"], "sha256": said["sha256"]}
+
+
+def read(path: Path) -> Archive:
+    """Read the directory and the small files of an archive; the large ones are not touched.
+
+    :raises ContractError: if it is not as packaging writes it, or was not packed with Eisen-Deploy.
+    :raises OSError: if the file cannot be read.
+    """
+    return _checked(path, zips.read(path))
+
+
+def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Archive:
+    """Read an archive, and check every byte of it.
+
+    :param progress: is called with the number of bytes that were just read.
+    :raises ContractError: as :func:`read` does, and with each file that was changed.
+    :raises OSError: if the file cannot be read.
+    """
+    digests = dict(zips.digests(path, progress=progress))
+    archive = _checked(path, digests)
+    listed = archive.about["files"]
+    refuse_if(
+        [
+            f"{entry.name} was changed: its SHA-256 is not the one that was packed"
+            for entry, digest in digests.items()
+            if entry.name != eisenjson.FILE_NAME and digest != listed[entry.name]["sha256"]
+        ]
+    )
+    return archive
+
+
+def _checked(path: Path, found: Iterable[Entry]) -> Archive:
+    entries = {entry.name: entry for entry in found}
+    if eisenjson.FILE_NAME not in entries:
+        raise CorruptArchive(f"it has no {eisenjson.FILE_NAME}: Eisen-Deploy did not make it")
+    about = eisenjson.parse(zips.read_file(path, entries[eisenjson.FILE_NAME], _SMALL))
+    listed = about["files"]
+    present = entries.keys() - {eisenjson.FILE_NAME}
+    refuse_if(
+        contents.differences(listed, present)
+        + [
+            f"{clean(name)} has {entries[name].size} bytes, {listed[name]['size']} were packed"
+            for name in sorted(listed.keys() & present)
+            if listed[name]["size"] != entries[name].size
+        ]
+    )
+    archive = Archive(path, entries, about)
+    refuse_if(determined.problems_of(about, archive.read))
+    return archive

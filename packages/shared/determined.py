@@ -1,0 +1,115 @@
+"""The files of an archive that follow from its ``eisen.json``, and how far they do not.
+
+TorchServe and pip read these, not ``eisen.json``, and TorchServe acts on them before any handler
+can check a digest: by the manifest it picks the handler, installs what a file of requirements asks
+for, and takes over a file of options. So each has to say what ``eisen.json`` says, and no more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from . import descriptions, requirements, serving_options, strictjson
+from .errors import ContractError
+from .names import shown
+
+MANIFEST = "MAR-INF/MANIFEST.json"
+METADATA = "metadata.json"
+
+_OPTIONS = serving_options.FILE_NAME
+_VERSION = re.compile(r"[A-Za-z0-9._+-]{1,40}")
+
+
+def problems_of(contents: Mapping[str, Any], read: Callable[[str], bytes]) -> list[str]:
+    """Return one sentence for each thing that one of these files says otherwise.
+
+    :param contents: what ``eisen.json`` says.
+    :param read: returns the content of a file that it lists.
+    """
+    found = [f"{name} is missing" for name in (MANIFEST, METADATA) if name not in contents["files"]]
+    checks = {
+        MANIFEST: _of_manifest,
+        METADATA: _of_metadata,
+        _OPTIONS: _of_options,
+        requirements.FILE_NAME: _of_requirements,
+    }
+    for name, check in checks.items():
+        if name in contents["files"]:
+            size = contents["files"][name]["size"]
+            if size > strictjson.MAX_BYTES:
+                found.append(f"{name} has {size} bytes, at most {strictjson.MAX_BYTES} are read")
+            else:
+                found += check(read(name), contents)
+    if contents["requirements"] and requirements.FILE_NAME not in contents["files"]:
+        found.append(f"{requirements.FILE_NAME} is missing")
+    return found
+
+
+def manifest_of(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest has to say, but for the version of who wrote it."""
+    model = {
+        "modelName": contents["model"]["name"],
+        "modelVersion": contents["model"]["version"],
+        "serializedFile": contents["model"]["file"],
+        "handler": descriptions.entry_of(contents),
+    }
+    if contents["serving"] is not None:
+        model["configFile"] = contents["serving"]
+    return {"runtime": "python", "model": model}
+
+
+def _of_manifest(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        said = strictjson.loads_object(raw, MANIFEST)
+    except ContractError as error:
+        yield from error.problems
+        return
+    archiver = said.pop("archiverVersion", None)
+    if not isinstance(archiver, str) or not _VERSION.fullmatch(archiver):
+        yield f"{MANIFEST} has no archiverVersion"
+    expected = manifest_of(contents)
+    model = said.get("model")
+    if not isinstance(model, dict):
+        yield f"{MANIFEST} describes no model"
+        return
+    yield from _differences(model, expected["model"], "model.")
+    yield from _differences({**said, "model": expected["model"]}, expected, "")
+
+
+def _differences(said: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> Iterator[str]:
+    for key in sorted({*said, *expected}):
+        if key not in said:
+            yield f"{MANIFEST} lacks {where}{key}, expected {expected[key]!r:.80}"
+        elif key not in expected:
+            yield f"{MANIFEST} has {shown(where + key)}, of which eisen.json says nothing"
+        elif type(said[key]) is not type(expected[key]) or said[key] != expected[key]:
+            yield (
+                f"{MANIFEST} has {where}{key} {said[key]!r:.80}, and by eisen.json it is "
+                f"{expected[key]!r:.80}"
+            )
+
+
+def _of_metadata(raw: bytes, _: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        strictjson.loads_object(raw, METADATA)
+    except ContractError as error:
+        yield from error.problems
+
+
+def _of_options(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
+    if contents["serving"] is None:
+        yield f"{_OPTIONS} is there, and eisen.json says nothing of serving options"
+    try:
+        options = serving_options.read(raw)
+    except ContractError as error:
+        yield from error.problems
+    else:
+        if serving_options.render(options) != raw:
+            yield f"{_OPTIONS} is not written as packaging writes it"
+
+
+def _of_requirements(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
+    if not contents["requirements"] or raw != requirements.render(contents["requirements"]):
+        yield f"{requirements.FILE_NAME} does not hold the requirements of eisen.json"
