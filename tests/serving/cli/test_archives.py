@@ -93,9 +93,9 @@ def test_nobody_else_reads_or_writes_a_copy(served):
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        pytest.param(lambda copy, _: os.unlink(copy), "No such file", id="removed"),
+        pytest.param(lambda copy, _: copy.unlink(), "No such file", id="removed"),
         pytest.param(lambda copy, _: overwrite(copy, b"PK"), "not a zip file", id="cut-off"),
-        pytest.param(lambda copy, other: overwrite(copy, other), "was replaced", id="another"),
+        pytest.param(overwrite, "was replaced", id="another"),
     ],
 )
 def test_a_copy_that_is_not_what_was_verified_is_never_started(served, zoo, spoil, why):

@@ -250,7 +250,7 @@ def _escaped(value: str) -> str:
     text = value.replace("\\", "\\\\")
     units = text.encode("utf-16-be")
     numbers = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
-    return "".join(chr(each) if each < 128 else f"\\u{each:04x}" for each in numbers)
+    return "".join(chr(each) if 32 <= each < 127 else f"\\u{each:04x}" for each in numbers)
 
 
 def variables_text(settings: Sequence[Setting]) -> str:

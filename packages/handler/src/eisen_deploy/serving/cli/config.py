@@ -10,6 +10,7 @@ from typing import Any
 
 from eisen_deploy.serving import checks, logging_config
 from eisen_deploy.serving.archives import Archive
+from eisen_deploy.serving.baked._shared.names import identifier_problem
 from eisen_deploy.serving.baked._shared.terminal import say
 from eisen_deploy.serving.configuration import Configuration, configure, variables_text
 from eisen_deploy.serving.java import find_java_home
@@ -106,7 +107,7 @@ def _script(
 def _model_store(found: Sequence[Archive], folder: Path) -> tuple[str, list[str], list[str]]:
     """Return a model store, the archives' names in it, and the commands that make it."""
     folders = {archive.path.absolute().parent for archive in found}
-    if len(folders) == 1:
+    if len(folders) == 1 and all(_is_plain(archive.path.name) for archive in found):
         return str(folders.pop()), [archive.path.name for archive in found], []
     store = folder / "model_store"
     links = [shlex.join(["mkdir", "-p", str(store)])]
@@ -116,6 +117,11 @@ def _model_store(found: Sequence[Archive], folder: Path) -> tuple[str, list[str]
     return str(store), [archive.store_name for archive in found], links
 
 
+def _is_plain(name: str) -> bool:
+    """Whether TorchServe takes it for a file: not ``all``, ``name=file``, or two with a comma."""
+    return name.endswith(".mar") and identifier_problem("name", name) is None
+
+
 def _java(python: str) -> list[str]:
     home = find_java_home(python)
     return [] if home is None else [f"export JAVA_HOME={shlex.quote(str(home))}"]
@@ -123,5 +129,5 @@ def _java(python: str) -> list[str]:
 
 def _as_comments(script: str) -> str:
     """Return a script as comments of a file of properties, without its first line."""
-    lines = script.splitlines()[1:]
+    lines = script.split("\n")[1:-1]
     return "\n".join(f"# {line}".rstrip() for line in lines)

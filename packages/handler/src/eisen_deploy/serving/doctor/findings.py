@@ -12,8 +12,10 @@ docstring says what it finds, and the decorator says what happens then and what 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 #: Does not work, or lets anyone in.
@@ -74,8 +76,13 @@ class Check(Generic[Facts]):
         """Run it."""
         for found in self.run(facts):
             severity = found.severity or self.severity
-            remedy = self.remedy.format(**found.values)
+            remedy = self.remedy.format(**{name: _word(it) for name, it in found.values.items()})
             yield Finding(severity, self.name, found.what, self.effect, remedy)
+
+
+def _word(value: object) -> object:
+    """Return a value as a shell takes it for one word: a remedy may be a command to copy."""
+    return shlex.quote(str(value)) if isinstance(value, (str, Path)) else value
 
 
 @dataclass
