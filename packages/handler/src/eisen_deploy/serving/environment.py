@@ -61,7 +61,7 @@ def check(python: str) -> Environment:
         raise UnfitEnvironment(f"{python} cannot be run: {error}") from None
     found = _parse(probe.stdout)
     if found is None:
-        last = (probe.stderr.strip() or "it says nothing").splitlines()[-1]
+        last = (probe.stderr.strip() or "it says nothing").split("\n")[-1]
         raise UnfitEnvironment(f"{python} ends with {probe.returncode}: {last}")
     _refuse(python, found["problems"])
     return Environment(found["gpus"])

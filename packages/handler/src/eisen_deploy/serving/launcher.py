@@ -195,7 +195,7 @@ class TorchServe:
 
     def last_lines(self, count: int = 5) -> str:
         """Return the end of the log in one line."""
-        lines = logs.read(self.log_path).splitlines()
+        lines = logs.read(self.log_path).rstrip("\n").split("\n")
         return " | ".join(lines[-count:]) or "the log is empty"
 
     def __enter__(self) -> Self:

@@ -46,8 +46,9 @@ class Life:
 
 
 def read(*paths: Path) -> str:
-    """Return the text of logs, of those that are there."""
-    return "\n".join(path.read_text("utf-8", "replace") for path in paths if path.is_file())
+    """Return the text of logs, of those that are there; a carriage return ends no line."""
+    found = (path.read_bytes() for path in paths if path.is_file())
+    return b"\n".join(found).decode("utf-8", "replace")
 
 
 def refusal(text: str) -> str | None:
