@@ -806,7 +806,7 @@ contents_case("eisen-json-nested", "eisen.json")(
 )
 contents_case("eisen-json-format-99", "has format 99")(put(format=99))
 contents_case("eisen-json-without-files", "does not list|each with a file")(put(files=[]))
-contents_case("eisen-json-lists-a-file-outside", "is missing")(
+contents_case("eisen-json-lists-a-file-outside", "'../../x' has the part '..'")(
     lambda f, o: put(
         files={**json.loads(f["eisen.json"])["files"], "../../x": {"sha256": "0", "size": 0}}
     )(f, o)
