@@ -61,6 +61,8 @@ def problems_of(contents: Mapping[str, Any]) -> list[str]:
         if problem := requirements.requirement_problem(text):
             found.append(f"requirements[{index}]: {problem}")
     found += _of_sample(contents["sample"], contents["files"])
+    if contents["batches"]["shared"] and contents["sample"] is None:
+        found.append("batches.shared: expected false, since there is no sample that proves it")
     if contents["serving"] not in (None, serving_options.FILE_NAME):
         found.append(_unlike("serving", serving_options.FILE_NAME, contents["serving"]))
     return found

@@ -209,6 +209,10 @@ OTHER_VALUES = {
     "tolerance-negative": (set_to("sample", "tolerance", -1), "sample.tolerance"),
     "serving-file": (set_to("serving", "metadata.json"), "serving: expected model-config.yaml"),
     "serving-hidden": (set_to("serving", None), "eisen.json says nothing of serving options"),
+    "batches-without-a-sample": (
+        lambda about, files: (about.update(sample=None), about["batches"].update(shared=True)),
+        "batches.shared: expected false",
+    ),
     "version-of-python": (set_to("packed_with", "python", "3\n4"), r"packed_with.python: "),
     "version-that-is-none": (set_to("packed_with", "torch", {}), "packed_with.torch: "),
     "distribution": (set_to("packed_with", "a\x1b[m", "1"), "names of distributions"),

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from eisen_deploy.serving.baked._shared import contents
+
 # A worker of its own, as TorchServe starts it: the archive's folder first on the path. It reports
 # every name that an unpickler looked up, and how loading ended.
 LOAD = """
@@ -121,6 +123,32 @@ def test_an_added_and_a_removed_file_are_refused(folder):
     error = load(folder)["error"]
     assert "torch.py does not belong to the archive" in error
     assert "pre_process_tform.pkl is missing" in error
+
+
+@slow
+def test_a_sound_archive_is_refused_where_another_one_was_verified(unpack, monkeypatch):
+    folder = unpack(torch.nn.Linear(2, 2), {}, lambda data: data)
+    digest = json.loads((folder / "eisen.json").read_bytes())["digest"]
+    monkeypatch.setenv("EISEN_SERVE_DIGESTS", f"{'0' * 64} {digest}")
+    assert load(folder)["error"] is None
+    for others in ("0" * 64, "", digest[:-1], f"{digest}0"):
+        monkeypatch.setenv("EISEN_SERVE_DIGESTS", others)
+        found = load(folder)
+        assert f"the unpacked archive has the digest {digest}, and is none of" in found["error"]
+        assert found["unpickled"] == []
+
+
+@slow
+def test_a_manifest_that_says_something_else_is_refused(folder):
+    path = folder / "MAR-INF" / "MANIFEST.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["model"]["requirementsFile"] = "requirements.txt"
+    path.write_text(json.dumps(manifest))
+    about = json.loads((folder / "eisen.json").read_bytes())
+    contents.write(folder, {k: about[k] for k in about if k not in ("format", "files", "digest")})
+    found = load(folder)
+    assert "MAR-INF/MANIFEST.json has 'model.requirementsFile'" in found["error"]
+    assert found["unpickled"] == []
 
 
 def test_eisen_json_of_an_unknown_format_is_refused(folder):
