@@ -97,6 +97,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz what reads bytes from strangers: ``-- reply --runs 1000000`` (``tools/fuzz``)."""
+    install(session, "atheris", "numpy", "requests")
+    # Without torch, which what is fuzzed does not need.
+    install(session, "--no-deps", "--editable=packages/handler", "--editable=packages/client")
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tools"})
+
+
+@nox.session
 def bundle(session: nox.Session) -> None:
     """Make a folder that installs the client without a network: ``-- --platform win_amd64``."""
     install(session, "hatchling", "packaging")

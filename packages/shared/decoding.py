@@ -1,34 +1,48 @@
 """Bodies of the Open Inference Protocol to messages whose arrays are views of the body.
 
-Every size that a body claims is checked with Python's integers before anything is allocated.
+Every size that a body claims is checked with Python's integers before anything is allocated, and
+what its values take is counted before they are made.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from . import strictjson, tensors, values
+from .allowance import Allowance
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
 from .errors import InvalidInput, MalformedBody
 from .messages import LENGTH_HEADER, Reply, Request
-from .strictjson import UNLIMITED, Allowance, kind_of
+from .strictjson import kind_of
 from .tensors import Tensor
 
 MAX_TENSORS = 4096
 _NOTHING = memoryview(b"")
 
 
-def decode_request(buffer: bytes | bytearray | memoryview, json_size: int | None = None) -> Request:
+def decode_request(
+    buffer: bytes | bytearray | memoryview,
+    json_size: int | None = None,
+    *,
+    names: Collection[str] | None = None,
+    allowance: Allowance | None = None,
+) -> Request:
     """Decode a request.
 
     :param buffer: the whole body; arrays are views of it where it is writable.
     :param json_size: value of the ``Inference-Header-Content-Length`` header, if there was one.
+    :param names: of the inputs that there are; others are not read, and have the value ``None``.
+        ``None`` reads all.
+    :param allowance: what its values may take; ``None`` for as much as any message.
     :raises MalformedBody: if it is not a request of the protocol.
+    :raises BodyTooLarge: if its values take more than is allowed.
     :raises InvalidInput: if two tensors have one name.
     """
-    return request_of(*_split(buffer, json_size))
+    allowance = allowance or Allowance(arrays=len(buffer))
+    head, raw = _split(buffer, json_size, allowance)
+    return request_of(head, raw, names=names, allowance=allowance)
 
 
 def is_request(head: Mapping[str, Any]) -> bool:
@@ -39,13 +53,19 @@ def is_request(head: Mapping[str, Any]) -> bool:
     )
 
 
-def request_of(head: dict[str, Any], raw: memoryview = _NOTHING) -> Request:
-    """Decode a request whose JSON part is parsed already; errors as of :func:`decode_request`.
+def request_of(
+    head: dict[str, Any],
+    raw: memoryview = _NOTHING,
+    *,
+    names: Collection[str] | None = None,
+    allowance: Allowance | None = None,
+) -> Request:
+    """Decode a request whose JSON part is parsed already; the rest as of :func:`decode_request`.
 
     :param raw: the binary part, empty where all tensors are in the JSON.
     """
-    inputs = _named(head, raw, "inputs")
-    parameters = _object(head.get("parameters", {}), "parameters")
+    inputs = _named(head, raw, "inputs", allowance or Allowance(), names)
+    parameters = _parameters(head)
     outputs, binary = _wanted(head.get("outputs"), _flag(parameters, "binary_data_output"))
     return Request(inputs, _text_or_none(head, "id"), outputs, binary)
 
@@ -53,20 +73,18 @@ def request_of(head: dict[str, Any], raw: memoryview = _NOTHING) -> Request:
 def decode_reply(
     buffer: bytes | bytearray | memoryview,
     json_size: int | None = None,
-    max_values: int | None = None,
+    *,
+    allowance: Allowance | None = None,
 ) -> Reply:
-    """Decode a reply; other parameters and errors as of :func:`decode_request`.
-
-    :param max_values: how many values in JSON and elements of BYTES it may have in all.
-    """
-    allowance = Allowance(max_values)
+    """Decode a reply; parameters and errors as of :func:`decode_request`."""
+    allowance = allowance or Allowance(arrays=len(buffer))
     head, raw = _split(buffer, json_size, allowance)
     return Reply(
         _named(head, raw, "outputs", allowance),
         _text_or_none(head, "model_name") or "",
         _text_or_none(head, "model_version") or "",
         _text_or_none(head, "id"),
-        _object(head.get("parameters", {}), "parameters"),
+        _parameters(head),
     )
 
 
@@ -87,7 +105,7 @@ def parse_json_size(text: str | None, body_size: int) -> int | None:
 def _split(
     buffer: bytes | bytearray | memoryview,
     json_size: int | None,
-    allowance: Allowance = UNLIMITED,
+    allowance: Allowance,
 ) -> tuple[dict[str, Any], memoryview]:
     body = memoryview(buffer).cast("B")
     json_size = len(body) if json_size is None else json_size
@@ -98,7 +116,11 @@ def _split(
 
 
 def _named(
-    head: dict[str, Any], raw: memoryview, key: str, allowance: Allowance = UNLIMITED
+    head: dict[str, Any],
+    raw: memoryview,
+    key: str,
+    allowance: Allowance,
+    names: Collection[str] | None = None,
 ) -> dict[str, Any]:
     entries = head.get(key)
     if not isinstance(entries, list):
@@ -107,7 +129,7 @@ def _named(
         raise MalformedBody(f"{len(entries)} {key}, at most {MAX_TENSORS} are read")
     specs = [_Spec.parse(entry, f"{key}[{index}]") for index, entry in enumerate(entries)]
     _check_names(specs, key)
-    return _read_all(specs, raw, allowance)
+    return _read_all(specs, raw, allowance, names)
 
 
 class _Spec(NamedTuple):
@@ -132,7 +154,7 @@ class _Spec(NamedTuple):
             known = ", ".join([*NUMPY_OF_DATATYPE, BYTES])
             raise MalformedBody(f"{what}: datatype must be one of {known}")
         shape = tensors.check_shape(entry.get("shape"), what)
-        parameters = _object(entry.get("parameters", {}), f"{what}: parameters")
+        parameters = _parameters(entry, f"{what}: ")
         size = parameters.pop("binary_data_size", None)
         if size is not None and (type(size) is not int or size < 0):
             raise MalformedBody(f"{what}: binary_data_size must be an integer of 0 or more")
@@ -149,7 +171,9 @@ def _check_names(specs: list[_Spec], key: str) -> None:
         raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
 
 
-def _read_all(specs: list[_Spec], raw: memoryview, allowance: Allowance) -> dict[str, Any]:
+def _read_all(
+    specs: list[_Spec], raw: memoryview, allowance: Allowance, names: Collection[str] | None
+) -> dict[str, Any]:
     announced = sum(spec.size or 0 for spec in specs)
     if announced != len(raw):
         raise MalformedBody(
@@ -157,18 +181,20 @@ def _read_all(specs: list[_Spec], raw: memoryview, allowance: Allowance) -> dict
         )
     named, position = {}, 0
     for index, spec in enumerate(specs):
-        what = f"tensor {index}"
-        if spec.datatype == BYTES:
-            allowance.take(tensors.element_count(spec.shape), what)
-        if spec.size is None:
-            content = tensors.from_json(spec.datatype, spec.shape, spec.data, what)
-        else:
-            piece = raw[position : position + spec.size]
-            content = tensors.from_binary(spec.datatype, spec.shape, piece, what)
-            position += spec.size
-        tensor = Tensor(spec.name, spec.datatype, spec.shape, content, spec.parameters)
-        named[spec.name] = values.from_tensor(tensor, allowance)
+        piece = raw[position : position + (spec.size or 0)]
+        position += len(piece)
+        is_known = names is None or spec.name in names
+        named[spec.name] = _read(spec, piece, f"tensor {index}", allowance) if is_known else None
     return named
+
+
+def _read(spec: _Spec, piece: memoryview, what: str, allowance: Allowance) -> Any:
+    if spec.size is None:
+        content = tensors.from_json(spec.datatype, spec.shape, spec.data, what, allowance)
+    else:
+        content = tensors.from_binary(spec.datatype, spec.shape, piece, what, allowance)
+    tensor = Tensor(spec.name, spec.datatype, spec.shape, content, spec.parameters)
+    return values.from_tensor(tensor, allowance)
 
 
 def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
@@ -185,7 +211,7 @@ def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozen
             raise MalformedBody(f"outputs[{index}]: name must be a string that is not empty")
         if name in binary:
             raise InvalidInput(f"outputs[{index}] has the name of another one")
-        parameters = _object(entry.get("parameters", {}), f"outputs[{index}]: parameters")
+        parameters = _parameters(entry, f"outputs[{index}]: ")
         binary[name] = _flag(parameters, "binary_data", default)
     return tuple(binary), frozenset(name for name, raw in binary.items() if raw)
 
@@ -195,6 +221,12 @@ def _flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bo
     if not isinstance(value, bool):
         raise MalformedBody(f"{name} must be true or false, got {kind_of(value)}")
     return value
+
+
+def _parameters(entry: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Return the parameters of an object, none where they are null, which KServe writes."""
+    value = entry.get("parameters")
+    return {} if value is None else _object(value, f"{where}parameters")
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

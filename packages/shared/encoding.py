@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from . import tensors, values
+from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
 from .errors import UnsupportedValue
 from .messages import Body
@@ -45,21 +46,28 @@ def encode_reply(
     model_version: str,
     id: str | None = None,  # noqa: A002
     binary: Collection[str] | None = None,
+    allowance: Allowance = UNLIMITED,
 ) -> Body:
     """Encode a reply with the outputs named in ``binary`` raw (``None``: all of them).
 
+    :param allowance: what those may take that are not raw.
     :raises UnsupportedValue: if a value has no form on the wire.
+    :raises BodyTooLarge: if they take more than is allowed.
     """
     head: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
     if id is not None:
         head["id"] = id
-    return _encode(head, "outputs", outputs, binary)
+    return _encode(head, "outputs", outputs, binary, allowance)
 
 
 def _encode(
-    head: dict[str, Any], key: str, named: Mapping[str, Any], binary: Collection[str] | None
+    head: dict[str, Any],
+    key: str,
+    named: Mapping[str, Any],
+    binary: Collection[str] | None,
+    allowance: Allowance = UNLIMITED,
 ) -> Body:
-    items = [values.to_tensor(name, value) for name, value in named.items()]
+    items = [values.to_tensor(name, value, allowance) for name, value in named.items()]
     if binary is None or any(item.name in binary for item in items):
         items.sort(key=_item_size, reverse=True)
     entries, buffers = [], []
@@ -75,7 +83,7 @@ def _encode(
             parameters["binary_data_size"] = len(raw)
             buffers.append(raw)
         else:
-            entry["data"] = tensors.to_json(item)
+            entry["data"] = tensors.to_json(item, allowance)
         if parameters:
             entry["parameters"] = parameters
         entries.append(entry)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import tensors
+from .allowance import UNLIMITED, Allowance
 from .datatypes import NUMPY_OF_NAME, Array, DType
 from .errors import ContractError, InvalidInput
 from .plain import conform_plain
@@ -90,28 +91,30 @@ class Field:
         """Whether axis 0, the batch axis, is declared and may have any size."""
         return self.shape is not None and self.shape[:1] == (-1,)
 
-    def conform(self, value: Any) -> Any:
+    def conform(self, value: Any, allowance: Allowance = UNLIMITED) -> Any:
         """Return the value as the declared type, converted where that loses nothing.
 
+        :param allowance: what converted values may take.
         :raises InvalidInput: if it goes against the declaration.
+        :raises BodyTooLarge: if it takes more than is allowed.
         """
         if self.type is None:
             return undeclared(value)
         if self.is_array:
-            return self._conform_array(value)
-        value = conform_plain(self.type.kind, self.name, value)
+            return self._conform_array(value, allowance)
+        value = conform_plain(self.type.kind, self.name, value, allowance)
         if isinstance(value, float) and (problems := self._finite_problems(np.asarray(value))):
             raise InvalidInput(problems)
         return value
 
-    def _conform_array(self, value: Any) -> Array:
+    def _conform_array(self, value: Any, allowance: Allowance) -> Array:
         array = self._to_array(value)
         problems = self._dtype_problems(array)
         problems += self._shape_problems(array.shape)
         problems += self._finite_problems(array)
         if problems:
             raise InvalidInput(problems)
-        return self._cast(array)
+        return self._cast(array, allowance)
 
     def _to_array(self, value: Any) -> Array:
         if isinstance(value, np.ndarray):
@@ -149,10 +152,13 @@ class Field:
             return []
         return [f"{self.name}: must be finite, came with NaN or infinity"]
 
-    def _cast(self, array: Array) -> Array:
+    def _cast(self, array: Array, allowance: Allowance) -> Array:
         wanted = self.type.dtype if self.type is not None else None
         if wanted is None or array.dtype == wanted:
             return array
+        allowance.take_array(
+            array.size * wanted.itemsize, self.name, f"send {self.name} as {wanted.name}"
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             cast = array.astype(wanted)
         if cast.itemsize < array.itemsize and np.isinf(cast).sum() > np.isinf(array).sum():

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .allowance import UNLIMITED, Allowance
 from .errors import InvalidInput
 from .fields import TYPE_HELP, Field, ValueType, undeclared
 
@@ -57,15 +58,22 @@ class Metadata:
         ]
         return f"the metadata does not free axis 0 of {', '.join(fixed)}" if fixed else None
 
+    @property
+    def input_names(self) -> frozenset[str] | None:
+        """The names of the declared inputs."""
+        return None if self.inputs is None else frozenset(item.name for item in self.inputs)
+
     def type_of(self, name: str) -> ValueType | None:
         """Return the declared type of an input, if it has one."""
         return next((item.type for item in self.inputs or () if item.name == name), None)
 
-    def conform(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def conform(self, batch: Mapping[str, Any], allowance: Allowance = UNLIMITED) -> dict[str, Any]:
         """Return a batch as the declared inputs, converted where that loses nothing.
 
         :param batch: one request's inputs by name.
+        :param allowance: what converted values may take.
         :raises InvalidInput: with every problem of the batch, not only the first.
+        :raises BodyTooLarge: if they take more than is allowed.
         """
         if self.inputs is None:
             return {name: undeclared(value) for name, value in batch.items()}
@@ -75,7 +83,7 @@ class Metadata:
                 problems.append(f"{item.name}: is missing, expected {item.type or 'a value'}")
                 continue
             try:
-                conformed[item.name] = item.conform(batch[item.name])
+                conformed[item.name] = item.conform(batch[item.name], allowance)
             except InvalidInput as error:
                 problems.extend(error.problems)
         known = {item.name: item for item in self.inputs}

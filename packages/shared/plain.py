@@ -10,20 +10,27 @@ from typing import Any
 import numpy as np
 
 from . import strictjson
+from .allowance import UNLIMITED, Allowance
 from .datatypes import Array
-from .errors import ContractError, InvalidInput
+from .errors import BodyTooLarge, ContractError, InvalidInput
+from .tensors import to_lists
+
+#: Types of arrays of numbers that neither JSON nor Python's float holds.
+_NO_PLAIN_VALUES = "FDGg"
 
 
-def conform_plain(kind: str, name: str, value: Any) -> Any:
+def conform_plain(kind: str, name: str, value: Any, allowance: Allowance = UNLIMITED) -> Any:
     """Return a value as one of a declared kind, converted where that loses nothing.
 
     :param kind: ``str``, ``list``, ``json``, ``int``, ``float`` or ``bool``.
+    :param allowance: what the values of an array may take.
     :raises InvalidInput: if it is not of that kind.
+    :raises BodyTooLarge: if it takes more than is allowed.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):
-        value = _from_array(kind, name, value)
+        value = _from_array(kind, name, value, allowance)
     if kind == "json":
         return value
     allowed: dict[str, tuple[type, ...]] = {
@@ -43,23 +50,38 @@ def conform_plain(kind: str, name: str, value: Any) -> Any:
         raise InvalidInput(f"{name}: holds a number out of the range of a double") from None
 
 
-def _from_array(kind: str, name: str, array: Array) -> Any:
+def _from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any:
     """Read an array where a plain value is declared: other clients know only tensors."""
-    items = array.reshape(-1).tolist()
-    try:
-        items = [item.decode("utf-8") if type(item) is bytes else item for item in items]
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{name}: expected {kind}, came bytes that are not UTF-8") from None
-    if kind == "list" or len(items) != 1:
-        decoded = np.empty(len(items), dtype=object)
-        for index, item in enumerate(items):  # one by one: numpy would take lists apart
-            decoded[index] = item
-        is_text = kind == "str" and all(type(item) is str for item in items)
+    if array.dtype.char in _NO_PLAIN_VALUES:
+        raise InvalidInput(f"{name}: expected {kind}, came {array.dtype}")
+    if kind in ("int", "float", "bool") and array.size != 1:
+        raise InvalidInput(f"{name}: expected {kind}, came list")
+    values = [
+        _text(kind, name, item, allowance) if type(item) is bytes else item
+        for item in to_lists(array.reshape(-1), name, allowance)
+    ]
+    if kind == "list" or len(values) != 1:
+        decoded = np.empty(len(values), dtype=object)
+        for index, value in enumerate(values):  # one by one: numpy would take lists apart
+            decoded[index] = value
+        is_text = kind == "str" and all(type(value) is str for value in values)
         whole = decoded.reshape(array.shape)
-        return whole if is_text else whole.tolist()
-    if kind == "json" and type(items[0]) is str:
+        return whole if is_text else to_lists(whole, name, allowance)
+    if kind == "json" and type(values[0]) is str:
         try:
-            return strictjson.loads(items[0].encode("utf-8"), name)
+            return strictjson.loads(values[0].encode("utf-8"), name, allowance)
+        except BodyTooLarge:
+            raise
+        except UnicodeEncodeError:
+            raise InvalidInput(f"{name}: holds half of a surrogate pair") from None
         except ContractError as error:
             raise InvalidInput(error.problems) from None
-    return items[0]
+    return values[0]
+
+
+def _text(kind: str, name: str, raw: bytes, allowance: Allowance) -> str:
+    allowance.take(4 * len(raw), name)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{name}: expected {kind}, came bytes that are not UTF-8") from None

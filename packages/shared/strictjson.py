@@ -13,89 +13,57 @@ import re
 from itertools import accumulate, chain
 from typing import Any
 
+from .allowance import Allowance
 from .errors import BodyTooLarge, MalformedBody
 
-#: Parsed lists take 20 to 30 times the memory of their text, so text is for small things.
+#: Parsed lists take up to 50 times the memory of their text, so text is for small things.
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 32
 MAX_DIGITS = 300
 
-_BEFORE_VALUES = (b",", b"[", b"{")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NEITHER_QUOTE_NOR_BRACKET = bytes(set(range(256)) - set(b'"[]{}'))
 # Numbers that may overflow or be very long; only then is the slow, checking parser needed. Below
 # 200 digits an exponent of two digits stays within a double. The lookbehind keeps it linear.
 _LONG_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{200}")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
 
 
-class Allowance:
-    """How many values may still be read.
-
-    However short its text is, each becomes an object of Python of some 50 to 100 bytes.
-
-    :param values: none are counted if it is ``None``.
-    """
-
-    def __init__(self, values: int | None = None) -> None:
-        self._values = self._left = values
-
-    def take(self, count: int, what: str) -> None:
-        """Take so many away.
-
-        :raises BodyTooLarge: if they are more than are left.
-        """
-        if self._left is None:
-            return
-        self._left -= count
-        if self._left < 0:
-            raise BodyTooLarge(
-                f"with {what} it has more than {self._values} values outside of arrays of numbers"
-            )
-
-    def take_json(self, raw: bytes, what: str) -> None:
-        """Take away as many as a JSON text can hold, which is not parsed for it."""
-        if self._left is not None:
-            self.take(sum(map(raw.count, _BEFORE_VALUES)) + raw.count(b'"') // 2, what)
-
-
-UNLIMITED = Allowance()
-
-
-def loads(data: bytes | bytearray | memoryview, what: str, allowance: Allowance = UNLIMITED) -> Any:
+def loads(
+    data: bytes | bytearray | memoryview, what: str, allowance: Allowance | None = None
+) -> Any:
     """Parse one JSON text.
 
     :param data: the text as UTF-8, with no byte order mark; white space may surround it.
     :param what: what the text is, as an error names it.
-    :param allowance: how many values it may hold.
+    :param allowance: what its values may take; ``None`` for as much as a whole message.
     :raises MalformedBody: if the text is not strict JSON; never with a piece of the text.
-    :raises BodyTooLarge: if it is longer than ``MAX_BYTES``, or holds more values.
+    :raises BodyTooLarge: if it is longer than ``MAX_BYTES``, or takes more than is allowed.
     """
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(
             f"{what} has {len(data)} bytes, at most {MAX_BYTES} are read: send tensors as binary"
         )
     raw = bytes(data)
-    allowance.take_json(raw, what)
+    (allowance or Allowance()).take_json(raw, what)
     _check_depth(raw, what)
     try:
         text = raw.decode("utf-8")
         value = _parse(text)
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
-    except UnicodeEncodeError:
-        raise MalformedBody(f"{what} holds half of a surrogate pair") from None
     except json.JSONDecodeError as error:
         raise MalformedBody(f"{what} is not JSON: {error.msg} (character {error.pos})") from None
     except _Refused as error:
         raise MalformedBody(f"{what} holds {error}") from None
+    if _has_half_pair(text):
+        raise MalformedBody(f"{what} holds half of a surrogate pair")
     return value
 
 
 def loads_object(
-    data: bytes | bytearray | memoryview, what: str, allowance: Allowance = UNLIMITED
+    data: bytes | bytearray | memoryview, what: str, allowance: Allowance | None = None
 ) -> dict[str, Any]:
     """Parse one JSON text that must be an object; errors as of :func:`loads`."""
     value = loads(data, what, allowance)
@@ -120,8 +88,16 @@ def _check_depth(raw: bytes, what: str) -> None:
     # With the escapes gone, every second piece between quotes lies outside of the strings.
     bare = raw.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NEITHER_QUOTE_NOR_BRACKET)
     outside_strings = chain.from_iterable(bare.split(b'"')[::2])
-    if any(depth > MAX_DEPTH for depth in accumulate(map(_STEP.__getitem__, outside_strings))):
+    if max(accumulate(map(_STEP.__getitem__, outside_strings)), default=0) > MAX_DEPTH:
         raise MalformedBody(f"{what} is nested more than {MAX_DEPTH} deep")
+
+
+def _has_half_pair(text: str) -> bool:
+    """Whether an escape of a JSON text is half of a surrogate pair, with the other half missing."""
+    if not _SURROGATE.search(text):
+        return False
+    # What is cut out leaves spaces, so that nothing else comes together.
+    return bool(_SURROGATE.search(_PAIR.sub(" ", text.replace("\\\\", "  "))))
 
 
 def _parse(text: str) -> Any:

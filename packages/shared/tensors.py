@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, MAX_RANK, NUMPY_OF_DATATYPE, Array, DType
 from .errors import MalformedBody, UnsupportedValue
 from .strictjson import kind_of
@@ -77,7 +78,7 @@ def to_binary(tensor: Tensor) -> memoryview:
 
 
 def from_binary(
-    datatype: str, shape: tuple[int, ...], raw: memoryview, what: str
+    datatype: str, shape: tuple[int, ...], raw: memoryview, what: str, allowance: Allowance
 ) -> list[bytes] | Array:
     """Read a tensor's raw bytes.
 
@@ -88,32 +89,41 @@ def from_binary(
     """
     count = element_count(shape)
     if datatype == BYTES:
-        return _split(raw, count, what)
+        return _split(raw, count, what, allowance)
     dtype = NUMPY_OF_DATATYPE[datatype]
     if len(raw) != count * dtype.itemsize:
         raise MalformedBody(
             f"{what}: {datatype} of shape {list(shape)} takes {count * dtype.itemsize} bytes, "
             f"binary_data_size is {len(raw)}"
         )
-    if datatype == "BOOL" and count and np.frombuffer(raw, np.uint8).max() > 1:
-        raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, other bytes came")
-    return reshape(elements(raw, dtype, count), shape, what)
+    return reshape(elements(raw, dtype, what, allowance), shape, what)
 
 
-def elements(raw: memoryview, dtype: DType, count: int) -> Array:
+def elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance) -> Array:
     """Return raw bytes as a flat array, writable, aligned and in this machine's byte order.
 
-    It is a view of ``raw`` where that is all of this already, and a copy where not.
+    It is a view of ``raw`` where that is all of this already, and a copy where not. There is no
+    way for it to hold anything but ``raw``.
+
+    :param raw: as many bytes as some number of elements has.
+    :raises MalformedBody: if an element has no bytes, or is a bool that is neither 0 nor 1.
     """
-    array = np.frombuffer(raw, dtype, count) if len(raw) else np.empty(count, dtype)
-    if not (array.flags.aligned and array.flags.writeable):
-        array = array.copy()
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    if not dtype.itemsize:
+        raise MalformedBody(f"{what}: elements of {dtype.str} have no bytes")
+    array = np.frombuffer(raw, dtype) if len(raw) else np.empty(0, dtype)
+    if dtype.kind == "b" and len(raw) and array.view(np.uint8).max() > 1:
+        raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, other bytes came")
+    is_fit = array.flags.aligned and array.flags.writeable and array.dtype.isnative
+    if is_fit:
+        return array
+    allowance.take_array(len(raw), what, "send it aligned, in little-endian byte order")
+    return array.astype(dtype.newbyteorder("="))
 
 
-def _split(raw: memoryview, count: int, what: str) -> list[bytes]:
+def _split(raw: memoryview, count: int, what: str, allowance: Allowance) -> list[bytes]:
     if count * _LENGTH.size > len(raw):
         raise MalformedBody(f"{what}: {count} BYTES elements do not fit into {len(raw)} bytes")
+    allowance.take_elements(count, what)
     items, position = [], 0
     for index in range(count):
         start = position + _LENGTH.size
@@ -142,17 +152,19 @@ def reshape(array: Array, shape: tuple[int, ...], what: str) -> Array:
 # --- JSON ---------------------------------------------------------------------------------
 
 
-def to_json(tensor: Tensor) -> list[Any]:
+def to_json(tensor: Tensor, allowance: Allowance = UNLIMITED) -> list[Any]:
     """Return the tensor's elements as a flat list for JSON, in row-major order.
 
+    :param allowance: what the list and its text may take.
     :raises UnsupportedValue: for what JSON has no form for: NaN, infinity, bytes not UTF-8.
+    :raises BodyTooLarge: if it takes more than is allowed.
     """
     if isinstance(tensor.content, np.ndarray):
         if tensor.content.dtype.kind == "f" and not np.isfinite(tensor.content).all():
             raise UnsupportedValue(
                 f"{tensor.name}: holds NaN or infinity, which JSON cannot carry: ask for binary"
             )
-        flat: list[Any] = tensor.content.reshape(-1).tolist()
+        flat: list[Any] = to_lists(tensor.content.reshape(-1), tensor.name, allowance)
         return flat
     try:
         return [item.decode("utf-8") for item in tensor.content]
@@ -163,7 +175,25 @@ def to_json(tensor: Tensor) -> list[Any]:
         ) from None
 
 
-def from_json(datatype: str, shape: tuple[int, ...], data: Any, what: str) -> list[bytes] | Array:
+def to_lists(array: Array, what: str, allowance: Allowance) -> Any:
+    """Return an array as nested lists, or as one value, once what they take is allowed.
+
+    :raises BodyTooLarge: if they take more; a list for each row counts even where rows are empty.
+    """
+    allowance.take_lists(array.shape, _listed_size(array.dtype), what)
+    return array.tolist()
+
+
+def _listed_size(dtype: DType) -> int:
+    """Return bytes of memory of one element in a list, and of its JSON text as str and bytes."""
+    if dtype.kind in "biu" and dtype.itemsize == 1:
+        return 24  # no object of its own: small integers and bools are there already
+    return 96 + (4 * dtype.itemsize if dtype.kind in "SU" else 0)
+
+
+def from_json(
+    datatype: str, shape: tuple[int, ...], data: Any, what: str, allowance: Allowance
+) -> list[bytes] | Array:
     """Read a tensor's elements from a JSON list, flat or nested as its shape.
 
     :raises MalformedBody: if they are not elements of that datatype, or not that many.
@@ -178,6 +208,7 @@ def from_json(datatype: str, shape: tuple[int, ...], data: Any, what: str) -> li
         )
     if datatype == BYTES:
         _check_types(flat, {str}, datatype, what)
+        allowance.take_elements(len(flat), what)
         return [item.encode("utf-8") for item in flat]
     return reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
 

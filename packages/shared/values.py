@@ -20,23 +20,27 @@ from __future__ import annotations
 
 import json
 import math
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from . import strictjson
+from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, COMPLEX_OF_NAME, DATATYPE_OF_NUMPY, Array
 from .errors import MalformedBody, UnsupportedValue
-from .strictjson import UNLIMITED, Allowance
-from .tensors import Tensor, reshape
+from .tensors import Tensor, reshape, to_lists
 
 
-def to_tensor(name: str, value: Any) -> Tensor:
+def to_tensor(name: str, value: Any, allowance: Allowance = UNLIMITED) -> Tensor:
     """Return the tensor that carries a value.
 
     An array is copied only if it is not C-contiguous and little-endian already.
 
+    :param allowance: what lists of arrays inside lists and dicts may take.
     :raises UnsupportedValue: if the name or the value has no form on the wire.
+    :raises BodyTooLarge: if the lists take more than is allowed.
     """
     if not isinstance(name, str) or not name:
         raise UnsupportedValue("a name must be a string that is not empty")
@@ -48,7 +52,7 @@ def to_tensor(name: str, value: Any) -> Tensor:
     if isinstance(value, float) and not math.isfinite(value):
         return _text_tensor(name, repr(value), "float")
     try:
-        text = json.dumps(to_plain(name, value), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(to_plain(name, value, allowance), ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise UnsupportedValue(
             f"{name}: holds NaN, infinity or a huge integer inside a list or a dict: use an array"
@@ -59,7 +63,7 @@ def to_tensor(name: str, value: Any) -> Tensor:
 def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> Any:
     """Return the value that a tensor carries.
 
-    :param allowance: how many values it may hold where it is JSON.
+    :param allowance: what it may take.
     :returns: an array with the tensor's shape, or the Python value that its parameters tell.
     :raises MalformedBody: if its parameters and its content do not fit.
     """
@@ -68,7 +72,7 @@ def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> Any:
         return _read_text(tensor, content_type, allowance)
     name = tensor.parameters.get("numpy_dtype")
     if isinstance(tensor.content, list):
-        return _read_bytes(tensor, tensor.content, name)
+        return _read_bytes(tensor, tensor.content, name, allowance)
     return tensor.content if name is None else _read_complex(tensor, tensor.content, name)
 
 
@@ -133,21 +137,25 @@ def _utf8(name: str, text: str) -> bytes:
         raise UnsupportedValue(f"{name}: holds half of a surrogate pair") from None
 
 
-def to_plain(name: str, value: Any, depth: int = 0) -> Any:
-    """Return a value as JSON knows it, arrays as nested lists.
+def to_plain(name: str, value: Any, allowance: Allowance = UNLIMITED, depth: int = 0) -> Any:
+    """Return a value as JSON knows it, arrays as nested lists; what holds none is not copied.
 
+    :param allowance: what lists of arrays may take, and their text.
     :raises UnsupportedValue: if JSON has no form for it, but for NaN and infinity, which pass.
+    :raises BodyTooLarge: if the lists take more than is allowed.
     """
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain_array(name, value, depth)
+        return _plain_array(name, value, allowance, depth)
     if depth == strictjson.MAX_DEPTH:
         raise UnsupportedValue(f"{name}: nested more than {strictjson.MAX_DEPTH} deep")
     if isinstance(value, (list, tuple)):
-        return [to_plain(name, item, depth + 1) for item in value]
+        items = [to_plain(name, item, allowance, depth + 1) for item in value]
+        return value if _are_same(items, value) else items
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: to_plain(name, item, depth + 1) for key, item in value.items()}
+        items = [to_plain(name, item, allowance, depth + 1) for item in value.values()]
+        return value if _are_same(items, value.values()) else dict(zip(value, items))
     what = "a dict with keys that are not str" if isinstance(value, dict) else type(value).__name__
     raise UnsupportedValue(
         f"{name}: {what} cannot be sent: expected an array, or str, numbers, None, and lists "
@@ -155,12 +163,16 @@ def to_plain(name: str, value: Any, depth: int = 0) -> Any:
     )
 
 
-def _plain_array(name: str, array: Array | np.generic, depth: int) -> Any:
+def _are_same(items: Iterable[Any], others: Iterable[Any]) -> bool:
+    return all(map(operator.is_, items, others))
+
+
+def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, depth: int) -> Any:
     dtype = array.dtype
     if dtype.kind in "UT" or (dtype.kind, dtype.itemsize) in DATATYPE_OF_NUMPY:
-        return array.tolist()
+        return to_lists(np.asarray(array), name, allowance)
     if dtype.kind == "O":
-        return to_plain(name, array.tolist(), depth)
+        return to_plain(name, to_lists(np.asarray(array), name, allowance), allowance, depth)
     # The rest has no form in JSON: tolist gives numpy's own scalars, or drops a unit of time.
     raise UnsupportedValue(f"{name}: {dtype} cannot be sent as JSON")
 
@@ -175,7 +187,7 @@ def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
     raw = tensor.content[0]
     if content_type == "json":
         return strictjson.loads(raw, what, allowance)
-    text = _decode(raw, what)
+    text = _decode(raw, what, allowance)
     if content_type == "str":
         return text
     if text not in ("nan", "inf", "-inf"):
@@ -183,16 +195,18 @@ def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
     return float(text)
 
 
-def _read_bytes(tensor: Tensor, content: list[bytes], name: Any) -> Array:
+def _read_bytes(tensor: Tensor, content: list[bytes], name: Any, allowance: Allowance) -> Array:
     if name not in (None, "str"):
         raise MalformedBody(f"{tensor.name!r}: numpy_dtype of BYTES must be 'str'")
     array = np.empty(len(content), dtype=object)
     what = f"{tensor.name!r}"
-    array[:] = [_decode(item, what) for item in content] if name else content
+    array[:] = [_decode(item, what, allowance) for item in content] if name else content
     return reshape(array, tensor.shape, what)
 
 
-def _decode(raw: bytes, what: str) -> str:
+def _decode(raw: bytes, what: str, allowance: Allowance) -> str:
+    if not raw.isascii():  # one such letter makes all of a text's four times as large
+        allowance.take(3 * len(raw), what)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

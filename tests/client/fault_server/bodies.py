@@ -115,7 +115,7 @@ FIELDS: dict[tuple[Any, ...], tuple[list[Any], list[Any]]] = {
     ("model_name",): ([_ABSENT, None, "", "x"], [True, 5, 2.5, [], {}]),
     ("model_version",): ([_ABSENT, None, "", "x"], [True, 5, 2.5, [], {}]),
     ("id",): ([_ABSENT, None], [True, 5, 2.5, [], {}, "", "another"]),
-    ("parameters",): ([_ABSENT, {}, {"x": [1]}], [None, True, 5, "x", [], [[]]]),
+    ("parameters",): ([_ABSENT, None, {}, {"x": [1]}], [True, 5, "x", [], [[]]]),
     ("more",): ([*_ANYTHING], []),
     ("outputs",): ([], [_ABSENT, *_ANYTHING, [None], [5], ["y"], [{}]]),
     ("outputs", 0): ([], [*_ANYTHING]),

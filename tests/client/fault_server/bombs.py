@@ -16,7 +16,7 @@ from eisen_deploy.client import (
     RequestTooLarge,
     ServerFailed,
 )
-from eisen_deploy.client._batches import MAX_VALUES
+from eisen_deploy.client._batches import MAX_METADATA, MAX_OBJECTS
 
 from .bodies import body
 from .cases import BINARY, Expected, raw, reply
@@ -124,27 +124,34 @@ def _fill(item: bytes, values: int | None = None) -> bytes:
     return b"[" + b",".join([item] * count) + b"]"
 
 
-#: An item of a list, and how many of the values that the client reads one takes.
-_ITEMS = {"lists": (b"[]", 2), "objects": (b"{}", 2), "floats": (b"1.5", 1), "texts": (b'"ab"', 2)}
-_ROOM = 100
+#: An item of a list, and the memory that one counts as, the comma and its bytes with it.
+_ITEMS = {
+    "lists": (b"[]", 139),
+    "objects": (b"{}", 123),
+    "floats": (b"1.5", 44),
+    "texts": (b'"ab"', 109),
+}
+_ELEMENT = 136  # of BYTES
+_ROOM = 20_000
 
 
 def _json() -> dict[str, Bomb]:
     found = {}
-    for name, (item, values) in _ITEMS.items():
-        most = (MAX_VALUES - _ROOM) // values
-        for what, filled, expected in (
-            (name, _fill(item), MalformedReply),
-            (f"many-{name}", _fill(item, most), None),
+    for name, (item, memory) in _ITEMS.items():
+        most = (MAX_OBJECTS - _ROOM) // memory
+        metadata = (MAX_METADATA - _ROOM) // memory
+        for what, filled, told, expected in (
+            (name, _fill(item), _fill(item), MalformedReply),
+            (f"many-{name}", _fill(item, most), _fill(item, metadata), None),
         ):
             head = b'{"outputs": [], "more": ' + filled + b"}"
             found[f"reply-of-{what}"] = Bomb([body(head, b"")], expected)
-            answer = reply(200, {}, b'{"more": ' + filled + b"}")
+            answer = reply(200, {}, b'{"more": ' + told + b"}")
             found[f"metadata-of-{what}"] = Bomb([answer], expected, "get_metadata")
             found[f"json-of-{what}"] = Bomb([_json_tensors(filled, 1)], expected)
-    nested = _fill(b"[" * 30 + b"]" * 30, (MAX_VALUES - _ROOM) // 31)
+    nested = _fill(b"[" * 30 + b"]" * 30, (MAX_OBJECTS - _ROOM) // (30 * 98 + 41))
     found["json-of-nested-lists"] = Bomb([_json_tensors(nested, 1)], None)
-    half = _fill(b"[]", MAX_VALUES // 4)
+    half = _fill(b"[]", MAX_OBJECTS // 2 // 139)
     found["json-in-bytes"] = Bomb([_json_tensors(half, 2)], MalformedReply)
     errors = _fill(b"[]")[: 255 * 1024 - 30] + b"[]]"
     found["error-of-lists"] = Bomb([reply(500, {}, b'{"more": ' + errors + b"}")], ServerFailed)
@@ -170,7 +177,7 @@ def _strings() -> dict[str, Bomb]:
     ):
         for what, count, expected in (
             (name, (CAP - 4096) // len(element), MalformedReply),
-            (f"many-{name}", MAX_VALUES - _ROOM, None),
+            (f"many-{name}", (MAX_OBJECTS - _ROOM) // _ELEMENT, None),
         ):
             told = {"binary_data_size": count * len(element), **parameters}
             entry = {"name": "y", "shape": [count], "datatype": "BYTES", "parameters": told}

@@ -11,14 +11,17 @@ from typing import Any
 from ._errors import InvalidInput, MalformedReply, UnexpectedReply
 from ._replies import Answer
 from ._shared import protocol, strictjson
+from ._shared.allowance import Allowance
 from ._shared.errors import ContractError
 from ._shared.protocol import Body
 
 #: The request that asks for the metadata.
 EMPTY = Body((), None)
-#: Values in JSON and elements of BYTES that are read of a reply: more of them would take seconds
-#: past the deadline, and many times the memory that ``max_reply`` allows.
-MAX_VALUES = 200_000
+#: Bytes of memory that a reply's texts, lists and single values may take: more of them would take
+#: seconds past the deadline.
+MAX_OBJECTS = 28 * 2**20
+#: The same of metadata, which are copied for whom they are given to.
+MAX_METADATA = 16 * 2**20
 _MAX_REASON = 1000
 
 
@@ -72,7 +75,8 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
     try:
         text = answer.headers.get(protocol.LENGTH_HEADER)
         json_size = protocol.parse_json_size(text, len(answer.body))
-        reply = protocol.decode_reply(answer.body, json_size, MAX_VALUES)
+        allowance = Allowance(MAX_OBJECTS, len(answer.body))
+        reply = protocol.decode_reply(answer.body, json_size, allowance=allowance)
     except ContractError as error:
         raise _unreadable(answer, f"{error}{_hint(answer)}") from None
     if reply.id is not None and reply.id != id_:
@@ -90,8 +94,7 @@ def decode_metadata(answer: Answer) -> dict[str, Any]:
     """
     _refuse_page(answer)
     try:
-        allowance = strictjson.Allowance(MAX_VALUES)
-        return strictjson.loads_object(answer.body, "the body", allowance)
+        return strictjson.loads_object(answer.body, "the body", Allowance(MAX_METADATA))
     except ContractError as error:
         raise _unreadable(answer, str(error)) from None
 

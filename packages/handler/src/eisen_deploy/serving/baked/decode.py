@@ -13,12 +13,14 @@ none                                JSON or ``.npy``, told by the first bytes
 
 Where the protocol is not used, ``Accept`` may name one of these types for the reply.
 
-Nothing here unpickles, and no size that a request claims is believed before it is checked.
+Nothing here unpickles, and no size that a request claims is believed before it is checked. What it
+may cost is counted (:mod:`._shared.allowance`). Inputs that the model does not have are not read.
 """
 
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +28,7 @@ from typing import Any
 
 from . import npy
 from ._shared import protocol, strictjson
+from ._shared.allowance import Allowance
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
 from .errors import (
@@ -37,8 +40,12 @@ from .errors import (
 )
 from .messages import Request
 
-#: A compressed body may grow to this many bytes.
+#: A compressed body may grow to this many bytes where the server's own limit is not known.
 MAX_INFLATED = 512 * 2**20
+#: Seconds of CPU to inflate a body: for any, and for each byte of it, before or after.
+INFLATING = (1.0, 2 / (64 * 2**20))
+
+_PIECE = 256 * 2**10
 
 WHAT_TO_SEND = (
     "send application/octet-stream or application/json of the Open Inference Protocol, "
@@ -64,9 +71,11 @@ class Call:
     binary: frozenset[str] | None = None
 
 
-def decode(request: Request, metadata: Metadata) -> Call:
+def decode(request: Request, metadata: Metadata, max_body: int | None = None) -> Call:
     """Decode a request.
 
+    :param max_body: bytes that the server takes in a body; a compressed one may grow to as many.
+        ``None`` where that is not known.
     :raises ServingError: 400, 413, 415, 422 or 501, with every problem that was found.
     """
     if request.unsupported is not None:
@@ -74,24 +83,28 @@ def decode(request: Request, metadata: Metadata) -> Call:
     if request.form is None and not request.body:
         return Call()
     try:
-        call = _decoder(request)(_inflated(request), metadata)
-        return _conformed(call, metadata, request.headers.get("accept", ""))
+        inflated = _inflated(request, MAX_INFLATED if max_body is None else max_body)
+        sent_beside = 0 if inflated is request else request.size
+        # Of the memory of four bodies, one is the body's own.
+        allowance = Allowance(arrays=3 * inflated.size - sent_beside)
+        call = _decoder(inflated)(inflated, metadata, allowance)
+        return _conformed(call, metadata, request.headers.get("accept", ""), allowance)
     except ContractError as error:
         raise from_contract(error) from None
 
 
-def _conformed(call: Call, metadata: Metadata, accept: str) -> Call:
+def _conformed(call: Call, metadata: Metadata, accept: str, allowance: Allowance) -> Call:
     form = call.form
     if form != "protocol":
         form = next((form for media, form in _ACCEPTED.items() if media in accept), form)
-    inputs = metadata.conform(call.inputs or {})
+    inputs = metadata.conform(call.inputs or {}, allowance)
     return replace(call, inputs=inputs, form=form)
 
 
 _ACCEPTED = {npy.MEDIA_TYPE: "npy", protocol.JSON_TYPE: "json", protocol.BINARY_TYPE: "protocol"}
 
 
-def _decoder(request: Request) -> Callable[[Request, Metadata], Call]:
+def _decoder(request: Request) -> Callable[[Request, Metadata, Allowance], Call]:
     media = request.media_type
     if protocol.LENGTH_HEADER.lower() in request.headers or media == protocol.BINARY_TYPE:
         return _protocol
@@ -111,68 +124,103 @@ def _decoder(request: Request) -> Callable[[Request, Metadata], Call]:
 _OBJECT = re.compile(rb"\s*\{")
 
 
-def _inflated(request: Request) -> Request:
+def _inflated(request: Request, limit: int) -> Request:
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding == "identity":
         return request
     if coding not in ("gzip", "deflate"):
         raise UnsupportedMediaType("Content-Encoding must be gzip, deflate or identity, once")
-    inflater = zlib.decompressobj(wbits=47)  # zlib's format or gzip's, by its first bytes
     try:
-        body = inflater.decompress(request.body, MAX_INFLATED + 1)
+        return Request(request.headers, _inflate(memoryview(request.body), coding, limit))
     except zlib.error:
         raise MalformedBody(f"the body is not {coding}") from None
-    if len(body) > MAX_INFLATED:
-        raise BodyTooLarge(f"the body has more than {MAX_INFLATED} bytes when it is decompressed")
-    if not inflater.eof or inflater.unused_data:
-        raise MalformedBody(f"the {coding} body is cut off, or something follows it")
-    return Request(request.headers, body)
 
 
-def _protocol(request: Request, _metadata: Metadata) -> Call:
+def _inflate(body: memoryview, coding: str, limit: int) -> bytearray:
+    """Return what a body was before it was compressed, taking memory only as that comes."""
+    inflater = zlib.decompressobj(wbits=47)  # zlib's format or gzip's, by its first bytes
+    inflated = bytearray()
+    taken, start = 0, time.thread_time()
+    while not inflater.eof:
+        piece: bytes | memoryview = inflater.unconsumed_tail
+        if not piece:
+            piece = body[taken : taken + _PIECE]
+            taken += len(piece)
+        found = inflater.decompress(piece, min(_PIECE, limit + 1 - len(inflated)))
+        if not piece and not found:
+            raise MalformedBody(f"the {coding} body is cut off")
+        inflated += found
+        if len(inflated) > limit:
+            raise BodyTooLarge(
+                f"the body has more than {limit} bytes when it is decompressed, which is what the "
+                "server takes: send less at once, or raise max_request_size"
+            )
+        # Each few bytes can hold a code of their own, which takes longer to read than they do.
+        least, per_byte = INFLATING
+        if time.thread_time() - start > least + per_byte * max(taken, len(inflated)):
+            raise BodyTooLarge("the body takes too long to decompress: send it as it is")
+    if inflater.unused_data or taken < len(body):
+        raise MalformedBody(f"something follows the {coding} body")
+    return inflated
+
+
+def _protocol(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     text = request.headers.get(protocol.LENGTH_HEADER.lower())
     size = protocol.parse_json_size(text, len(request.body))
-    return _protocol_call(protocol.decode_request(request.body, size))
+    names = metadata.input_names
+    return _protocol_call(
+        protocol.decode_request(request.body, size, names=names, allowance=allowance)
+    )
 
 
 def _protocol_call(request: protocol.Request) -> Call:
     return Call(request.inputs, "protocol", request.id, request.outputs, request.binary)
 
 
-def _json(request: Request, metadata: Metadata) -> Call:
+def _json(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
     if charset.strip("\"' ;") not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("application/json must be UTF-8")
-    head = strictjson.loads_object(request.body, "the body")
+    head = strictjson.loads_object(request.body, "the body", allowance)
     if protocol.is_request(head) and "inputs" not in _names(metadata):
-        return _protocol_call(protocol.request_of(head))
+        names = metadata.input_names
+        return _protocol_call(protocol.request_of(head, names=names, allowance=allowance))
     return Call(head, "json")
 
 
-def _npy(request: Request, metadata: Metadata) -> Call:
+def _npy(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     names = _names(metadata)
     if len(names) != 1:
         raise UnsupportedMediaType(
             f"{npy.MEDIA_TYPE} takes one array, the model has {len(names) or 'undeclared'} inputs: "
             "send multipart/form-data with a part for each"
         )
-    return Call({names[0]: npy.read(request.body, "the body")}, "npy")
+    return Call({names[0]: npy.read(request.body, "the body", allowance)}, "npy")
 
 
-def _form(request: Request, metadata: Metadata) -> Call:
+def _form(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     form: Mapping[str, bytes | bytearray] = request.form or {}
-    return Call({name: _field(name, raw, metadata) for name, raw in form.items()}, "npy")
+    if len(form) > protocol.MAX_TENSORS:
+        raise MalformedBody(f"{len(form)} parts, at most {protocol.MAX_TENSORS} are read")
+    known = metadata.input_names
+    return Call(
+        {
+            name: _field(name, raw, metadata, allowance) if known is None or name in known else None
+            for name, raw in form.items()
+        },
+        "npy",
+    )
 
 
-def _field(name: str, raw: bytes | bytearray, metadata: Metadata) -> Any:
+def _field(name: str, raw: bytes | bytearray, metadata: Metadata, allowance: Allowance) -> Any:
     what = f"part {name[:40]!r}"
     if npy.is_npy(raw):
-        return npy.read(raw, what)
+        return npy.read(raw, what, allowance)
     declared = metadata.type_of(name)
     if declared is None or declared.kind == "ndarray":
         raise MalformedBody(f"{what}: expected a .npy file")
     if declared.kind != "str":
-        return strictjson.loads(raw, what)
+        return strictjson.loads(raw, what, allowance)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -10,10 +10,11 @@ import numpy as np
 
 from . import npy
 from ._shared import protocol, values
-from ._shared.errors import ContractError
+from ._shared.allowance import Allowance
+from ._shared.errors import BodyTooLarge, ContractError
 from ._shared.metadata import Metadata
 from .decode import Call
-from .errors import InvalidInput, InvalidOutput, from_contract
+from .errors import InvalidInput, InvalidOutput, ReplyTooLarge, from_contract
 from .messages import Reply
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def wanted_outputs(call: Call, outputs: Mapping[str, Any]) -> dict[str, Any]:
     if strays:
         known = ", ".join(outputs)
         raise InvalidInput(
-            [f"{name[:40]}: is not an output of the model, which gives {known}" for name in strays]
+            [
+                f"{name[:40]}: is not an output of the model, which gives {known}"
+                for name in strays[:8]
+            ]
         )
     return {name: outputs[name] for name in call.outputs}
 
@@ -62,6 +66,10 @@ def encode(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
         if call.form == "protocol":
             return _protocol(ready, call, archive)
         return _npy(ready) if call.form == "npy" else _json(ready)
+    except BodyTooLarge as error:
+        raise ReplyTooLarge(
+            f"as JSON, {error}: set binary_data_output, or send Accept: {protocol.BINARY_TYPE}"
+        ) from None
     except ContractError as error:
         raise from_contract(error) from None
 
@@ -73,6 +81,7 @@ def _protocol(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
         model_version=archive.version,
         id=call.id,
         binary=call.binary,
+        allowance=Allowance(),
     )
     return Reply(body.buffers, headers=body.headers)
 
@@ -86,7 +95,8 @@ def _npy(outputs: Mapping[str, Any]) -> Reply:
 
 
 def _json(outputs: Mapping[str, Any]) -> Reply:
-    plain = {name: values.to_plain(name, value) for name, value in outputs.items()}
+    allowance = Allowance()
+    plain = {name: values.to_plain(name, value, allowance) for name, value in outputs.items()}
     try:
         text = json.dumps(plain, allow_nan=False)
     except ValueError:

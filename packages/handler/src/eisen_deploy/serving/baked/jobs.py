@@ -19,12 +19,14 @@ _log = logging.getLogger("eisen_deploy.serving")
 class Job:
     """One request on its way: what the last stage gave, the time of each, the answer.
 
+    :param max_body: bytes that the server takes in a body, if that is known.
     :ivar begun: whether user code or the model has seen it.
     :ivar inferred: whether it had its share of a common pass.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, max_body: int | None = None) -> None:
         self.request = request
+        self.max_body = max_body
         self.call = Call()
         self.data: dict[str, Any] = {}
         self.reply: Reply | None = None

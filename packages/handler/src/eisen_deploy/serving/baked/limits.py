@@ -1,7 +1,8 @@
-"""What the server allows a worker: how large a reply, and how long a batch.
+"""What the server allows a worker: how large a request and a reply, and how long a batch.
 
-TorchServe kills a worker that goes over either, and every request of its batch is answered 500,
-*Worker died*. So each is checked here first, and answered with an error that tells what to change.
+TorchServe kills a worker that goes over one of the last two, and every request of its batch is
+answered 500, *Worker died*. So each is checked here first, and answered with an error that tells
+what to change.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ class Limits:
     :param reply: bytes of a reply's body as it is sent, after compression.
     :param reply_source: where that is set.
     :param timeout: the server's response timeout in seconds.
+    :param request: bytes of a request's body; the server knows nothing of its compression.
     """
 
     reply: int | None = None
     reply_source: str = ""
     timeout: float | None = None
+    request: int | None = None
 
     def __str__(self) -> str:
         size = "no limit" if self.reply is None else f"{self.reply} bytes"
@@ -80,4 +83,5 @@ def limits_of(
     if timeout is None and server.default_response_timeout is not None:
         of_server = server.of_model(name, version, "responseTimeout")
         timeout = STOCK_TIMEOUT if has_file else of_server or server.default_response_timeout
-    return Limits(MAX_REPLY if size is None else min(size, MAX_REPLY), server.source, timeout)
+    reply = MAX_REPLY if size is None else min(size, MAX_REPLY)
+    return Limits(reply, server.source, timeout, server.max_request_size)

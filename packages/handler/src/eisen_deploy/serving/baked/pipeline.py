@@ -49,7 +49,8 @@ def answer(
         what is in a request.
     """
     with Budget(limits.seconds) as budget:
-        batch = _Batch(handler, [Job(request) for request in requests], limits, budget)
+        jobs = [Job(request, limits.request) for request in requests]
+        batch = _Batch(handler, jobs, limits, budget)
         replies = batch.answer()
     if metrics is not None:
         outcomes = [
@@ -189,7 +190,7 @@ def _runs_user_code(stage: Stage, handler: EisenServingHandler) -> bool:
 
 def decode(handler: EisenServingHandler, job: Job) -> None:
     """Read the request; one with no body asks for the metadata, which is the answer."""
-    job.call = decode_request(job.request, handler.metadata)
+    job.call = decode_request(job.request, handler.metadata, job.max_body)
     if job.call.inputs is None:
         text = handler.get_metadata()[0]
         job.reply = Reply((text.encode("utf-8"),), headers={"Content-Type": JSON_TYPE})
