@@ -221,11 +221,11 @@ def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
     if not isinstance(data, list):
         raise MalformedBody(f"{what}: expected a list, got {kind_of(data)}")
     shape = [len(data)]
-    while any(type(item) is list for item in data):
+    while list in (kinds := set(map(type, data))):
         if len(shape) == MAX_RANK:
             raise MalformedBody(f"{what}: lists are nested more than {MAX_RANK} deep")
-        lengths = {len(item) if type(item) is list else -1 for item in data}
-        if len(lengths) > 1:
+        lengths = set(map(len, data)) if len(kinds) == 1 else set()
+        if len(lengths) != 1:
             raise MalformedBody(f"{what}: ragged lists at depth {len(shape)}")
         shape.append(lengths.pop())
         data = list(chain.from_iterable(data))

@@ -49,7 +49,7 @@ _NAMES = ["x", "y", "", "z" * 50]
 
 
 def request(data: bytes) -> None:
-    """Decode a request as the handler does: a byte for the media type, one for the metadata, the body."""
+    """Decode a request as the handler does: a byte of media type, one of metadata, the body."""
     metadata = METADATA[data[1] % len(METADATA)] if len(data) > 1 else METADATA[0]
     sent = _request(data[0] if data else 0, data[2:])
     call = _same_twice(lambda: server.decode(_fresh(sent), metadata, 2**20), ServingError)

@@ -126,7 +126,7 @@ def _fill(item: bytes, values: int | None = None) -> bytes:
 
 #: An item of a list, and the memory that one counts as, the comma and its bytes with it.
 _ITEMS = {
-    "lists": (b"[]", 139),
+    "lists": (b"[]", 203),
     "objects": (b"{}", 123),
     "floats": (b"1.5", 44),
     "texts": (b'"ab"', 109),
@@ -149,9 +149,9 @@ def _json() -> dict[str, Bomb]:
             answer = reply(200, {}, b'{"more": ' + told + b"}")
             found[f"metadata-of-{what}"] = Bomb([answer], expected, "get_metadata")
             found[f"json-of-{what}"] = Bomb([_json_tensors(filled, 1)], expected)
-    nested = _fill(b"[" * 30 + b"]" * 30, (MAX_OBJECTS - _ROOM) // (30 * 98 + 41))
+    nested = _fill(b"[" * 30 + b"]" * 30, (MAX_OBJECTS - _ROOM) // (30 * 162 + 41))
     found["json-of-nested-lists"] = Bomb([_json_tensors(nested, 1)], None)
-    half = _fill(b"[]", MAX_OBJECTS // 2 // 139)
+    half = _fill(b"[]", MAX_OBJECTS // 2 // 203)
     found["json-in-bytes"] = Bomb([_json_tensors(half, 2)], MalformedReply)
     errors = _fill(b"[]")[: 255 * 1024 - 30] + b"[]]"
     found["error-of-lists"] = Bomb([reply(500, {}, b'{"more": ' + errors + b"}")], ServerFailed)
