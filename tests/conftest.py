@@ -7,10 +7,12 @@ import os
 import site
 import subprocess
 import sys
+import tracemalloc
 import venv
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +88,17 @@ def server_python_with(
         return make_environment(f"server-{name}", no_deps=own, over=server_python)
 
     return _server
+
+
+@pytest.fixture
+def peak_of() -> Callable[[Callable[[], Any]], tuple[Any, int]]:
+    """A function that makes a call and returns its value and the most bytes that it took."""
+
+    def measure(call: Callable[[], Any]) -> tuple[Any, int]:
+        tracemalloc.start()
+        try:
+            return call(), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    return measure

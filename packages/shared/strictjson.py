@@ -28,8 +28,8 @@ _LARGE = 64 * 2**10
 
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NEITHER_QUOTE_NOR_BRACKET = bytes(set(range(256)) - set(b'"[]{}'))
-# Marks of numbers that may overflow or be very long, once each digit is a 0; only where there is one
-# is the slow, checking parser needed. Below 200 digits an exponent of two stays within a double.
+# Marks of numbers that may overflow or be very long, once each digit is a 0. Only where there is
+# one, the slow, checking parser is needed: up to 200 digits an exponent of two fits a double.
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 _LONG_NUMBERS = (b"e000", b"e+000", b"0" * 200)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

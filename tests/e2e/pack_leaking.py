@@ -10,7 +10,7 @@ import torch
 from eisen_deploy.packaging import EisenServingMAR
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import hostile  # noqa: E402
+import hostile
 
 
 class Double(torch.nn.Module):

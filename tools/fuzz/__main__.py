@@ -13,7 +13,10 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from fuzz import targets
 
@@ -21,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".cache" / "fuzz"
 CORPUS = ROOT / "tests" / "shared" / "fuzz_corpus.zip"
 #: Inputs that a packed corpus has of each target, the smallest ones.
-PACKED = 40
+PACKED = 200
 _OPTIONS = ("-max_len=768", "-rss_limit_mb=1500", "-timeout=10", "-print_final_stats=1")
 
 
@@ -101,15 +104,48 @@ def _run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 def _pack(names: list[str]) -> None:
     """Keep of each corpus the smallest inputs that reach what it reaches."""
+    kept = {name: [*_smallest(name)] for name in names}
     with zipfile.ZipFile(CORPUS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-        for name in names:
-            smallest = WORK / f"{name}-smallest"
-            smallest.mkdir(exist_ok=True)
-            _run(name, "-merge=1", *_OPTIONS, str(smallest), str(_folder(name)))
-            inputs = sorted((path.read_bytes() for path in smallest.iterdir()), key=len)
-            step = max(1, len(inputs) // PACKED)
-            for number, data in enumerate(inputs[::step][:PACKED]):
+        for name, inputs in kept.items():
+            for number, data in enumerate(inputs[:PACKED]):
                 file.writestr(zipfile.ZipInfo(f"{name}/{number:03}"), data)
+            print(f"{name}: {min(len(inputs), PACKED)} inputs")
+
+
+def _smallest(name: str) -> Iterator[bytes]:
+    """Yield the inputs that reach lines that no smaller one reaches."""
+    seen: set[tuple[str, int, int]] = set()
+    inputs = sorted((path.read_bytes() for path in _folder(name).iterdir()), key=len)
+    for data in inputs:
+        reached = _reached(targets.TARGETS[name], data)
+        if reached - seen:
+            seen |= reached
+            yield data
+
+
+def _reached(target: Callable[[bytes], None], data: bytes) -> set[tuple[str, int, int]]:
+    """Return each step from a line to another that an input takes in our code."""
+    steps: set[tuple[str, int, int]] = set()
+
+    def trace(frame: FrameType, _event: str, _argument: object) -> Any:
+        path, before = frame.f_code.co_filename, frame.f_lineno
+        if "eisen_deploy" not in path:
+            return None
+
+        def trace_line(frame: FrameType, _event: str, _argument: object) -> Any:
+            nonlocal before
+            steps.add((path, before, frame.f_lineno))
+            before = frame.f_lineno
+            return trace_line
+
+        return trace_line
+
+    sys.settrace(trace)
+    try:
+        target(data)
+    finally:
+        sys.settrace(None)
+    return steps
 
 
 if __name__ == "__main__":
