@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from . import strictjson, tensors, values
-from .allowance import Allowance
+from .allowance import MAX_OBJECTS, Allowance
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
 from .errors import InvalidInput, MalformedBody
 from .messages import LENGTH_HEADER, Reply, Request
@@ -73,11 +73,13 @@ def request_of(
 def decode_reply(
     buffer: bytes | bytearray | memoryview,
     json_size: int | None = None,
-    *,
-    allowance: Allowance | None = None,
+    max_objects: int | None = MAX_OBJECTS,
 ) -> Reply:
-    """Decode a reply; parameters and errors as of :func:`decode_request`."""
-    allowance = allowance or Allowance(arrays=len(buffer))
+    """Decode a reply; other parameters and errors as of :func:`decode_request`.
+
+    :param max_objects: bytes of memory for what is no array of numbers; ``None`` for no limit.
+    """
+    allowance = Allowance(max_objects, len(buffer))
     head, raw = _split(buffer, json_size, allowance)
     return Reply(
         _named(head, raw, "outputs", allowance),

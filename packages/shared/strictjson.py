@@ -7,7 +7,6 @@ refused, as are a byte order mark, deep nesting and numbers of hundreds of digit
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import re
@@ -114,14 +113,18 @@ def _no_collection(size: int) -> Iterator[None]:
 
     It would look at all that there is time and again, for two thirds of the whole time.
     """
-    if size < _LARGE or not gc.isenabled():
+    if size < _LARGE:
         yield
         return
+    import gc  # noqa: PLC0415 - the client's import brings in nothing that it can do without
+
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def _parse(text: str, *, checked: bool) -> Any:

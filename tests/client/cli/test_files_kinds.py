@@ -16,6 +16,7 @@ from eisen_deploy.client import files
 from eisen_deploy.client.files import extras
 from eisen_deploy.client.files.kinds import check_writable, kind_of
 from eisen_deploy.client.files.saving import check_free, staged
+from eisen_deploy.client.files.text import to_json
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,13 @@ def test_json_holds_whatever_a_model_replies(tmp_path):
         "c": [[1.0, 2.0]],
         "d": ["x"],
     }
+
+
+@pytest.mark.parametrize("shape", [(10**9, 0), (10**5, 10**5, 0), (3, 10**6, 1, 0)])
+def test_rows_without_values_are_no_json(shape):
+    with pytest.raises(files.UnwritableFile, match=r"rows for 0 values: use \.npy"):
+        to_json({"y": [np.zeros(shape)]})
+    assert to_json(np.zeros((0, 10**9))) == "[]"
 
 
 def test_text_is_as_it_is(tmp_path):

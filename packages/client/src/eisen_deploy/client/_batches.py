@@ -75,8 +75,7 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
     try:
         text = answer.headers.get(protocol.LENGTH_HEADER)
         json_size = protocol.parse_json_size(text, len(answer.body))
-        allowance = Allowance(MAX_OBJECTS, len(answer.body))
-        reply = protocol.decode_reply(answer.body, json_size, allowance=allowance)
+        reply = protocol.decode_reply(answer.body, json_size, MAX_OBJECTS)
     except ContractError as error:
         raise _unreadable(answer, f"{error}{_hint(answer)}") from None
     if reply.id is not None and reply.id != id_:

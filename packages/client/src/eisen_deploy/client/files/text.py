@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +12,9 @@ import numpy as np
 from .content import Content
 from .errors import UnwritableFile
 from .extras import reading
+
+#: Rows without values, for each of which JSON has a list; a hostile reply can have any number.
+_MAX_ROWS = 100_000
 
 
 def read_json(path: Path) -> Content:
@@ -31,6 +35,7 @@ def to_json(value: Any, *, for_terminal: bool = False) -> str:
     NaN and infinity, which JSON has not, become ``null``.
 
     :param for_terminal: indented, and in ASCII, of which a terminal obeys nothing.
+    :raises UnwritableFile: if an array has hardly any values for its many rows.
     """
     indent = 2 if for_terminal else None
     return json.dumps(_plain(value), indent=indent, ensure_ascii=for_terminal, allow_nan=False)
@@ -52,6 +57,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.kind == "c":
             return _plain(np.stack([value.real, value.imag], axis=-1))
+        rows = sum(math.prod(value.shape[:axis]) for axis in range(value.ndim))
+        if rows > _MAX_ROWS + 4 * value.size:
+            raise UnwritableFile(
+                f"an array of shape {list(value.shape)} has {rows} rows for {value.size} values: "
+                "use .npy"
+            )
         return _plain(value.tolist())
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
