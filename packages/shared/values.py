@@ -181,13 +181,13 @@ def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, dep
 
 
 def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
-    what = f"{tensor.name!r} ({content_type})"
+    what = f"{_shown(tensor)} ({content_type})"
     if len(tensor.content) != 1:
         raise MalformedBody(f"{what}: expected one element, got {len(tensor.content)}")
     raw = tensor.content[0]
     if content_type == "json":
         return strictjson.loads(raw, what, allowance)
-    text = _decode(raw, what, allowance)
+    text = decode_text(raw, what, allowance)
     if content_type == "str":
         return text
     if text not in ("nan", "inf", "-inf"):
@@ -197,14 +197,24 @@ def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
 
 def _read_bytes(tensor: Tensor, content: list[bytes], name: Any, allowance: Allowance) -> Array:
     if name not in (None, "str"):
-        raise MalformedBody(f"{tensor.name!r}: numpy_dtype of BYTES must be 'str'")
+        raise MalformedBody(f"{_shown(tensor)}: numpy_dtype of BYTES must be 'str'")
     array = np.empty(len(content), dtype=object)
-    what = f"{tensor.name!r}"
-    array[:] = [_decode(item, what, allowance) for item in content] if name else content
+    what = _shown(tensor)
+    array[:] = [decode_text(item, what, allowance) for item in content] if name else content
     return reshape(array, tensor.shape, what)
 
 
-def _decode(raw: bytes, what: str, allowance: Allowance) -> str:
+def _shown(tensor: Tensor) -> str:
+    """Return a tensor's name for a message, which a stranger has chosen: not all of a long one."""
+    return f"{tensor.name[:40]!r}"
+
+
+def decode_text(raw: bytes | bytearray, what: str, allowance: Allowance) -> str:
+    """Return UTF-8 as text.
+
+    :raises MalformedBody: if it is not UTF-8.
+    :raises BodyTooLarge: if it takes more than is allowed.
+    """
     if not raw.isascii():  # one such letter makes all of a text's four times as large
         allowance.take(3 * len(raw), what)
     try:
@@ -216,8 +226,8 @@ def _decode(raw: bytes, what: str, allowance: Allowance) -> str:
 def _read_complex(tensor: Tensor, content: Array, name: Any) -> Array:
     dtype = COMPLEX_OF_NAME.get(name) if isinstance(name, str) else None
     if dtype is None or content.dtype.kind != "f" or content.dtype.itemsize * 2 != dtype.itemsize:
-        raise MalformedBody(f"{tensor.name!r}: numpy_dtype does not fit {tensor.datatype}")
+        raise MalformedBody(f"{_shown(tensor)}: numpy_dtype does not fit {tensor.datatype}")
     if not tensor.shape or tensor.shape[-1] != 2:
-        raise MalformedBody(f"{tensor.name!r}: complex numbers need a last axis of 2")
+        raise MalformedBody(f"{_shown(tensor)}: complex numbers need a last axis of 2")
     flat: Array = content.reshape(-1).view(dtype.newbyteorder("="))
     return flat.reshape(tensor.shape[:-1])

@@ -213,6 +213,31 @@ def test_all_problems_are_told_of_a_request_with_unknown_inputs():
     assert len(caught.value.problems) == 4  # a shape, two that are missing, one that is not
 
 
+def test_messages_hold_no_long_names_and_not_all_unknown_ones(worker):
+    name = "n" * MIB
+    for content in ("json", "str", "float"):
+        body = hostile.binary(
+            hostile.tensor(name, "BYTES", [1], b"\1\0\0\0\xff", content_type=content)
+        )
+        with pytest.raises(MalformedBody) as caught:
+            decoded(body, Metadata.parse({}))
+        assert len(str(caught.value)) < 200
+    x = hostile.tensor("x", "FP32", [1, 2], bytes(8))
+    body = hostile.binary(x, outputs=[f"{index}{name[:1000]}" for index in range(4096)])
+    answer = worker.post(*reversed(body.as_sent()))
+    assert (answer.status, len(answer.json["problems"])) == (422, 8)
+
+
+@pytest.mark.parametrize("letters", [b"a", "\u00e9".encode(), "\U0001f600".encode()])
+def test_texts_of_forms_count(letters):
+    text = letters * (100 * MIB // len(letters))
+    if len(letters) == 1:
+        assert len(decoded(hostile.form(x=text), declared("str")).inputs["x"]) == len(text)
+    else:
+        with pytest.raises(BodyTooLarge):
+            decoded(hostile.form(x=text), declared("str"))
+
+
 def test_all_parts_of_a_request_are_on_one_account():
     text = hostile._fill(b"[]", 2 * MIB)
     tensors = [hostile._json_tensor(name, text) for name in ("image", "options")]

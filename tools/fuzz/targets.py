@@ -319,6 +319,7 @@ _ABOUT = {
     "requirements": ["monai==1.6.1"],
     "sample": None,
     "serving": None,
+    "batches": {"shared": False, "reason": "none", "tried": 0, "refused": 0},
     "files": {"model.pt": {"sha256": "00", "size": 1}},
 }
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import npy
-from ._shared import protocol, strictjson
+from ._shared import protocol, strictjson, values
 from ._shared.allowance import Allowance
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
@@ -221,10 +221,7 @@ def _field(name: str, raw: bytes | bytearray, metadata: Metadata, allowance: All
         raise MalformedBody(f"{what}: expected a .npy file")
     if declared.kind != "str":
         return strictjson.loads(raw, what, allowance)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
+    return values.decode_text(raw, what, allowance)
 
 
 def _names(metadata: Metadata) -> tuple[str, ...]:
