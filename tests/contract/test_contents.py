@@ -12,17 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
-<<<<<<< HEAD
+    "allowance",
     *("__init__", "archive", "batches", "contents", "datatypes", "decoding", "descriptions"),
     *("determined", "eisenjson", "encoding", "errors", "fields", "messages", "metadata", "names"),
     *("plain", "program", "protocol", "requirements", "serving_options", "strictjson", "tensors"),
     *("terminal", "values", "zipheaders", "zips"),
-=======
-    *("__init__", "allowance", "batches", "contents", "datatypes", "decoding", "eisenjson"),
-    *("encoding", "errors", "fields", "messages", "metadata", "names", "plain", "program"),
-    *("protocol", "serving_options"),
-    *("strictjson", "tensors", "terminal", "values", "zipheaders", "zips"),
->>>>>>> b84db2c (The law of what a request may cost is documented; rows without values are no JSON file either; the shared module is in the lists)
 ]
 BAKED = [
     *(
