@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from .verified import verify
 
 _log = logging.getLogger("eisen_deploy.serving")
 
+# By the name of each file what its pickle holds, by number, while an archive is loaded.
+Memos = dict[str, dict[int, Any]]
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -75,15 +78,19 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     for difference in _differences(about):
         _log.warning("not as it was packed: %s", difference)
     with _explained(about):
+        memos: Memos = {}
+        model = _model(folder, about["model"], options, device, memos)
+        pre_processing = _transform(folder, files["pre_processing"], memos)
+        post_processing = _transform(folder, files["post_processing"], memos)
         return Loaded(
             about["model"]["name"],
             about["model"]["version"],
             about["digest"],
             text,
             Metadata.parse(json.loads(text)),
-            _transform(folder, files["pre_processing"]),
-            _transform(folder, files["post_processing"]),
-            _model(folder, about["model"], options, device),
+            pre_processing,
+            post_processing,
+            model,
             options,
             about["sample"],
             Batches.from_json(about["batches"]),
@@ -161,20 +168,45 @@ def _dill() -> Any:
     return importlib.import_module("dill")
 
 
-def _transform(folder: Path, name: str | None) -> Transform | None:
+def _transform(folder: Path, name: str | None, memos: Memos) -> Transform | None:
     if name is None:
         return None
     with (folder / name).open("rb") as file:
-        transform: Transform = _dill().load(file, **_OWN_CLASSES)
+        transform: Transform = _unpickler_of(name, memos)(file, **_OWN_CLASSES).load()
     return transform
 
 
+def _unpickler_of(name: str, memos: Memos) -> Any:
+    """Return the class that unpickles one file: it finds what earlier ones hold, and is remembered.
+
+    The pickles of an archive are one graph of objects, see ``_identity`` of the packer.
+    """
+
+    class Unpickler(_dill().Unpickler):  # type: ignore[misc] # dill has no types
+        def load(self) -> Any:
+            found = super().load()
+            memos[name] = self.memo.copy()
+            return found
+
+        def persistent_load(self, place: tuple[str, int]) -> Any:
+            file, index = place
+            if file not in memos:
+                raise LoadFailed(f"{name} shares objects with {file}, which is read before it")
+            return memos[file][index]
+
+    return Unpickler
+
+
 def _model(
-    folder: Path, about: Mapping[str, str], options: ServingOptions, device: torch.device
+    folder: Path,
+    about: Mapping[str, str],
+    options: ServingOptions,
+    device: torch.device,
+    memos: Memos,
 ) -> Model:
     path = folder / about["file"]
     loaders: dict[str, Callable[[Path, torch.device], Any]] = {
-        "eager": _load_eager,
+        "eager": partial(_load_eager, memos=memos),
         "torchscript": _load_torchscript,
         "export": _load_export,
     }
@@ -184,9 +216,10 @@ def _model(
     return model
 
 
-def _load_eager(path: Path, device: torch.device) -> torch.nn.Module:
+def _load_eager(path: Path, device: torch.device, memos: Memos) -> torch.nn.Module:
+    ours = SimpleNamespace(__name__=__name__, Unpickler=_unpickler_of(path.name, memos))
     module: torch.nn.Module = torch.load(
-        path, map_location=device, pickle_module=_dill(), weights_only=False, **_OWN_CLASSES
+        path, map_location=device, pickle_module=ours, weights_only=False, **_OWN_CLASSES
     )
     return module.eval()
 

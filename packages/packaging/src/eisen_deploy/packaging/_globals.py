@@ -1,0 +1,161 @@
+"""The globals of code that travels: one dict for each module that they are from, as in the script.
+
+A function that goes by value takes along the globals that its code refers to, and no others. All
+functions of one module share the dict that these are put into, whichever file of the archive they
+are in: what one rebinds with ``global``, the others see. Where a server can import the module,
+the dict is that module's own.
+"""
+
+from __future__ import annotations
+
+import dis
+import pickle
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from . import _installed
+from ._capture import locate
+
+_GLOBAL_OPS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_BETWEEN = ("PUSH_NULL", "PRECALL", "CALL", "CALL_FUNCTION", "CACHE", "LOAD_METHOD", "LOAD_ATTR")
+_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+
+
+@dataclass
+class Namespace:
+    """The globals of one module.
+
+    :param source: the dict that functions have here.
+    :param target: what stands for it in the archive: the same if the module goes by name.
+    :param written: the names that some file of the archive puts into it.
+    """
+
+    source: dict[str, Any]
+    target: dict[str, Any]
+    written: set[str] = field(default_factory=set)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether a server imports the module."""
+        return self.target is self.source
+
+    def take(self, function: FunctionType) -> dict[str, Any]:
+        """Return the globals that a function refers to and that nothing has taken yet.
+
+        :raises pickle.PicklingError: if it uses globals whose names show only when it runs.
+        """
+        found = {name: self.source[name] for name in self._wanted(function)}
+        if self.is_imported:  # it has them by itself, unless the program has set them meanwhile
+            is_users = _is_users(self.source["__name__"])
+            found = {name: value for name, value in found.items() if is_users and _is_plain(value)}
+        self.written |= set(found)
+        return found
+
+    def _wanted(self, function: FunctionType) -> list[str]:
+        names = set(_global_names(function.__code__))
+        if not self.is_imported:
+            names |= set(_named_by_text(function, self.source))
+        return sorted((names & set(self.source)) - self.written - {"__builtins__", "__name__"})
+
+    def reached_submodules(self, function: FunctionType) -> Iterator[ModuleType]:
+        """Yield what a function reaches through a package: ``import a.b`` leaves only ``a``."""
+        if self.is_imported:
+            return
+        names = _global_names(function.__code__)
+        known = (self.source.get(name) for name in names)
+        packages = {item.__name__ for item in known if isinstance(item, ModuleType)}
+        attributes = set(_attribute_names(function.__code__))
+        for name, module in sorted(sys.modules.items()):
+            for package in sorted(packages):
+                rest = name.removeprefix(f"{package}.")
+                is_reached = rest != name and set(rest.split(".")) <= attributes
+                if is_reached and type(module) is ModuleType:
+                    yield module
+
+
+def namespace_of(source: dict[str, Any]) -> Namespace:
+    """Return the namespace that the globals of a function are."""
+    module = module_with(source)
+    if module is not None and locate.is_importable(module.__name__):
+        return Namespace(source, source)
+    return Namespace(source, {"__name__": source.get("__name__")})
+
+
+def module_with(found: Mapping[str, Any]) -> ModuleType | None:
+    """Return the module whose namespace a dict is."""
+    name = found.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    return module if isinstance(module, ModuleType) and vars(module) is found else None
+
+
+def _is_users(module: str) -> bool:
+    spec = locate.spec_of(module)
+    return (
+        spec is not None
+        and not locate.is_standard(spec)
+        and not _installed.owner_of(module, spec.origin)
+        and not _installed.editable_owner_of(spec.origin)
+    )
+
+
+def _is_plain(value: object) -> bool:
+    if type(value) is tuple:
+        return all(_is_plain(item) for item in value)
+    return type(value) in _PLAIN
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    for step in dis.get_instructions(code):
+        if step.opname in _GLOBAL_OPS:
+            yield step.argval
+    for inner in _inner_codes(code):
+        yield from _global_names(inner)
+
+
+def _named_by_text(function: FunctionType, known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what ``globals()["NAME"]`` takes, and refuse names that show only at run time."""
+    if "globals" not in known:
+        for name in _texts(function.__code__):
+            if name is None:
+                raise pickle.PicklingError(
+                    f"{function.__qualname__} uses globals() with names that show only when it "
+                    "runs, so nobody knows which have to travel: keep them in a dict of your own"
+                )
+            yield name
+    if "modules" in _attribute_names(function.__code__) and "__name__" in _global_names(
+        function.__code__
+    ):
+        raise pickle.PicklingError(
+            f"{function.__qualname__} uses its own module through sys.modules[__name__], which is "
+            "another one on a server: keep what it takes from there in a dict of your own"
+        )
+
+
+def _texts(code: CodeType) -> Iterator[str | None]:
+    """Yield for each use of ``globals()`` the name it is used with; ``None`` without a constant."""
+    steps = list(dis.get_instructions(code))
+    for index, step in enumerate(steps):
+        if step.opname in _GLOBAL_OPS and step.argval == "globals":
+            rest = [each for each in steps[index + 1 :] if each.opname not in _BETWEEN]
+            before = [each for each in steps[:index] if each.opname not in _BETWEEN]
+            used = before[-1] if rest[0].opname == "CONTAINS_OP" else rest[0]
+            yield used.argval if isinstance(used.argval, str) and _is_constant(used) else None
+    for inner in _inner_codes(code):
+        yield from _texts(inner)
+
+
+def _is_constant(step: dis.Instruction) -> bool:
+    return step.opname == "LOAD_CONST"
+
+
+def _attribute_names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in _inner_codes(code):
+        yield from _attribute_names(inner)
+
+
+def _inner_codes(code: CodeType) -> list[CodeType]:
+    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
