@@ -3,7 +3,7 @@
 Each file of ``habits`` is a script that defines ``PRE``, ``POST``, ``MODEL``, ``METADATA`` and
 ``REQUESTS`` (answered in this order), and where it cannot be packed ``REFUSED``, a part of the
 sentence that says so. ``SAMPLE`` is its first request unless it says otherwise, ``PACK`` are
-further arguments of ``pack``. It runs as ``__main__`` in a process of its own; then a process that
+further arguments of ``pack``, ``HELD`` are locks that somebody holds meanwhile. It runs as ``__main__`` in a process of its own; then a process that
 has torch, numpy and the archive answers. An archive that has a sample has answered that before.
 """
 

@@ -8,7 +8,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 
-class Guarded:
+class Pre:
     def __init__(self):
         self.lock, self.again = threading.Lock(), threading.RLock()
         self.condition = threading.Condition(self.again)
@@ -17,38 +17,22 @@ class Guarded:
         self.python = threading._RLock()
         self.barrier = threading.Barrier(1)
         self.ready.set()
-        self.lock.acquire()
-        self.again.acquire()
-        self.bounded.acquire()
 
     def __call__(self, d):
         assert self.ready.wait(1)
         self.local.value = 2
-        with self.lock, self.again, self.condition, self.bounded, self.semaphore, self.python:
+        for lock in (self.lock, self.again, self.bounded, self.python):
+            assert lock.acquire(timeout=5)
+            lock.release()
+        with self.condition, self.semaphore:
+            assert self.again._is_owned()
             self.condition.notify_all()
             self.barrier.wait(5)
             return {**d, "x": d["x"] * self.local.value}
 
-    def release(self):
-        self.lock.release()
-        self.again.release()
-        self.bounded.release()
-
-
-LOCKED = Guarded()
-
-
-def pre(d):
-    if LOCKED.lock.locked():
-        LOCKED.release()
-    return LOCKED(d)
-
-
-class Pre(Guarded):
-    pass
-
 
 PRE, POST, MODEL = Pre(), None, torch.nn.Identity()
+HELD = [PRE.lock, PRE.again, PRE.bounded, PRE.python]
 
 METADATA = create_metadata(
     ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]

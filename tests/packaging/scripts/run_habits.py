@@ -96,6 +96,8 @@ def pack(name, folder, *, with_sample):
     options = {"sample": sample_of(habit)} if with_sample else {}
     packer = EisenServingMAR(habit.PRE, habit.POST, habit.METADATA)
     target = folder / ("sampled" if with_sample else "plain")
+    for lock in getattr(habit, "HELD", []):
+        lock.acquire()
     return str(packer.pack(habit.MODEL, target, name, **options, **getattr(habit, "PACK", {})))
 
 

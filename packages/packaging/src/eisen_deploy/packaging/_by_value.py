@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _abc
 import abc
+import copyreg
 import enum
 import functools
 import pickle
@@ -24,7 +25,7 @@ from ._capture import locate
 if TYPE_CHECKING:
     from ._pickling import Pickler
 
-Reduced = tuple[Callable[[], Any], tuple[()], Any]
+Reduced = tuple[Any, ...]
 
 _HEAP_TYPE = 1 << 9
 _MADE_BY = ("__init__", "__new__", "_generate_next_value_", "_missing_")
@@ -78,7 +79,7 @@ def save_function(pickler: Pickler, function: FunctionType) -> None:
     for cell in cells:
         pickler.save_reduce(CellType, (), obj=cell)
         pickler.write(pickle.POP)
-    space = pickler.graph.namespace_of(function.__globals__)
+    space = pickler.graph.namespace_of(function)
     make = dill._dill._create_function  # noqa: SLF001
     arguments = function.__code__, space.target, function.__name__, None, function.__closure__
     pickler.save_reduce(make, arguments, _state_of(function, space.target), obj=function)
@@ -194,20 +195,37 @@ def _registered_in(kind: type) -> list[type]:
     return sorted(alive, key=lambda each: (each.__module__, each.__qualname__))
 
 
-# --- enumerations and type variables ------------------------------------------------------
+# --- instances, enumerations and type variables -------------------------------------------
 
 
 def reduced(obj: Any) -> Reduced | None:
-    """Return what ``pickle`` needs to make an enumeration or a type variable anew.
+    """Return what ``pickle`` needs to make an object anew, if this module is about it.
 
-    :returns: its maker, no arguments, and its state; ``None`` for any other object.
+    :returns: its maker, arguments, and its state; ``None`` for any other object.
     :raises pickle.PicklingError: for an enumeration whose members are not their values alone.
     """
+    if type(type(obj).__new__) is FunctionType and is_of_script(type(obj)):
+        return _reduced_instance(obj)
     if isinstance(obj, enum.EnumMeta) and not is_located(obj):
         return _reduced_enum(obj)
     if type(obj) is TypeVar and not locate.is_importable(obj.__module__):
         return _reduced_variable(obj)
     return None
+
+
+def _reduced_instance(obj: Any) -> Reduced | None:
+    """Have an object made without ``__new__`` of the script, which may hand out one that is there.
+
+    What that did with the object is in what the class holds.
+    """
+    kind = type(obj)
+    if (kind.__reduce_ex__, kind.__reduce__) != (object.__reduce_ex__, object.__reduce__):
+        return None
+    make, arguments, *state = obj.__reduce_ex__(2)
+    if make is not copyreg.__newobj__ or len(arguments) > 1:  # type: ignore[attr-defined]
+        return None
+    made_by = (each.__new__ for each in kind.__mro__ if type(each.__new__) is not FunctionType)
+    return next(made_by), arguments, *state
 
 
 def _reduced_variable(variable: TypeVar) -> Reduced:

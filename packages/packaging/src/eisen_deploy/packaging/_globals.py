@@ -11,16 +11,19 @@ from __future__ import annotations
 import dis
 import pickle
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from . import _installed
 from ._capture import locate
 
 _GLOBAL_OPS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-_BETWEEN = ("PUSH_NULL", "PRECALL", "CALL", "CALL_FUNCTION", "CACHE", "LOAD_METHOD", "LOAD_ATTR")
+_SETS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
+_NO_STEPS = ("PUSH_NULL", "PRECALL", "CACHE")
+_CALLS = ("CALL", "CALL_FUNCTION", "CALL_METHOD")
+_LOOKS_UP = ("get", "setdefault", "pop")
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
@@ -76,12 +79,29 @@ class Namespace:
                     yield module
 
 
-def namespace_of(source: dict[str, Any]) -> Namespace:
+def namespace_of(function: FunctionType) -> Namespace:
     """Return the namespace that the globals of a function are."""
-    module = module_with(source)
-    if module is not None and locate.is_importable(module.__name__):
+    source = function.__globals__
+    if uses_its_module(function):
         return Namespace(source, source)
     return Namespace(source, {"__name__": source.get("__name__")})
+
+
+def uses_its_module(function: FunctionType) -> bool:
+    """Whether a function has to find the very module that it is from, which a server imports."""
+    source = function.__globals__
+    module = module_with(source)
+    if module is None or not locate.is_importable(module.__name__):
+        return False
+    stored = set(_global_names(function.__code__, _SETS))
+    used = [source[name] for name in _global_names(function.__code__) if name in source]
+    return bool(stored) or any(not _is_from_elsewhere(each, module.__name__) for each in used)
+
+
+def _is_from_elsewhere(value: object, module: str) -> bool:
+    if isinstance(value, (type, FunctionType)):
+        return value.__module__ != module
+    return isinstance(value, (ModuleType, BuiltinFunctionType))
 
 
 def module_with(found: Mapping[str, Any]) -> ModuleType | None:
@@ -107,12 +127,12 @@ def _is_plain(value: object) -> bool:
     return type(value) in _PLAIN
 
 
-def _global_names(code: CodeType) -> Iterator[str]:
+def _global_names(code: CodeType, operations: Collection[str] = _GLOBAL_OPS) -> Iterator[str]:
     for step in dis.get_instructions(code):
-        if step.opname in _GLOBAL_OPS:
+        if step.opname in operations:
             yield step.argval
     for inner in _inner_codes(code):
-        yield from _global_names(inner)
+        yield from _global_names(inner, operations)
 
 
 def _named_by_text(function: FunctionType, known: Mapping[str, Any]) -> Iterator[str]:
@@ -136,19 +156,29 @@ def _named_by_text(function: FunctionType, known: Mapping[str, Any]) -> Iterator
 
 def _texts(code: CodeType) -> Iterator[str | None]:
     """Yield for each use of ``globals()`` the name it is used with; ``None`` without a constant."""
-    steps = list(dis.get_instructions(code))
+    steps = [each for each in dis.get_instructions(code) if each.opname not in _NO_STEPS]
     for index, step in enumerate(steps):
         if step.opname in _GLOBAL_OPS and step.argval == "globals":
-            rest = [each for each in steps[index + 1 :] if each.opname not in _BETWEEN]
-            before = [each for each in steps[:index] if each.opname not in _BETWEEN]
-            used = before[-1] if rest[0].opname == "CONTAINS_OP" else rest[0]
-            yield used.argval if isinstance(used.argval, str) and _is_constant(used) else None
+            name = _name_used(steps[index - 1], steps[index + 2 :])
+            yield name.argval if name is not None and isinstance(name.argval, str) else None
     for inner in _inner_codes(code):
         yield from _texts(inner)
 
 
-def _is_constant(step: dis.Instruction) -> bool:
-    return step.opname == "LOAD_CONST"
+def _name_used(before: dis.Instruction, after: list[dis.Instruction]) -> dis.Instruction | None:
+    """Return what loads the name in ``globals()[NAME]``, ``globals().get(NAME)`` and the like."""
+    first, second, third, fourth = (*after, *[None] * 4)[:4]
+    if first is None or second is None:
+        return None
+    found = None
+    if first.opname == "CONTAINS_OP":
+        found = before
+    elif second.opname.endswith("_SUBSCR"):
+        found = first
+    elif first.argval in _LOOKS_UP and third is not None:
+        is_call = third.opname in _CALLS or (fourth is not None and fourth.opname in _CALLS)
+        found = second if is_call else None
+    return found if found is not None and found.opname == "LOAD_CONST" else None
 
 
 def _attribute_names(code: CodeType) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import (
     BuiltinFunctionType,
     CodeType,
+    FunctionType,
     GetSetDescriptorType,
     MethodDescriptorType,
     ModuleType,
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._globals import Namespace, namespace_of
+from ._globals import Namespace, namespace_of, uses_its_module
 
 Place = tuple[str, int]
 
@@ -66,7 +67,7 @@ class Graph:
     by_name: set[int] = field(default_factory=set)
     _places: dict[int, Place] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)
-    _namespaces: dict[int, Namespace] = field(default_factory=dict)
+    _namespaces: dict[tuple[int, bool], Namespace] = field(default_factory=dict)
     _tensors: dict[int, torch.Tensor] = field(default_factory=dict)
 
     def close(self, file: str, memo: dict[int, tuple[int, Any]]) -> None:
@@ -80,11 +81,12 @@ class Graph:
         """Return where an earlier file has an object."""
         return self._places.get(id(obj))
 
-    def namespace_of(self, source: dict[str, Any]) -> Namespace:
+    def namespace_of(self, function: FunctionType) -> Namespace:
         """Return the one namespace in the archive that stands for the globals of a function."""
-        if id(source) not in self._namespaces:
-            self._namespaces[id(source)] = namespace_of(source)
-        return self._namespaces[id(source)]
+        key = id(function.__globals__), uses_its_module(function)
+        if key not in self._namespaces:
+            self._namespaces[key] = namespace_of(function)
+        return self._namespaces[key]
 
     def note_tensor(self, tensor: torch.Tensor) -> None:
         """Remember the first tensor that lies in some memory."""

@@ -169,30 +169,30 @@ def _dill() -> Any:
 
 
 def _transform(folder: Path, name: str | None, memos: Memos) -> Transform | None:
+    """Unpickle one file; what it shares with those before it is taken from there."""
     if name is None:
         return None
+
+    class Unpickler(_unpickler_of(name, memos)):  # type: ignore[misc] # dill has no types
+        def persistent_load(self, place: tuple[str, int]) -> Any:
+            file, index = place
+            if file not in memos:
+                raise LoadFailed(f"{name} shares objects with {file}, which is read before it")
+            return memos[file][index]
+
     with (folder / name).open("rb") as file:
-        transform: Transform = _unpickler_of(name, memos)(file, **_OWN_CLASSES).load()
+        transform: Transform = Unpickler(file, **_OWN_CLASSES).load()
     return transform
 
 
 def _unpickler_of(name: str, memos: Memos) -> Any:
-    """Return the class that unpickles one file: it finds what earlier ones hold, and is remembered.
-
-    The pickles of an archive are one graph of objects, see ``_identity`` of the packer.
-    """
+    """Return the class that unpickles one file, and keeps by number what is in it."""
 
     class Unpickler(_dill().Unpickler):  # type: ignore[misc] # dill has no types
         def load(self) -> Any:
             found = super().load()
             memos[name] = self.memo.copy()
             return found
-
-        def persistent_load(self, place: tuple[str, int]) -> Any:
-            file, index = place
-            if file not in memos:
-                raise LoadFailed(f"{name} shares objects with {file}, which is read before it")
-            return memos[file][index]
 
     return Unpickler
 
