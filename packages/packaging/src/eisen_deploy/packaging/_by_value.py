@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dill
 from torch.autograd.function import FunctionMeta
 
+from . import _globals
 from ._capture import locate
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def is_of_script(kind: type) -> bool:
     return is_made and not is_located(kind)
 
 
+def _module_of(obj: Any) -> Any:
+    """Return the module that something by value says it is from, once it is on a server."""
+    module = obj.__module__
+    return _globals.name_on_server(module) if module in sys.modules else module
+
+
 # --- functions ----------------------------------------------------------------------------
 
 
@@ -79,6 +86,7 @@ def save_function(pickler: Pickler, function: FunctionType) -> None:
     for cell in cells:
         pickler.save_reduce(CellType, (), obj=cell)
         pickler.write(pickle.POP)
+    pickler.graph.asks_for_subclasses |= _globals.uses_name(function.__code__, "__subclasses__")
     space = pickler.graph.namespace_of(function)
     make = dill._dill._create_function  # noqa: SLF001
     arguments = function.__code__, space.target, function.__name__, None, function.__closure__
@@ -112,8 +120,8 @@ def _state_of(function: FunctionType, space: Mapping[str, Any]) -> Any:
     state = {name: value for name, value in found.items() if value}
     if function.__qualname__ != function.__name__:
         state["__qualname__"] = function.__qualname__
-    if function.__module__ != space.get("__name__"):
-        state["__module__"] = function.__module__
+    if (module := _module_of(function)) != space.get("__name__"):
+        state["__module__"] = module
     return (vars(function) or None, state) if state or vars(function) else None
 
 
@@ -136,6 +144,7 @@ def save_class(pickler: Pickler, kind: type) -> None:
     for base in hooks:
         pickler.run(delattr, base, _SUBCLASS_HOOK)
     pickler.save_reduce(make, arguments, obj=kind)
+    pickler.graph.classes.append(kind)
     for base in hooks:
         pickler.run(setattr, base, _SUBCLASS_HOOK, vars(base)[_SUBCLASS_HOOK])
     put = setattr if type(kind).__setattr__ is type.__setattr__ else type.__setattr__
@@ -148,9 +157,19 @@ def save_class(pickler: Pickler, kind: type) -> None:
         pickler.run(put, kind, _SUBCLASS_HOOK, vars(kind)[_SUBCLASS_HOOK])
 
 
+def save_subclasses(pickler: Pickler) -> None:
+    """Write the subclasses that only ``__subclasses__()`` leads to, if some code asks for them."""
+    if pickler.graph.asks_for_subclasses:
+        for kind in pickler.graph.classes:  # it grows meanwhile
+            for each in type.__subclasses__(kind):
+                if is_of_script(each) and not pickler.knows(each):
+                    pickler.save(each)
+                    pickler.write(pickle.POP)
+
+
 def _maker_of(kind: type) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     own = vars(kind)
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    names = {"__module__": _module_of(kind), "__qualname__": kind.__qualname__}
     names |= {name: own[name] for name in ("__slots__", "__orig_bases__") if name in own}
     meta = type(kind)
     arguments = kind.__name__, kind.__bases__, names
@@ -255,7 +274,7 @@ def _reduced_enum(kind: enum.EnumMeta) -> Reduced:
         base,
         kind.__name__,
         [(name, member.value) for name, member in members.items()],
-        module=kind.__module__,
+        module=_module_of(kind),
         qualname=kind.__qualname__,
         type=mixins[0] if mixins else None,
     )

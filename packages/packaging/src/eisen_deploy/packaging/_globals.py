@@ -19,6 +19,9 @@ from typing import Any
 from . import _installed
 from ._capture import locate
 
+#: What the script's own module is called on a server.
+SCRIPT = "_eisen_script"
+
 _GLOBAL_OPS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _SETS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 _NO_STEPS = ("PUSH_NULL", "PRECALL", "CACHE")
@@ -33,11 +36,13 @@ class Namespace:
 
     :param source: the dict that functions have here.
     :param target: what stands for it in the archive: the same if the module goes by name.
+    :param module: the one that is made on a server, if the target is the namespace of that.
     :param written: the names that some file of the archive puts into it.
     """
 
     source: dict[str, Any]
     target: dict[str, Any]
+    module: ModuleType | None = None
     written: set[str] = field(default_factory=set)
 
     @property
@@ -61,6 +66,8 @@ class Namespace:
         names = set(_global_names(function.__code__))
         if not self.is_imported:
             names |= set(_named_by_text(function, self.source))
+        if self.source.get(function.__name__) is function:
+            names.add(function.__name__)
         return sorted((names & set(self.source)) - self.written - {"__builtins__", "__name__"})
 
     def reached_submodules(self, function: FunctionType) -> Iterator[ModuleType]:
@@ -84,7 +91,16 @@ def namespace_of(function: FunctionType) -> Namespace:
     source = function.__globals__
     if uses_its_module(function):
         return Namespace(source, source)
-    return Namespace(source, {"__name__": source.get("__name__")})
+    module = module_with(source)
+    if module is None or locate.is_importable(module.__name__):
+        return Namespace(source, {"__name__": source.get("__name__")})
+    made = ModuleType(name_on_server(module.__name__))
+    return Namespace(source, vars(made), made)
+
+
+def name_on_server(module: str) -> str:
+    """Return what the module of something that goes by value is called on a server."""
+    return SCRIPT if module == "__main__" else module
 
 
 def uses_its_module(function: FunctionType) -> bool:
@@ -109,6 +125,11 @@ def module_with(found: Mapping[str, Any]) -> ModuleType | None:
     name = found.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) else None
     return module if isinstance(module, ModuleType) and vars(module) is found else None
+
+
+def uses_name(code: CodeType, name: str) -> bool:
+    """Whether code, or code inside it, has a name as a global or an attribute."""
+    return name in _attribute_names(code)
 
 
 def _is_users(module: str) -> bool:
@@ -145,9 +166,8 @@ def _named_by_text(function: FunctionType, known: Mapping[str, Any]) -> Iterator
                     "runs, so nobody knows which have to travel: keep them in a dict of your own"
                 )
             yield name
-    if "modules" in _attribute_names(function.__code__) and "__name__" in _global_names(
-        function.__code__
-    ):
+    code = function.__code__
+    if uses_name(code, "modules") and "__name__" in _global_names(code):
         raise pickle.PicklingError(
             f"{function.__qualname__} uses its own module through sys.modules[__name__], which is "
             "another one on a server: keep what it takes from there in a dict of your own"

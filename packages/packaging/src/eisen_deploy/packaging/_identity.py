@@ -60,11 +60,17 @@ class Graph:
     """What the pickles of one archive have in common.
 
     :param hooked: ids of classes whose ``__init_subclass__`` is in place by now.
+    :param classes: those that went by value.
+    :param asks_for_subclasses: whether code of the archive uses ``__subclasses__()``.
     :param by_name: the ids of objects that went by their name.
+    :param made_modules: what is made on a server, by the ids of their namespaces.
     """
 
     hooked: set[int] = field(default_factory=set)
+    classes: list[type] = field(default_factory=list)
+    asks_for_subclasses: bool = False
     by_name: set[int] = field(default_factory=set)
+    made_modules: dict[int, ModuleType] = field(default_factory=dict)
     _places: dict[int, Place] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)
     _namespaces: dict[tuple[int, bool], Namespace] = field(default_factory=dict)
@@ -85,7 +91,9 @@ class Graph:
         """Return the one namespace in the archive that stands for the globals of a function."""
         key = id(function.__globals__), uses_its_module(function)
         if key not in self._namespaces:
-            self._namespaces[key] = namespace_of(function)
+            self._namespaces[key] = space = namespace_of(function)
+            if space.module is not None:
+                self.made_modules[id(space.target)] = space.module
         return self._namespaces[key]
 
     def note_tensor(self, tensor: torch.Tensor) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import operator
 import pickle
 import sys
 import threading
@@ -31,6 +32,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import IO, Any
 
 import dill
+import numpy as np
 import torch
 
 from . import _by_value, _live_objects, _paths
@@ -118,6 +120,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
                 self._note(obj, self.by_value)
             if not self._save_our_way(obj):
                 super().save(obj, save_persistent_id)
+            if len(self._above) == 1:
+                _by_value.save_subclasses(self)
             self._above.pop()
 
     def knows(self, obj: Any) -> bool:
@@ -128,6 +132,20 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         """Have a function called when this is read, for what it does."""
         self.save_reduce(function, arguments)
         self.write(pickle.POP)
+
+    def save_reduce(self, func: Any, args: Any, state: Any = None, *more: Any, **obj: Any) -> None:
+        """Write what makes an object anew; several may have one and the same ``__dict__``."""
+        made = obj.get("obj")
+        is_own = type(state) is dict and getattr(made, "__dict__", None) is state
+        if not is_own or hasattr(type(made), "__setstate__") or len(more) > 2:
+            super().save_reduce(func, args, state, *more, **obj)
+            return
+        super().save_reduce(func, args, None, *more, **obj)
+        if self.knows(state):
+            self.run(setattr, made, "__dict__", state)
+        else:
+            self.save(state)
+            self.write(pickle.BUILD)
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Save what can only go by its name, unless that name is of no use to a server."""
@@ -154,6 +172,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             self._save_module(obj)
         elif isinstance(obj, torch.storage.TypedStorage):
             return self._save_memory(obj)
+        elif kind is np.ndarray and obj.base is not None:
+            return self._save_view(obj)
         elif (name := _name_in_module(obj)) is not None:
             self.graph.by_name.add(id(obj))
             self.save_reduce(getattr, (sys.modules[kind.__module__], name), obj=obj)
@@ -183,12 +203,21 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         return True
 
     def _save_namespace(self, obj: dict[str, Any]) -> bool:
-        """Write the namespace of a module that a server imports as just that."""
-        module = module_with(obj)
-        if module is None:
+        """Write the namespace of a module as just that, and what knows all modules by its name."""
+        made = self.graph.made_modules.get(id(obj))
+        module = made or module_with(obj)
+        if obj is sys.modules:
+            self.save_reduce(getattr, (sys, "modules"), obj=obj)
+        elif module is None:
             return False
-        self.graph.by_name.add(id(obj))
-        self.save_reduce(vars, (module,), obj=obj)
+        else:
+            if made is not None:
+                self.save_reduce(ModuleType, (made.__name__,), obj=made)
+                self.write(pickle.POP)
+                self.run(operator.setitem, sys.modules, made.__name__, made)
+            self.save_reduce(vars, (module,), obj=obj)
+        if made is None:
+            self.graph.by_name.add(id(obj))
         return True
 
     def _save_memory(self, storage: torch.storage.TypedStorage) -> bool:
@@ -197,6 +226,18 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         if tensor is None or not self.knows(tensor):
             return False
         self.save_reduce(torch.Tensor._typed_storage, (tensor,), obj=storage)  # noqa: SLF001
+        return True
+
+    def _save_view(self, view: np.ndarray[Any, Any]) -> bool:
+        """Write an array that is a part of one in the archive as just that."""
+        whole: Any = view
+        while isinstance(whole.base, np.ndarray):
+            whole = whole.base
+        if not self.knows(whole) or view.dtype.hasobject or not whole.flags.c_contiguous:
+            return False
+        offset = view.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        part = view.shape, view.dtype, whole, offset, view.strides
+        self.save_reduce(np.ndarray, part, obj=view)
         return True
 
     @property

@@ -8,10 +8,12 @@ import json
 import logging
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -43,6 +45,7 @@ class Loaded:
     :param pre_processing: ``None`` for identity; so is ``post_processing``.
     :param digest: SHA-256 that stands for the whole archive, hexadecimal.
     :param options: the serving options, each at its default where the archive has none.
+    :param alive: what model and transforms refer to weakly: nothing else may hold it here.
     :param sample: ``sample`` of ``eisen.json``: files of a request and its reply, or ``None``.
     :param batches: whether requests may share a forward pass, as packaging has proven it.
     """
@@ -58,6 +61,7 @@ class Loaded:
     options: ServingOptions
     sample: Mapping[str, Any] | None
     batches: Batches
+    alive: tuple[object, ...]
 
 
 def load(folder: Path, gpu_id: int | None = None) -> Loaded:
@@ -94,6 +98,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
             options,
             about["sample"],
             Batches.from_json(about["batches"]),
+            tuple(_weakly_held(memos)),
         )
 
 
@@ -195,6 +200,17 @@ def _unpickler_of(name: str, memos: Memos) -> Any:
             return found
 
     return Unpickler
+
+
+def _weakly_held(memos: Memos) -> Iterator[object]:
+    for obj in chain.from_iterable(memo.values() for memo in memos.values()):
+        kind = type(obj)  # isinstance would wake up what a proxy stands for
+        if issubclass(kind, weakref.ref):
+            yield obj()
+        elif issubclass(kind, weakref.WeakValueDictionary):
+            yield from obj.values()
+        elif issubclass(kind, (weakref.WeakKeyDictionary, weakref.WeakSet)):
+            yield from obj
 
 
 def _model(
