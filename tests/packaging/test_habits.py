@@ -1,10 +1,16 @@
 """Scripts of users' habits: the archive answers as the script does, or packing says what to do.
 
 Each file of ``habits`` is a script that defines ``PRE``, ``POST``, ``MODEL``, ``METADATA`` and
-``REQUESTS`` (answered in this order), and where it cannot be packed ``REFUSED``, a part of the
-sentence that says so. ``SAMPLE`` is its first request unless it says otherwise, ``PACK`` are
-further arguments of ``pack``, ``HELD`` are locks that somebody holds meanwhile. It runs as ``__main__`` in a process of its own; then a process that
-has torch, numpy and the archive answers. An archive that has a sample has answered that before.
+``REQUESTS``, answered in this order. It may define
+
+* ``REFUSED``: a part of the sentence that packing says instead;
+* ``VARIES``: that it answers one request in another way each time, which no sample can prove;
+* ``SAMPLE``: the sample, where that is not its first request;
+* ``PACK``: further arguments of ``pack``;
+* ``HELD``: locks that somebody holds while it is packed.
+
+It runs as ``__main__`` in a process of its own; then a process that has torch, numpy and the
+archive answers. An archive that has a sample has answered that before.
 """
 
 from __future__ import annotations
@@ -47,7 +53,7 @@ def outcome(folder: Path, name: str, step: str):
 
 def check(folder: Path, name: str, kind: str) -> None:
     """Compare what the archive of a habit answers with what its script does."""
-    _, refused = outcome(folder, name, "refused")
+    _, refused = outcome(folder, name, f"{kind}.refused")
     how, what = outcome(folder, name, f"{kind}.packed")
     if refused is not None:
         assert how in ("NotSerializable", "UnsupportedModel", "UnresolvedCode", "ProofFailed"), what

@@ -8,7 +8,6 @@ import torch
 
 from eisen_deploy.packaging import create_metadata
 
-
 T = TypeVar("T")
 
 

@@ -5,7 +5,6 @@ import torch
 
 from eisen_deploy.packaging import create_metadata
 
-
 COUNT = 0
 
 
@@ -36,3 +35,4 @@ METADATA = create_metadata(
     ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]
 )
 REQUESTS = [{"x": np.array([[1, 2]], np.float32)}, {"x": np.array([[100, 200]], np.float32)}]
+VARIES = True

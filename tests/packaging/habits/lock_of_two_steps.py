@@ -8,7 +8,6 @@ import torch
 
 from eisen_deploy.packaging import create_metadata
 
-
 LOCK = threading.RLock()
 WAITING = queue.Queue()
 

@@ -8,7 +8,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def fib(n):
     return n if n < 2 else fib(n - 1) + fib(n - 2)
 

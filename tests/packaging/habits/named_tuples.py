@@ -8,7 +8,6 @@ import torch
 
 from eisen_deploy.packaging import create_metadata
 
-
 Size = namedtuple("Size", "rows columns", defaults=[2])
 
 

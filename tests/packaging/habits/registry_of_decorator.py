@@ -5,7 +5,6 @@ import torch
 
 from eisen_deploy.packaging import create_metadata
 
-
 STEPS = {}
 
 

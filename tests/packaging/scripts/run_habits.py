@@ -85,6 +85,13 @@ def expected(name, *, after_sample):
     return answers[after_sample:]
 
 
+def refusal(name, *, with_sample):
+    habit = script(name)
+    varies = with_sample and getattr(habit, "VARIES", False)
+    again = "the sample gives other outputs when it runs a second time in this process"
+    return again if varies else getattr(habit, "REFUSED", None)
+
+
 def sample_of(habit):
     return getattr(habit, "SAMPLE", habit.REQUESTS[0])
 
@@ -158,13 +165,11 @@ def main(mode, folder, *names):
     for name in names:
         if mode == "pack":
             in_a_fork(folder, name, "requests", lambda name=name: script(name).REQUESTS)
-            in_a_fork(
-                folder, name, "refused", lambda name=name: getattr(script(name), "REFUSED", None)
-            )
         for kind in kinds:
             sampled = kind == "sampled"
             if mode == "pack":
                 work = {
+                    f"{kind}.refused": lambda n=name, s=sampled: refusal(n, with_sample=s),
                     f"{kind}.expected": lambda n=name, s=sampled: expected(n, after_sample=s),
                     f"{kind}.packed": lambda n=name, s=sampled: pack(n, folder, with_sample=s),
                 }

@@ -223,21 +223,21 @@ def reduced(obj: Any) -> Reduced | None:
     :returns: its maker, arguments, and its state; ``None`` for any other object.
     :raises pickle.PicklingError: for an enumeration whose members are not their values alone.
     """
-    if type(type(obj).__new__) is FunctionType and is_of_script(type(obj)):
-        return _reduced_instance(obj)
     if isinstance(obj, enum.EnumMeta) and not is_located(obj):
         return _reduced_enum(obj)
     if type(obj) is TypeVar and not locate.is_importable(obj.__module__):
         return _reduced_variable(obj)
+    kind = type(obj)
+    if type(kind.__new__) is FunctionType and not isinstance(obj, type) and is_of_script(kind):
+        return _reduced_instance(obj, kind)
     return None
 
 
-def _reduced_instance(obj: Any) -> Reduced | None:
+def _reduced_instance(obj: Any, kind: type) -> Reduced | None:
     """Have an object made without ``__new__`` of the script, which may hand out one that is there.
 
     What that did with the object is in what the class holds.
     """
-    kind = type(obj)
     if (kind.__reduce_ex__, kind.__reduce__) != (object.__reduce_ex__, object.__reduce__):
         return None
     make, arguments, *state = obj.__reduce_ex__(2)

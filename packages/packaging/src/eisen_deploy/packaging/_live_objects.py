@@ -44,8 +44,10 @@ _REFUSED: list[tuple[tuple[type, ...], str]] = [
     ((asyncio.AbstractEventLoop,), f"an event loop runs in this process: {WHERE_USED}"),
     (
         (logging.Handler,),
-        "a handler of logging writes on this machine: log with logging.getLogger(__name__) and "
-        "leave handlers to the server",
+        (
+            "a handler of logging writes on this machine: keep logging.getLogger(__name__) instead, "
+            "and leave handlers to the server"
+        ),
     ),
 ]
 _OF_PROCESSES = ("multiprocessing", "_multiprocessing", "torch.multiprocessing")
@@ -105,6 +107,4 @@ def _refuse(obj: Any) -> None:
 
 def _is_of_processes(kind: type) -> bool:
     modules = {base.__module__ for base in kind.__mro__}
-    return any(
-        module.startswith(_OF_PROCESSES) and module not in _NO_LINK for module in modules
-    )
+    return any(module.startswith(_OF_PROCESSES) and module not in _NO_LINK for module in modules)

@@ -45,7 +45,9 @@ def _set(owner: Any, target: Any, name: Any) -> Iterator[str]:
         yield f"attribute {name} of the class {target.__qualname__}"
     elif isinstance(target, CellType) and isinstance(owner, FunctionType):
         cells = zip(owner.__code__.co_freevars, owner.__closure__ or (), strict=True)
-        yield from (f"{each}, which {owner.__qualname__} uses" for each, cell in cells if cell is target)
+        yield from (
+            f"{each}, which {owner.__qualname__} uses" for each, cell in cells if cell is target
+        )
 
 
 def _name_of(owner: Any) -> str:

@@ -61,7 +61,7 @@ class Loaded:
     options: ServingOptions
     sample: Mapping[str, Any] | None
     batches: Batches
-    alive: tuple[object, ...]
+    alive: tuple[object, ...] = ()
 
 
 def load(folder: Path, gpu_id: int | None = None) -> Loaded:
