@@ -7,7 +7,7 @@ Each file of ``habits`` is a script that defines ``PRE``, ``POST``, ``MODEL``, `
 * ``VARIES``: that it answers one request in another way each time, which no sample can prove;
 * ``SAMPLE``: the sample, where that is not its first request;
 * ``PACK``: further arguments of ``pack``;
-* ``HELD``: locks that somebody holds while it is packed.
+* ``HELD``: locks that somebody holds while it is packed without a sample.
 
 It runs as ``__main__`` in a process of its own; then a process that has torch, numpy and the
 archive answers. An archive that has a sample has answered that before.

@@ -103,7 +103,7 @@ def pack(name, folder, *, with_sample):
     options = {"sample": sample_of(habit)} if with_sample else {}
     packer = EisenServingMAR(habit.PRE, habit.POST, habit.METADATA)
     target = folder / ("sampled" if with_sample else "plain")
-    for lock in getattr(habit, "HELD", []):
+    for lock in [] if with_sample else getattr(habit, "HELD", []):
         lock.acquire()
     return str(packer.pack(habit.MODEL, target, name, **options, **getattr(habit, "PACK", {})))
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import _abc
 import abc
+import collections.abc
 import copyreg
 import enum
 import functools
+import numbers
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NewType, ParamSpec, TypeVar
 
 import dill
 from torch.autograd.function import FunctionMeta
@@ -87,18 +89,24 @@ def save_function(pickler: Pickler, function: FunctionType) -> None:
         pickler.save_reduce(CellType, (), obj=cell)
         pickler.write(pickle.POP)
     pickler.graph.asks_for_subclasses |= _globals.uses_name(function.__code__, "__subclasses__")
-    space = pickler.graph.namespace_of(function)
+    is_imported = _globals.uses_its_module(function)
+    space = pickler.graph.namespace_of(function.__globals__, is_imported=is_imported)
     make = dill._dill._create_function  # noqa: SLF001
     arguments = function.__code__, space.target, function.__name__, None, function.__closure__
     pickler.save_reduce(make, arguments, _state_of(function, space.target), obj=function)
-    if taken := space.take(function):
-        pickler.run(dill._dill._setitems, space.target, taken)  # noqa: SLF001
+    _put(pickler, space, space.take_name(function))
+    _put(pickler, space, space.take(function))
     for module in space.reached_submodules(function):
         pickler.save(module)
         pickler.write(pickle.POP)
     for cell in cells:
         if not _is_empty(cell):
             pickler.run(setattr, cell, "cell_contents", cell.cell_contents)
+
+
+def _put(pickler: Pickler, space: _globals.Namespace, found: dict[str, Any]) -> None:
+    if found:
+        pickler.run(dill._dill._setitems, space.target, found)  # noqa: SLF001
 
 
 def save_cell(pickler: Pickler, cell: CellType) -> None:
@@ -145,13 +153,16 @@ def save_class(pickler: Pickler, kind: type) -> None:
         pickler.run(delattr, base, _SUBCLASS_HOOK)
     pickler.save_reduce(make, arguments, obj=kind)
     pickler.graph.classes.append(kind)
+    if (module := sys.modules.get(kind.__module__)) and not locate.is_importable(kind.__module__):
+        space = pickler.graph.namespace_of(vars(module))
+        _put(pickler, space, space.take_name(kind))
     for base in hooks:
         pickler.run(setattr, base, _SUBCLASS_HOOK, vars(base)[_SUBCLASS_HOOK])
     put = setattr if type(kind).__setattr__ is type.__setattr__ else type.__setattr__
     for name, value in _attributes_of(kind):
         pickler.run(put, kind, name, value)
-    for registered in _registered_in(kind):
-        pickler.run(abc.ABCMeta.register, kind, registered)
+    for base, registered in [*_registered_in(kind), *_registered_with(kind)]:
+        pickler.run(abc.ABCMeta.register, base, registered)
     if _SUBCLASS_HOOK in vars(kind):
         pickler.graph.hooked.add(id(kind))
         pickler.run(put, kind, _SUBCLASS_HOOK, vars(kind)[_SUBCLASS_HOOK])
@@ -206,12 +217,19 @@ def _is_slot(kind: type, value: object) -> bool:
     return isinstance(value, slots) and value.__objclass__ is kind
 
 
-def _registered_in(kind: type) -> list[type]:
-    """Return the virtual subclasses of an abstract class."""
+def _registered_in(kind: type) -> list[tuple[type, type]]:
+    """Return the virtual subclasses of an abstract class, each with that."""
     if not isinstance(kind, abc.ABCMeta):
         return []
     alive = [found for ref in _abc._get_dump(kind)[0] if (found := ref()) is not None]  # noqa: SLF001
-    return sorted(alive, key=lambda each: (each.__module__, each.__qualname__))
+    return [(kind, each) for each in sorted(alive, key=lambda it: (it.__module__, it.__qualname__))]
+
+
+def _registered_with(kind: type) -> Iterator[tuple[type, type]]:
+    """Yield the abstract classes of Python whose virtual subclass a class is, each with it."""
+    for name in (*collections.abc.__all__, *numbers.__all__):
+        base = getattr(collections.abc, name, None) or getattr(numbers, name)
+        yield from (pair for pair in _registered_in(base) if pair[1] is kind)
 
 
 # --- instances, enumerations and type variables -------------------------------------------
@@ -228,6 +246,8 @@ def reduced(obj: Any) -> Reduced | None:
     if type(obj) is TypeVar and not locate.is_importable(obj.__module__):
         return _reduced_variable(obj)
     kind = type(obj)
+    if kind in (NewType, ParamSpec) and not locate.is_importable(obj.__module__):
+        return _reduced_name(obj)
     if type(kind.__new__) is FunctionType and not isinstance(obj, type) and is_of_script(kind):
         return _reduced_instance(obj, kind)
     return None
@@ -240,11 +260,15 @@ def _reduced_instance(obj: Any, kind: type) -> Reduced | None:
     """
     if (kind.__reduce_ex__, kind.__reduce__) != (object.__reduce_ex__, object.__reduce__):
         return None
-    make, arguments, *state = obj.__reduce_ex__(2)
-    if make is not copyreg.__newobj__ or len(arguments) > 1:  # type: ignore[attr-defined]
-        return None
-    made_by = (each.__new__ for each in kind.__mro__ if type(each.__new__) is not FunctionType)
-    return next(made_by), arguments, *state
+    _, _, *state = obj.__reduce_ex__(2)
+    base = next(each for each in kind.__mro__ if type(each.__new__) is not FunctionType)
+    content = base.__getnewargs__(obj) if hasattr(base, "__getnewargs__") else ()
+    return base.__new__, (kind, *content), *state
+
+
+def _reduced_name(obj: Any) -> Reduced:
+    more = (obj.__supertype__,) if type(obj) is NewType else ()
+    return type(obj), (obj.__name__, *more)
 
 
 def _reduced_variable(variable: TypeVar) -> Reduced:

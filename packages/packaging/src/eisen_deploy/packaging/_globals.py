@@ -62,12 +62,21 @@ class Namespace:
         self.written |= set(found)
         return found
 
+    def take_name(self, obj: FunctionType | type) -> dict[str, Any]:
+        """Return a function or class that is just made, by the name that its module has for it.
+
+        What is made next, such as its instances, may call code that looks for it.
+        """
+        name = obj.__name__
+        if self.is_imported or self.source.get(name) is not obj:
+            return {}
+        self.written.add(name)
+        return {name: obj}
+
     def _wanted(self, function: FunctionType) -> list[str]:
         names = set(_global_names(function.__code__))
         if not self.is_imported:
             names |= set(_named_by_text(function, self.source))
-        if self.source.get(function.__name__) is function:
-            names.add(function.__name__)
         return sorted((names & set(self.source)) - self.written - {"__builtins__", "__name__"})
 
     def reached_submodules(self, function: FunctionType) -> Iterator[ModuleType]:
@@ -86,10 +95,12 @@ class Namespace:
                     yield module
 
 
-def namespace_of(function: FunctionType) -> Namespace:
-    """Return the namespace that the globals of a function are."""
-    source = function.__globals__
-    if uses_its_module(function):
+def namespace_of(source: dict[str, Any], *, is_imported: bool) -> Namespace:
+    """Return the namespace that the globals of functions are.
+
+    :param is_imported: whether it is that of the module itself, which a server imports.
+    """
+    if is_imported:
         return Namespace(source, source)
     module = module_with(source)
     if module is None or locate.is_importable(module.__name__):
@@ -101,6 +112,23 @@ def namespace_of(function: FunctionType) -> Namespace:
 def name_on_server(module: str) -> str:
     """Return what the module of something that goes by value is called on a server."""
     return SCRIPT if module == "__main__" else module
+
+
+def uses_its_module(function: FunctionType) -> bool:
+    """Whether a function has to find the very module that it is from, which a server imports."""
+    source = function.__globals__
+    module = module_with(source)
+    if module is None or not locate.is_importable(module.__name__):
+        return False
+    stored = set(_global_names(function.__code__, _SETS))
+    used = [source[name] for name in _global_names(function.__code__) if name in source]
+    return bool(stored) or any(not _is_from_elsewhere(each, module.__name__) for each in used)
+
+
+def _is_from_elsewhere(value: object, module: str) -> bool:
+    if isinstance(value, (type, FunctionType)):
+        return value.__module__ != module
+    return isinstance(value, (ModuleType, BuiltinFunctionType))
 
 
 def uses_its_module(function: FunctionType) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from types import (
     BuiltinFunctionType,
     CodeType,
-    FunctionType,
     GetSetDescriptorType,
     MethodDescriptorType,
     ModuleType,
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._globals import Namespace, namespace_of, uses_its_module
+from ._globals import Namespace, namespace_of
 
 Place = tuple[str, int]
 
@@ -87,11 +86,11 @@ class Graph:
         """Return where an earlier file has an object."""
         return self._places.get(id(obj))
 
-    def namespace_of(self, function: FunctionType) -> Namespace:
-        """Return the one namespace in the archive that stands for the globals of a function."""
-        key = id(function.__globals__), uses_its_module(function)
+    def namespace_of(self, source: dict[str, Any], *, is_imported: bool = False) -> Namespace:
+        """Return the one namespace in the archive that stands for the globals of functions."""
+        key = id(source), is_imported
         if key not in self._namespaces:
-            self._namespaces[key] = space = namespace_of(function)
+            self._namespaces[key] = space = namespace_of(source, is_imported=is_imported)
             if space.module is not None:
                 self.made_modules[id(space.target)] = space.module
         return self._namespaces[key]

@@ -45,7 +45,7 @@ _REFUSED: list[tuple[tuple[type, ...], str]] = [
     (
         (logging.Handler,),
         (
-            "a handler of logging writes on this machine: keep logging.getLogger(__name__) instead, "
+            "a handler of logging writes on this machine: keep logging.getLogger(__name__), "
             "and leave handlers to the server"
         ),
     ),

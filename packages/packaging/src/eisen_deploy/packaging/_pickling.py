@@ -141,8 +141,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             super().save_reduce(func, args, state, *more, **obj)
             return
         super().save_reduce(func, args, None, *more, **obj)
-        if self.knows(state):
-            self.run(setattr, made, "__dict__", state)
+        if self.knows(state) or hasattr(type(made), "__getattr__"):  # which BUILD would ask
+            self.run(object.__setattr__, made, "__dict__", state)
         else:
             self.save(state)
             self.write(pickle.BUILD)
