@@ -9,7 +9,6 @@ from __future__ import annotations
 import _abc
 import abc
 import collections.abc
-import copyreg
 import enum
 import functools
 import numbers

@@ -131,23 +131,6 @@ def _is_from_elsewhere(value: object, module: str) -> bool:
     return isinstance(value, (ModuleType, BuiltinFunctionType))
 
 
-def uses_its_module(function: FunctionType) -> bool:
-    """Whether a function has to find the very module that it is from, which a server imports."""
-    source = function.__globals__
-    module = module_with(source)
-    if module is None or not locate.is_importable(module.__name__):
-        return False
-    stored = set(_global_names(function.__code__, _SETS))
-    used = [source[name] for name in _global_names(function.__code__) if name in source]
-    return bool(stored) or any(not _is_from_elsewhere(each, module.__name__) for each in used)
-
-
-def _is_from_elsewhere(value: object, module: str) -> bool:
-    if isinstance(value, (type, FunctionType)):
-        return value.__module__ != module
-    return isinstance(value, (ModuleType, BuiltinFunctionType))
-
-
 def module_with(found: Mapping[str, Any]) -> ModuleType | None:
     """Return the module whose namespace a dict is."""
     name = found.get("__name__")

@@ -26,6 +26,7 @@ def _steps(above: Sequence[Any]) -> Iterator[str]:
             key = next((key for key, value in holder.items() if value is inner), None)
             if isinstance(key, str):
                 yield _named(owner, holder, key)
+            owner = None
         elif isinstance(holder, tuple) and len(holder) == 3 and holder[2] is inner:
             yield from _set(owner, *holder[:2])
         elif not isinstance(holder, (tuple, list)):
@@ -35,7 +36,7 @@ def _steps(above: Sequence[Any]) -> Iterator[str]:
 def _named(owner: Any, holder: dict[Any, Any], key: str) -> str:
     if isinstance(owner, FunctionType) and holder is not vars(owner):
         return f"{key}, which {owner.__qualname__} uses"
-    if owner is None or owner is holder:
+    if owner is None:
         return f"item {key!r}"
     return f"attribute {key} of {_name_of(owner)}"
 
