@@ -31,7 +31,13 @@ RUN = HERE / "scripts" / "run_habits.py"
 PACKAGES = str(Path(torch.__file__).parents[1])
 HABITS = sorted(path.stem for path in (HERE / "habits").glob("*.py"))
 # The kinds in small, with no sample: the other ones take minutes.
-QUICK = ["methods_of_one_object"]
+QUICK = [
+    "methods_of_one_object",
+    "counter_of_three",
+    "locks_held",
+    "registry_of_base_class",
+    "pool_of_processes",
+]
 GROUP = 6
 
 
