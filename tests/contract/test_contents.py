@@ -88,8 +88,9 @@ MODULES = {
     ],
     "packaging": [
         *("__init__", "_about", "_by_value", "_code", "_destination", "_errors", "_extras"),
-        *("_folder", "_handler", "_installed", "_json", "_manifest"),
-        *("_mar", "_metadata", "_model", "_patient_file", "_payload", "_pickling"),
+        *("_folder", "_globals", "_handler", "_identity", "_installed", "_json", "_live_objects"),
+        *("_manifest", "_mar", "_metadata", "_model", "_paths", "_patient_file", "_payload"),
+        "_pickling",
         *("_progress", "_sample", "_serving", "_vendored"),
         *(f"_capture/{name}" for name in CAPTURE),
         *(f"_proof/{name}" for name in PROOF),

@@ -20,17 +20,14 @@ class NotInstalled(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, NotInstalled())
 sys.path.insert(0, FOLDER)
 
+from pathlib import Path  # noqa: E402
+
 import dill  # noqa: E402
 import torch  # noqa: E402
+from _eisen_serving.loading import load  # noqa: E402
 
-
-def transform(name):
-    with open(f"{FOLDER}/{name}_process_tform.pkl", "rb") as file:  # noqa: PTH123
-        return dill.load(file, ignore=True)
-
-
-model = torch.load(f"{FOLDER}/model.pt", map_location="cpu", pickle_module=dill, weights_only=False)
-pre, post = transform("pre"), transform("post")
+loaded = load(Path(FOLDER))
+model, pre, post = loaded.model.module, loaded.pre_processing, loaded.post_processing
 scope = type(model).forward.__globals__
 answer = {
     "dill": dill.__file__,

@@ -9,6 +9,7 @@ from ._about import about
 from ._code import Pickled
 from ._extras import copy_extras
 from ._handler import Handler
+from ._identity import Graph
 from ._manifest import write_manifest
 from ._payload import Payload
 from ._shared import contents
@@ -51,8 +52,12 @@ def write(payload: Payload, folder: Path) -> None:
 
 
 def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None], list[Pickled]]:
-    """Write model and transforms; return the file of each transform, and all that were pickled."""
-    by_value = _model.write(payload.model, payload.form, folder)
+    """Write model and transforms; return the file of each transform, and all that were pickled.
+
+    They are read in the same order: a later one refers to what an earlier one holds.
+    """
+    graph = Graph()
+    by_value = _model.write(payload.model, payload.form, folder, graph)
     path = folder / payload.form.file
     pickled = [Pickled("model", path, by_value)] if payload.form.is_pickle else []
     names: dict[str, str | None] = {}
@@ -60,7 +65,7 @@ def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None
         names[part] = None
         if transform is not None:
             names[part] = name = part.replace("processing", "process_tform.pkl")
-            by_value = _pickling.write(transform, folder / name, part)
+            by_value = _pickling.write(transform, folder / name, part, graph)
             pickled.append(Pickled(part, folder / name, by_value))
     return names, pickled
 

@@ -25,6 +25,7 @@ import torch
 
 from . import _pickling
 from ._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
+from ._identity import Graph
 from ._patient_file import patient_file
 from ._pickling import ByValue
 
@@ -38,7 +39,7 @@ class Form:
 
     name: str
     file: str
-    save: Callable[[Any, Path], ByValue]
+    save: Callable[[Any, Path, Graph], ByValue]
     is_pickle: bool = False
 
 
@@ -61,32 +62,33 @@ def form_of(model: object) -> Form:
     )
 
 
-def write(model: object, form: Form, folder: Path) -> ByValue:
+def write(model: object, form: Form, folder: Path, graph: Graph) -> ByValue:
     """Write a model into a folder, as the file of its form.
 
+    :param graph: what the pickles of the archive share.
     :returns: what went by value.
     :raises NotSerializable: if something in the model has no form in a file.
     :raises ArchiveNotWritten: if the file system refuses.
     """
     with _failures_told(), _pickling.failures_named("model"):
-        return form.save(model, folder / form.file)
+        return form.save(model, folder / form.file, graph)
 
 
-def _save_eager(model: Any, path: Path) -> ByValue:
+def _save_eager(model: Any, path: Path, graph: Graph) -> ByValue:
     by_value = ByValue()
-    pickler = _pickling.watched(by_value)
+    pickler = _pickling.pickler_of(graph, path.name, by_value)
     pickle_module = SimpleNamespace(__name__=_pickling.__name__, Pickler=pickler)
     with patient_file(path) as file:
         torch.save(model, file, pickle_module=pickle_module, pickle_protocol=_pickling.PROTOCOL)
     return by_value
 
 
-def _save_torchscript(model: Any, path: Path) -> ByValue:
+def _save_torchscript(model: Any, path: Path, _: Graph) -> ByValue:
     model.save(str(path))  # torch.jit.save does just this, and warns that it is deprecated
     return ByValue()
 
 
-def _save_export(model: Any, path: Path) -> ByValue:
+def _save_export(model: Any, path: Path, _: Graph) -> ByValue:
     # The example inputs that a program was traced with may be a patient's; no server needs them.
     program = copy.copy(model)
     program._example_inputs = None  # noqa: SLF001

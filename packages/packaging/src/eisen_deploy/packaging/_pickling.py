@@ -1,51 +1,51 @@
 """Pickle what a user defined so that it loads on a server that has none of his code.
 
-dill pickles functions and classes of ``__main__`` by value. On top of it, here:
+dill pickles functions and classes of ``__main__`` by value. In its place, or on top of it, here:
 
-* a function takes along the globals that it refers to, and no others: dill's own search never
-  ends on functions that call each other, and orders what it finds by hash;
-* submodules that a function reaches through their package are imported with it: ``import a.b``
-  leaves only ``a`` among the globals;
+* functions and classes of the script, and of a module that only the running program knows (a
+  notebook's, one made by hand), go by value as ``_by_value`` says; their globals are one dict for
+  each module (``_globals``);
+* the pickles of one archive are one graph of objects (``_identity``);
 * modules go by name; dill would take the whole content of one that lies outside the environment;
-* functions and classes of a module that only the running program knows (a notebook's, one made by
-  hand) go by value, as those of ``__main__`` do;
-* an open file is an error: dill would pickle its name, which no server knows;
+* single objects of a module, such as marks that code compares by identity, go by name as well;
+* locks come back free, and what lives in this process only is an error (``_live_objects``);
 * sets are written in an order of their own, equal strings as one string, and of a source file
   the name without its folder, so that the same objects give the same bytes in every process;
-* enumerations and type variables go by value as well;
-* what dill falls back to with a warning, references that no server can follow, is an error.
+* what dill falls back to with a warning, references that no server can follow, is an error, and
+  each error says where in the model or transform its object is.
 """
 
 from __future__ import annotations
 
-import copyreg
-import dis
 import importlib
 import io
+import operator
 import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from types import CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import IO, Any
 
 import dill
-import dill.detect
+import numpy as np
+import torch
 
-from . import _by_value
+from . import _by_value, _live_objects, _paths
+from ._by_value import is_located, is_of_script
 from ._capture import locate
 from ._errors import NotSerializable
+from ._globals import module_with
+from ._identity import Graph
 from ._patient_file import patient_file
 
 #: The newest that every supported Python writes alike.
 PROTOCOL = 4
 
-_GLOBAL_OPS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-_SUBMODULES = "__eisen_submodules__"
 _one_at_a_time = threading.RLock()
 
 
@@ -71,16 +71,22 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     :func:`torch.save` derives its own from it.
     """
 
-    #: What was pickled by value, where :func:`watched` sets it.
+    #: Set by :func:`pickler_of`: what goes by value is noted there, what the archive's pickles
+    #: share is there, and the name of this one's file.
     by_value: ByValue | None = None
+    shared: Graph | None = None
+    file_name = ""
 
     def __init__(self, file: IO[bytes], protocol: int = PROTOCOL) -> None:
         super().__init__(
             file, protocol=protocol, byref=False, fmode=dill.HANDLE_FMODE, recurse=True
         )
+        self.graph = Graph() if self.shared is None else self.shared
         self._texts: dict[str, str] = {}
         self._codes: dict[int, tuple[CodeType, CodeType]] = {}
+        self._places: dict[int, tuple[str, int]] = {}
         self._sets_above: frozenset[int] = frozenset()
+        self._above: list[Any] = []
 
     def dump(self, obj: Any) -> None:
         """Pickle an object.
@@ -88,10 +94,14 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         :raises PicklingFailed: whatever the reason.
         """
         try:
-            with _as_we_need_dill():
+            with _strictly():
                 super().dump(obj)
         except Exception as error:
-            raise PicklingFailed(f"{type(error).__name__}: {error}") from error
+            said = f"{type(error).__name__}: {error}"
+            if isinstance(error, TypeError) and "cannot pickle" in said:
+                said = f"{said}, which stays in this process: {_live_objects.WHERE_USED}"
+            raise PicklingFailed(f"{said}{_paths.describe(self._above)}") from error
+        self.graph.close(self.file_name, self.memo)
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         """Pickle one object of the graph; overrides what both dill and pickle call."""
@@ -100,26 +110,42 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             obj = self._texts.setdefault(obj, obj)
         elif kind is CodeType:
             obj = self._without_folder(obj)
-        elif isinstance(obj, type):
-            # The first instance to be pickled leaves this cache in its class: have it always.
-            copyreg._slotnames(obj)  # type: ignore[attr-defined] # noqa: SLF001
-        if id(obj) not in self.memo:
-            _refuse_what_stays_here(obj)
+        if id(obj) in self.memo:
+            super().save(obj, save_persistent_id)
+        elif place := self.graph.place_of(obj):
+            self.save_pers(self._places.setdefault(id(obj), place))
+        else:
+            self._above.append(obj)
             if self.by_value is not None:
                 self._note(obj, self.by_value)
-            if kind in (set, frozenset) and id(obj) not in self._sets_above:
-                self.save_reduce(kind, (self._in_order(obj),), obj=obj)
-                return
-            if isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
-                self._save_module(obj)
-                return
-            if _is_named_tuple(obj) and _is_located(obj):
-                self.save_global(obj)  # dill would make another one on the server
-                return
-            if (reduced := _by_value.reduced(obj)) is not None:
-                self.save_reduce(*reduced, obj=obj)
-                return
-        super().save(obj, save_persistent_id)
+            if not self._save_our_way(obj):
+                super().save(obj, save_persistent_id)
+            if len(self._above) == 1:
+                _by_value.save_subclasses(self)
+            self._above.pop()
+
+    def knows(self, obj: Any) -> bool:
+        """Whether this file or one before it has an object."""
+        return id(obj) in self.memo or self.graph.place_of(obj) is not None
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Have a function called when this is read, for what it does."""
+        self.save_reduce(function, arguments)
+        self.write(pickle.POP)
+
+    def save_reduce(self, func: Any, args: Any, state: Any = None, *more: Any, **obj: Any) -> None:
+        """Write what makes an object anew; several may have one and the same ``__dict__``."""
+        made = obj.get("obj")
+        is_own = type(state) is dict and getattr(made, "__dict__", None) is state
+        if not is_own or hasattr(type(made), "__setstate__") or len(more) > 2:
+            super().save_reduce(func, args, state, *more, **obj)
+            return
+        super().save_reduce(func, args, None, *more, **obj)
+        if self.knows(state) or hasattr(type(made), "__getattr__"):  # which BUILD would ask
+            self.run(object.__setattr__, made, "__dict__", state)
+        else:
+            self.save(state)
+            self.write(pickle.BUILD)
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Save what can only go by its name, unless that name is of no use to a server."""
@@ -130,7 +156,94 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
                 f"{name} of {module} ({type(obj).__name__}) goes by name only, and no server finds "
                 "it there: move it to a file that can be imported"
             )
+        self.graph.by_name.add(id(obj))
         super().save_global(obj, name)
+
+    def _save_our_way(self, obj: Any) -> bool:
+        """Write an object that dill or pickle would write in a way that does not serve."""
+        kind = type(obj)
+        if isinstance(obj, type) or kind in (FunctionType, CellType):
+            return self._save_definition(obj, kind)
+        if kind is dict:
+            return self._save_namespace(obj)
+        if kind in (set, frozenset) and id(obj) not in self._sets_above:
+            self.save_reduce(kind, (self._in_order(obj),), obj=obj)
+        elif isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
+            self._save_module(obj)
+        elif isinstance(obj, torch.storage.TypedStorage):
+            return self._save_memory(obj)
+        elif kind is np.ndarray and obj.base is not None:
+            return self._save_view(obj)
+        elif (name := _name_in_module(obj)) is not None:
+            self.graph.by_name.add(id(obj))
+            self.save_reduce(getattr, (sys.modules[kind.__module__], name), obj=obj)
+        elif reduced := _by_value.reduced(obj) or _live_objects.reduced(obj):
+            self.save_reduce(*reduced, obj=obj)
+        else:
+            if isinstance(obj, torch.Tensor):
+                self.graph.note_tensor(obj)
+            return False
+        return True
+
+    def _save_definition(self, obj: Any, kind: type) -> bool:
+        if kind is CellType:
+            _by_value.save_cell(self, obj)
+        elif kind is FunctionType and not is_located(obj):
+            _by_value.save_function(self, obj)
+        elif kind is FunctionType or is_located(obj):
+            if obj in dill._dill._typemap:  # noqa: SLF001
+                return False
+            self.save_global(obj)
+        elif reduced := _by_value.reduced(obj):
+            self.save_reduce(*reduced, obj=obj)
+        elif is_of_script(obj):
+            _by_value.save_class(self, obj)
+        else:
+            return False
+        return True
+
+    def _save_namespace(self, obj: dict[str, Any]) -> bool:
+        """Write the namespace of a module as just that, and what knows all modules by its name."""
+        made = self.graph.made_modules.get(id(obj))
+        module = made or module_with(obj)
+        if obj is sys.modules:
+            self.save_reduce(getattr, (sys, "modules"), obj=obj)
+        elif module is None:
+            return False
+        else:
+            if made is not None:
+                self.save_reduce(ModuleType, (made.__name__,), obj=made)
+                self.write(pickle.POP)
+                self.run(operator.setitem, sys.modules, made.__name__, made)
+            self.save_reduce(vars, (module,), obj=obj)
+        if made is None:
+            self.graph.by_name.add(id(obj))
+        return True
+
+    def _save_memory(self, storage: torch.storage.TypedStorage) -> bool:
+        """Write the memory of a tensor as that of another one, if that is in the archive."""
+        tensor = None if self.is_torchs else self.graph.tensor_in(storage)
+        if tensor is None or not self.knows(tensor):
+            return False
+        self.save_reduce(torch.Tensor._typed_storage, (tensor,), obj=storage)  # noqa: SLF001
+        return True
+
+    def _save_view(self, view: np.ndarray[Any, Any]) -> bool:
+        """Write an array that is a part of one in the archive as just that."""
+        whole: Any = view
+        while isinstance(whole.base, np.ndarray):
+            whole = whole.base
+        if not self.knows(whole) or view.dtype.hasobject or not whole.flags.c_contiguous:
+            return False
+        offset = view.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        part = view.shape, view.dtype, whole, offset, view.strides
+        self.save_reduce(np.ndarray, part, obj=view)
+        return True
+
+    @property
+    def is_torchs(self) -> bool:
+        """Whether :func:`torch.save` uses it, which writes the memory of tensors itself."""
+        return type(self).persistent_id is not dill.Pickler.persistent_id
 
     def _note(self, obj: Any, by_value: ByValue) -> None:
         if isinstance(obj, CodeType):
@@ -159,9 +272,10 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         return sorted(items, key=lambda item: _fingerprint(item, above))
 
 
-def watched(by_value: ByValue) -> type[Pickler]:
-    """Return a pickler that notes what it pickles by value."""
-    return type("Pickler", (Pickler,), {"by_value": by_value})
+def pickler_of(graph: Graph, file_name: str, by_value: ByValue) -> type[Pickler]:
+    """Return the pickler of one file of an archive."""
+    members = {"shared": graph, "file_name": file_name, "by_value": by_value}
+    return type("Pickler", (Pickler,), members)
 
 
 def _fingerprint(item: Any, above: frozenset[int]) -> bytes:
@@ -173,15 +287,16 @@ def _fingerprint(item: Any, above: frozenset[int]) -> bytes:
     return file.getvalue()
 
 
-def write(obj: Any, path: Path, part: str) -> ByValue:
+def write(obj: Any, path: Path, part: str, graph: Graph) -> ByValue:
     """Pickle an object into a new file, and return what of it went by value.
 
     :param part: what the object is, as an error names it.
+    :param graph: what the files of the archive share.
     :raises NotSerializable: if it cannot be pickled.
     """
     by_value = ByValue()
     with patient_file(path) as file, failures_named(part):
-        watched(by_value)(file).dump(obj)
+        pickler_of(graph, path.name, by_value)(file).dump(obj)
     return by_value
 
 
@@ -195,77 +310,25 @@ def failures_named(part: str) -> Iterator[None]:
 
 
 @contextmanager
-def _as_we_need_dill() -> Iterator[None]:
-    """Have dill search for globals and places as we do, and fail where it would only warn."""
+def _strictly() -> Iterator[None]:
+    """Have dill fail where it would only warn."""
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("error", dill.PicklingWarning)
-        theirs = dill.detect.globalvars, dill._dill._locate_function  # noqa: SLF001
-        dill.detect.globalvars = _globals_of
-        dill._dill._locate_function = _is_located  # noqa: SLF001
         locate.is_importable.cache_clear()
-        try:
-            yield
-        finally:
-            dill.detect.globalvars, dill._dill._locate_function = theirs  # noqa: SLF001
+        yield
 
 
-def _is_located(obj: Any, _: object = None) -> bool:
-    """Whether a server that imports an object's module finds this very object in it."""
-    module = getattr(obj, "__module__", None)
-    if not isinstance(module, str) or not locate.is_importable(module):
-        return False
-    found = sys.modules.get(module)
-    for name in getattr(obj, "__qualname__", obj.__name__).split("."):
-        found = getattr(found, name, None)
-    return found is obj
+def _name_in_module(obj: Any) -> str | None:
+    """Return the name of an object that its class's module has once, and code knows by identity.
 
-
-def _is_named_tuple(obj: Any) -> bool:
-    return isinstance(obj, type) and obj.__bases__ == (tuple,) and hasattr(obj, "_fields")
-
-
-def _refuse_what_stays_here(obj: Any) -> None:
-    if isinstance(obj, io.IOBase) and not isinstance(obj, (io.BytesIO, io.StringIO)):
-        name = getattr(obj, "name", "")
-        raise pickle.PicklingError(
-            f"an open file ({name}) stays on this machine: read it here and keep its content, or "
-            "open it where it is used and pass it in additional_files="
-        )
-
-
-def _globals_of(function: FunctionType, **_: Any) -> dict[str, Any]:
-    """Return the globals that a function's code refers to, by name in alphabetical order."""
-    known = function.__globals__
-    names = sorted(set(_global_names(function.__code__)) & set(known))
-    found = {name: known[name] for name in names}
-    reached = list(_reached_submodules(function.__code__, list(found.values())))
-    return {**found, _SUBMODULES: reached} if reached else found
-
-
-def _global_names(code: CodeType) -> Iterator[str]:
-    for step in dis.get_instructions(code):
-        if step.opname in _GLOBAL_OPS:
-            yield step.argval
-    for inner in _inner_codes(code):
-        yield from _global_names(inner)
-
-
-def _reached_submodules(code: CodeType, found: list[Any]) -> Iterator[ModuleType]:
-    attributes = set(_attribute_names(code))
-    packages = [item.__name__ for item in found if isinstance(item, ModuleType)]
-    for name in sorted(sys.modules):
-        for package in packages:
-            rest = name.removeprefix(f"{package}.")
-            module = sys.modules[name]
-            if rest != name and set(rest.split(".")) <= attributes and type(module) is ModuleType:
-                yield module
-
-
-def _attribute_names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in _inner_codes(code):
-        yield from _attribute_names(inner)
-
-
-def _inner_codes(code: CodeType) -> list[CodeType]:
-    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    Those of the standard library, such as what dataclasses mark fields with, and those that hold
+    nothing: what the program has put into others has to travel.
+    """
+    kind = type(obj)
+    module = sys.modules.get(kind.__module__)
+    if module is None or kind.__module__ == "builtins" or not locate.is_importable(kind.__module__):
+        return None
+    is_standard = kind.__module__.partition(".")[0] in sys.stdlib_module_names
+    if not is_standard and getattr(obj, "__dict__", True):
+        return None
+    return next((name for name, each in vars(module).items() if each is obj), None)

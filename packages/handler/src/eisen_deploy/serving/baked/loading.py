@@ -8,11 +8,14 @@ import json
 import logging
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,8 @@ from .verified import verify
 
 _log = logging.getLogger("eisen_deploy.serving")
 
+# By the name of each file what its pickle holds, by number, while an archive is loaded.
+Memos = dict[str, dict[int, Any]]
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -40,6 +45,7 @@ class Loaded:
     :param pre_processing: ``None`` for identity; so is ``post_processing``.
     :param digest: SHA-256 that stands for the whole archive, hexadecimal.
     :param options: the serving options, each at its default where the archive has none.
+    :param alive: what model and transforms refer to weakly: nothing else may hold it here.
     :param sample: ``sample`` of ``eisen.json``: files of a request and its reply, or ``None``.
     :param batches: whether requests may share a forward pass, as packaging has proven it.
     """
@@ -55,6 +61,7 @@ class Loaded:
     options: ServingOptions
     sample: Mapping[str, Any] | None
     batches: Batches
+    alive: tuple[object, ...] = ()
 
 
 def load(folder: Path, gpu_id: int | None = None) -> Loaded:
@@ -75,18 +82,23 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     for difference in _differences(about):
         _log.warning("not as it was packed: %s", difference)
     with _explained(about):
+        memos: Memos = {}
+        model = _model(folder, about["model"], options, device, memos)
+        pre_processing = _transform(folder, files["pre_processing"], memos)
+        post_processing = _transform(folder, files["post_processing"], memos)
         return Loaded(
             about["model"]["name"],
             about["model"]["version"],
             about["digest"],
             text,
             Metadata.parse(json.loads(text)),
-            _transform(folder, files["pre_processing"]),
-            _transform(folder, files["post_processing"]),
-            _model(folder, about["model"], options, device),
+            pre_processing,
+            post_processing,
+            model,
             options,
             about["sample"],
             Batches.from_json(about["batches"]),
+            tuple(_weakly_held(memos)),
         )
 
 
@@ -161,20 +173,56 @@ def _dill() -> Any:
     return importlib.import_module("dill")
 
 
-def _transform(folder: Path, name: str | None) -> Transform | None:
+def _transform(folder: Path, name: str | None, memos: Memos) -> Transform | None:
+    """Unpickle one file; what it shares with those before it is taken from there."""
     if name is None:
         return None
+
+    class Unpickler(_unpickler_of(name, memos)):  # type: ignore[misc] # dill has no types
+        def persistent_load(self, place: tuple[str, int]) -> Any:
+            file, index = place
+            if file not in memos:
+                raise LoadFailed(f"{name} shares objects with {file}, which is read before it")
+            return memos[file][index]
+
     with (folder / name).open("rb") as file:
-        transform: Transform = _dill().load(file, **_OWN_CLASSES)
+        transform: Transform = Unpickler(file, **_OWN_CLASSES).load()
     return transform
 
 
+def _unpickler_of(name: str, memos: Memos) -> Any:
+    """Return the class that unpickles one file, and keeps by number what is in it."""
+
+    class Unpickler(_dill().Unpickler):  # type: ignore[misc] # dill has no types
+        def load(self) -> Any:
+            found = super().load()
+            memos[name] = self.memo.copy()
+            return found
+
+    return Unpickler
+
+
+def _weakly_held(memos: Memos) -> Iterator[object]:
+    for obj in chain.from_iterable(memo.values() for memo in memos.values()):
+        kind = type(obj)  # isinstance would wake up what a proxy stands for
+        if issubclass(kind, weakref.ref):
+            yield obj()
+        elif issubclass(kind, weakref.WeakValueDictionary):
+            yield from obj.values()
+        elif issubclass(kind, (weakref.WeakKeyDictionary, weakref.WeakSet)):
+            yield from obj
+
+
 def _model(
-    folder: Path, about: Mapping[str, str], options: ServingOptions, device: torch.device
+    folder: Path,
+    about: Mapping[str, str],
+    options: ServingOptions,
+    device: torch.device,
+    memos: Memos,
 ) -> Model:
     path = folder / about["file"]
     loaders: dict[str, Callable[[Path, torch.device], Any]] = {
-        "eager": _load_eager,
+        "eager": partial(_load_eager, memos=memos),
         "torchscript": _load_torchscript,
         "export": _load_export,
     }
@@ -184,9 +232,10 @@ def _model(
     return model
 
 
-def _load_eager(path: Path, device: torch.device) -> torch.nn.Module:
+def _load_eager(path: Path, device: torch.device, memos: Memos) -> torch.nn.Module:
+    ours = SimpleNamespace(__name__=__name__, Unpickler=_unpickler_of(path.name, memos))
     module: torch.nn.Module = torch.load(
-        path, map_location=device, pickle_module=_dill(), weights_only=False, **_OWN_CLASSES
+        path, map_location=device, pickle_module=ours, weights_only=False, **_OWN_CLASSES
     )
     return module.eval()
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from eisen_deploy.packaging import _installed
 from eisen_deploy.packaging._capture import locate
+from eisen_deploy.packaging._globals import SCRIPT
 
 from . import left_behind
 
 _LINES = 12
 _HINTS = 5
-_OWN_CODE = ("", "__main__", "dill", "_eisen_serving", "importlib", "pickle", "torch", "numpy")
+_OWN_CODE = ("", SCRIPT, "dill", "_eisen_serving", "importlib", "pickle", "torch", "numpy")
 _UNSEEN = (
     "it relies on something of the process or the machine that packed it, such as a global of the "
     "script, the time zone, or a library that was changed or set up"

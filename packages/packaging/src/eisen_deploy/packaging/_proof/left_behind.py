@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 
 from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._globals import SCRIPT
 
 from . import clean_process
 
@@ -76,9 +77,9 @@ def of_variable(name: str) -> str:
 
 
 def is_users(module: str) -> bool:
-    """Whether a module is code of the user: what was pickled by value says ``__main__``."""
+    """Whether a module is code of the user: also what was pickled by value."""
     top = module.partition(".")[0]
     return bool(top) and (
-        top == "__main__"
+        top in ("__main__", SCRIPT)
         or not (top in sys.stdlib_module_names or top in _OURS or _installed.has_owner(top))
     )

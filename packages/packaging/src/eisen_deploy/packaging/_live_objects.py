@@ -1,0 +1,110 @@
+"""Objects that live in one process: locks come back free, others are refused with a way out."""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.mixins
+import copyreg
+import io
+import logging
+import pickle
+import queue
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+Reduced = tuple[Any, ...]
+
+_LOCK = type(threading.Lock())
+_RLOCK = type(threading.RLock())
+_PY_RLOCK = threading._RLock  # type: ignore[attr-defined] # noqa: SLF001
+
+# What an object is when nobody holds it and nobody waits for it.
+_AT_REST: list[tuple[type, Callable[[Any], dict[str, Any]]]] = [
+    (threading.Condition, lambda _: {"_waiters": deque()}),
+    (threading.BoundedSemaphore, lambda each: {"_value": each._initial_value}),  # noqa: SLF001
+    (threading.Barrier, lambda _: {"_state": 0, "_count": 0}),
+    (asyncio.Lock, lambda _: {"_loop": None, "_waiters": None, "_locked": False}),
+    (asyncio.BoundedSemaphore, lambda each: {"_value": each._bound_value}),  # noqa: SLF001
+    (asyncio.Semaphore, lambda _: {"_loop": None, "_waiters": None}),
+    (asyncio.Event, lambda _: {"_loop": None, "_waiters": deque()}),
+    (asyncio.Condition, lambda _: {"_loop": None, "_waiters": deque()}),
+    (asyncio.Queue, lambda _: {"_loop": None, "_getters": deque(), "_putters": deque()}),
+]
+
+#: What helps against an object that stays here.
+WHERE_USED = "make it where it is used, when that first runs"
+_REFUSED: list[tuple[tuple[type, ...], str]] = [
+    ((threading.Thread,), f"a thread runs in this process only: {WHERE_USED}"),
+    ((Future, asyncio.Future), "its result is awaited in this process: keep the result itself"),
+    ((ProcessPoolExecutor,), f"its processes are this program's: {WHERE_USED}"),
+    ((asyncio.AbstractEventLoop,), f"an event loop runs in this process: {WHERE_USED}"),
+    (
+        (logging.Handler,),
+        (
+            "a handler of logging writes on this machine: keep logging.getLogger(__name__), "
+            "and leave handlers to the server"
+        ),
+    ),
+]
+_OF_PROCESSES = ("multiprocessing", "_multiprocessing", "torch.multiprocessing")
+_NO_LINK = ("multiprocessing.context", "builtins")  # such as what get_context("spawn") returns
+
+
+def reduced(obj: Any) -> Reduced | None:
+    """Return what ``pickle`` needs to make an object anew that is free, if it is of these.
+
+    :raises pickle.PicklingError: if it stays in this process.
+    """
+    _refuse(obj)
+    kind = type(obj)
+    if kind is _LOCK:
+        return threading.Lock, ()
+    if kind in (_RLOCK, _PY_RLOCK):
+        return threading.RLock, ()
+    if kind is queue.SimpleQueue and obj.empty():
+        return queue.SimpleQueue, ()
+    if kind is ThreadPoolExecutor and getattr(obj, "_initializer", None) is None:
+        return ThreadPoolExecutor, (obj._max_workers,)  # noqa: SLF001
+    if kind in (weakref.WeakValueDictionary, weakref.WeakKeyDictionary):
+        return kind, (dict(obj.items()),)
+    if isinstance(obj, threading.local):
+        return copyreg.__newobj__, (kind,), vars(obj)  # type: ignore[attr-defined]
+    return _at_rest(obj, kind)
+
+
+def _at_rest(obj: Any, kind: type) -> Reduced | None:
+    changes = [change(obj) for each, change in _AT_REST if isinstance(obj, each)]
+    if not changes:
+        return None
+    state = dict(vars(obj))
+    for change in reversed(changes):
+        state |= {name: value for name, value in change.items() if name in state}
+    return copyreg.__newobj__, (kind,), state  # type: ignore[attr-defined]
+
+
+def _refuse(obj: Any) -> None:
+    kind = type(obj)
+    what = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(obj, io.IOBase) and not isinstance(obj, (io.BytesIO, io.StringIO)):
+        name = getattr(obj, "name", "")
+        raise pickle.PicklingError(
+            f"an open file ({name}) stays on this machine: read it here and keep its content, or "
+            "open it where it is used and pass it in additional_files="
+        )
+    for kinds, why in _REFUSED:
+        if isinstance(obj, kinds):
+            raise pickle.PicklingError(f"cannot pickle {kind.__name__!r} object: {why} ({what})")
+    if _is_of_processes(kind):
+        raise pickle.PicklingError(
+            f"{what} is shared with processes that this program starts, and stays here: "
+            f"{WHERE_USED}, or use what threading or concurrent.futures has for threads"
+        )
+
+
+def _is_of_processes(kind: type) -> bool:
+    modules = {base.__module__ for base in kind.__mro__}
+    return any(module.startswith(_OF_PROCESSES) and module not in _NO_LINK for module in modules)

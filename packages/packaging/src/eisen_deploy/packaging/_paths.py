@@ -1,0 +1,55 @@
+"""Where in a model or transform an object is, in words: the way that the pickler went to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from types import CellType, FunctionType
+from typing import Any
+
+_STEPS = 3
+
+
+def describe(above: Sequence[Any]) -> str:
+    """Say where the last of nested objects is, such as ``" (attribute lock of Scale)"``.
+
+    :param above: each object inside the one before it.
+    """
+    steps = list(_steps(above))[-_STEPS:]
+    return f" (it is {', '.join(reversed(steps))})" if steps else ""
+
+
+def _steps(above: Sequence[Any]) -> Iterator[str]:
+    owner: Any = None
+    for holder, inner in pairwise(above):
+        if isinstance(holder, dict):
+            key = next((key for key, value in holder.items() if value is inner), None)
+            if isinstance(key, str):
+                yield _named(owner, holder, key)
+            owner = None
+        elif isinstance(holder, tuple) and len(holder) == 3 and holder[2] is inner:
+            yield from _set(owner, *holder[:2])
+        elif not isinstance(holder, (tuple, list)):
+            owner = holder
+
+
+def _named(owner: Any, holder: dict[Any, Any], key: str) -> str:
+    if isinstance(owner, FunctionType) and holder is not vars(owner):
+        return f"{key}, which {owner.__qualname__} uses"
+    if owner is None:
+        return f"item {key!r}"
+    return f"attribute {key} of {_name_of(owner)}"
+
+
+def _set(owner: Any, target: Any, name: Any) -> Iterator[str]:
+    if isinstance(target, type):
+        yield f"attribute {name} of the class {target.__qualname__}"
+    elif isinstance(target, CellType) and isinstance(owner, FunctionType):
+        cells = zip(owner.__code__.co_freevars, owner.__closure__ or (), strict=True)
+        yield from (
+            f"{each}, which {owner.__qualname__} uses" for each, cell in cells if cell is target
+        )
+
+
+def _name_of(owner: Any) -> str:
+    return str(owner.__qualname__ if isinstance(owner, type) else type(owner).__qualname__)
