@@ -4,7 +4,8 @@ The file is canonical JSON, so each of its bytes is determined by what it says::
 
     {
       "format": 1,
-      "model": {"name": "seg", "version": "1.0", "form": "eager", "file": "model.pt"},
+      "model": {"name": "seg", "version": "1.0", "form": "eager", "file": "model.pt",
+                "keywords": [], "training": []},
       "transforms": {"pre_processing": "pre_process_tform.pkl", "post_processing": null},
       "handler": null,
       "packed_with": {"python": "3.11.7", "torch": "2.13.0", ...},
@@ -17,7 +18,9 @@ The file is canonical JSON, so each of its bytes is determined by what it says::
       "digest": "..."
     }
 
-``form`` is ``eager`` (a pickled module), ``torchscript`` or ``export``; a transform is the name of
+``form`` is ``eager`` (a pickled module), ``torchscript`` or ``export``; ``keywords`` are the inputs
+that the model takes by name, ``training`` its submodules that are in training mode while it is in
+evaluation mode (both may be missing in older archives). A transform is the name of
 its file or null for identity. ``handler`` is null or ``{"file", "class"}`` of a subclass of
 ``EisenServingHandler``; with another handler there is ``entry``, which is its file or the name by
 which TorchServe knows it. ``modules`` says of each module that model and transforms need where a
@@ -106,6 +109,7 @@ def _tells_payload(contents: Mapping[str, Any]) -> bool:
     return (
         _has_texts(model, ("name", "version", "form", "file"))
         and model["form"] in descriptions.MODEL_FILES
+        and all(_is_texts(model.get(key, [])) for key in ("keywords", "training"))
         and isinstance(transforms, dict)
         and {"pre_processing", "post_processing"} == transforms.keys()
         and isinstance(contents.get("entry", ""), str)
@@ -124,8 +128,7 @@ def _tells_code(contents: Mapping[str, Any]) -> bool:
     return (
         isinstance(modules, dict)
         and all(_has_texts(module, ("decision",)) for module in modules.values())
-        and isinstance(requirements, list)
-        and all(isinstance(requirement, str) for requirement in requirements)
+        and _is_texts(requirements)
     )
 
 
@@ -137,6 +140,10 @@ def _tells_sample(sample: Any) -> bool:
 
 def _tells_body(body: Any) -> bool:
     return _has_texts(body, ("file",)) and type(body.get("json_size", "")) in (int, type(None))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _has_texts(value: Any, keys: Iterable[str]) -> bool:

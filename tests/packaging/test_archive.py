@@ -66,7 +66,9 @@ def test_metadata_is_the_users_dict(archive):
 def test_eisen_json_says_what_was_packed_with_what(archive, form):
     about = json.loads(archive.read("eisen.json"))
     assert about["format"] == eisenjson.FORMAT
-    assert about["model"] == {"name": "seg", "version": "7", "form": form[0], "file": form[1]}
+    name, file, _ = form
+    about_model = {"name": "seg", "version": "7", "form": name, "file": file}
+    assert about["model"] == {**about_model, "keywords": [], "training": []}
     assert about["transforms"] == {
         "pre_processing": "pre_process_tform.pkl",
         "post_processing": "post_process_tform.pkl",

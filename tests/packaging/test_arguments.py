@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -65,12 +67,31 @@ def test_a_missing_destination_is_made_with_its_parents(packer, linear, tmp_path
     assert packer.pack(linear, tmp_path / "a" / "b").is_file()
 
 
-@pytest.mark.parametrize("model", [None, 3, "model.pt", torch.nn.Linear, lambda x: x, {"w": 1}])
-def test_what_is_no_model_is_refused_with_its_type(packer, tmp_path, model):
-    name = "Linear: it is a class, pass an instance" if isinstance(model, type) else type(model)
+class Trainer:
+    model = torch.nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (None, "came NoneType"),
+        (3, "came int"),
+        ({"w": 1}, "came dict"),
+        ("model.pt", "came str: it is a path, load the file"),
+        (Path("model.pt"), "Path: it is a path, load the file"),
+        (torch.nn.Linear, "came Linear: it is a class, pass an instance"),
+        (torch.sin, "pass a torch.nn.Module whose forward calls it"),
+        (torch.nn.Linear(1, 1).state_dict(), "came OrderedDict: it is a state dict, make the"),
+        ({"epoch": 1, "state_dict": {"w": torch.ones(1)}}, "came dict: it is a checkpoint, make"),
+        ({"net": torch.nn.Identity()}, "came dict: pass the module in it, under 'net'"),
+        ([torch.nn.Identity()], "came list: pack each by itself, or pass a torch.nn.Module whose"),
+        (Trainer(), "came Trainer: pass its attribute model"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_its_type_and_a_remedy(packer, tmp_path, model, told):
     with pytest.raises(UnsupportedModel) as caught:
         packer.pack(model, tmp_path / "new")
-    assert str(caught.value).endswith(name if isinstance(name, str) else name.__name__)
+    assert told in str(caught.value)
     assert not (tmp_path / "new").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import subprocess
@@ -28,10 +29,6 @@ KEYS = [
         "files",
     ),
 ]
-
-
-def same(data):
-    return data
 
 
 @pytest.fixture
@@ -79,7 +76,7 @@ def repack(tmp_path):
 
 def test_every_key_and_what_it_holds(linear, tmp_path, inspect):
     metadata = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
-    packer = EisenServingMAR(same, None, metadata)
+    packer = EisenServingMAR(copy.copy, None, metadata)
     path = packer.pack(linear, tmp_path, "seg", "1.2", serving={"workers": 2, "device": "cpu"})
     said = inspect(path)
     assert list(said) == KEYS
@@ -98,6 +95,8 @@ def test_every_key_and_what_it_holds(linear, tmp_path, inspect):
         "version": "1.2",
         "form": "eager",
         "file": "model.pt",
+        "keywords": [],
+        "training": [],
         "size": size,
         "sha256": about["files"]["model.pt"]["sha256"],
     }
@@ -130,7 +129,7 @@ def test_an_exported_program_without_transforms_unpickles_nothing(
 
 
 def test_pickles_of_a_model_and_of_transforms(linear, tmp_path, inspect):
-    said = loading(inspect, EisenServingMAR(same, same, {}).pack(linear, tmp_path))
+    said = loading(inspect, EisenServingMAR(copy.copy, copy.copy, {}).pack(linear, tmp_path))
     names = ["model.pt", "pre_process_tform.pkl", "post_process_tform.pkl"]
     assert said["can_run_code"]
     assert said["unpickled"] == names
@@ -138,7 +137,7 @@ def test_pickles_of_a_model_and_of_transforms(linear, tmp_path, inspect):
 
 
 def test_one_transform_is_enough(exported, tmp_path, inspect):
-    said = loading(inspect, EisenServingMAR(None, same, {}).pack(exported, tmp_path))
+    said = loading(inspect, EisenServingMAR(None, copy.copy, {}).pack(exported, tmp_path))
     assert said["can_run_code"]
     assert said["unpickled"] == ["post_process_tform.pkl"]
 
@@ -258,7 +257,7 @@ def test_a_program_that_is_no_zip_file(packer, exported, tmp_path, inspect, repa
 
 def test_the_tables(linear, tmp_path, capsys):
     metadata = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray[int64]"], [[-1, 2]])
-    path = EisenServingMAR(same, None, metadata).pack(
+    path = EisenServingMAR(copy.copy, None, metadata).pack(
         linear, tmp_path, "seg", serving={"workers": 2}
     )
     assert main(["inspect", str(path)]) == 0

@@ -17,11 +17,14 @@ from eisen_deploy.packaging import (
     _model,
     create_metadata,
 )
+from eisen_deploy.packaging._capture.requirements import read_requirements
 from eisen_deploy.packaging._handler import find_handler
 from eisen_deploy.packaging._payload import Payload
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 4]], ["y"], ["ndarray"], [[-1, -1]])
 SAMPLE = {"x": np.linspace(-1, 2, 12, dtype=np.float32).reshape(3, 4)}
+# Models of this module travel, and what it imports at its top with them.
+ON_SERVER = ["eisen-deploy-packaging"]
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def examine(tmp_path):
             handler=find_handler(options.get("handler")),
             extras=[],
             code=[],
-            requirements={},
+            requirements=read_requirements(ON_SERVER),
             serving=options.get("serving"),
             sample=sample,
             tolerance=options.get("tolerance", 1e-3),

@@ -237,7 +237,7 @@ def test_it_is_removed_even_if_then_nothing_is_packed(packer, tmp_path, left_beh
 
 @has_locks
 def test_the_staging_folder_of_a_packer_that_lives_is_let_be(packer, linear, tmp_path):
-    inner = _Packing(lambda: packer.pack(linear, tmp_path, "inner"))
+    inner = _Packing(lambda: packer.pack(linear, tmp_path, "inner", overwrite=True))
     packer.pack(inner, tmp_path, "outer")
     assert _names(tmp_path) == ["inner.mar", "outer.mar"]
 
@@ -335,7 +335,8 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_anew(
         return real(*arguments, **options)
 
     monkeypatch.setattr(getattr(_destination, module), name, sweep_and_call)
-    packer.pack(_Packing(lambda: staged.extend(_names(tmp_path))), tmp_path)
+    look = _Packing(lambda: staged.__setitem__(slice(None), _names(tmp_path)))
+    packer.pack(look, tmp_path)
     assert [_destination._is_name(name) for name in swept + staged] == [True, True]
     assert swept != staged
     assert _names(tmp_path) == ["model.mar"]
@@ -360,6 +361,9 @@ class _Packing(torch.nn.Module):
     def __init__(self, work):
         super().__init__()
         self._work = work
+
+    def forward(self, x):
+        return x
 
     def __reduce__(self):
         self._work()

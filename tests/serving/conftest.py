@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.baked import handler as entry
 from eisen_deploy.serving.baked._shared import protocol
 
@@ -130,14 +129,22 @@ def extract(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
     sys.path[:] = path
 
 
+@pytest.fixture(scope="session")
+def packer() -> Any:
+    """``EisenServingMAR``; this module travels in archives, where no server has it."""
+    from eisen_deploy.packaging import EisenServingMAR
+
+    return EisenServingMAR
+
+
 @pytest.fixture
-def unpack(tmp_path: Path, extract: Callable[[Path], Path]) -> Callable[..., Path]:
+def unpack(tmp_path: Path, extract: Callable[[Path], Path], packer: Any) -> Callable[..., Path]:
     """Pack a model and return the folder of the unpacked archive."""
 
     def _unpack(
         model: Any, metadata: dict[str, Any], pre: Any = None, post: Any = None, **options: Any
     ) -> Path:
-        mar = EisenServingMAR(pre, post, metadata, options.pop("handler", None))
+        mar = packer(pre, post, metadata, options.pop("handler", None))
         return extract(mar.pack(model, tmp_path, "model", overwrite=True, **options))
 
     return _unpack
@@ -159,11 +166,9 @@ def start_proven(
 
 
 @pytest.fixture(scope="session")
-def affine_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def affine_archive(tmp_path_factory: pytest.TempPathFactory, packer: Any) -> Path:
     """An archive of the model y = 2 x + 1."""
-    return EisenServingMAR(None, None, METADATA).pack(
-        Affine(), tmp_path_factory.mktemp("affine"), "model"
-    )
+    return packer(None, None, METADATA).pack(Affine(), tmp_path_factory.mktemp("affine"), "model")
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.packaging import create_metadata
-
 
 def rows(*sizes):
     """Arrays of the given numbers of rows, each with values of its own."""
@@ -193,7 +191,8 @@ def test_every_problem_of_a_request_is_listed(start, affine):
             {"name": "x", "type": "ndarray", "shape": [-1, 2]},
             {"name": "k", "type": "ndarray[int64]", "shape": [1]},
             {"name": "s", "type": "str"},
-        ]
+        ],
+        "model_input_list": ["x"],
     }
     worker = start(affine[0](), metadata)
     answer = worker.predict({"x": np.ones(3), "k": np.array([0.5]), "typo": 1})
@@ -300,6 +299,15 @@ def test_rows_of_one_output_that_share_memory_are_each_requests_own(start_proven
         np.testing.assert_array_equal(answer.outputs["y"], array + 1)
 
 
+def described(shape, **outputs):
+    return {
+        "inputs": [{"name": "x", "type": "ndarray", "shape": shape}],
+        "outputs": [
+            {"name": name, "type": "ndarray", "shape": each} for name, each in outputs.items()
+        ],
+    }
+
+
 class Findings(torch.nn.Module):
     """As many rows as there are positive numbers, in all images together."""
 
@@ -308,8 +316,7 @@ class Findings(torch.nn.Module):
 
 
 def test_findings_stay_with_their_request(start):
-    shapes = ([[-1, 2]], ["y"], ["ndarray"], [[-1, 1]])
-    worker = start(Findings(), create_metadata(["x"], ["ndarray"], *shapes))
+    worker = start(Findings(), described([-1, 2], y=[-1, 1]))
     answers = worker.predict_all([{"x": np.float32([[1, 2]])}, {"x": np.float32([[-1, -1]])}])
     assert [a.outputs["y"].tolist() for a in answers] == [[[1], [2]], []]
 
@@ -323,8 +330,7 @@ class Anchors(torch.nn.Module):
 
 @pytest.mark.parametrize("shape", [[2, 2], [-1, 2], [-1, -1]])
 def test_a_table_is_never_split(start_proven, shape):
-    outputs = (["y", "anchors"], ["ndarray", "ndarray"], [[-1, 2], shape])
-    metadata = create_metadata(["x"], ["ndarray"], [[-1, 2]], *outputs)
+    metadata = described([-1, 2], y=[-1, 2], anchors=shape)
     worker = start_proven(Anchors(), metadata, sample={"x": np.ones((2, 2), np.float32)})
     for answer in worker.predict_all([{"x": np.ones((1, 2), np.float32)}] * 2):
         assert answer.outputs["anchors"].tolist() == [[1, 2], [3, 4]]

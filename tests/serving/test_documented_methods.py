@@ -169,7 +169,7 @@ def test_outputs_are_named(make, result, names, expected):
     ("result", "message"),
     [
         (lambda x: (x, x), "the model gave 2 outputs, model_output_list names 1: y"),
-        (lambda x: {"z": x}, "the model gave no output y, which model_output_list names"),
+        (lambda x: {"z": x}, r"the model gives z by name and no y: pass model_output_list=\['z'\]"),
     ],
 )
 def test_outputs_that_do_not_fit_their_names(make, result, message):

@@ -68,21 +68,31 @@ def expected(name, *, after_sample):
     import torch
 
     habit = script(name)
-    habit.MODEL.eval()
+    if getattr(habit.MODEL, "training", False):
+        habit.MODEL.eval()
     said = habit.METADATA
     answers = []
     for request in [sample_of(habit)] * after_sample + habit.REQUESTS:
         batch = {key: np.array(value) for key, value in request.items()}
         batch = habit.PRE(batch) if habit.PRE else batch
-        inputs = [torch.as_tensor(batch[key]) for key in said["model_input_list"]]
         with torch.no_grad():
-            output = habit.MODEL(*inputs)
-        outputs = output if isinstance(output, tuple) else (output,)
-        arrays = [np.array(each.numpy()) for each in outputs]
-        batch |= dict(zip(said["model_output_list"], arrays, strict=True))
+            batch |= run_model(habit, batch)
         batch = habit.POST(batch) if habit.POST else batch
         answers.append({key["name"]: np.array(batch[key["name"]]) for key in said["outputs"]})
     return answers[after_sample:]
+
+
+def run_model(habit, batch):
+    import numpy as np
+    import torch
+
+    if hasattr(habit, "answer_itself"):
+        return habit.answer_itself(batch)
+    inputs = [torch.as_tensor(batch[key]) for key in habit.METADATA["model_input_list"]]
+    output = habit.MODEL(*inputs)
+    outputs = output if isinstance(output, tuple) else (output,)
+    arrays = [np.array(each.numpy()) for each in outputs]
+    return dict(zip(habit.METADATA["model_output_list"], arrays, strict=True))
 
 
 def refusal(name, *, with_sample):

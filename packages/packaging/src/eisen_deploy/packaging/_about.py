@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._code import Code
+from ._model_checks import training_names
 from ._payload import Payload
 from ._shared.batches import Batches
 
@@ -36,6 +37,8 @@ def about(
             "version": payload.version,
             "form": form.name,
             "file": form.file,
+            "keywords": list(payload.keywords),
+            "training": training_names(payload.model),
         },
         "transforms": dict(transforms),
         "handler": payload.handler.about,

@@ -56,7 +56,9 @@ def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None
 
     They are read in the same order: a later one refers to what an earlier one holds.
     """
-    graph = Graph()
+    parts = {"model": payload.model} if payload.form.is_pickle else {}
+    parts |= {part: each for part, each in payload.transforms.items() if each is not None}
+    graph = Graph(_pickling.storages_of(parts))
     by_value = _model.write(payload.model, payload.form, folder, graph)
     path = folder / payload.form.file
     pickled = [Pickled("model", path, by_value)] if payload.form.is_pickle else []

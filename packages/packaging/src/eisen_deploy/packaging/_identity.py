@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from ._globals import Namespace, namespace_of
+from ._tensors import Reduced, Storages, storage_in
 
 Place = tuple[str, int]
 
@@ -58,6 +59,7 @@ _NO_IDENTITY = (
 class Graph:
     """What the pickles of one archive have in common.
 
+    :param storages: the memory of tensors, and what is used of it.
     :param hooked: ids of classes whose ``__init_subclass__`` is in place by now.
     :param classes: those that went by value.
     :param asks_for_subclasses: whether code of the archive uses ``__subclasses__()``.
@@ -65,6 +67,7 @@ class Graph:
     :param made_modules: what is made on a server, by the ids of their namespaces.
     """
 
+    storages: Storages = field(default_factory=Storages)
     hooked: set[int] = field(default_factory=set)
     classes: list[type] = field(default_factory=list)
     asks_for_subclasses: bool = False
@@ -73,7 +76,7 @@ class Graph:
     _places: dict[int, Place] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)
     _namespaces: dict[tuple[int, bool], Namespace] = field(default_factory=dict)
-    _tensors: dict[int, torch.Tensor] = field(default_factory=dict)
+    _tensors: dict[int, tuple[torch.Tensor, torch.UntypedStorage]] = field(default_factory=dict)
 
     def close(self, file: str, memo: dict[int, tuple[int, Any]]) -> None:
         """Remember what a file holds, and keep it alive, so that no other object gets its id."""
@@ -95,18 +98,13 @@ class Graph:
                 self.made_modules[id(space.target)] = space.module
         return self._namespaces[key]
 
-    def note_tensor(self, tensor: torch.Tensor) -> None:
-        """Remember the first tensor that lies in some memory."""
-        if (memory := _memory_of(tensor)) is not None:
-            self._tensors.setdefault(memory, tensor)
+    def note_tensor(self, tensor: torch.Tensor, reduced: Reduced) -> None:
+        """Remember the first tensor that lies in some memory, as it is in the archive."""
+        storage = storage_in(reduced)
+        if storage is not None:
+            self._tensors.setdefault(storage._cdata, (tensor, storage))  # noqa: SLF001
 
     def tensor_in(self, storage: torch.storage.TypedStorage) -> torch.Tensor | None:
         """Return the first tensor that lies in the memory of a storage."""
-        return self._tensors.get(storage._untyped_storage._cdata)  # noqa: SLF001
-
-
-def _memory_of(tensor: torch.Tensor) -> int | None:
-    try:
-        return tensor.untyped_storage()._cdata  # type: ignore[no-any-return] # noqa: SLF001
-    except (NotImplementedError, RuntimeError):  # a sparse tensor has none
-        return None
+        found = self._tensors.get(storage._untyped_storage._cdata)  # noqa: SLF001
+        return found[0] if found else None

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _destination, _folder, _json, _model, _proof, _sample, _serving
+from . import (
+    _destination,
+    _folder,
+    _json,
+    _model,
+    _model_inputs,
+    _proof,
+    _sample,
+    _serving,
+)
 from ._capture.requirements import read_requirements
-from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata
+from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata, UnsupportedModel
 from ._extras import find_extras
-from ._handler import find_handler
+from ._handler import Handler, find_handler
 from ._payload import Payload
 from ._progress import Progress, Steps
+from ._remarks import remark
 from ._shared import names, zips
 from ._shared.errors import CorruptArchive
+from ._shared.metadata import Metadata
 
 if TYPE_CHECKING:
     import torch
@@ -131,9 +143,10 @@ class EisenServingMAR:
         """
         with _refusals_told(dst_path):
             target = _target(dst_path, model_name, model_version)
-        form = _model.form_of(model)
+        model, form, remarks = _model.ready(model)
         handler = find_handler(self._handler_argument)
         handler.check_loads(form)
+        keywords = self._keywords(model, handler, remarks)
         _serving.checked(serving, form, own_handler=handler.is_ours)
         payload = Payload(
             name=model_name,
@@ -149,12 +162,35 @@ class EisenServingMAR:
             serving=serving,
             sample=sample,
             tolerance=tolerance,
+            keywords=keywords,
         )
         if not overwrite:
             _destination.check_free(target)
+        if sample is None:
+            remarks.append(
+                "packed without a sample: nothing shows that the archive answers as the model and "
+                "the transforms do here; sample= is one request's inputs, and proves it"
+            )
+        for text in remarks:
+            remark(text)
         with _refusals_told(target):
             _write(payload, target, Steps(progress), overwrite=overwrite)
         return target
+
+    def _keywords(self, model: Any, handler: Handler, remarks: list[str]) -> list[str]:
+        """Return the model's inputs that go to it by name, as far as our handler calls it.
+
+        :raises UnsupportedModel: if it cannot be called with the inputs that the metadata names.
+        """
+        if not handler.is_ours:
+            return []
+        names = Metadata.parse(json.loads(self._meta_data)).model_inputs
+        taken = _model_inputs.taken_by(model)
+        problems = list(_model_inputs.problems_of(taken, names))
+        if problems and handler.file is None:  # a subclass may call the model in its own way
+            raise UnsupportedModel(problems)
+        remarks += _model_inputs.remarks_on(taken, names)
+        return _model_inputs.keywords_in(taken, names)
 
 
 def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> None:

@@ -8,7 +8,7 @@ model                                 file         written by
 :class:`torch.export.ExportedProgram` model.pt2    :func:`torch.export.save`
 ====================================  ===========  =======================================
 
-The model stays as it is: its mode, its device and its hooks are the user's.
+The model stays as it is: its modes, its device and its hooks are the user's.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from typing import Any
 
 import torch
 
-from . import _pickling
+from . import _model_checks, _pickling, _tensors, _torchscript
 from ._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
 from ._identity import Graph
 from ._patient_file import patient_file
 from ._pickling import ByValue
+from ._wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,29 @@ def form_of(model: object) -> Form:
         return _EAGER
     if isinstance(model, torch.export.ExportedProgram):
         return _EXPORT
-    hint = ": it is a class, pass an instance" if isinstance(model, type) else ""
-    name = model.__name__ if isinstance(model, type) else type(model).__name__
-    raise UnsupportedModel(
-        "model: expected a torch.nn.Module, torch.jit.ScriptModule or "
-        f"torch.export.ExportedProgram, came {name}{hint}"
-    )
+    raise UnsupportedModel(_model_checks.problem_of_form(model))
+
+
+def ready(model: object) -> tuple[Any, Form, list[str]]:
+    """Return the model that is packed, its form, and what is to be said of it.
+
+    It is what was passed, but for what training has wrapped around it.
+
+    :raises UnsupportedModel: with everything that keeps it from being packed.
+    """
+    form_of(model)
+    inner, wrappers = unwrapped(model)
+    problems = list(_model_checks.problems_of(inner))
+    if problems:
+        raise UnsupportedModel(problems)
+    remarks = [f"model: packed without its {name}" for name in wrappers]
+    training = _model_checks.training_names(inner)
+    if training:
+        remarks.append(
+            "model: it is in evaluation mode, and on the server as here these are in training "
+            f"mode: {_model_checks.listed(training)} (call model.eval() first to have them not)"
+        )
+    return inner, form_of(inner), remarks
 
 
 def write(model: object, form: Form, folder: Path, graph: Graph) -> ByValue:
@@ -84,7 +102,7 @@ def _save_eager(model: Any, path: Path, graph: Graph) -> ByValue:
 
 
 def _save_torchscript(model: Any, path: Path, _: Graph) -> ByValue:
-    model.save(str(path))  # torch.jit.save does just this, and warns that it is deprecated
+    _torchscript.save(model, path)
     return ByValue()
 
 
@@ -92,6 +110,11 @@ def _save_export(model: Any, path: Path, _: Graph) -> ByValue:
     # The example inputs that a program was traced with may be a patient's; no server needs them.
     program = copy.copy(model)
     program._example_inputs = None  # noqa: SLF001
+    state, constants = model.state_dict, model.constants
+    tensors = {key: value for key, value in constants.items() if isinstance(value, torch.Tensor)}
+    cut = _tensors.cut_all({**state, **tensors})
+    program._state_dict = {name: cut[name] for name in state}  # noqa: SLF001
+    program._constants = {**constants, **{name: cut[name] for name in tensors}}  # noqa: SLF001
     with patient_file(path) as file:
         torch.export.save(program, file)
     return ByValue()

@@ -7,6 +7,8 @@ from itertools import pairwise
 from types import CellType, FunctionType
 from typing import Any
 
+import torch
+
 _STEPS = 3
 
 
@@ -15,8 +17,17 @@ def describe(above: Sequence[Any]) -> str:
 
     :param above: each object inside the one before it.
     """
-    steps = list(_steps(above))[-_STEPS:]
+    steps = [*list(_steps(above))[-_STEPS:], *_submodule(above)]
     return f" (it is {', '.join(reversed(steps))})" if steps else ""
+
+
+def _submodule(above: Sequence[Any]) -> Iterator[str]:
+    """Yield the path in the model of the innermost module that leads to the last object."""
+    modules = [each for each in above if isinstance(each, torch.nn.Module)]
+    names = {id(each): name for name, each in modules[0].named_modules()} if modules else {}
+    inner = next((names[id(each)] for each in reversed(modules) if id(each) in names), "")
+    if inner:
+        yield f"in the submodule {inner}"
 
 
 def _steps(above: Sequence[Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Payload:
     :param requirements: what the user says of requirements, by canonical name.
     :param sample: a request's inputs by name, to be recorded with the reply that they get.
     :param tolerance: by which another reply may differ from that one.
+    :param keywords: the model's inputs that it takes by name.
     """
 
     name: str
@@ -39,3 +40,4 @@ class Payload:
     serving: Mapping[str, Any] | None
     sample: Mapping[str, Any] | None
     tolerance: float
+    keywords: Sequence[str] = ()

@@ -24,7 +24,7 @@ import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -35,13 +35,15 @@ import dill
 import numpy as np
 import torch
 
-from . import _by_value, _live_objects, _paths
+from . import _by_value, _live_objects, _of_torch, _paths
 from ._by_value import is_located, is_of_script
 from ._capture import locate
 from ._errors import NotSerializable
 from ._globals import module_with
 from ._identity import Graph
 from ._patient_file import patient_file
+from ._tensors import Reduced, Storages
+from ._wrappers import uncompiled
 
 #: The newest that every supported Python writes alike.
 PROTOCOL = 4
@@ -76,6 +78,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     by_value: ByValue | None = None
     shared: Graph | None = None
     file_name = ""
+    #: What is pickled of a tensor, where it is not all that torch pickles.
+    of_tensor: Callable[[torch.Tensor], Reduced] | None = None
 
     def __init__(self, file: IO[bytes], protocol: int = PROTOCOL) -> None:
         super().__init__(
@@ -105,11 +109,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         """Pickle one object of the graph; overrides what both dill and pickle call."""
-        kind = type(obj)
-        if kind is str:
-            obj = self._texts.setdefault(obj, obj)
-        elif kind is CodeType:
-            obj = self._without_folder(obj)
+        obj = self._stand_in(obj)
         if id(obj) in self.memo:
             super().save(obj, save_persistent_id)
         elif place := self.graph.place_of(obj):
@@ -147,6 +147,15 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             self.save(state)
             self.write(pickle.BUILD)
 
+    def _stand_in(self, obj: Any) -> Any:
+        """Return what is pickled in place of an object: nearly always the object itself."""
+        kind = type(obj)
+        if kind is str:
+            return self._texts.setdefault(obj, obj)
+        if kind is CodeType:
+            return self._without_folder(obj)
+        return obj if kind is FunctionType and is_located(obj) else uncompiled(obj)
+
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Save what can only go by its name, unless that name is of no use to a server."""
         name = name or getattr(obj, "__qualname__", None) or obj.__name__
@@ -177,13 +186,19 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         elif (name := _name_in_module(obj)) is not None:
             self.graph.by_name.add(id(obj))
             self.save_reduce(getattr, (sys.modules[kind.__module__], name), obj=obj)
-        elif reduced := _by_value.reduced(obj) or _live_objects.reduced(obj):
+        elif reduced := self._reduced(obj):
             self.save_reduce(*reduced, obj=obj)
         else:
-            if isinstance(obj, torch.Tensor):
-                self.graph.note_tensor(obj)
             return False
         return True
+
+    def _reduced(self, obj: Any) -> Reduced | None:
+        if reduced := _by_value.reduced(obj) or _live_objects.reduced(obj):
+            return reduced
+        reduced = _of_torch.reduced(obj, self.of_tensor)
+        if reduced and isinstance(obj, torch.Tensor):
+            self.graph.note_tensor(obj, reduced)
+        return reduced
 
     def _save_definition(self, obj: Any, kind: type) -> bool:
         if kind is CellType:
@@ -274,8 +289,52 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
 
 def pickler_of(graph: Graph, file_name: str, by_value: ByValue) -> type[Pickler]:
     """Return the pickler of one file of an archive."""
-    members = {"shared": graph, "file_name": file_name, "by_value": by_value}
+    members = {
+        "shared": graph,
+        "file_name": file_name,
+        "by_value": by_value,
+        "of_tensor": staticmethod(graph.storages.reduced),
+    }
     return type("Pickler", (Pickler,), members)
+
+
+class _Measuring(Pickler):
+    """Pickles for what it sees of tensors; arrays of numpy, which may be large, hold none."""
+
+    def __init__(self, graph: Graph, part: str) -> None:
+        self.shared, self.file_name = graph, part
+        super().__init__(_Nowhere())
+        self.of_tensor = graph.storages.note
+
+    def persistent_id(self, obj: Any) -> str | None:
+        """Return what stands for the memory of a tensor."""
+        return self.graph.storages.note_storage(obj)
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        """Pickle one object of the graph."""
+        is_plain = type(obj) is np.ndarray and not obj.dtype.hasobject
+        super().save(None if is_plain else obj, save_persistent_id)
+
+
+class _Nowhere(io.RawIOBase):
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        """Take bytes."""
+        return len(data)
+
+
+def storages_of(parts: Mapping[str, Any]) -> Storages:
+    """Return the storages behind all tensors in parts of an archive; nothing is written.
+
+    :param parts: by name, as an error names them.
+    :raises NotSerializable: if one of them cannot be pickled.
+    """
+    graph = Graph()
+    for part, obj in parts.items():
+        with failures_named(part):
+            _Measuring(graph, part).dump(obj)
+    return graph.storages
 
 
 def _fingerprint(item: Any, above: frozenset[int]) -> bytes:

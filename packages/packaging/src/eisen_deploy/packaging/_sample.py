@@ -20,6 +20,7 @@ import torch
 
 from ._errors import InvalidSample, ProofFailed
 from ._handler import Handler
+from ._model_checks import listed, training_names
 from ._payload import Payload
 from ._proof import rows
 from ._proof.clean_process import Context
@@ -41,6 +42,10 @@ _FOLDER = "sample"
 _CAUSES = (
     "likely causes are random numbers without a seed, dropout that stays on in evaluation mode, "
     "the time, and state that the model or a transform changes from call to call"
+)
+_IN_TRAINING = (
+    "the model is in evaluation mode, and in training mode are {}, where dropout is random: pack "
+    "without a sample if that is meant, or call model.eval() before"
 )
 
 
@@ -121,7 +126,7 @@ def _tolerance_problems(tolerance: object) -> Iterator[str]:
 
 
 def _as_numpy(sample: object) -> dict[Any, Any] | None:
-    from eisen_deploy.serving.baked.model import to_numpy  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.baked.outputs import to_numpy  # noqa: PLC0415 - at a sample only
 
     if not isinstance(sample, Mapping):
         return None
@@ -169,36 +174,41 @@ def _run(
             first, second = (selftest.replied(handler, request()) for _ in range(2))
         except selftest.StageFailed as error:
             raise ProofFailed(f"the sample fails in this process: {error}") from error.__cause__
-        _check_same(first, second, tolerance)
+        _check_same(first, second, tolerance, training_names(payload.model))
         batch_size = handler.archive.options.batch_size
         found = rows.examine(handler, request, tolerance=tolerance, batch_size=batch_size)
     return first, Batches.from_json(found.to_json())
 
 
-def _check_same(first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float) -> None:
+def _check_same(
+    first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float, training: list[str]
+) -> None:
     from eisen_deploy.serving.baked import selftest  # noqa: PLC0415 - at a sample only
 
     differences = selftest.compare(first, second, tolerance)
     if differences:
         names = ", ".join(found.name for found in differences[:8])
+        causes = _IN_TRAINING.format(listed(training)) if training else _CAUSES
         raise ProofFailed(
             f"the sample gives other outputs when it runs a second time in this process: {names}; "
-            f"{_CAUSES}\n{selftest.table(differences)}",
+            f"{causes}\n{selftest.table(differences)}",
             differences,
         )
 
 
 @contextmanager
 def _evaluated(payload: Payload) -> Iterator[Any]:
-    """Give the module to call, in evaluation mode; each of its modules gets its mode back."""
+    """Give the module to call, in the modes of a server; each of its modules gets its mode back."""
     if payload.form.name == "export":
         yield payload.model.module()
         return
+    from eisen_deploy.serving.baked.loading import evaluated  # noqa: PLC0415 - at a sample only
+
     model = payload.model
     # A frozen ScriptModule has no modes.
     modes = [(each, each.training) for each in model.modules() if hasattr(each, "training")]
     try:
-        yield model.eval()
+        yield evaluated(model)
     finally:
         if modes and modes[0][0] is model:
             model.train(modes[0][1])  # whatever a train() of its own does beside setting modes
@@ -221,16 +231,18 @@ def _loaded(payload: Payload, module: Any) -> Loaded:
     from eisen_deploy.serving.baked._shared.serving_options import ServingOptions  # noqa: PLC0415
 
     text = payload.meta_data.decode("utf-8")
+    metadata = Metadata.parse(json.loads(text))
+    keywords = model.keyword_positions(metadata.model_inputs, payload.keywords)
     options = ServingOptions(**payload.serving or {})
     return loading.Loaded(
         name=payload.name,
         version=payload.version,
         digest="",
         metadata_text=text,
-        metadata=Metadata.parse(json.loads(payload.meta_data)),
+        metadata=metadata,
         pre_processing=payload.transforms["pre_processing"],
         post_processing=payload.transforms["post_processing"],
-        model=model.Model(module, _device(module), options.precision),
+        model=model.Model(module, _device(module), options.precision, keywords),
         options=options,
         sample=None,
         batches=Batches(),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ._errors import InvalidServingOptions, ProofFailed
 from ._model import Form
+from ._remarks import remark
 from ._shared import serving_options
 from ._shared.batches import Batches
 from ._shared.serving_options import ServingOptions
-
-_log = logging.getLogger("eisen_deploy.packaging")
 
 
 def checked(
@@ -65,7 +63,7 @@ def check_batches(serving: Mapping[str, Any] | None, batches: Batches) -> None:
             f"serving.batch_size: requests cannot share a forward pass: {batches.reason}; leave "
             "the option out, and requests run one by one"
         )
-    _log.warning("serving.batch_size: requests will run one by one: %s", batches.reason)
+    remark(f"serving.batch_size: requests will run one by one: {batches.reason}")
 
 
 def _form_problems(options: ServingOptions, form: Form) -> Iterator[str]:

@@ -59,9 +59,9 @@ def encode(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
 
     :raises ServingError: if they do not fit into the form that the call asks for.
     """
-    from .model import to_numpy  # noqa: PLC0415 - brings torch, which this module does without
+    from .outputs import to_numpy  # noqa: PLC0415 - brings torch, which this module does without
 
-    ready = {name: to_numpy(value) for name, value in wanted_outputs(call, outputs).items()}
+    ready = {name: to_numpy(value, name) for name, value in wanted_outputs(call, outputs).items()}
     try:
         if call.form == "protocol":
             return _protocol(ready, call, archive)

@@ -26,7 +26,7 @@ from ._shared.batches import Batches
 from ._shared.metadata import Metadata
 from ._shared.serving_options import ServingOptions
 from .errors import LoadFailed
-from .model import Model
+from .model import Model, keyword_positions
 from .options import compiled, pick_device, read_options, use_threads
 from .verified import verify
 
@@ -81,9 +81,10 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     files: Mapping[str, str | None] = about["transforms"]
     for difference in _differences(about):
         _log.warning("not as it was packed: %s", difference)
+    metadata = Metadata.parse(json.loads(text))
     with _explained(about):
         memos: Memos = {}
-        model = _model(folder, about["model"], options, device, memos)
+        model = _model(folder, about["model"], metadata, options, device, memos)
         pre_processing = _transform(folder, files["pre_processing"], memos)
         post_processing = _transform(folder, files["post_processing"], memos)
         return Loaded(
@@ -91,7 +92,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
             about["model"]["version"],
             about["digest"],
             text,
-            Metadata.parse(json.loads(text)),
+            metadata,
             pre_processing,
             post_processing,
             model,
@@ -215,7 +216,8 @@ def _weakly_held(memos: Memos) -> Iterator[object]:
 
 def _model(
     folder: Path,
-    about: Mapping[str, str],
+    about: Mapping[str, Any],
+    metadata: Metadata,
     options: ServingOptions,
     device: torch.device,
     memos: Memos,
@@ -227,8 +229,12 @@ def _model(
         "export": _load_export,
     }
     module = compiled(loaders[about["form"]](path, device), options, device)
-    model = Model(module, device, options.precision)
+    keywords = keyword_positions(metadata.model_inputs, about.get("keywords", ()))
+    model = Model(module, device, options.precision, keywords)
     _log.info("model %s %s loaded on %s", about["name"], about["version"], device)
+    kept = about.get("training")
+    if kept:
+        _log.warning("in training mode, as they were packed: %s", ", ".join(kept))
     return model
 
 
@@ -237,7 +243,19 @@ def _load_eager(path: Path, device: torch.device, memos: Memos) -> torch.nn.Modu
     module: torch.nn.Module = torch.load(
         path, map_location=device, pickle_module=ours, weights_only=False, **_OWN_CLASSES
     )
-    return module.eval()
+    for inner in module.modules():
+        if isinstance(inner, torch.jit.ScriptModule):
+            inner.to(device)  # it is loaded by itself, without map_location
+    return evaluated(module)
+
+
+def evaluated(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a module in evaluation mode, unless its user has put it into that mode already.
+
+    Submodules that are in training mode then are so on purpose.
+    """
+    # A frozen ScriptModule has no modes.
+    return module.eval() if getattr(module, "training", False) else module
 
 
 def _load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
@@ -247,7 +265,7 @@ def _load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
         module: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
             path, map_location=device
         )
-    return module.eval()
+    return evaluated(module)
 
 
 def _load_export(path: Path, device: torch.device) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""The model behind one call: arrays in by position, arrays out by name."""
+"""The model behind one call."""
 
 from __future__ import annotations
 
@@ -10,32 +10,48 @@ import numpy as np
 import torch
 
 from ._shared.metadata import Metadata
-from .errors import ModelFailed
+from .outputs import widened
+
+# Types of weights that inputs are given; 8 bit floats only store.
+_COMPUTES_IN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Model:
     """A loaded module on its device.
 
-    :param module: called with tensors on ``device``; already in evaluation mode.
+    :param module: called with tensors on ``device``; its modes are set.
     :param precision: ``float32`` runs the module in its own type; ``float16`` and ``bfloat16``
         run it under autocast, and what it then gives in that type is made ``float32``.
+    :param keywords: names of the arguments that it takes by name, by their position.
     """
 
     def __init__(
-        self, module: torch.nn.Module, device: torch.device, precision: str = "float32"
+        self,
+        module: torch.nn.Module,
+        device: torch.device,
+        precision: str = "float32",
+        keywords: Mapping[int, str] | None = None,
     ) -> None:
         self.module = module
         self.device = device
+        self.keywords = keywords or {}
         self.dtype = _floating_dtype(module)
         self.half = None if precision == "float32" else getattr(torch, precision)
         self._autocast()  # refuses what the device cannot do, while the model loads
 
     def __call__(self, arguments: Sequence[Any]) -> Any:
-        """Run the module, with no gradients, on arguments that lie on any device."""
+        """Run the module on arguments that lie on any device.
+
+        No gradients are kept, but a module may ask for them itself (``torch.enable_grad``); in
+        inference mode it could not.
+        """
         placed = [self._place(argument) for argument in arguments]
-        with torch.inference_mode(), self._autocast():
-            result = self.module(*placed)
-        return result if self.half is None else _widened(result, self.half)
+        named = {name: placed[index] for index, name in self.keywords.items()}
+        if named:
+            placed = [each for index, each in enumerate(placed) if index not in self.keywords]
+        with torch.no_grad(), self._autocast():
+            result = self.module(*placed, **named)
+        return result if self.half is None else widened(result, self.half)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.half is None:
@@ -66,50 +82,13 @@ class Model:
         return tensor.to(self.dtype) if cast and self.dtype is not None else tensor
 
 
-def name_outputs(result: Any, names: Sequence[str] | None) -> dict[str, Any]:
-    """Return what a model gave by name, arrays as numpy.
+def keyword_positions(names: Sequence[str] | None, keywords: Sequence[str]) -> dict[int, str]:
+    """Return where among the model's inputs those stand that it takes by name.
 
-    :param result: a tensor, a tuple or list of values by position, or a dict by name.
-    :param names: ``model_output_list``; where it is not declared, a dict keeps its names, one
-        value is ``output``, several are ``output_0``, ``output_1``, ...
-    :raises ModelFailed: if the outputs do not fit the names.
+    :param names: of the model's inputs in order, as the metadata declares them.
+    :param keywords: what an archive says is taken by name.
     """
-    if isinstance(result, Mapping):
-        return _from_mapping(result, names)
-    several = isinstance(result, (tuple, list))
-    values = list(result) if several else [result]
-    if names is None:
-        names = [f"output_{i}" for i in range(len(values))] if several else ["output"]
-    if len(names) != len(values):
-        raise ModelFailed(
-            f"the model gave {len(values)} outputs, model_output_list names {len(names)}: "
-            + ", ".join(names)
-        )
-    return {name: to_numpy(value) for name, value in zip(names, values, strict=True)}
-
-
-def _from_mapping(result: Mapping[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
-    missing = [name for name in names or () if name not in result]
-    if missing:
-        raise ModelFailed(
-            f"the model gave no output {', '.join(missing)}, which model_output_list names"
-        )
-    return {name: to_numpy(result[name]) for name in (result if names is None else names)}
-
-
-def to_numpy(value: Any) -> Any:
-    """Return a value with each tensor in it, also in lists and dicts, as a numpy array.
-
-    bfloat16, which numpy does not have, becomes float32.
-    """
-    if isinstance(value, torch.Tensor):
-        tensor = value.detach().as_subclass(torch.Tensor).cpu().resolve_conj().resolve_neg()
-        return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
-    if isinstance(value, (list, tuple)):
-        return [to_numpy(item) for item in value]
-    if isinstance(value, dict):
-        return {name: to_numpy(item) for name, item in value.items()}
-    return value
+    return {index: name for index, name in enumerate(names or ()) if name in keywords}
 
 
 def shares_memory(value: Any, arguments: Sequence[Any]) -> bool:
@@ -120,17 +99,6 @@ def shares_memory(value: Any, arguments: Sequence[Any]) -> bool:
         and np.may_share_memory(value, each.detach().numpy())
         for each in arguments
     )
-
-
-def _widened(value: Any, half: torch.dtype) -> Any:
-    """Return a value with each tensor of a half type in it, also in lists and dicts, as float32."""
-    if isinstance(value, torch.Tensor):
-        return value.float() if value.dtype is half else value
-    if isinstance(value, (list, tuple)):
-        return [_widened(item, half) for item in value]
-    if isinstance(value, Mapping):
-        return {name: _widened(item, half) for name, item in value.items()}
-    return value
 
 
 def _as_tensor(value: Any) -> torch.Tensor | None:
@@ -148,6 +116,6 @@ def _as_tensor(value: Any) -> torch.Tensor | None:
 
 def _floating_dtype(module: torch.nn.Module) -> torch.dtype | None:
     for tensor in [*module.parameters(), *module.buffers()]:
-        if tensor.is_floating_point():
+        if tensor.dtype in _COMPUTES_IN:
             return tensor.dtype
     return None

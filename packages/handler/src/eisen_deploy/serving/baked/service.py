@@ -123,7 +123,7 @@ class EisenServingHandler:
 
     def run_model(self, arguments: list[Any]) -> dict[str, Any]:
         """Run the model on its arguments and return its outputs as numpy arrays by name."""
-        from .model import name_outputs  # noqa: PLC0415 - brings torch
+        from .outputs import name_outputs  # noqa: PLC0415 - brings torch
 
         return name_outputs(self.archive.model(arguments), self.metadata.model_outputs)
 

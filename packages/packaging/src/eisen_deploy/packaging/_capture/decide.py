@@ -11,6 +11,7 @@ captured            is the user's own; its source is copied into the archive
 given               was passed as ``code_paths=``, ``additional_files=`` or ``handler=``
 by value            is the script, or was made by it; what is needed of it is in the pickles
 not found           is not here either, and who imports it says that it can do without
+left out            packs archives, and is imported only in functions or not for sure
 ==================  ============================================================================
 """
 
@@ -35,6 +36,7 @@ from .needs import Need
 SERVER = ("numpy", "torch", "torchserve")
 
 _OURS = ("_eisen_serving", "dill", "eisen_deploy.serving")
+_PACKAGING, _CLIENT = "eisen_deploy.packaging", "eisen_deploy.client"
 
 
 @dataclass
@@ -83,6 +85,8 @@ class Decider:
             self._note(top, "archive", need)
         elif top == "ts":
             self._note(top, "server", need)
+        elif _is_below(name, (_PACKAGING, _CLIENT)) and self._is_not_for_servers(need):
+            self._leave_out(need)
         elif any(_is_below(given, [top]) for given in self._given):
             self._take(need, top)
         else:
@@ -114,6 +118,25 @@ class Decider:
         """Return who owns a module that is installed editable, if that one is a requirement."""
         owner = _installed.editable_owner_of(spec.origin)
         return owner if owner in self._stated or _is_below(unit, ["eisen_deploy"]) else None
+
+    def _is_not_for_servers(self, need: Need) -> bool:
+        """Whether a part of ours has no business there; a transform may ask another server."""
+        part = _PACKAGING if _is_below(need.module, [_PACKAGING]) else _CLIENT
+        is_asked_later = part == _CLIENT and (need.optional or need.deferred)
+        return canonicalize_name(part.replace(".", "-")) not in self._stated and not is_asked_later
+
+    def _leave_out(self, need: Need) -> None:
+        """Leave out what packs, and refuse it where a server would import it at once."""
+        if need.optional or need.deferred:
+            self._note(need.module, "left out", need)
+            return
+        spec = locate.spec_of(need.by.partition(",")[0])
+        where = f" ({Path(spec.origin).name})" if spec and spec.origin else ""
+        remedy = (
+            "import it where it is used, in a function or under if __name__ == '__main__'; or, "
+            "if a server is to have it, name its distribution in requirements="
+        )
+        self._refuse(need._replace(by=need.by + where), "no server has", remedy)
 
     def _miss(self, need: Need) -> None:
         """Deal with a module that is not here."""

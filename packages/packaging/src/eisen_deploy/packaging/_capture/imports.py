@@ -19,19 +19,21 @@ class Import(NamedTuple):
     :param names: what is taken from it; each may be an attribute or a submodule.
     :param optional: whether the code can do without.
     :param line: where it stands in the source.
+    :param deferred: whether it waits for a function to be called.
     """
 
     module: str
     names: tuple[str, ...] = ()
     optional: bool = False
     line: int = 0
+    deferred: bool = False
 
 
 def of_source(source: bytes, module: str, *, is_package: bool) -> list[Import]:
     """Return what a module's source imports: at its top and inside functions.
 
-    What only a type checker sees is left out. :func:`importlib.import_module` counts where it is
-    given a literal.
+    What only a type checker sees is left out, and what a module does as ``__main__``, which on a
+    server it never is. :func:`importlib.import_module` counts where it is given a literal.
 
     :raises SyntaxError: if it is not Python.
     """
@@ -48,7 +50,8 @@ def of_code(code: CodeType, package: str = "") -> list[Import]:
         if step.opname == "IMPORT_NAME":
             level, names = before[-2:]
             name = _absolute(step.argval, level if isinstance(level, int) else 0, package)
-            found.append(Import(name, tuple(names) if isinstance(names, tuple) else (), optional))
+            taken = tuple(names) if isinstance(names, tuple) else ()
+            found.append(Import(name, taken, optional, deferred=True))
         before = [before[-1], step.argval]
     return found
 
@@ -61,8 +64,11 @@ def _of_nodes(nodes: Sequence[ast.AST], package: str, *, optional: bool) -> Iter
         elif isinstance(node, ast.ImportFrom):
             name = _absolute(node.module or "", node.level, package)
             yield Import(name, tuple(alias.name for alias in node.names), optional, node.lineno)
-        elif isinstance(node, ast.If) and _is_type_checking(node.test):
+        elif isinstance(node, ast.If) and _is_never_true(node.test):
             yield from _of_nodes(node.orelse, package, optional=optional)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            inner = _of_nodes(list(ast.iter_child_nodes(node)), package, optional=optional)
+            yield from (each._replace(deferred=True) for each in inner)
         elif isinstance(node, ast.Try) and _is_caught(node):
             yield from _of_nodes([*node.body, *node.handlers], package, optional=True)
             yield from _of_nodes([*node.orelse, *node.finalbody], package, optional=optional)
@@ -84,6 +90,21 @@ def _absolute(name: str, level: int, package: str) -> str:
 
 def _is_type_checking(test: ast.expr) -> bool:
     return getattr(test, "attr", getattr(test, "id", None)) == "TYPE_CHECKING"
+
+
+def _is_never_true(test: ast.expr) -> bool:
+    """Whether a server never sees a condition hold, in one part of ``and`` at least."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return any(map(_is_never_true, test.values))
+    return _is_type_checking(test) or _is_about_main(test)
+
+
+def _is_about_main(test: ast.expr) -> bool:
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = [test.left, *test.comparators]
+    names = {getattr(side, "id", getattr(side, "value", None)) for side in sides}
+    return names == {"__name__", "__main__"}
 
 
 def _is_about_platform(test: ast.expr) -> bool:

@@ -18,12 +18,14 @@ class Need(NamedTuple):
     :param by: who needs it, as messages and ``eisen.json`` say it.
     :param names: what is taken from it; each may be an attribute or a submodule.
     :param optional: whether who needs it can do without.
+    :param deferred: whether it is needed only when some function is called.
     """
 
     module: str
     by: str
     names: tuple[str, ...] = ()
     optional: bool = False
+    deferred: bool = False
 
 
 def of_pickle(path: Path, part: str, codes: Iterable[CodeType]) -> list[Need]:
@@ -60,6 +62,12 @@ def of_handler(name: str, source: bytes) -> list[Need]:
 def of_imports(by: str, found: Iterable[Import]) -> list[Need]:
     """Return imports as needs."""
     return [
-        Need(each.module, f"{by}, line {each.line}" if each.line else by, each.names, each.optional)
+        Need(
+            each.module,
+            f"{by}, line {each.line}" if each.line else by,
+            each.names,
+            each.optional,
+            each.deferred,
+        )
         for each in found
     ]

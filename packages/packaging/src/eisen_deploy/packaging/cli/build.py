@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.packaging._remarks import LOGGER
+from eisen_deploy.packaging._shared import program
 from eisen_deploy.packaging._shared.terminal import clean, say, size
 
 from .errors import Failed
@@ -71,12 +75,32 @@ def run(arguments: argparse.Namespace) -> int:
 
     about = {part: recipe.pop(part, None) for part in _OF_CONSTRUCTOR}
     packer = EisenServingMAR(**about)
-    with bars() as progress:
+    with remarks_shown(), bars() as progress:
         path = packer.pack(
             dst_path=arguments.output, overwrite=arguments.overwrite, progress=progress, **recipe
         )
     say(f"{clean(str(path))} ({size(path.stat().st_size)})")
     return 0
+
+
+@contextmanager
+def remarks_shown() -> Iterator[None]:
+    """Show what packing remarks as lines of this program, once its bars are gone.
+
+    Whatever logging a recipe has set up does not show them again.
+    """
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(LOGGER)
+    above, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = above
+        program.complain("eisen-pack", said)
 
 
 def with_flags(recipe: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:

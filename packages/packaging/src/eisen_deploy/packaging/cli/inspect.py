@@ -119,13 +119,18 @@ def _overview(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "digest", said["digest"]
     yield "size", size(said["size"])
     yield "model", f"{model['form']}, {model['file']}, {size(model['size'])}"
+    if model.get("keywords"):
+        yield "inputs by name", ", ".join(model["keywords"])
+    if model.get("training"):
+        yield "in training mode", ", ".join(model["training"])
     for part in ("pre_processing", "post_processing"):
         file = said["transforms"][part]
         shown = f"{file['file']}, {size(file['size'])}" if file else "none"
         yield part.replace("_", "-"), shown
     own = f"{handler['class']} in {handler['file']}" if handler["file"] else handler["entry"]
     yield "handler", own
-    yield "sample", f"yes, tolerance {sample['tolerance']}" if sample else "none"
+    nothing = "none, so nothing shows that it answers as what was packed"
+    yield "sample", f"yes, tolerance {sample['tolerance']}" if sample else nothing
     batches = said["batches"]
     how = "share a forward pass" if batches["shared"] else "run one by one"
     yield "batches", f"{how}: {batches['reason']}"

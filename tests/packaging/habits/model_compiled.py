@@ -1,0 +1,16 @@
+"""A model that was compiled for training."""
+
+import numpy as np
+import torch
+
+from eisen_deploy.packaging import create_metadata
+
+torch.manual_seed(0)
+MODEL = torch.compile(torch.nn.Linear(2, 2), backend="eager")
+
+
+PRE = POST = None
+METADATA = create_metadata(
+    ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]
+)
+REQUESTS = [{"x": np.array([[1, 2]], np.float32)}, {"x": np.array([[3, 5]], np.float32)}]

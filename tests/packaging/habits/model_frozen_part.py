@@ -1,0 +1,18 @@
+"""The backbone is frozen in evaluation mode, the model is in training mode."""
+
+import numpy as np
+import torch
+
+from eisen_deploy.packaging import create_metadata
+
+torch.manual_seed(0)
+MODEL = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)).train()
+MODEL(torch.randn(8, 2))
+MODEL[0].eval()
+
+
+PRE = POST = None
+METADATA = create_metadata(
+    ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]
+)
+REQUESTS = [{"x": np.array([[1, 2]], np.float32)}, {"x": np.array([[3, 5]], np.float32)}]

@@ -1,0 +1,16 @@
+"""What torch.save is usually given."""
+
+import numpy as np
+import torch
+
+from eisen_deploy.packaging import create_metadata
+
+MODEL = torch.nn.Linear(2, 2).state_dict()
+REFUSED = "came OrderedDict: it is a state dict"
+
+
+PRE = POST = None
+METADATA = create_metadata(
+    ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]
+)
+REQUESTS = [{"x": np.array([[1, 2]], np.float32)}, {"x": np.array([[3, 5]], np.float32)}]

@@ -1,0 +1,16 @@
+"""Weight norm as torch does it today."""
+
+import numpy as np
+import torch
+
+from eisen_deploy.packaging import create_metadata
+
+MODEL = torch.nn.Sequential(torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2)))
+REFUSED = "remove_parametrizations(module, 'weight')"
+
+
+PRE = POST = None
+METADATA = create_metadata(
+    ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]
+)
+REQUESTS = [{"x": np.array([[1, 2]], np.float32)}, {"x": np.array([[3, 5]], np.float32)}]

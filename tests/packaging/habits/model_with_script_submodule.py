@@ -1,0 +1,28 @@
+"""A part of the model is TorchScript."""
+
+import numpy as np
+import torch
+
+from eisen_deploy.packaging import create_metadata
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = torch.jit.script(
+            torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout())
+        )
+
+    def forward(self, x):
+        return 2 * self.inner(x)
+
+
+MODEL = Net()
+
+
+PRE = POST = None
+METADATA = create_metadata(
+    ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]
+)
+REQUESTS = [{"x": np.array([[1, 2]], np.float32)}, {"x": np.array([[3, 5]], np.float32)}]
