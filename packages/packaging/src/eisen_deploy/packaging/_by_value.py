@@ -6,11 +6,11 @@ itself, through its globals, a registry, a closure or its own attributes, in any
 
 from __future__ import annotations
 
-import _abc
 import abc
 import collections.abc
 import enum
 import functools
+import inspect
 import numbers
 import pickle
 import sys
@@ -171,7 +171,8 @@ def save_subclasses(pickler: Pickler) -> None:
     """Write the subclasses that only ``__subclasses__()`` leads to, if some code asks for them."""
     if pickler.graph.asks_for_subclasses:
         for kind in pickler.graph.classes:  # it grows meanwhile
-            for each in type.__subclasses__(kind):
+            below: list[type] = type.__subclasses__(kind)
+            for each in below:
                 if is_of_script(each) and not pickler.knows(each):
                     pickler.save(each)
                     pickler.write(pickle.POP)
@@ -183,7 +184,7 @@ def _maker_of(kind: type) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     names |= {name: own[name] for name in ("__slots__", "__orig_bases__") if name in own}
     meta = type(kind)
     arguments = kind.__name__, kind.__bases__, names
-    if meta is FunctionMeta or not any(_makes_classes(each) for each in meta.__mro__):
+    if meta is FunctionMeta or not any(_makes_classes(each) for each in inspect.getmro(meta)):
         return meta, arguments
     make = abc.ABCMeta.__new__ if issubclass(meta, abc.ABCMeta) else type.__new__
     return make, (meta, *arguments)
@@ -220,7 +221,8 @@ def _registered_in(kind: type) -> list[tuple[type, type]]:
     """Return the virtual subclasses of an abstract class, each with that."""
     if not isinstance(kind, abc.ABCMeta):
         return []
-    alive = [found for ref in _abc._get_dump(kind)[0] if (found := ref()) is not None]  # noqa: SLF001
+    registry = abc._get_dump(kind)[0]  # type: ignore[attr-defined] # noqa: SLF001
+    alive = [found for ref in registry if (found := ref()) is not None]
     return [(kind, each) for each in sorted(alive, key=lambda it: (it.__module__, it.__qualname__))]
 
 
@@ -257,7 +259,8 @@ def _reduced_instance(obj: Any, kind: type) -> Reduced | None:
 
     What that did with the object is in what the class holds.
     """
-    if (kind.__reduce_ex__, kind.__reduce__) != (object.__reduce_ex__, object.__reduce__):
+    plain: list[Any] = [object.__reduce_ex__, object.__reduce__]
+    if [kind.__reduce_ex__, kind.__reduce__] != plain:
         return None
     _, _, *state = obj.__reduce_ex__(2)
     base = next(each for each in kind.__mro__ if type(each.__new__) is not FunctionType)

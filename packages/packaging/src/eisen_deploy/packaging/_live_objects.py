@@ -20,7 +20,7 @@ Reduced = tuple[Any, ...]
 
 _LOCK = type(threading.Lock())
 _RLOCK = type(threading.RLock())
-_PY_RLOCK = threading._RLock  # type: ignore[attr-defined] # noqa: SLF001
+_PY_RLOCK = threading._RLock  # noqa: SLF001
 
 # What an object is when nobody holds it and nobody waits for it.
 _AT_REST: list[tuple[type, Callable[[Any], dict[str, Any]]]] = [

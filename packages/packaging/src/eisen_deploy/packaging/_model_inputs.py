@@ -39,7 +39,8 @@ def taken_by(model: Any) -> Taken | None:
     if isinstance(model, torch.export.ExportedProgram):
         return _of_program(model)
     if isinstance(model, torch.jit.ScriptModule):
-        return _of_schema(model.forward.schema)
+        forward: Any = model.forward
+        return _of_schema(forward.schema)
     try:
         signature = inspect.signature(_called(model), follow_wrapped=False)
     except (TypeError, ValueError):

@@ -303,7 +303,7 @@ class _Measuring(Pickler):
 
     def __init__(self, graph: Graph, part: str) -> None:
         self.shared, self.file_name = graph, part
-        super().__init__(_Nowhere())
+        super().__init__(_Nowhere())  # type: ignore[arg-type] # what is used of IO[bytes] is there
         self.of_tensor = graph.storages.note
 
     def persistent_id(self, obj: Any) -> str | None:

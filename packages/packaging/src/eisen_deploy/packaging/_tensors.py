@@ -79,9 +79,7 @@ class Storages:
             self._views.setdefault(self._keep(storage), set()).add(view)
             return (None, view.offset, view.size, view.stride)
 
-        return _with_storage(
-            tensor.__reduce_ex__(pickle.DEFAULT_PROTOCOL), tensor.element_size(), see
-        )
+        return _with_storage(_reduced(tensor), tensor.element_size(), see)
 
     def note_storage(self, obj: Any) -> str | None:
         """See an object, as ``persistent_id`` of a pickler; a storage by itself travels whole."""
@@ -97,9 +95,7 @@ class Storages:
             place = self._place(_untyped(storage), view)
             return (_like(storage, place.storage), place.offset, view.size, place.stride)
 
-        return _with_storage(
-            tensor.__reduce_ex__(pickle.DEFAULT_PROTOCOL), tensor.element_size(), cut
-        )
+        return _with_storage(_reduced(tensor), tensor.element_size(), cut)
 
     def _keep(self, storage: Any) -> int:
         untyped = _untyped(storage)
@@ -162,10 +158,17 @@ def _with_storage(
     return reduced
 
 
+def _reduced(tensor: torch.Tensor) -> Reduced:
+    reduced: Reduced = tensor.__reduce_ex__(pickle.DEFAULT_PROTOCOL)  # type: ignore[no-untyped-call]
+    return reduced
+
+
 def _like(storage: Any, found: UntypedStorage) -> Any:
     if isinstance(storage, UntypedStorage):
         return found
-    return TypedStorage(wrap_storage=found, dtype=storage.dtype, _internal=True)
+    return TypedStorage(  # type: ignore[no-untyped-call]
+        wrap_storage=found, dtype=storage.dtype, _internal=True
+    )
 
 
 def _untyped(storage: Any) -> UntypedStorage:
