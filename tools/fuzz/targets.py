@@ -315,12 +315,14 @@ _ABOUT = {
     "transforms": {"pre_processing": None, "post_processing": None},
     "handler": None,
     "packed_with": {"python": "3.11.7"},
-    "modules": {"nets": {"decision": "captured", "file": "nets.py"}},
+    "modules": {"nets": {"decision": "captured", "file": "captured_code/nets.py"}},
     "requirements": ["monai==1.6.1"],
     "sample": None,
     "serving": None,
     "batches": {"shared": False, "reason": "none", "tried": 0, "refused": 0},
-    "files": {"model.pt": {"sha256": "00", "size": 1}},
+    "files": {
+        name: {"sha256": "0" * 64, "size": 1} for name in ("model.pt", "captured_code/nets.py")
+    },
 }
 
 
