@@ -35,7 +35,7 @@ SAMPLE_FILES = {"request": "sample/request.bin", "reply": "sample/reply.bin"}
 
 _DECISIONS = (
     *("standard library", "server", "archive", "installed", "captured", "given", "by value"),
-    "not found",
+    *("not found", "left out"),
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
