@@ -115,6 +115,12 @@ def test_inputs_with_names_of_other_parameters_are_remarked(pack):
     assert len(pack(Scale(), right)[1]) == 1
 
 
+def test_parts_that_were_compiled_are_remarked(pack):
+    model = torch.nn.Sequential(torch.compile(torch.nn.Linear(2, 2), backend="eager"))
+    _, said = pack(model)
+    assert said[0].startswith("model: packed without the torch.compile of 0 (")
+
+
 # --- modes ----------------------------------------------------------------------------------
 
 

@@ -130,6 +130,16 @@ def test_every_module_gets_its_mode_back(record):
     np.testing.assert_allclose(reply["y"], expected.numpy(), rtol=1e-6)
 
 
+def test_statistics_that_a_layer_counts_are_as_before(record):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).eval()
+    model[1].train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    record(model)
+    assert model[1].training
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
 def test_modes_come_back_after_a_failure(record):
     class Fails(torch.nn.Linear):
         def forward(self, x):

@@ -28,7 +28,7 @@ from ._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
 from ._identity import Graph
 from ._patient_file import patient_file
 from ._pickling import ByValue
-from ._wrappers import unwrapped
+from ._wrappers import compiled_names, unwrapped
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,12 @@ def ready(model: object) -> tuple[Any, Form, list[str]]:
     if problems:
         raise UnsupportedModel(problems)
     remarks = [f"model: packed without its {name}" for name in wrappers]
+    compiled = compiled_names(inner) if isinstance(inner, torch.nn.Module) else []
+    if compiled:
+        remarks.append(
+            f"model: packed without the torch.compile of {_model_checks.listed(compiled)} "
+            '(serving={"compile": True} compiles the whole model on the server)'
+        )
     training = _model_checks.training_names(inner)
     if training:
         remarks.append(

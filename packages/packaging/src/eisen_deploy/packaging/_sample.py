@@ -198,7 +198,10 @@ def _check_same(
 
 @contextmanager
 def _evaluated(payload: Payload) -> Iterator[Any]:
-    """Give the module to call, in the modes of a server; each of its modules gets its mode back."""
+    """Give the module to call, in the modes of a server; it becomes again what it was.
+
+    What is in training mode on purpose, such as batch normalisation, may count what it is given.
+    """
     if payload.form.name == "export":
         yield payload.model.module()
         return
@@ -207,9 +210,13 @@ def _evaluated(payload: Payload) -> Iterator[Any]:
     model = payload.model
     # A frozen ScriptModule has no modes.
     modes = [(each, each.training) for each in model.modules() if hasattr(each, "training")]
+    buffers = list(model.buffers()) if training_names(model) else []
+    before = [buffer.clone() for buffer in buffers]
     try:
         yield evaluated(model)
     finally:
+        for buffer, values in zip(buffers, before, strict=True):
+            buffer.copy_(values)
         if modes and modes[0][0] is model:
             model.train(modes[0][1])  # whatever a train() of its own does beside setting modes
         for each, mode in modes:

@@ -37,6 +37,11 @@ def uncompiled(obj: Any) -> Any:
     return obj._orig_mod if is_module else obj  # noqa: SLF001
 
 
+def compiled_names(model: torch.nn.Module) -> list[str]:
+    """Return the paths of submodules that :func:`torch.compile` made; they travel uncompiled."""
+    return [name for name, each in model.named_modules() if _name_of(type(each)) == _COMPILED]
+
+
 def wrapper_problem(module: torch.nn.Module) -> str | None:
     """Say what is to be done with a wrapper that cannot travel; ``None`` for other modules."""
     for kind in type(module).__mro__:
