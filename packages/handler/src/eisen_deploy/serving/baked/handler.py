@@ -48,8 +48,9 @@ def handle(rows: list[Mapping[str, Any]] | None, context: Any) -> list[Any] | No
         raise LoadFailed("a batch came before the archive was loaded")
     requests = [torchserve.to_request(row, context, index) for index, row in enumerate(rows)]
     replies = _answer(requests)
+    answers = [torchserve.write_reply(reply, context, index) for index, reply in enumerate(replies)]
     torchserve.raise_for_grpc(replies, context)
-    return [torchserve.write_reply(reply, context, index) for index, reply in enumerate(replies)]
+    return answers
 
 
 def _start(context: Any) -> None:

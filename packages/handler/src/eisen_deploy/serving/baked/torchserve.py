@@ -135,26 +135,20 @@ def raise_for_grpc(replies: Sequence[Reply], context: Any) -> None:
 
     :raises PredictionException: TorchServe's own, with the status and the message.
     """
-    if len(replies) != 1 or replies[0].status == 200 or _is_http(_headers(context, 0)):
-        return
-    from ts.utils.util import PredictionException  # noqa: PLC0415 - TorchServe runs this
-
-    message = json.loads(replies[0].body)["message"]
-    raise PredictionException(message, replies[0].status)
-
-
-def _is_http(headers: Mapping[str, str]) -> bool:
-    """Whether a request came by HTTP/1.1; a call by gRPC has no ``Host``."""
-    return "host" in headers
+    server = sys.modules.get("ts.utils.util")
+    is_grpc = not _headers(context, 0)  # all else has some
+    if server is not None and len(replies) == 1 and replies[0].status != 200 and is_grpc:
+        message = json.loads(replies[0].body)["message"]
+        raise server.PredictionException(message, replies[0].status)
 
 
 def _may_stream(reply: Reply, context: Any, index: int) -> bool:
     """Whether a reply is large, and its client can take it in chunks: it speaks HTTP/1.1.
 
-    The worker is not told what is spoken. A call by gRPC takes one piece; who still speaks HTTP/1.0
-    mostly has the connection closed.
+    The worker is not told what is spoken. A call by gRPC, which takes one piece, has no ``Host``;
+    who still speaks HTTP/1.0 mostly has the connection closed.
     """
     if reply.size < STREAMED or reply.status != 200:
         return False
     headers = _headers(context, index)
-    return _is_http(headers) and "close" not in headers.get("connection", "").lower()
+    return "host" in headers and "close" not in headers.get("connection", "").lower()
