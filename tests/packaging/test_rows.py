@@ -130,6 +130,14 @@ def test_rows_that_depend_on_the_batch_are_found(examine, name):
     assert found["reason"]
 
 
+def test_batch_normalisation_that_was_left_in_training_mode_is_found(examine):
+    model = network()
+    model[1].train()
+    found = examine(model)
+    assert not found["shared"]
+    assert found["reason"].startswith("y of ")
+
+
 def test_a_program_of_one_size_runs_one_by_one(examine):
     exported = torch.export.export(network(), (torch.zeros(3, 4),))
     found = examine(exported)

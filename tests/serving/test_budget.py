@@ -230,6 +230,18 @@ def test_without_a_transform_nothing_has_begun_before_the_model(start):
     assert told(second) == (503, "NotExecuted")
 
 
+def test_a_body_that_takes_too_long_to_read_is_answered_and_the_next_request_is_right(start):
+    worker = start(Obedient(), METADATA)
+    numbers = b'{"x": [' + b"1e100," * 10**6 + b"1]}"
+    long = Request({"content-type": "application/json"}, numbers)
+    short = Request({"content-type": "application/json"}, b'{"x": [4]}')
+    first, second = answer(worker.handler, [long, short], Limits(timeout=0.02))
+    assert told(first) == (504, "TimedOut")
+    assert json.loads(first.body)["message"].startswith("decode was not done within the time")
+    assert told(second) == (503, "NotExecuted")
+    assert json.loads(ask(worker, 4, limits=Limits())[0].body) == {"y": [8.0]}
+
+
 def test_a_common_pass_that_does_not_end_is_that_of_all(start_proven):
     metadata = {**METADATA, "inputs": [{"name": "x", "type": "ndarray", "shape": [-1]}]}
     worker = start_proven(Obedient(), metadata, sample={"x": np.float32([4])})

@@ -133,7 +133,8 @@ def _overview(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "sample", f"yes, tolerance {sample['tolerance']}" if sample else nothing
     batches = said["batches"]
     how = "share a forward pass" if batches["shared"] else "run one by one"
-    yield "batches", f"{how}: {batches['reason']}"
+    tried = f" ({batches['tried']} forms tried, {batches['refused']} refused)"
+    yield "batches", f"{how}: {batches['reason']}{tried if batches['tried'] else ''}"
 
 
 def _title_of_loading(loading: Mapping[str, Any]) -> str:
