@@ -217,10 +217,12 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, status, told):
                 time.sleep(0.05)
             assert len(list((tmp_path / "zoo").iterdir())) == 1
             process.send_signal(number)
-            assert process.communicate(timeout=30) == (None, told)
+            said = process.communicate(timeout=30)[1].splitlines(keepends=True)
         finally:
             process.kill()
     assert process.returncode == status
+    assert said[0].startswith("eisen-pack: packed without a sample")
+    assert "".join(said[1:]) == told
     assert list((tmp_path / "zoo").iterdir()) == []
 
 

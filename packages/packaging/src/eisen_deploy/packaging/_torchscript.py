@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import functools
 import io
 import pickle
@@ -28,13 +29,17 @@ def save(model: Any, path: Path) -> None:
     """Write a script module into a new file, with no more of its tensors than is used.
 
     :raises pickle.PicklingError: if a constant of its code is a part of a larger tensor.
+    :raises OSError: if the file system refuses.
     """
     _save(model, str(path))
-    if _is_cut(path):
-        path.unlink()
-        _save(copy.deepcopy(model), str(path))  # each tensor gets a storage of its own
+    try:
         if _is_cut(path):
-            raise _constant_refused()
+            path.unlink()
+            _save(copy.deepcopy(model), str(path))  # each tensor gets a storage of its own
+            if _is_cut(path):
+                raise _constant_refused()
+    except zipfile.BadZipFile as error:  # torch has just written it: zipfile hides the real error
+        raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def reduced(script: Any) -> Reduced:
