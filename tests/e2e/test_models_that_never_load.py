@@ -103,7 +103,6 @@ def test_it_fails_at_load(zoo, server_python, name, cause):
     ("name", "change", "cause"),
     [
         ("good", other_reply, "the sample gets other outputs here than where it was packed: y"),
-        ("good", broken_metadata, "JSONDecodeError"),
         ("good", newer_torch, "version 99"),
         ("raises", syntax_error, "raises_handler.py cannot be imported: SyntaxError"),
     ],
@@ -135,6 +134,13 @@ def test_a_digest_is_wrong(zoo, server_python, tmp_path):
         f"eisen-serve: {archive}: model.pt was changed: its SHA-256 is not the one that was "
         "packed\n"
     )
+    assert status == 2
+
+
+def test_its_metadata_are_no_json(zoo, server_python, tmp_path):
+    archive = remade(zoo / "good.mar", tmp_path / "made" / "remade.mar", broken_metadata)
+    status, complaint, _ = run(archive, server_python)
+    assert complaint.startswith(f"eisen-serve: {archive}: metadata.json is not JSON: ")
     assert status == 2
 
 

@@ -26,14 +26,12 @@ class Outcome(NamedTuple):
     :param kind: ``right``, or the name of the error.
     :param start: by ``time.monotonic``.
     :param pid: the worker that answered; 0 if none did.
-    :param rows: that were computed together with these.
     """
 
     kind: str
     start: float
     seconds: float
     pid: int = 0
-    rows: int = 0
 
     @property
     def end(self) -> float:
@@ -141,11 +139,11 @@ class Load:
     def ask(self, x: np.ndarray, timeout: float, *, is_idempotent: bool) -> Outcome:
         """Make one call, and note whatever may not be."""
         start = time.monotonic()
-        found = (0, 0)
+        pid = 0
         try:
             reply = self._client.predict({"x": x}, timeout=timeout, idempotent=is_idempotent)
             kind = RIGHT if np.array_equal(reply["y"], 2 * x + 1) else "wrong"
-            found = (reply["pid"], int(reply["rows"][0]))
+            pid = int(reply["pid"][0])
         except EisenClientError as error:
             kind = type(error).__name__
             self.examples.setdefault(kind, str(error))
@@ -157,7 +155,7 @@ class Load:
             self.problems.append(f"{kind}: {self.examples.get(kind, 'other values')}")
         if seconds > timeout + GRACE:
             self.problems.append(f"{kind} after {seconds:.2f} s, the deadline was {timeout} s")
-        return Outcome(kind, start, seconds, *found)
+        return Outcome(kind, start, seconds, pid)
 
 
 def unique_rows(count: int) -> np.ndarray:
