@@ -152,7 +152,7 @@ class Recentre:
 
     def pre(self, data):
         self.shift = float(data["x"].max())
-        return {**data, "x": data["x"] - self.shift}
+        return {**data, "x": np.float32(data["x"]) - self.shift}
 
     def post(self, data):
         return {**data, "y": data["y"] + self.shift}
@@ -163,6 +163,83 @@ def test_a_state_between_the_transforms_is_found(examine):
     found = examine(torch.nn.Identity(), both.pre, both.post)
     assert not found["shared"]
     assert found["reason"].startswith("y of ")
+
+
+VALUES = {"float": 0.5, "int": 3, "bool": True, "str": "ab", "json": {"name": None, "t": [1, 2]}}
+
+
+def keeping_value(kind):
+    """Return transforms of which the second needs a value that the first has seen, and metadata."""
+    kept = {}
+
+    def pre(data):
+        kept["t"] = data["t"]
+        return data
+
+    def post(data):
+        return {**data, "y": data["y"] * float(sum(map(ord, repr(kept["t"]))))}
+
+    shapes = [[-1, 4], []]
+    metadata = create_metadata(
+        *(["x", "t"], ["ndarray", kind], shapes, ["y"], ["ndarray"], [[-1, -1]]),
+        model_input_list=["x"],
+    )
+    return pre, post, metadata
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_a_value_that_is_kept_for_the_second_transform_is_found(examine, kind):
+    pre, post, metadata = keeping_value(kind)
+    sample = {**SAMPLE, "t": VALUES[kind]}
+    found = examine(torch.nn.Identity(), pre, post, metadata=metadata, sample=sample)
+    assert not found["shared"]
+    assert "another t" in found["reason"]
+
+
+def test_a_value_of_which_no_other_is_taken_does_no_harm_before_the_model(examine):
+    _, _, metadata = keeping_value("str")
+    sample = {**SAMPLE, "t": "axial"}
+
+    def pre(data):
+        return {**data, "x": data["x"] * {"axial": 1, "coronal": 2}[data["t"]]}
+
+    assert examine(torch.nn.Identity(), pre, metadata=metadata, sample=sample)["shared"]
+
+
+def test_a_value_of_which_no_other_is_taken_may_be_kept_for_the_second_transform(examine):
+    _, _, metadata = keeping_value("str")
+    sample = {**SAMPLE, "t": "axial"}
+
+    def pre(data):
+        return {**data, "x": data["x"] * {"axial": 1, "coronal": 2}[data["t"]]}
+
+    found = examine(torch.nn.Identity(), pre, dict, metadata=metadata, sample=sample)
+    assert not found["shared"]
+    assert found["reason"].startswith("all other values of t that were tried are refused")
+
+
+def test_a_size_that_is_kept_for_the_second_transform_is_found(examine):
+    kept = {}
+
+    def pre(data):
+        kept["columns"] = data["x"].shape[1]
+        return {"x": np.resize(data["x"], (len(data["x"]), 4))}
+
+    def post(data):
+        return {**data, "y": np.resize(data["y"], (len(data["y"]), kept["columns"]))}
+
+    metadata = create_metadata(["x"], ["ndarray"], [[-1, -1]], ["y"], ["ndarray"], [[-1, -1]])
+    found = examine(torch.nn.Identity(), pre, post, metadata=metadata)
+    assert not found["shared"]
+    assert found["reason"].startswith("y of ")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_a_state_is_found_with_a_sample_of_one_integer_alone(examine, dtype, value):
+    both = Recentre()
+    sample = {"x": np.full((2, 4), value, dtype)}
+    assert not examine(torch.nn.Identity(), both.pre, both.post, sample=sample)["shared"]
 
 
 def test_a_transform_that_uses_its_buffer_again_does_no_harm(examine):

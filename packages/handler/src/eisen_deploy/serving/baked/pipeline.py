@@ -86,7 +86,7 @@ class _Batch:
         if len(self.jobs) > 1 and batching.problem_of(self.handler) is None:
             for job in self.jobs:
                 self._run(job, decode, pre_process)
-                if _runs_user_code(pre_process, self.handler):
+                if runs_user_code(pre_process, self.handler):
                     job.data = batching.owned(job.data)
             self._infer_together()
             left = left[left.index(inference) :]
@@ -102,7 +102,7 @@ class _Batch:
     def _is_out_of_reach(self, job: Job) -> bool:
         """Whether what a reply is made of has never been in the hands of user code."""
         transforms = (pre_process, post_process)
-        return job.inferred and not any(_runs_user_code(each, self.handler) for each in transforms)
+        return job.inferred and not any(runs_user_code(each, self.handler) for each in transforms)
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage, by all requests; that of a common pass once."""
@@ -126,7 +126,7 @@ class _Batch:
         try:
             self.budget.check()
             entered = True
-            job.begun = job.begun or _runs_user_code(stage, self.handler)
+            job.begun = job.begun or runs_user_code(stage, self.handler)
             self.budget.run(stage, self.handler, job)
         except Interrupted:
             job.fail(name, self.limits.time_over(name, begun=job.begun or entered))
@@ -175,7 +175,7 @@ class _Batch:
         }
 
 
-def _runs_user_code(stage: Stage, handler: EisenServingHandler) -> bool:
+def runs_user_code(stage: Stage, handler: EisenServingHandler) -> bool:
     """Whether a stage runs the model, or a transform that is more than identity."""
     archive = handler.archive
     if stage is pre_process:

@@ -1,29 +1,31 @@
 """The proof that requests may share a forward pass: no row depends on the rows beside it.
 
 The handler runs here as on a server, first with the model alone and then with the transforms as
-well. The sample, its first and last row, and altered forms of it run alone; then they run in
-batches, in several orders. Each has to get what it got alone, with as many rows as it has.
-Statistics over the batch, padding to the longest, outputs of variable length or without a batch
-axis, and state that a transform keeps from one request to the next are found so. It is a proof by
-examples, as good as the sample.
+well. The sample and altered forms of it (:mod:`.alterations`) run alone; then they run in batches,
+in several orders. Each has to get what it got alone, with as many rows as it has. Statistics over
+the batch, padding to the longest, outputs of variable length or without a batch axis, and state
+that a transform keeps from one request to the next are found so. It is a proof by examples, as
+good as the sample.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .alterations import ALTERATIONS, Array, others, resized
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
     from eisen_deploy.serving.baked._shared.batches import Batches
     from eisen_deploy.serving.baked.messages import Request
 
-Array = np.ndarray[Any, Any]
+Run = Callable[["Mapping[str, Any]"], "dict[str, Any]"]
 Requests = Callable[["Mapping[str, Any] | None"], "Request"]
 
 #: With more elements in the sample, a proof that nobody has asked for takes too long.
@@ -106,7 +108,7 @@ class _Examination:
         self._handler = handler
         self._tolerance = tolerance
         self._together = together
-        self._alterations = list(_ALTERATIONS.items())[: None if small else _FEW]
+        self._alterations = list(ALTERATIONS.items())[: None if small else _FEW]
         self._tried = self._refused = 0
 
     def outcome(self, inputs: Mapping[str, Any], request: Requests) -> Batches:
@@ -131,7 +133,7 @@ class _Examination:
         if not batching.can_share(arguments):
             raise _Depends("the model's arguments are not arrays of one length on axis 0")
         given = {str(i): value.detach().cpu().numpy() for i, value in enumerate(arguments)}
-        parts = list(self._parts(given, self._run_model))
+        parts = list(self._parts(self._altered(given), self._run_model))
         self._tried, self._refused = len(parts), len(self._alterations) - len(parts)
         for chunk in self._chunks(parts):
             arrays = {name: np.concatenate([each.given[name] for each in chunk]) for name in given}
@@ -156,12 +158,42 @@ class _Examination:
     # --- transforms and model -------------------------------------------------------------
 
     def _examine_line(self, inputs: Mapping[str, Any], request: Requests) -> None:
-        def answers(given: Sequence[Mapping[str, Array]]) -> list[dict[str, Any]]:
+        def answers(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             return self._answers([request({**inputs, **each}) for each in given])
 
-        parts = list(self._parts(_arrays(inputs), lambda given: answers([given])[0]))
+        def run(given: Mapping[str, Any]) -> dict[str, Any]:
+            return answers([given])[0]
+
+        arrays = _arrays(inputs)
+        parts = list(self._parts(self._altered(arrays), run))
+        parts += self._parts(resized(arrays, self._handler.metadata), run)
+        for name, value in inputs.items():
+            parts += [] if name in arrays else self._parts_of_value(name, value, run)
         for chunk in self._chunks(parts):
             self._compare(chunk, _together(chunk, answers, [part.given for part in chunk]))
+
+    def _parts_of_value(self, name: str, value: Any, run: Run) -> Sequence[_Part]:
+        """Return the sample with other values of one input that is no array of numbers.
+
+        Where all of them are refused, nothing shows whether one that pre-processing keeps for
+        post-processing would meet another request there.
+        """
+        forms = ((f"the sample with another {name}", {name: other}) for other in others(value))
+        parts = list(self._parts(forms, run))
+        if not parts and self._has_two_transforms():
+            raise _Depends(
+                f"all other values of {name} that were tried are refused, so it is not known "
+                "whether pre_processing keeps it for post_processing"
+            )
+        return parts
+
+    def _has_two_transforms(self) -> bool:
+        from eisen_deploy.serving.baked import pipeline  # noqa: PLC0415
+
+        return all(
+            pipeline.runs_user_code(stage, self._handler)
+            for stage in (pipeline.pre_process, pipeline.post_process)
+        )
 
     def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
         """Return the outputs that each request gets, if all of them get some."""
@@ -175,13 +207,14 @@ class _Examination:
 
     # --- both -----------------------------------------------------------------------------
 
-    def _parts(
-        self, arrays: Mapping[str, Array], run: Callable[[Mapping[str, Array]], dict[str, Any]]
-    ) -> Iterator[_Part]:
-        """Yield the altered forms that can be run, each with what it gives alone."""
+    def _altered(self, arrays: Mapping[str, Array]) -> Iterator[tuple[str, dict[str, Array]]]:
         for name, alter in self._alterations:
             numbers = np.random.default_rng(_SEED)
-            given = {key: alter(array, numbers) for key, array in arrays.items()}
+            yield name, {key: alter(array, numbers) for key, array in arrays.items()}
+
+    def _parts(self, forms: Iterable[tuple[str, Any]], run: Run) -> Iterator[_Part]:
+        """Yield the altered forms that can be run, each with what it gives alone."""
+        for name, given in forms:
             try:
                 alone = run(given)
             except _Depends:
@@ -255,77 +288,3 @@ def _is_same(expected: Any, got: Any, tolerance: float) -> bool:
     finite = np.abs(expected[np.isfinite(expected)])
     allowed = tolerance * float(finite.max(initial=0))
     return bool(np.allclose(got, expected, rtol=0, atol=allowed, equal_nan=True))
-
-
-# --- alterations: an array of at least one row, and one of the same type and the same axes -----
-
-
-def _first(array: Array, _: np.random.Generator) -> Array:
-    return array[:1]
-
-
-def _last(array: Array, _: np.random.Generator) -> Array:
-    return array[-1:]
-
-
-def _as_is(array: Array, _: np.random.Generator) -> Array:
-    return array
-
-
-def _repeated(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(np.concatenate([array, array]))
-
-
-def _rolled(array: Array, _: np.random.Generator) -> Array:
-    return np.roll(array, 1, axis=-1)
-
-
-def _flipped(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(np.flip(array, -1)) if array.ndim > 1 else array
-
-
-def _scaled(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(array * -3, array.dtype) if array.dtype.kind in "fc" else array
-
-
-def _enlarged(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(array * 100, array.dtype) if array.dtype.kind in "fc" else array
-
-
-def _zeros(array: Array, _: np.random.Generator) -> Array:
-    return np.zeros_like(array)
-
-
-def _shuffled(array: Array, numbers: np.random.Generator) -> Array:
-    mixed: Array = numbers.permutation(array.reshape(-1)).reshape(array.shape)
-    return mixed
-
-
-def _noise(array: Array, numbers: np.random.Generator) -> Array:
-    if array.dtype.kind == "f" and array.size:
-        noise = numbers.standard_normal(array.shape) * (array.std() or 1) + array.mean()
-        return np.asarray(noise, array.dtype)
-    return _shuffled(array, numbers)
-
-
-def _not_a_number(array: Array, _: np.random.Generator) -> Array:
-    changed: Array = array.copy()
-    if array.dtype.kind in "fc":
-        changed.reshape(-1)[:1] = np.nan
-    return changed
-
-
-_ALTERATIONS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
-    "the sample": _as_is,
-    "zeros": _zeros,
-    "noise": _noise,
-    "the sample scaled by -3": _scaled,
-    "the sample rolled": _rolled,
-    "the sample twice": _repeated,
-    "its first row": _first,
-    "its last row": _last,
-    "the sample flipped": _flipped,
-    "the sample scaled by 100": _enlarged,
-    "the sample shuffled": _shuffled,
-    "the sample with a NaN": _not_a_number,
-}
