@@ -234,6 +234,27 @@ def test_a_size_that_is_kept_for_the_second_transform_is_found(examine):
     assert found["reason"].startswith("y of ")
 
 
+class Doubles(torch.nn.Module):
+    """Writes into its input, which is the request's own where that has the type of its weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def forward(self, x):
+        return x.mul_(2 * self.weight).clone()
+
+
+def with_input(data):
+    return {"y": data["y"] + data["x"]}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
+def test_what_a_model_writes_into_requests_of_one_type_alone_is_found(examine, dtype):
+    found = examine(Doubles(), None, with_input, sample={"x": SAMPLE["x"].astype(dtype)})
+    assert not found["shared"]
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
 @pytest.mark.parametrize("value", [0, 1, 255])
 def test_a_state_is_found_with_a_sample_of_one_integer_alone(examine, dtype, value):

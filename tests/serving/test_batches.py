@@ -72,6 +72,22 @@ def test_a_failing_pass_is_run_again_one_by_one(sharing):
     assert worker.handler.archive.model.module.calls == before + 4
 
 
+class Exits(torch.nn.Module):
+    """Ends the process for numbers above a million."""
+
+    def forward(self, x):
+        if bool((x > 1e6).any()):
+            raise SystemExit(3)
+        return 2 * x
+
+
+def test_a_model_that_exits_in_a_common_pass_harms_nobody_else(start_proven, affine):
+    worker = start_proven(Exits(), affine[1], sample={"x": rows(2)[0]})
+    assert worker.handler.archive.batches.shared
+    answers = worker.predict_all([{"x": np.full((1, 2), v)} for v in (1.0, 2e6, 3.0)])
+    assert [answer.status for answer in answers] == [200, 500, 200]
+
+
 def test_a_fixed_batch_axis_keeps_requests_apart(start, affine):
     fixed = {**affine[1], "inputs": [{"name": "x", "type": "ndarray", "shape": [1, 2]}]}
     worker = start(affine[0](), fixed)

@@ -87,7 +87,7 @@ def _groups(
     for index, batch in batches.items():
         try:
             arguments = handler.model_arguments(batch)
-        except Exception:  # noqa: BLE001, S112 - it raises again, for itself, when run alone
+        except (Exception, SystemExit):  # noqa: BLE001, S112 - it raises again when run alone
             continue
         if can_share(arguments):
             key = tuple((argument.dtype, argument.shape[1:]) for argument in arguments)
@@ -106,7 +106,7 @@ def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[st
     try:
         columns = zip(*(share.arguments for share in shares), strict=True)
         outputs = handler.run_model([torch.cat(column) for column in columns])
-    except Exception as error:  # noqa: BLE001 - the one that causes it is found one by one
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - who causes it is found one by one
         _log.info("a batch of %d raised %s: one by one", len(shares), type(error).__name__)
         return []
     return split(outputs, [share.size for share in shares])

@@ -133,6 +133,20 @@ def _half(array: Array, axes: list[int]) -> Array:
     return array[tuple(cuts)]
 
 
+# --- arrays of another type -----------------------------------------------------------------
+
+
+def retyped(
+    arrays: Mapping[str, Array], metadata: Metadata
+) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Yield a form of another floating type, which a model may take without a copy, or with one."""
+    fixed = {item.name for item in metadata.inputs or () if item.type and item.type.dtype}
+    real = {n: a for n, a in arrays.items() if n not in fixed and a.dtype.kind != "c"}
+    if real:
+        others = {n: a.astype("f8" if a.dtype == np.float32 else "f4") for n, a in real.items()}
+        yield "the sample in another type", {**arrays, **others}
+
+
 # --- values that are no arrays of numbers ---------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .alterations import ALTERATIONS, Array, others, resized
+from .alterations import ALTERATIONS, Array, others, resized, retyped
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
@@ -166,7 +166,8 @@ class _Examination:
 
         arrays = _arrays(inputs)
         parts = list(self._parts(self._altered(arrays), run))
-        parts += self._parts(resized(arrays, self._handler.metadata), run)
+        for alter in (resized, retyped):
+            parts += self._parts(alter(arrays, self._handler.metadata), run)
         for name, value in inputs.items():
             parts += [] if name in arrays else self._parts_of_value(name, value, run)
         for chunk in self._chunks(parts):
@@ -219,7 +220,7 @@ class _Examination:
                 alone = run(given)
             except _Depends:
                 raise
-            except Exception:  # noqa: BLE001, S112 - a model may refuse what is altered
+            except (Exception, SystemExit):  # noqa: BLE001, S112 - it may refuse what is altered
                 continue
             yield _Part(name, given, alone)
 
@@ -250,7 +251,7 @@ def _together(chunk: Sequence[_Part], run: Callable[[Any], Any], given: Any) -> 
         return run(given)
     except _Depends:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever user code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
         kind = type(error).__name__
         raise _Depends(f"{_named(chunk)} in one batch raise {kind}, and not alone") from None
 
