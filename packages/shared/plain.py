@@ -44,10 +44,17 @@ def conform_plain(kind: str, name: str, value: Any, allowance: Allowance = UNLIM
     texts = kind == "str" and isinstance(value, list) and all(type(v) is str for v in value)
     if strays or not (texts or isinstance(value, allowed[kind])):
         raise InvalidInput(f"{name}: expected {kind}, came {type(value).__name__}")
+    return _double(name, value) if kind == "float" else value
+
+
+def _double(name: str, value: float) -> float:
     try:
-        return float(value) if kind == "float" else value
+        double = float(value)
     except OverflowError:
         raise InvalidInput(f"{name}: holds a number out of the range of a double") from None
+    if isinstance(value, int) and int(double) != value:
+        raise InvalidInput(f"{name}: holds an integer that a double does not hold exactly")
+    return double
 
 
 def _from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any:

@@ -259,12 +259,22 @@ def _numbers(flat: list[Any], dtype: DType, datatype: str, what: str) -> Array:
         _check_range(flat, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max), datatype, what)
     else:
         _check_types(flat, {int, float}, datatype, what)
-        _check_range([n for n in flat if type(n) is int], -_EXACT, _EXACT, datatype, what)
+        integers = [n for n in flat if type(n) is int]
+        _check_range(integers, -_EXACT, _EXACT, datatype, what)
     with np.errstate(over="ignore"):
         array = np.array(flat, dtype=dtype.newbyteorder("="))
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise MalformedBody(f"{what}: holds a number out of the range of {datatype}")
+    if dtype.kind == "f" and dtype.itemsize < 8:
+        _check_exact(integers, dtype, datatype, what)
     return array
+
+
+def _check_exact(integers: list[int], dtype: DType, datatype: str, what: str) -> None:
+    """Refuse integers that a short floating type rounds; all of them are doubles exactly."""
+    doubles = np.array(integers, np.float64)
+    if (doubles.astype(dtype) != doubles).any():
+        raise MalformedBody(f"{what}: holds an integer that {datatype} does not hold exactly")
 
 
 def _check_types(flat: list[Any], allowed: set[type], datatype: str, what: str) -> None:

@@ -36,6 +36,31 @@ def test_floats_that_pre_processing_makes_of_integers_get_the_model_s_dtype(star
     assert (given.dtype, given.tolist()) == (np.float32, [[2, 2]])
 
 
+@pytest.mark.parametrize("value", [np.float64(1e39), np.longdouble(-1e39)])
+def test_a_number_that_would_be_infinite_in_the_model_is_refused(worker, value):
+    file = io.BytesIO()
+    np.save(file, np.array([[1, value]]))
+    answer = worker.post(bytearray(file.getvalue()), {"Content-Type": "application/x-npy"})
+    assert (answer.status, answer.json["type"]) == (422, "InvalidInput")
+    assert answer.json["message"] == "x: holds a number out of the range of the model's float32"
+
+
+def test_integers_out_of_the_range_of_half_weights_are_refused(start):
+    metadata = {"inputs": X, "model_output_list": ["y"], "outputs": [{"name": "y"}]}
+    worker = start(torch.nn.Linear(2, 2).half(), metadata)
+    answers = worker.predict_all([{"x": np.array([[1, n]])} for n in (60_000, 70_000)])
+    assert [answer.status for answer in answers] == [200, 422]
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, ">f16", np.float64])
+def test_infinity_and_long_doubles_are_taken(start, affine, dtype):
+    worker = start(affine[0](), affine[1])
+    file = io.BytesIO()
+    np.save(file, np.array([[-np.inf, 2]], dtype))
+    answer = worker.post(bytearray(file.getvalue()), {"Content-Type": "application/x-npy"})
+    assert np.load(io.BytesIO(answer.body)).tolist() == [[-np.inf, 5]]
+
+
 class Conjugate(torch.nn.Module):
     def forward(self, x):
         return torch.complex(x, x).conj()

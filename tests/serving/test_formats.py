@@ -77,7 +77,15 @@ def test_oip_asks_for_an_output_that_is_not_there(worker, encode_oip):
     assert "z: is not an output of the model, which gives y" in answer.json["message"]
 
 
-@pytest.mark.parametrize("headers", [JSON, {}, {"Content-Type": "application/json; charset=UTF-8"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        JSON,
+        {},
+        {"Content-Type": "application/json; charset=UTF-8"},
+        {"Content-Type": 'Application/JSON; charset="utf-8"; profile=x'},
+    ],
+)
 def test_plain_json_answers_the_same_shape_of_json(worker, headers):
     answer = worker.post(b'{"x": [[1, 2.5], [3, 4]]}', headers)
     assert answer.status == 200
@@ -103,6 +111,7 @@ def test_npy_of_any_layout(worker, array):
 def test_accept_chooses_the_form_of_the_reply(worker):
     body = npy(np.array([[1, 2]]))
     assert worker.post(body, {**NPY, "Accept": "application/json"}).json == {"y": [[3.0, 5.0]]}
+    assert worker.post(body, {**NPY, "Accept": "Application/JSON"}).json == {"y": [[3.0, 5.0]]}
     answer = worker.post(body, {**NPY, "Accept": "application/octet-stream"})
     np.testing.assert_array_equal(answer.outputs["y"], np.float32([[3, 5]]))
 

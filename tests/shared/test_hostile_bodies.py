@@ -562,6 +562,8 @@ def test_json_tensor_typed_by_hand(data, shape):
         pytest.param("UINT64", [2**64], id="row-62-above-uint64"),
         pytest.param("FP16", [65520.0], id="row-62-above-float16"),
         pytest.param("FP64", [2**53 + 1], id="row-62-not-exact-in-a-double"),
+        pytest.param("FP32", [2**24 + 1], id="row-62-not-exact-in-a-float32"),
+        pytest.param("FP16", [2**11 + 1], id="row-62-not-exact-in-a-float16"),
         pytest.param("BYTES", [1], id="row-63-number-as-bytes"),
         pytest.param("BYTES", [None], id="row-64-null-as-bytes"),
         pytest.param("FP32", [1.0, 2.0], id="row-60-more-than-the-shape"),

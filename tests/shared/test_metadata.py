@@ -456,6 +456,14 @@ def test_an_integer_that_no_double_holds():
     assert problems(field("float"), 10**400) == ["x: holds a number out of the range of a double"]
 
 
+@pytest.mark.parametrize("value", [2**53 + 1, np.array([2**63 - 1]), np.uint64([2**64 - 1])])
+def test_an_integer_that_a_double_would_round(value):
+    assert problems(field("float"), value) == [
+        "x: holds an integer that a double does not hold exactly"
+    ]
+    assert field("float").conform(2**60) == 2.0**60
+
+
 # --- the whole dict -----------------------------------------------------------------------
 
 RAW = {

@@ -88,7 +88,7 @@ def decode(request: Request, metadata: Metadata, max_body: int | None = None) ->
         # Of the memory of four bodies, one is the body's own.
         allowance = Allowance(arrays=3 * inflated.size - sent_beside)
         call = _decoder(inflated)(inflated, metadata, allowance)
-        return _conformed(call, metadata, request.headers.get("accept", ""), allowance)
+        return _conformed(call, metadata, request.headers.get("accept", "").lower(), allowance)
     except ContractError as error:
         raise from_contract(error) from None
 
@@ -179,7 +179,7 @@ def _protocol_call(request: protocol.Request) -> Call:
 
 def _json(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
-    if charset.strip("\"' ;") not in ("", "utf-8", "utf8", "us-ascii"):
+    if charset.partition(";")[0].strip("\"' ") not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("application/json must be UTF-8")
     head = strictjson.loads_object(request.body, "the body", allowance)
     if protocol.is_request(head) and "inputs" not in _names(metadata):

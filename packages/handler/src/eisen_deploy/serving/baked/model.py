@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from ._shared.metadata import Metadata
+from .errors import InvalidInput
 from .outputs import widened
 
 # Types of weights that inputs are given; 8 bit floats only store.
 _COMPUTES_IN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_OF_LONG = {"g": np.dtype(np.float64), "G": np.dtype(np.complex128)}
 
 
 class Model:
@@ -68,6 +70,8 @@ class Model:
         if it is declared as ``ndarray`` with no dtype; with a dtype in its type string it stays
         what pre-processing made of it, but for floats where the string asks for integers. What
         is no array of numbers stays what it is.
+
+        :raises InvalidInput: if a finite number is infinite in the model's type.
         """
         tensor = _as_tensor(value)
         if tensor is None:
@@ -79,7 +83,7 @@ class Model:
         else:
             is_array = declared is not None and declared.kind == "ndarray"
             cast = is_array and wanted is None and not tensor.is_complex()
-        return tensor.to(self.dtype) if cast and self.dtype is not None else tensor
+        return _cast(name, tensor, self.dtype) if cast and self.dtype is not None else tensor
 
 
 def keyword_positions(names: Sequence[str] | None, keywords: Sequence[str]) -> dict[int, str]:
@@ -101,6 +105,21 @@ def shares_memory(value: Any, arguments: Sequence[Any]) -> bool:
     )
 
 
+def _cast(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    cast = tensor.to(dtype)
+    if _most(tensor.dtype) > _most(dtype) and bool((cast.isinf() & ~tensor.isinf()).any()):
+        kind = str(dtype).removeprefix("torch.")
+        raise InvalidInput([f"{name}: holds a number out of the range of the model's {kind}"])
+    return cast
+
+
+def _most(dtype: torch.dtype) -> float:
+    """Return the largest number of a type."""
+    if dtype is torch.bool:
+        return 1
+    return (torch.finfo if dtype.is_floating_point else torch.iinfo)(dtype).max
+
+
 def _as_tensor(value: Any) -> torch.Tensor | None:
     if isinstance(value, torch.Tensor):
         return value
@@ -111,7 +130,8 @@ def _as_tensor(value: Any) -> torch.Tensor | None:
     # torch shares memory with numpy, but knows neither read-only nor negative strides.
     if not value.flags.writeable or any(stride < 0 for stride in value.strides):
         value = value.copy()
-    return torch.from_numpy(value.astype(value.dtype.newbyteorder("="), copy=False))
+    wide = _OF_LONG.get(value.dtype.char)  # which torch does not know
+    return torch.from_numpy(value.astype(wide or value.dtype.newbyteorder("="), copy=False))
 
 
 def _floating_dtype(module: torch.nn.Module) -> torch.dtype | None:
