@@ -267,6 +267,21 @@ def test_json_output_with_nan_says_how_to_get_it(start, affine):
     assert np.isnan(binary.outputs["bad"]).all()
 
 
+@pytest.mark.parametrize("bad", ["\ud800", ["a", {"\udfff": 1}]])
+def test_json_output_with_half_of_a_surrogate_pair_is_refused(start, affine, bad):
+    declared = {**affine[1], "outputs": [{"name": "text"}]}
+    worker = start(affine[0](), declared, None, lambda d: {"text": bad})
+    answer = worker.post(b'{"x": [[1, 2]]}', JSON)
+    assert (answer.status, answer.json["type"]) == (500, "InvalidOutput")
+    assert "half of a surrogate pair" in answer.json["message"]
+
+
+def test_json_output_of_any_script_comes_as_it_is(start, affine):
+    declared = {**affine[1], "outputs": [{"name": "text"}]}
+    worker = start(affine[0](), declared, None, lambda d: {"text": "Lunge \u2013 \U0001fac1"})
+    assert worker.post(b'{"x": [[1, 2]]}', JSON).json == {"text": "Lunge \u2013 \U0001fac1"}
+
+
 def test_every_answer_names_model_version_digest_and_times(worker):
     for answer in (worker.post(b""), worker.post(b'{"x": [[1, 2]]}'), worker.post(b"nonsense")):
         assert answer.headers["Eisen-Model-Name"] == "model"

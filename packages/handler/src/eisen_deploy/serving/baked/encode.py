@@ -98,10 +98,12 @@ def _json(outputs: Mapping[str, Any]) -> Reply:
     allowance = Allowance()
     plain = {name: values.to_plain(name, value, allowance) for name, value in outputs.items()}
     try:
-        text = json.dumps(plain, allow_nan=False)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidOutput("an output holds half of a surrogate pair") from None
     except ValueError:
         raise InvalidOutput(
             "an output holds NaN or infinity, which JSON cannot carry: send "
             f"Accept: {protocol.BINARY_TYPE}"
         ) from None
-    return Reply((text.encode("ascii"),), headers={"Content-Type": protocol.JSON_TYPE})
+    return Reply((text,), headers={"Content-Type": protocol.JSON_TYPE})

@@ -14,6 +14,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +110,7 @@ class _Examination:
         self._tolerance = tolerance
         self._together = together
         self._alterations = list(ALTERATIONS.items())[: None if small else _FEW]
+        self._sizes = None if small else 1
         self._tried = self._refused = 0
 
     def outcome(self, inputs: Mapping[str, Any], request: Requests) -> Batches:
@@ -166,8 +168,9 @@ class _Examination:
 
         arrays = _arrays(inputs)
         parts = list(self._parts(self._altered(arrays), run))
-        for alter in (resized, retyped):
-            parts += self._parts(alter(arrays, self._handler.metadata), run)
+        metadata = self._handler.metadata
+        parts += self._parts(islice(resized(arrays, metadata), self._sizes), run)
+        parts += self._parts(retyped(arrays, metadata), run)
         for name, value in inputs.items():
             parts += [] if name in arrays else self._parts_of_value(name, value, run)
         for chunk in self._chunks(parts):
