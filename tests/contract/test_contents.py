@@ -47,7 +47,16 @@ BAKED = [
     *("verified", "worker_log"),
 ]
 CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
-PROOF = ["__init__", "causes", "clean_process", "left_behind", "proving", "rows", "visible"]
+PROOF = [
+    "__init__",
+    "alterations",
+    "causes",
+    "clean_process",
+    "left_behind",
+    "proving",
+    "rows",
+    "visible",
+]
 CLI = [
     *("__init__", "__main__", "archive", "build", "command", "diff", "errors", "inspect"),
     *("progress", "recipe", "tables", "trust", "verify"),
