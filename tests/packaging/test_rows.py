@@ -138,6 +138,12 @@ def test_batch_normalisation_that_was_left_in_training_mode_is_found(examine):
     assert found["reason"].startswith("y of ")
 
 
+def test_an_answer_that_is_always_the_same_proves_nothing(examine):
+    found = examine(Does(lambda x: (x.sum() > 1e6).float().expand(len(x), 1)))
+    assert not found["shared"]
+    assert found["reason"].startswith("the model gives the same for all altered forms")
+
+
 def test_a_program_of_one_size_runs_one_by_one(examine):
     exported = torch.export.export(network(), (torch.zeros(3, 4),))
     found = examine(exported)

@@ -137,6 +137,8 @@ class _Examination:
         given = {str(i): value.detach().cpu().numpy() for i, value in enumerate(arguments)}
         parts = list(self._parts(self._altered(given), self._run_model))
         self._tried, self._refused = len(parts), len(self._alterations) - len(parts)
+        if len(parts) > 1 and not _differ(parts):
+            raise _Depends("the model gives the same for all altered forms, which shows nothing")
         for chunk in self._chunks(parts):
             arrays = {name: np.concatenate([each.given[name] for each in chunk]) for name in given}
             outputs = _together(chunk, self._run_model, arrays)
@@ -246,6 +248,12 @@ class _Examination:
                         f"{name} of {part.name} is not what it is alone where it runs in one "
                         f"batch with {others}"
                     )
+
+
+def _differ(parts: Sequence[_Part]) -> bool:
+    """Whether some output has another first row in one part than in another."""
+    names = parts[0].alone if parts else ()
+    return any(len({part.alone[name][:1].tobytes() for part in parts}) > 1 for name in names)
 
 
 def _together(chunk: Sequence[_Part], run: Callable[[Any], Any], given: Any) -> Any:
