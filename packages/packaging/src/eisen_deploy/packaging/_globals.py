@@ -57,8 +57,10 @@ class Namespace:
         """
         found = {name: self.source[name] for name in self._wanted(function)}
         if self.is_imported:  # it has them by itself, unless the program has set them meanwhile
-            is_users = _is_users(self.source["__name__"])
-            found = {name: value for name, value in found.items() if is_users and _is_plain(value)}
+            has_source = is_users(self.source["__name__"])
+            found = {
+                name: value for name, value in found.items() if has_source and _is_plain(value)
+            }
         self.written |= set(found)
         return found
 
@@ -143,7 +145,8 @@ def uses_name(code: CodeType, name: str) -> bool:
     return name in _attribute_names(code)
 
 
-def _is_users(module: str) -> bool:
+def is_users(module: str) -> bool:
+    """Whether a module is the user's own, which the archive takes along, and importable."""
     spec = locate.spec_of(module)
     return (
         spec is not None
