@@ -111,7 +111,9 @@ class Graph:
     def held(self, obj: Any) -> Iterator[tuple[ModuleType, str]]:
         """Yield where the user's own modules hold an object that is written with its content."""
         is_value = id(obj) in self.by_name or isinstance(obj, _NO_IDENTITY)
-        yield from () if is_value else self.holders.get(id(obj), ())
+        for module, name in () if is_value else self.holders.get(id(obj), ()):
+            if vars(module).get(name) is obj:
+                yield module, name
 
     def note_tensor(self, tensor: torch.Tensor, reduced: Reduced) -> None:
         """Remember the first tensor that lies in some memory, as it is in the archive."""

@@ -7,6 +7,7 @@ dill pickles functions and classes of ``__main__`` by value. In its place, or on
   each module (``_globals``);
 * the pickles of one archive are one graph of objects (``_identity``);
 * modules go by name; dill would take the whole content of one that lies outside the environment;
+* what a module of the user's holds as well stays one object with that (``_holders``);
 * single objects of a module, such as marks that code compares by identity, go by name as well;
 * locks come back free, and what lives in this process only is an error (``_live_objects``);
 * sets are written in an order of their own, equal strings as one string, and of a source file
@@ -261,7 +262,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     def _save_mapped(self, array: np.ndarray[Any, Any]) -> bool:
         """Write what an array maps from a file as a plain one."""
         if type(array) is np.memmap:
-            make, (_, *size), state = np.ndarray.__reduce__(array)
+            reduced: Any = np.ndarray.__reduce__(array)
+            make, (_, *size), state = reduced
             self.save_reduce(make, (np.ndarray, *size), state, obj=array)
         return type(array) is np.memmap
 
