@@ -139,6 +139,10 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     def save_reduce(self, func: Any, args: Any, state: Any = None, *more: Any, **obj: Any) -> None:
         """Write what makes an object anew; several may have one and the same ``__dict__``."""
         made = obj.get("obj")
+        if any(more[:2]) and _by_value.fills_itself(type(made)):
+            self.save_reduce(func, args, state, None, None, *more[2:], **obj)
+            _by_value.fill(self, made, *more)
+            return
         is_own = type(state) is dict and getattr(made, "__dict__", None) is state
         if not is_own or hasattr(type(made), "__setstate__") or len(more) > 2:
             super().save_reduce(func, args, state, *more, **obj)
