@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import abc
 import collections.abc
+import copyreg
 import enum
 import functools
 import inspect
 import numbers
 import pickle
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NewType, ParamSpec, TypeVar
@@ -247,11 +249,23 @@ def reduced(obj: Any) -> Reduced | None:
     if type(obj) is TypeVar and not locate.is_importable(obj.__module__):
         return _reduced_variable(obj)
     kind = type(obj)
+    if isinstance(obj, BaseException) and _takes_others(kind):
+        made: Any = obj.__reduce__()
+        _, args, *state = made
+        return copyreg.__newobj__, (kind, *args), *state  # type: ignore[attr-defined]
     if kind in (NewType, ParamSpec) and not locate.is_importable(obj.__module__):
         return _reduced_name(obj)
     if type(kind.__new__) is FunctionType and not isinstance(obj, type) and is_of_script(kind):
         return _reduced_instance(obj, kind)
     return None
+
+
+def _takes_others(kind: type[BaseException]) -> bool:
+    """Whether an exception is made of other arguments than it keeps, as ``pickle`` takes it."""
+    is_plain = (
+        kind.__reduce__ is BaseException.__reduce__ and type(kind.__new__) is not FunctionType
+    )
+    return is_plain and type(kind.__init__) is FunctionType
 
 
 def _reduced_instance(obj: Any, kind: type) -> Reduced | None:
@@ -266,6 +280,23 @@ def _reduced_instance(obj: Any, kind: type) -> Reduced | None:
     base = next(each for each in kind.__mro__ if type(each.__new__) is not FunctionType)
     content = base.__getnewargs__(obj) if hasattr(base, "__getnewargs__") else ()
     return base.__new__, (kind, *content), *state
+
+
+def fills_itself(kind: type) -> bool:
+    """Whether a list or dict has its own way to take items, which may need its attributes."""
+    own = [getattr(kind, name, None) for name in ("__setitem__", "append", "extend")]
+    is_made_by_base = FunctionType not in (type(kind.__reduce__), type(kind.__reduce_ex__))
+    is_own = any(type(each) is FunctionType for each in own)
+    return is_made_by_base and is_own and issubclass(kind, (list, dict))
+
+
+def fill(pickler: Pickler, made: Any, items: Any, pairs: Any = None, *_: Any) -> None:
+    """Have a list or dict that is made take its items, without the code of its class."""
+    if items:
+        pickler.run(list.extend, made, list(items))
+    base = OrderedDict if isinstance(made, OrderedDict) else dict
+    for key, value in pairs or ():
+        pickler.run(base.__setitem__, made, key, value)
 
 
 def _reduced_name(obj: Any) -> Reduced:

@@ -9,7 +9,6 @@ from ._about import about
 from ._code import Pickled
 from ._extras import copy_extras
 from ._handler import Handler
-from ._identity import Graph
 from ._manifest import write_manifest
 from ._payload import Payload
 from ._shared import contents
@@ -58,7 +57,7 @@ def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None
     """
     parts = {"model": payload.model} if payload.form.is_pickle else {}
     parts |= {part: each for part, each in payload.transforms.items() if each is not None}
-    graph = Graph(_pickling.storages_of(parts))
+    graph = _pickling.measure(parts)
     by_value = _model.write(payload.model, payload.form, folder, graph)
     path = folder / payload.form.file
     pickled = [Pickled("model", path, by_value)] if payload.form.is_pickle else []

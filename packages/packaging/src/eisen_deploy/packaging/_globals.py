@@ -57,8 +57,8 @@ class Namespace:
         """
         found = {name: self.source[name] for name in self._wanted(function)}
         if self.is_imported:  # it has them by itself, unless the program has set them meanwhile
-            is_users = _is_users(self.source["__name__"])
-            found = {name: value for name, value in found.items() if is_users and _is_plain(value)}
+            is_own = is_users(self.source["__name__"])
+            found = {name: value for name, value in found.items() if is_own and _is_plain(value)}
         self.written |= set(found)
         return found
 
@@ -143,7 +143,8 @@ def uses_name(code: CodeType, name: str) -> bool:
     return name in _attribute_names(code)
 
 
-def _is_users(module: str) -> bool:
+def is_users(module: str) -> bool:
+    """Whether a module is one of the user's own files that can be imported."""
     spec = locate.spec_of(module)
     return (
         spec is not None

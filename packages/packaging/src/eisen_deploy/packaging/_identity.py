@@ -7,6 +7,7 @@ and the number under which its pickle remembers the object.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import (
     BuiltinFunctionType,
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from ._globals import Namespace, namespace_of
+from ._holders import Holders, holders_in
 from ._tensors import Reduced, Storages, storage_in
 
 Place = tuple[str, int]
@@ -65,6 +67,8 @@ class Graph:
     :param asks_for_subclasses: whether code of the archive uses ``__subclasses__()``.
     :param by_name: the ids of objects that went by their name.
     :param made_modules: what is made on a server, by the ids of their namespaces.
+    :param modules: the names of those that something refers to.
+    :param holders: what the user's own modules hold.
     """
 
     storages: Storages = field(default_factory=Storages)
@@ -73,6 +77,8 @@ class Graph:
     asks_for_subclasses: bool = False
     by_name: set[int] = field(default_factory=set)
     made_modules: dict[int, ModuleType] = field(default_factory=dict)
+    modules: set[str] = field(default_factory=set)
+    holders: Holders = field(default_factory=dict)
     _places: dict[int, Place] = field(default_factory=dict)
     _alive: list[Any] = field(default_factory=list)
     _namespaces: dict[tuple[int, bool], Namespace] = field(default_factory=dict)
@@ -97,6 +103,17 @@ class Graph:
             if space.module is not None:
                 self.made_modules[id(space.target)] = space.module
         return self._namespaces[key]
+
+    def measured(self) -> Graph:
+        """Return the graph to write, for what this one has seen and not written."""
+        return Graph(self.storages, holders=holders_in(self.modules))
+
+    def held(self, obj: Any) -> Iterator[tuple[ModuleType, str]]:
+        """Yield where the user's own modules hold an object that is written with its content."""
+        is_value = id(obj) in self.by_name or isinstance(obj, _NO_IDENTITY)
+        for module, name in () if is_value else self.holders.get(id(obj), ()):
+            if vars(module).get(name) is obj:
+                yield module, name
 
     def note_tensor(self, tensor: torch.Tensor, reduced: Reduced) -> None:
         """Remember the first tensor that lies in some memory, as it is in the archive."""

@@ -9,6 +9,7 @@ import io
 import logging
 import pickle
 import queue
+import sys
 import threading
 import weakref
 from collections import deque
@@ -59,6 +60,8 @@ def reduced(obj: Any) -> Reduced | None:
 
     :raises pickle.PicklingError: if it stays in this process.
     """
+    if isinstance(obj, io.IOBase) and obj in (sys.stdout, sys.stderr):
+        return getattr, (sys, "stdout" if obj is sys.stdout else "stderr")
     _refuse(obj)
     kind = type(obj)
     if kind is _LOCK:

@@ -7,6 +7,7 @@ dill pickles functions and classes of ``__main__`` by value. In its place, or on
   each module (``_globals``);
 * the pickles of one archive are one graph of objects (``_identity``);
 * modules go by name; dill would take the whole content of one that lies outside the environment;
+* what a module of the user's holds as well stays one object with that (``_holders``);
 * single objects of a module, such as marks that code compares by identity, go by name as well;
 * locks come back free, and what lives in this process only is an error (``_live_objects``);
 * sets are written in an order of their own, equal strings as one string, and of a source file
@@ -42,7 +43,7 @@ from ._errors import NotSerializable
 from ._globals import module_with
 from ._identity import Graph
 from ._patient_file import patient_file
-from ._tensors import Reduced, Storages
+from ._tensors import Reduced
 from ._wrappers import uncompiled
 
 #: The newest that every supported Python writes alike.
@@ -120,6 +121,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
                 self._note(obj, self.by_value)
             if not self._save_our_way(obj):
                 super().save(obj, save_persistent_id)
+            for module, name in self.graph.held(obj):
+                self.run(setattr, module, name, obj)
             if len(self._above) == 1:
                 _by_value.save_subclasses(self)
             self._above.pop()
@@ -136,6 +139,10 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     def save_reduce(self, func: Any, args: Any, state: Any = None, *more: Any, **obj: Any) -> None:
         """Write what makes an object anew; several may have one and the same ``__dict__``."""
         made = obj.get("obj")
+        if any(more[:2]) and _by_value.fills_itself(type(made)):
+            self.save_reduce(func, args, state, None, None, *more[2:], **obj)
+            _by_value.fill(self, made, *more)
+            return
         is_own = type(state) is dict and getattr(made, "__dict__", None) is state
         if not is_own or hasattr(type(made), "__setstate__") or len(more) > 2:
             super().save_reduce(func, args, state, *more, **obj)
@@ -166,6 +173,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
                 "it there: move it to a file that can be imported"
             )
         self.graph.by_name.add(id(obj))
+        self.graph.modules.add(module)
         super().save_global(obj, name)
 
     def _save_our_way(self, obj: Any) -> bool:
@@ -181,7 +189,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             self._save_module(obj)
         elif isinstance(obj, torch.storage.TypedStorage):
             return self._save_memory(obj)
-        elif kind is np.ndarray and obj.base is not None:
+        elif kind in (np.ndarray, np.memmap) and obj.base is not None:
             return self._save_view(obj)
         elif (name := _name_in_module(obj)) is not None:
             self.graph.by_name.add(id(obj))
@@ -249,11 +257,19 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         while isinstance(whole.base, np.ndarray):
             whole = whole.base
         if not self.knows(whole) or view.dtype.hasobject or not whole.flags.c_contiguous:
-            return False
+            return self._save_mapped(view)
         offset = view.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
         part = view.shape, view.dtype, whole, offset, view.strides
         self.save_reduce(np.ndarray, part, obj=view)
         return True
+
+    def _save_mapped(self, array: np.ndarray[Any, Any]) -> bool:
+        """Write what an array maps from a file as a plain one."""
+        if type(array) is np.memmap:
+            reduced: Any = np.ndarray.__reduce__(array)
+            make, (_, *size), state = reduced
+            self.save_reduce(make, (np.ndarray, *size), state, obj=array)
+        return type(array) is np.memmap
 
     @property
     def is_torchs(self) -> bool:
@@ -271,6 +287,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     def _save_module(self, module: ModuleType) -> None:
         if module.__name__ == "__main__":
             raise pickle.PicklingError("it refers to the module __main__ as a whole")
+        self.graph.modules.add(module.__name__)
         self.save_reduce(importlib.import_module, (module.__name__,), obj=module)
 
     def _without_folder(self, code: CodeType) -> CodeType:
@@ -312,7 +329,7 @@ class _Measuring(Pickler):
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         """Pickle one object of the graph."""
-        is_plain = type(obj) is np.ndarray and not obj.dtype.hasobject
+        is_plain = type(obj) in (np.ndarray, np.memmap) and not obj.dtype.hasobject
         super().save(None if is_plain else obj, save_persistent_id)
 
 
@@ -324,8 +341,10 @@ class _Nowhere(io.RawIOBase):
         return len(data)
 
 
-def storages_of(parts: Mapping[str, Any]) -> Storages:
-    """Return the storages behind all tensors in parts of an archive; nothing is written.
+def measure(parts: Mapping[str, Any]) -> Graph:
+    """Return the graph for parts of an archive, with what is used of the memory of tensors.
+
+    Nothing is written.
 
     :param parts: by name, as an error names them.
     :raises NotSerializable: if one of them cannot be pickled.
@@ -334,7 +353,7 @@ def storages_of(parts: Mapping[str, Any]) -> Storages:
     for part, obj in parts.items():
         with failures_named(part):
             _Measuring(graph, part).dump(obj)
-    return graph.storages
+    return graph.measured()
 
 
 def _fingerprint(item: Any, above: frozenset[int]) -> bytes:
