@@ -75,7 +75,7 @@ def test_a_file_with_other_options_hides_the_servers_own_response_timeout(server
 
 def test_two_workers_answer(server):
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda _: predict(server, "busy", [0.4, 0]), range(16))
+        answers = pool.map(lambda _: predict(server, "busy", [0.15, 0]), range(16))
         assert len({int(answer["pid"]) for answer in answers}) == 2
 
 
@@ -84,7 +84,7 @@ def test_requests_are_batched(server):
     url = f"{server.inference_url}/predictions/busy"
 
     def size(_):
-        body = json.dumps({"x": [[0.3, 0]]}).encode()
+        body = json.dumps({"x": [[0.15, 0]]}).encode()
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=30) as reply:

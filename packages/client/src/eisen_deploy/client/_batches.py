@@ -21,7 +21,7 @@ EMPTY = Body((), None)
 #: seconds past the deadline.
 MAX_OBJECTS = 28 * 2**20
 #: The same of metadata, which are copied for whom they are given to.
-MAX_METADATA = 16 * 2**20
+MAX_METADATA = 12 * 2**20
 _MAX_REASON = 1000
 
 
