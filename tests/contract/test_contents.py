@@ -98,7 +98,16 @@ MODULES = {
     ],
     "packaging": [
         *("__init__", "_about", "_by_value", "_code", "_destination", "_errors", "_extras"),
-        *("_folder", "_globals", "_handler", "_identity", "_installed", "_json", "_live_objects"),
+        *(
+            "_folder",
+            "_globals",
+            "_holders",
+            "_handler",
+            "_identity",
+            "_installed",
+            "_json",
+            "_live_objects",
+        ),
         "_manifest",
         *("_mar", "_metadata", "_model", "_model_checks", "_model_inputs", "_of_torch"),
         *("_paths", "_patient_file", "_payload", "_pickling", "_progress", "_remarks", "_sample"),
