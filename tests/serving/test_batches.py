@@ -248,25 +248,22 @@ REUSING = {
 }
 
 
-@pytest.mark.parametrize("form", ["protocol", "npy"])
-@pytest.mark.parametrize("sizes", [(1, 1), (2, 1, 2, 1), (3,)])
 @pytest.mark.parametrize("sample", [None, {"x": np.ones((2, 2), np.float32)}])
 @pytest.mark.parametrize("what", REUSING)
 def test_who_uses_memory_again_changes_nobody_elses_reply(
-    start_proven, affine, encode_oip, what, sample, sizes, form
+    start_proven, affine, encode_oip, what, sample
 ):
     worker = start_proven(REUSING[what][0], affine[1], *REUSING[what][1:], sample=sample)
-    arrays = rows(*sizes)
-    if form == "protocol":
-        requests = [encode_oip({"x": array}) for array in arrays]
-    else:
-        headers = {"Content-Type": "application/json", "Accept": "application/x-npy"}
-        requests = [(headers, json.dumps({"x": array.tolist()}).encode()) for array in arrays]
-    answers = worker.post_all(requests)
     factor = 8 if what == "all of them" else 2
-    for array, answer in zip(arrays, answers, strict=True):
-        got = answer.outputs["y"] if form == "protocol" else np.load(io.BytesIO(answer.body))
-        np.testing.assert_array_equal(got, factor * array)
+    headers = {"Content-Type": "application/json", "Accept": "application/x-npy"}
+    for sizes in [(1, 1), (2, 1, 2, 1), (3,)]:
+        arrays = rows(*sizes)
+        raw = worker.post_all([encode_oip({"x": array}) for array in arrays])
+        plain = [(headers, json.dumps({"x": array.tolist()}).encode()) for array in arrays]
+        npy = worker.post_all(plain)
+        for array, one, other in zip(arrays, raw, npy, strict=True):
+            np.testing.assert_array_equal(one.outputs["y"], factor * array)
+            np.testing.assert_array_equal(np.load(io.BytesIO(other.body)), factor * array)
 
 
 class Remembers:
