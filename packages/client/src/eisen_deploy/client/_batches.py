@@ -19,7 +19,7 @@ from ._shared.protocol import Body
 EMPTY = Body((), None)
 #: Bytes of memory that a reply's texts, lists and single values may take: more of them would take
 #: seconds past the deadline.
-MAX_OBJECTS = 28 * 2**20
+MAX_OBJECTS = 24 * 2**20
 #: The same of metadata, which are copied for whom they are given to.
 MAX_METADATA = 12 * 2**20
 _MAX_REASON = 1000
