@@ -14,6 +14,7 @@ TEST_REQUIREMENTS = [
     "--editable=packages/client[all]",  # the command's libraries for files
     *("pytest", "pytest-xdist", "hypothesis", "trustme"),
     "nilearn",  # a T1 volume to put into files
+    "SimpleITK",  # how ITK's programs read what we write
     *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
 ]
 BY_FILE = ["--dist", "loadfile"]  # what a module's fixtures make is made once
@@ -48,6 +49,7 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test, those against a real TorchServe included."""
     install(session, *OURS, *TEST_REQUIREMENTS)
+    install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users lack
     if session.posargs:
         session.run("pytest", *session.posargs)
         return

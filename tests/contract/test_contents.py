@@ -66,9 +66,10 @@ CLIENT_CLI = [
     *("predict", "progress", "wait", "words"),
 ]
 CLIENT_FILES = [
-    *("__init__", "axes", "content", "dicom", "dicom_pixels", "dicom_seg", "dicom_slices"),
-    *("errors", "extras", "kinds", "nifti", "npy", "orientation", "png", "saving", "segments"),
-    "text",
+    *("__init__", "axes", "content", "errors", "extras", "kinds", "npy", "orientation", "png"),
+    *("saving", "segments", "text"),
+    *(f"dicom/{name}" for name in ("__init__", "geometry", "images", "pixels", "segmentation")),
+    *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
 ]
 DOCTOR = [
     *("__init__", "access_checks", "archive_checks", "archives", "asking", "capacity_checks"),

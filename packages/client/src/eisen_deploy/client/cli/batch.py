@@ -43,10 +43,11 @@ class NamedFile(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is sent, and how the spatial axes of each image lie in it."""
+    """What is sent, how the spatial axes of each image lie in it, and what to tell the user."""
 
     values: dict[str, Any]
     layouts: dict[str, files.Layout]
+    remarks: list[str]
 
 
 @contextmanager
@@ -73,11 +74,12 @@ def read(
     :raises FileError: if a file cannot be read.
     """
     fields = {each.name: each for each in metadata.inputs or ()}
-    batch = Batch({}, {})
+    batch = Batch({}, {}, [])
     for file in inputs:
         with blamed_on(file):
             for name, content in _contents(file, monochrome1):
                 _claim(name, batch.values)
+                batch.remarks.extend(f"{file}: {remark}" for remark in content.remarks)
                 batch.values[name] = content.value
                 if isinstance(content.value, np.ndarray):
                     shape = fields[name].shape if name in fields else None

@@ -23,6 +23,7 @@ from . import connection
 from .batch import Batch, NamedFile, blamed_on
 from .exits import Usage
 from .progress import bars
+from .words import note
 
 T = TypeVar("T")
 
@@ -79,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.input, arguments.value, metadata, arguments.orientation, arguments.monochrome1
         )
         layouts = {file: _layout(file, batch, arguments.like) for file in outputs}
+        for remark in batch.remarks:
+            note(remark)
         with bars() as progress:
             reply = client.predict(
                 batch.values, outputs=names, idempotent=arguments.idempotent, progress=progress
@@ -125,7 +128,10 @@ def _layout(file: NamedFile, batch: Batch, like: str | None) -> files.Layout | N
     kind = kind_of(file.path)
     if kind in PLACED:
         with blamed_on(file):
-            return batches.grid_of(batch.layouts, like, wants_slices=kind == ".dcm")
+            layout = batches.grid_of(batch.layouts, like, wants_slices=kind == ".dcm")
+            remarks = files.check_grid(file.path, layout.grid)
+        batch.remarks.extend(f"{file}: {remark}" for remark in remarks)
+        return layout
     return batch.layouts.get(like) if like else next(iter(batch.layouts.values()), None)
 
 

@@ -42,6 +42,11 @@ def complain(text: str) -> None:
     say(f"eisen-client: {clean(' '.join(text.split(chr(10))))}", sys.stderr)
 
 
+def note(text: str) -> None:
+    """Write what the user should know, though nothing failed, to the standard error."""
+    complain(f"note: {text}")
+
+
 def explain(error: BaseException) -> str:
     """Return one line for an error; of an unexpected one only its name, for it may quote data."""
     if isinstance(error, EisenClientError):

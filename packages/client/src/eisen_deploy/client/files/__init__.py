@@ -26,7 +26,7 @@ from .errors import (
     UnsupportedFile,
     UnwritableFile,
 )
-from .kinds import read, save
+from .kinds import check_grid, read, save
 from .orientation import Turn
 from .segments import Segment
 
@@ -42,6 +42,7 @@ __all__ = [
     "UnreadableFile",
     "UnsupportedFile",
     "UnwritableFile",
+    "check_grid",
     "from_model",
     "read",
     "save",

@@ -51,8 +51,11 @@ class Content:
     :param spatial: how many of the last axes are spatial: 3 for a volume, 2 for a picture, 0 where
         nothing is known about them.
     :param grid: where the voxels lie, if the file says it.
+    :param remarks: what the user should know: files of a folder that were set aside, for example.
+        They may name files.
     """
 
     value: Any
     spatial: int = 0
     grid: Grid | None = None
+    remarks: tuple[str, ...] = ()

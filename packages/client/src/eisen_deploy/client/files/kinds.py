@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import dicom, dicom_seg, nifti, npy, png, text
-from .content import Content
-from .errors import UnreadableFile, UnsupportedFile, UnwritableFile
+from . import npy, png, text
+from .content import Content, Grid
+from .dicom import images, segmentation
+from .errors import GeometryMismatch, UnreadableFile, UnsupportedFile, UnwritableFile
+from .nifti import reading as nifti_reading
+from .nifti import writing as nifti_writing
 from .segments import Segment
 
 _KINDS = (".npy", ".npz", ".png", ".nii", ".nii.gz", ".dcm", ".json", ".txt")
@@ -20,8 +23,8 @@ PLACED = (".nii", ".nii.gz", _DICOM)
 _READERS: Mapping[str, Callable[[Path], Content]] = {
     ".npy": npy.read_npy,
     ".png": png.read,
-    ".nii": nifti.read,
-    ".nii.gz": nifti.read,
+    ".nii": nifti_reading.read,
+    ".nii.gz": nifti_reading.read,
     ".json": text.read_json,
     ".txt": text.read_txt,
 }
@@ -47,8 +50,8 @@ def read(path: Path | str, name: str = "", *, monochrome1: str | None = None) ->
     if not path.exists():
         raise UnreadableFile("there is no such file")
     kind = kind_of(path)
-    if path.is_dir() or kind == _DICOM or (not kind and dicom.is_dicom(path)):
-        return dicom.read(path, monochrome1)
+    if path.is_dir() or kind == _DICOM or (not kind and images.is_dicom(path)):
+        return images.read(path, monochrome1)
     if kind == ".npz":
         return npy.pick(npy.read_npz(path), name)
     if not kind:
@@ -64,11 +67,26 @@ def check_writable(path: Path) -> str:
     kind = kind_of(path)
     if not kind:
         raise UnwritableFile(f"its name must end in one of {', '.join(_KINDS)}")
-    checks = {_DICOM: dicom_seg.check_installed, ".png": png.check_installed}
-    checks.update({".nii": nifti.check_installed, ".nii.gz": nifti.check_installed})
+    checks = {_DICOM: segmentation.check_installed, ".png": png.check_installed}
+    checks.update({".nii": nifti_writing.check_installed, ".nii.gz": nifti_writing.check_installed})
     if kind in checks:
         checks[kind]()
     return kind
+
+
+def check_grid(path: Path, grid: Grid | None) -> tuple[str, ...]:
+    """Check, before there is an array, that a file can be written on the grid of an input.
+
+    :param path: of the file; kinds without a geometry need no grid.
+    :returns: what the user should know about such a file.
+    :raises FileError: if it cannot; the message says what the input lacks.
+    """
+    kind = kind_of(path)
+    if kind not in PLACED:
+        return ()
+    if grid is None:
+        raise GeometryMismatch("the input has no geometry that could be put on it: use .npy")
+    return segmentation.check_grid(grid) if kind == _DICOM else nifti_writing.check_grid(grid)
 
 
 def save(
@@ -89,9 +107,9 @@ def save(
     """
     kind = check_writable(path)
     if kind in (".nii", ".nii.gz"):
-        nifti.write(path, content)
+        nifti_writing.write(path, content)
     elif kind == _DICOM:
-        dicom_seg.write(path, content, segments, description, algorithm)
+        segmentation.write(path, content, segments, description, algorithm)
     else:
         with path.open("wb") as file:
             _write(kind, file, content)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .content import Affine, Array
-from .errors import UnsupportedFile
+from eisen_deploy.client.files.content import Affine, Array
+from eisen_deploy.client.files.errors import UnsupportedFile
 
 #: DICOM's patient is LPS: x grows to the left, y to the back. That of NIfTI is RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

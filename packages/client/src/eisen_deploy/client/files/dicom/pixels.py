@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .content import Array
-from .errors import UnreadableFile, UnsupportedFile
-from .extras import reading, require
+from eisen_deploy.client.files.content import Array
+from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
+from eisen_deploy.client.files.extras import reading, require
 
 _KEPT = ("MONOCHROME1", "MONOCHROME2", "RGB")
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .content import Array, Content
-from .errors import UnwritableFile
-from .extras import require, writing
-from .segments import Segment
+from eisen_deploy.client.files.content import Array, Content, Grid
+from eisen_deploy.client.files.errors import UnwritableFile
+from eisen_deploy.client.files.extras import require, writing
+from eisen_deploy.client.files.segments import Segment
 
 _TISSUE = ("85756007", "SCT", "Tissue")
 _STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
@@ -28,6 +28,16 @@ _MAX_SEGMENTS = 1000
 def check_installed() -> None:
     """Raise :class:`MissingExtra` if highdicom is not installed."""
     require("highdicom", "dicom")
+
+
+def check_grid(grid: Grid) -> tuple[str, ...]:
+    """Return what the user should know about a segmentation of these images.
+
+    :raises UnwritableFile: if there are no images, or they lack what it needs.
+    """
+    if not grid.slices:
+        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+    return ()
 
 
 def write(
@@ -46,8 +56,9 @@ def write(
     :raises UnwritableFile: if there is no series, or the array is no mask.
     """
     highdicom = require("highdicom", "dicom")
-    if content.grid is None or not content.grid.slices:
-        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+    if content.grid is None:
+        raise UnwritableFile("a DICOM segmentation needs a geometry, and there is none")
+    check_grid(content.grid)
     masks, numbers = _masks(content.value, segments)
     known = {segment.number: segment for segment in segments}
     told = [known.get(number, Segment(number, f"Label {number}")) for number in numbers]

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import dicom_pixels
-from .content import Content, Grid
-from .dicom_slices import place
-from .errors import UnreadableFile, UnsupportedFile
-from .extras import reading, require
+from eisen_deploy.client.files.content import Content, Grid
+from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
+from eisen_deploy.client.files.extras import reading, require
+
+from . import pixels
+from .geometry import place
 
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
@@ -53,14 +54,14 @@ def read(path: Path, monochrome1: str | None = None) -> Content:
         slices = _series(path) if path.is_dir() else [_single(path)]
         headers = [each.header for each in slices]
         _check_frames(headers)
-        invert = dicom_pixels.check(headers, monochrome1)
+        invert = pixels.check(headers, monochrome1)
         if len(slices) == 1 and not headers[0].get("ImagePositionPatient"):
             return _picture(slices[0], invert)
         return _volume(slices, invert)
 
 
 def _picture(single: Slice, invert: bool) -> Content:
-    array = dicom_pixels.read([single.path], [single.header], invert)[0]
+    array = pixels.read([single.path], [single.header], invert)[0]
     return Content(np.moveaxis(array, 2, 0) if array.ndim == 3 else array, 2)
 
 
@@ -70,7 +71,7 @@ def _volume(slices: Sequence[Slice], invert: bool) -> Content:
         raise UnsupportedFile("is a series of images in colour")
     order, affine = place(headers)
     headers = [headers[index] for index in order]
-    values = dicom_pixels.read([slices[index].path for index in order], headers, invert)
+    values = pixels.read([slices[index].path for index in order], headers, invert)
     array = values.transpose(2, 1, 0)
     shape = (array.shape[0], array.shape[1], array.shape[2])
     return Content(array, 3, Grid(shape, affine, slices=headers))

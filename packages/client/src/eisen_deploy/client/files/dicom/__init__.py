@@ -1,0 +1,1 @@
+"""DICOM: images to arrays by pydicom, masks to segmentations by highdicom."""
