@@ -11,7 +11,6 @@ nothing is wrong, and without ``--dry-run``, the same change is committed here a
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from datetime import datetime, timezone
@@ -30,29 +29,26 @@ from distributions import (
     run,
     version_in,
 )
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 UNRELEASED = "## Unreleased\n"
+SPELLING = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
 
 
 def parse_version(text: str) -> Version:
-    """Read a version in its one spelling: three numbers, and ``a1``, ``b1`` or ``rc1`` at most.
+    """Read a version.
 
-    :raises NotReleasable: if it is none.
+    :raises NotReleasable: if it is not in its one spelling.
     """
-    try:
-        version = Version(text)
-    except InvalidVersion:
-        version = None
-    if version is None or not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", str(version)) or str(version) != text:
+    if not SPELLING.fullmatch(text) or str(Version(text)) != text:
         raise NotReleasable(f"{text!r}: expected a version such as 0.2.0 or 0.2.0rc1")
-    return version
+    return Version(text)
 
 
 def released_versions(root: Path, name: str) -> list[Version]:
     """Return the versions of a distribution that have a tag."""
     tags = git(root, "tag", "--list", f"{name}-v*").split()
-    return [Version(tag.removeprefix(f"{name}-v")) for tag in tags]
+    return [parse_version(tag.removeprefix(f"{name}-v")) for tag in tags]
 
 
 def check_version(version: Version, current: Version, released: list[Version]) -> None:

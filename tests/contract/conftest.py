@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+from distributions import VERSION_LINE, version_in  # noqa: E402
+
 DISTRIBUTIONS = ("client", "handler", "packaging")
 
 
@@ -38,9 +41,9 @@ def bumped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         packages = tmp_path_factory.mktemp("bumped") / "packages"
         shutil.copytree(ROOT / "packages", packages, symlinks=True)
         project = packages / name / "pyproject.toml"
-        text = project.read_text()
-        assert text.count('version = "0.1.0"') == 1
-        project.write_text(text.replace('version = "0.1.0"', 'version = "0.2.0"'))
+        version = version_in(ROOT, name)
+        later = f'version = "{version.major}.{version.minor + 1}.0"'
+        project.write_text(VERSION_LINE.sub(later, project.read_text()))
         build(packages / name, packages / "dist")
         return next((packages / "dist").glob("*.whl"))
 

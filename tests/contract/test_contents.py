@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tarfile
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from distributions import FOLDERS, check_sbom, project_of, version_in
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = [
@@ -131,19 +134,34 @@ def expected(name: str) -> set[str]:
     return {f"eisen_deploy/{PACKAGE[name]}/{file}" for file in files}
 
 
+def stem(name: str) -> str:
+    """What the names of a distribution's files begin with."""
+    return f"{project_of(name).replace('-', '_')}-{version_in(ROOT, name)}"
+
+
 def wheel_of(dist: Path, name: str) -> zipfile.ZipFile:
-    return zipfile.ZipFile(dist / f"eisen_deploy_{name}-0.1.0-py3-none-any.whl")
+    return zipfile.ZipFile(dist / f"{stem(name)}-py3-none-any.whl")
 
 
 def sdist_of(dist: Path, name: str) -> tarfile.TarFile:
-    return tarfile.open(dist / f"eisen_deploy_{name}-0.1.0.tar.gz")
+    return tarfile.open(dist / f"{stem(name)}.tar.gz")
+
+
+def about_wheel(name: str) -> set[str]:
+    files = (
+        "METADATA",
+        "WHEEL",
+        "RECORD",
+        "licenses/LICENSE",
+        f"sboms/{project_of(name)}.cdx.json",
+    )
+    return {f"{stem(name)}.dist-info/{file}" for file in files}
 
 
 @each
 def test_wheel(dist, name):
-    info = f"eisen_deploy_{name}-0.1.0.dist-info"
-    about = {f"{info}/{file}" for file in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
-    about |= {f"{info}/entry_points.txt"} if name in WITH_COMMAND else set()
+    about = about_wheel(name)
+    about |= {f"{stem(name)}.dist-info/entry_points.txt"} if name in WITH_COMMAND else set()
     names = wheel_of(dist, name).namelist()
     assert set(names) == expected(name) | about
     assert len(names) == len(set(names))
@@ -152,6 +170,7 @@ def test_wheel(dist, name):
 @each
 def test_sdist(dist, name):
     about = {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    about |= {"hatch_build.py"}
     with sdist_of(dist, name) as archive:
         members = archive.getmembers()
     assert all(member.isfile() for member in members)
@@ -172,7 +191,7 @@ def test_the_shared_source_is_byte_equal_in_every_wheel(dist, name):
 def test_the_wheel_built_from_the_sdist_is_the_same(dist, name, tmp_path):
     with sdist_of(dist, name) as archive:
         archive.extractall(tmp_path, filter="data")
-    source = tmp_path / f"eisen_deploy_{name}-0.1.0"
+    source = tmp_path / stem(name)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
     (rebuilt,) = (tmp_path / "dist").glob("*.whl")
@@ -184,11 +203,9 @@ def test_the_wheel_built_from_the_sdist_is_the_same(dist, name, tmp_path):
 
 
 def test_the_meta_distribution_has_no_code_and_brings_the_three(dist):
-    with zipfile.ZipFile(dist / "eisen_deploy-0.1.0-py3-none-any.whl") as wheel:
-        info = "eisen_deploy-0.1.0.dist-info"
-        about = {f"{info}/{file}" for file in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
-        assert set(wheel.namelist()) == about
-        metadata = wheel.read(f"{info}/METADATA").decode()
+    with wheel_of(dist, "eisen-deploy") as wheel:
+        assert set(wheel.namelist()) == about_wheel("eisen-deploy")
+        metadata = wheel.read(f"{stem('eisen-deploy')}.dist-info/METADATA").decode()
     required = {
         line.split()[1].split("<")[0].split(">")[0]
         for line in metadata.splitlines()
@@ -197,10 +214,37 @@ def test_the_meta_distribution_has_no_code_and_brings_the_three(dist):
     assert required == {f"eisen-deploy-{name}" for name in MODULES}
 
 
-def test_there_is_one_license(dist):
-    texts = {(ROOT / "LICENSE").read_bytes()}
-    texts |= {(ROOT / "packages" / name / "LICENSE").read_bytes() for name in MODULES}
-    assert len(texts) == 1
+@pytest.mark.parametrize("name", FOLDERS)
+def test_each_wheel_has_an_sbom_of_itself_and_of_what_it_requires(dist, name):
+    with wheel_of(dist, name) as wheel:
+        info = f"{stem(name)}.dist-info"
+        sbom = json.loads(wheel.read(f"{info}/sboms/{project_of(name)}.cdx.json"))
+        lines = wheel.read(f"{info}/METADATA").decode().splitlines()
+    check_sbom(Path(wheel.filename), project_of(name), version_in(ROOT, name))
+    required = [Requirement(line[15:]) for line in lines if line.startswith("Requires-Dist: ")]
+    always = {each.name for each in required if "extra ==" not in str(each.marker)}
+    others = {each.name for each in required} - always - {project_of(name)}
+    scopes = {part["name"]: part["scope"] for part in sbom["components"] if "scope" in part}
+    assert scopes == dict.fromkeys(always, "required") | dict.fromkeys(others, "optional")
+    (graph,) = sbom["dependencies"]
+    assert graph["dependsOn"] == [part["bom-ref"] for part in sbom["components"]]
+
+
+def test_the_sboms_name_the_one_shared_source_by_the_same_digest(dist):
+    digests = set()
+    for name in MODULES:
+        with wheel_of(dist, name) as wheel:
+            file = f"{stem(name)}.dist-info/sboms/{project_of(name)}.cdx.json"
+            shared, *_ = json.loads(wheel.read(file))["components"]
+        assert shared["name"] == "eisen-deploy-shared"
+        digests.add(shared["hashes"][0]["content"])
+    assert len(digests) == 1
+
+
+def test_what_each_build_needs_in_its_own_folder_is_the_same_everywhere():
+    packages = [ROOT / "packages" / name for name in MODULES]
+    assert len({(folder / "hatch_build.py").read_bytes() for folder in packages}) == 1
+    assert len({(folder / "LICENSE").read_bytes() for folder in [ROOT, *packages]}) == 1
 
 
 def test_shared_imports_only_the_standard_library_numpy_and_itself():
