@@ -38,11 +38,21 @@ def _identity(monkeypatch):
 
 
 @pytest.fixture
-def clone(tmp_path):
-    """A fresh clone of this repository."""
-    target = tmp_path / "checkout"
-    git(ROOT, "clone", "--quiet", str(ROOT), str(target))
-    return target
+def checkout(tmp_path):
+    """A repository with what a release changes, and no more."""
+    folder = tmp_path / "checkout"
+    client = folder / FOLDERS["client"]
+    client.mkdir(parents=True)
+    (client / "pyproject.toml").write_text('[project]\nversion = "0.1.0"\n')
+    (client / "CHANGELOG.md").write_text(CHANGELOG)
+    git(folder, "init", "--quiet")
+    commit_all(folder)
+    return folder
+
+
+def commit_all(folder):
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Change something")
 
 
 # --- the changelog ------------------------------------------------------------------------
@@ -135,27 +145,26 @@ def refusal(root, version, tmp_path):
     return str(refused.value)
 
 
-def test_what_is_not_committed(clone, tmp_path):
-    (clone / "new.txt").touch()
-    assert "new.txt" in refusal(clone, "99.0.0", tmp_path)
+def test_what_is_not_committed(checkout, tmp_path):
+    (checkout / "new.txt").touch()
+    assert "new.txt" in refusal(checkout, "99.0.0", tmp_path)
 
 
-def test_a_tag_that_is_there(clone, tmp_path):
-    git(clone, "tag", "client-v99.0.0")
-    git(clone, "tag", "handler-v99.1.0")  # another distribution's
-    assert refusal(clone, "99.0.0", tmp_path) == "99.0.0 has a tag already"
+def test_a_tag_that_is_there(checkout, tmp_path):
+    git(checkout, "tag", "client-v99.0.0")
+    git(checkout, "tag", "handler-v99.1.0")  # another distribution's
+    assert refusal(checkout, "99.0.0", tmp_path) == "99.0.0 has a tag already"
 
 
-def test_a_version_older_than_a_tag(clone, tmp_path):
-    git(clone, "tag", "client-v99.0.0")
-    assert refusal(clone, "98.0.0", tmp_path) == "98.0.0 is older than 99.0.0"
+def test_a_version_older_than_a_tag(checkout, tmp_path):
+    git(checkout, "tag", "client-v99.0.0")
+    assert refusal(checkout, "98.0.0", tmp_path) == "98.0.0 is older than 99.0.0"
 
 
-def test_nothing_to_release(clone, tmp_path):
-    changelog = clone / "packages" / "client" / "CHANGELOG.md"
-    changelog.write_text("# Changelog\n\n## Unreleased\n")
-    git(clone, "commit", "--quiet", "--all", "--message", "Empty the changelog")
-    assert 'nothing below "## Unreleased"' in refusal(clone, "99.0.0", tmp_path)
+def test_nothing_to_release(checkout, tmp_path):
+    (checkout / FOLDERS["client"] / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n")
+    commit_all(checkout)
+    assert 'nothing below "## Unreleased"' in refusal(checkout, "99.0.0", tmp_path)
 
 
 def test_the_name_or_a_tag_of_its_version_says_which_distribution():
@@ -215,21 +224,23 @@ def test_a_wheel_without_its_own_sbom(sboms, tmp_path):
         distributions.check_sbom(wheel, "eisen-deploy-client", Version("1.0.0"))
 
 
-def without_links(folder):
-    """Clone this repository as git does where no symbolic links can be made."""
-    command = ("git", "-c", "core.symlinks=false", "clone", "--quiet", ROOT, folder)
-    subprocess.run(command, check=True)
+@pytest.fixture(scope="module")
+def without_links(tmp_path_factory):
+    """This repository as git clones it where no symbolic links can be made."""
+    folder = tmp_path_factory.mktemp("without_links")
+    git(folder, "-c", "core.symlinks=false", "clone", "--quiet", str(ROOT), ".")
     return folder
 
 
 @pytest.mark.parametrize("name", ["client", "handler", "packaging"])
 @pytest.mark.parametrize("call", ["build_editable", "build_wheel", "build_sdist"])
-def test_a_checkout_without_symbolic_links_is_refused_in_a_sentence(name, call, tmp_path):
-    checkout = without_links(tmp_path / "checkout")
+def test_a_checkout_without_symbolic_links_is_refused_in_a_sentence(
+    name, call, without_links, tmp_path
+):
     program = f"import hatchling.build; hatchling.build.{call}({str(tmp_path / 'dist')!r})"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=checkout / "packages" / name,
+        cwd=without_links / FOLDERS[name],
         capture_output=True,
         text=True,
         check=False,
@@ -242,7 +253,9 @@ def test_a_checkout_without_symbolic_links_is_refused_in_a_sentence(name, call, 
 
 
 @pytest.mark.torchserve  # half a minute
-def test_a_dry_run_changes_nothing_and_the_tag_gives_the_files_that_were_checked(clone, tmp_path):
+def test_a_dry_run_changes_nothing_and_the_tag_gives_the_files_that_were_checked(tmp_path):
+    clone = tmp_path / "clone"
+    git(ROOT, "clone", "--quiet", str(ROOT), str(clone))
     before = git(clone, "rev-parse", "HEAD")
     version = Version("99.0.0")
     said = release(clone, "client", version, tmp_path / "dry", dry_run=True)
