@@ -6,13 +6,14 @@ import itertools
 import subprocess
 import sys
 import zipfile
+from datetime import datetime, timezone
 from pathlib import Path
 
 import distributions
 import pytest
 from distributions import FOLDERS, NotReleasable, git, version_in
 from packaging.version import Version
-from release import check_version, cut_changelog, parse_version, release
+from release import check_version, commit_and_tag, cut, cut_changelog, parse_version, release
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHANGELOG = """\
@@ -253,30 +254,23 @@ def test_a_checkout_without_symbolic_links_is_refused_in_a_sentence(
 
 
 @pytest.mark.torchserve  # half a minute
-def test_a_dry_run_changes_nothing_and_the_tag_gives_the_files_that_were_checked(tmp_path):
-    clone = tmp_path / "clone"
+def test_a_dry_run_changes_nothing_and_checks_what_is_built_of_the_tag(tmp_path):
+    clone, version = tmp_path / "clone", Version("99.0.0")
     git(ROOT, "clone", "--quiet", str(ROOT), str(clone))
     before = git(clone, "rev-parse", "HEAD")
-    version = Version("99.0.0")
     said = release(clone, "client", version, tmp_path / "dry", dry_run=True)
     assert said.endswith("this was a dry run.")
-    assert (git(clone, "rev-parse", "HEAD"), git(clone, "tag", "--list", "client-v*")) == (
-        before,
-        "",
-    )
+    assert git(clone, "rev-parse", "HEAD") == before
+    assert not git(clone, "tag", "--list", "client-v*")
     assert not git(clone, "status", "--porcelain")
 
-    said = release(clone, "client", version, tmp_path / "real", dry_run=False)
-    assert said.endswith(" client-v99.0.0")
-    assert git(clone, "rev-parse", "client-v99.0.0^{commit}", "HEAD~1").split() == [
-        git(clone, "rev-parse", "HEAD"),
-        before,
+    cut(clone, "client", version, datetime.now(timezone.utc).date().isoformat())
+    assert commit_and_tag(clone, "client", version) == "client-v99.0.0"
+    assert git(clone, "rev-parse", "client-v99.0.0^{commit}^") == before
+    assert git(clone, "diff", "--name-only", before, "client-v99.0.0").split() == [
+        "packages/client/CHANGELOG.md",
+        "packages/client/pyproject.toml",
     ]
-    changed = git(clone, "diff", "--name-only", "HEAD~1").split()
-    assert changed == ["packages/client/CHANGELOG.md", "packages/client/pyproject.toml"]
-
     assert distributions.name_of("client-v99.0.0", clone) == "client"
-    tagged = distributions.build_twice(clone, "client", tmp_path / "tagged", lambda _: None)
-    for file in tagged:
+    for file in distributions.build_twice(clone, "client", tmp_path / "tagged", lambda _: None):
         assert (tmp_path / "dry" / file.name).read_bytes() == file.read_bytes()
-        assert (tmp_path / "real" / file.name).read_bytes() == file.read_bytes()
