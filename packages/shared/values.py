@@ -36,7 +36,8 @@ from .tensors import Tensor, reshape, to_lists
 def to_tensor(name: str, value: Any, allowance: Allowance = UNLIMITED) -> Tensor:
     """Return the tensor that carries a value.
 
-    An array is copied only if it is not C-contiguous and little-endian already.
+    An array is copied only if it is not C-contiguous and little-endian already, or has bools of
+    other bytes than 0 and 1.
 
     :param allowance: what lists of arrays inside lists and dicts may take.
     :raises UnsupportedValue: if the name or the value has no form on the wire.
@@ -109,7 +110,19 @@ def _contiguous(array: Array) -> Array:
     # ascontiguousarray alone would give a 0-d array an axis.
     little = array.dtype.newbyteorder("<")
     compact: Array = np.ascontiguousarray(array, dtype=little).reshape(array.shape)
-    return compact
+    return sound_bools(compact)
+
+
+def sound_bools(array: Array) -> Array:
+    """Return an array whose bools are bytes of 0 and 1; it is copied only if they are not.
+
+    Others come of a view, and of libraries that set all bits. To numpy and torch they are true, but
+    a decoder has to refuse them: it cannot tell them from damage.
+    """
+    if array.dtype.kind != "b" or not array.size or array.view(np.uint8).max() <= 1:
+        return array
+    sound: Array = array.view(np.uint8) != 0
+    return sound
 
 
 def _strings_tensor(name: str, array: Array) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .errors import FileError, MissingExtra, UnreadableFile, UnwritableFile
+from .signatures import identify
+from .silence import silence
 
 
 def require(module: str, extra: str) -> Any:
@@ -27,23 +28,22 @@ def require(module: str, extra: str) -> Any:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(what: str, path: Path | None = None) -> Iterator[None]:
     """Turn whatever a library raises while it reads into one error, and keep it silent.
 
     Libraries' errors and warnings quote what headers say. The error's cause is the library's own.
 
-    :param what: the file should be.
+    :param what: the file should be, in the words of :mod:`.signatures`.
+    :param path: of the file: where it is something else, the error says what.
     :raises UnreadableFile: if anything is raised.
     """
-    with _silence():
+    with silence():
         try:
             yield
         except (MemoryError, FileError):
             raise
         except Exception as error:
-            raise UnreadableFile(
-                f"is damaged, or is not {what} ({type(error).__name__})"
-            ) from error
+            raise UnreadableFile(_explain(error, what, path)) from error
 
 
 @contextmanager
@@ -53,27 +53,23 @@ def writing(what: str) -> Iterator[None]:
     :param what: is to be written.
     :raises UnwritableFile: if anything is raised that is not the system's.
     """
-    with _silence():
+    with silence():
         try:
             yield
         except (MemoryError, OSError, FileError):
             raise
         except Exception as error:
-            raise UnwritableFile(f"{what} cannot be made of it ({type(error).__name__})") from error
+            raise UnwritableFile(f"{what} cannot be made of such values") from error
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    loggers = [
-        logging.getLogger(name) for name in ("nibabel.global", "pydicom", "highdicom", "PIL")
-    ]
-    before = [logger.disabled for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.disabled = True
-            yield
-        finally:
-            for logger, was in zip(loggers, before):
-                logger.disabled = was
+def _explain(error: Exception, what: str, path: Path | None) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read: {error.strerror}"
+    if path is None or path.is_dir():
+        return f"is damaged, or is not {what}"
+    if not path.stat().st_size:
+        return f"is empty, and not {what}"
+    found = identify(path)
+    if found == what:
+        return f"is {what}, and damaged or cut off: copy it again"
+    return f"is not {what}: it is {found}" if found else f"is damaged, or is not {what}"

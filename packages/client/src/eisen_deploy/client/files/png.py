@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,35 +12,101 @@ import numpy as np
 from .content import Array, Content
 from .errors import UnsupportedFile, UnwritableFile
 from .extras import reading, require, writing
+from .png_chunks import GREY, GREY_ALPHA, PALETTE, RGBA, Picture, parse
 
-_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16", "I")
 _COLOURS = {3: "RGB", 4: "RGBA"}
-_DEPTH, _COLOUR_TYPE = 24, 25  # bytes of IHDR (PNG specification, 11.2.1)
+#: By which Pillow multiplies grey values of few bits, for them to end at 255.
+_SCALES = {2: 85, 4: 17}
+#: An entry of EXIF that says to turn the picture (tag 274, a SHORT), in either order of bytes.
+_TURNED = re.compile(
+    rb"\x12\x01\x03\0\x01\0\0\0([\x02-\x08])\0|\x01\x12\0\x03\0\0\0\x01\0([\x02-\x08])"
+)
 
 
 def check_installed() -> None:
     """Raise :class:`MissingExtra` if Pillow is not installed."""
-    require("PIL.Image", "png")
+    require("PIL.PngImagePlugin", "png")
 
 
 def read(path: Path) -> Content:
-    """Read a picture with its values as they are: bool, uint8 or uint16.
+    """Read a picture with the values that are in the file: bool, uint8 or uint16.
 
-    :raises UnsupportedFile: if it has a palette, or colours of 16 bits.
+    Samples of 2 and 4 bits are not scaled, gamma and profiles of colours not applied.
+
+    :raises UnsupportedFile: if it has a palette, or holds several pictures.
     """
-    image_of = require("PIL.Image", "png")
-    with reading("a PNG file"):
-        head = path.open("rb").read(26)
-        with image_of.open(path, formats=["PNG"]) as image:
-            mode = image.mode
-            array = np.array(image) if mode in _MODES else np.empty(0)
-    if mode not in _MODES or (head[_DEPTH] == 16 and head[_COLOUR_TYPE] != 0):
+    check_installed()
+    with reading("a PNG file", path):
+        picture = parse(path.read_bytes())
+        _check(picture)
+        array = _pixels(picture)
+    array = np.moveaxis(array, 2, 0) if array.ndim == 3 else array
+    return Content(array, 2, remarks=_remarks(picture))
+
+
+def _check(picture: Picture) -> None:
+    if picture.header.colour == PALETTE:
         raise UnsupportedFile(
-            "has a palette or colours of 16 bits: convert it to grey values or colours of 8 bits"
+            "has a palette, so its pixels are numbers of colours, and no values: convert it to "
+            "grey values or colours; if the numbers are meant, save them as grey values"
         )
-    if head[_DEPTH] == 16:
-        array = array.astype(np.uint16)
-    return Content(np.moveaxis(array, 2, 0) if array.ndim == 3 else array, 2)
+    count = int.from_bytes(picture.others.get(b"acTL", b"")[:4], "big")
+    if count > 1:
+        raise UnsupportedFile(f"is animated, with {count} pictures: save the one that is meant")
+
+
+def _remarks(picture: Picture) -> tuple[str, ...]:
+    remarks = []
+    if turned := _TURNED.search(picture.others.get(b"eXIf", b"")):
+        orientation = ord(turned[1] or turned[2])
+        remarks.append(
+            f"EXIF asks viewers to turn the picture (orientation {orientation}); the model gets it "
+            "as it is stored, not turned, and outputs lie on it like that"
+        )
+    if b"tRNS" in picture.others:
+        remarks.append("one of its colours counts as transparent; the model gets it as it is stored")
+    return tuple(remarks)
+
+
+def _pixels(picture: Picture) -> Array:
+    """Return the samples as they are: (rows, columns[, samples])."""
+    header = picture.header
+    if header.depth == 1:
+        bits: Array = _decode(picture).view(np.uint8) != 0
+        return bits
+    if header.depth < 8:
+        return _decode(picture) // np.uint8(_SCALES[header.depth])
+    if header.depth == 8:
+        return _decode(picture)
+    if header.colour == GREY:
+        return _decode(picture).astype(np.uint16)
+    return _deep(picture)
+
+
+def _deep(picture: Picture) -> Array:
+    """Return colours of 16 bits. Pillow keeps 8 of them, so it is asked for each half."""
+    header = picture.header
+    if header.colour == GREY_ALPHA:  # filters see bytes: it has those of RGBA of 8 bits
+        halves = _decode(picture._replace(header=header._replace(colour=RGBA, depth=8)))
+        high, low = halves[..., ::2], halves[..., 1::2]
+    else:
+        mode = "RGBA" if header.colour == RGBA else "RGB"
+        high, low = _decode(picture, f"{mode};16B"), _decode(picture, f"{mode};16L")
+    return high.astype(np.uint16) << 8 | low
+
+
+def _decode(picture: Picture, raw_mode: str | None = None) -> Array:
+    """Decompress a picture by Pillow.
+
+    :param raw_mode: how Pillow shall take the bytes of a pixel, if not as usual.
+    """
+    plugin = require("PIL.PngImagePlugin", "png")
+    with plugin.PngImageFile(io.BytesIO(picture.to_bytes())) as image:
+        if raw_mode is not None:
+            (tile,) = image.tile
+            image.tile = [(*tile[:3], raw_mode)]
+        decoded: Array = np.array(image)
+    return decoded
 
 
 def write(file: BinaryIO, content: Content) -> None:
@@ -48,6 +116,8 @@ def write(file: BinaryIO, content: Content) -> None:
     """
     image_of = require("PIL.Image", "png")
     array = _of_whole_numbers(content.value)
+    if not array.size:
+        raise UnwritableFile(f"an array of shape {list(array.shape)} has no pixels")
     if array.ndim == 3 and array.shape[0] in _COLOURS and array.dtype == np.uint8:
         array = np.ascontiguousarray(np.moveaxis(array, 0, 2))
     elif array.ndim != 2:
