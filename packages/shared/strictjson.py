@@ -61,7 +61,8 @@ def loads(
     except UnicodeDecodeError as error:
         raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
-        raise MalformedBody(f"{what} is not JSON: {error.msg} (character {error.pos})") from None
+        at = f"line {error.lineno}, column {error.colno}"
+        raise MalformedBody(f"{what} is not JSON: {error.msg} ({at})") from None
     except _Refused as error:
         raise MalformedBody(f"{what} holds {error}") from None
     if _has_half_pair(text):

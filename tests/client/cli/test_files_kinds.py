@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from eisen_deploy.client import files
 from eisen_deploy.client.files import extras
@@ -84,77 +83,6 @@ def test_rubbish(tmp_path, end):
     path.write_bytes(b"\xff\xfe\x00" * 300)
     with pytest.raises(files.UnreadableFile):
         files.read(path)
-
-
-# --- PNG ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16"])
-def test_grey_png(tmp_path, dtype):
-    array = (np.arange(12).reshape(3, 4) * 5000 % 65536).astype(dtype)
-    array[0, 0] = np.array(65535).astype(dtype) if dtype == "uint16" else array[0, 0]
-    files.save(tmp_path / "x.png", files.Content(array, 2))
-    found = files.read(tmp_path / "x.png")
-    assert found.value.dtype == dtype
-    assert found.spatial == 2
-    np.testing.assert_array_equal(found.value, array)
-
-
-@pytest.mark.parametrize("channels", [3, 4])
-def test_colour_png(tmp_path, channels):
-    array = np.arange(channels * 12, dtype=np.uint8).reshape(channels, 3, 4)
-    files.save(tmp_path / "x.png", files.Content(array, 2))
-    np.testing.assert_array_equal(files.read(tmp_path / "x.png").value, array)
-
-
-@pytest.mark.parametrize("dtype", ["int64", "int32", "uint64"])
-def test_whole_numbers_become_the_smallest_that_png_has(tmp_path, dtype):
-    for top, stored in ((255, "uint8"), (256, "uint16")):
-        array = np.array([[0, top]], dtype)
-        files.save(tmp_path / "x.png", files.Content(array, 2))
-        found = files.read(tmp_path / "x.png").value
-        assert found.dtype == stored
-        np.testing.assert_array_equal(found, array)
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.zeros((3, 3), np.float32),
-        np.full((3, 3), -1),
-        np.full((3, 3), 65536),
-        np.zeros((2, 3, 3), np.uint8),
-        np.zeros((3, 3, 3), np.uint16) + 300,
-        np.zeros(3, np.uint8),
-    ],
-)
-def test_what_png_does_not_hold(tmp_path, array):
-    with pytest.raises(files.UnwritableFile):
-        files.save(tmp_path / "x.png", files.Content(array, 2))
-
-
-def test_png_that_pillow_would_change_is_refused(tmp_path):
-    Image.fromarray(np.zeros((3, 3), np.uint8)).convert("P").save(tmp_path / "palette.png")
-    with pytest.raises(files.UnsupportedFile, match="palette"):
-        files.read(tmp_path / "palette.png")
-    (tmp_path / "deep.png").write_bytes(_deep_png())
-    with pytest.raises(files.UnsupportedFile, match="16 bits"):
-        files.read(tmp_path / "deep.png")
-
-
-def _deep_png():
-    """Return one pixel of 16 bits a colour."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    head = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
-    body = zlib.compress(b"\0" + struct.pack(">HHH", 1, 256, 65535))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 # --- text ---------------------------------------------------------------------------------
@@ -278,5 +206,5 @@ def test_warnings_of_libraries_are_silent(capsys):
         warnings.warn("CANARY", stacklevel=1)
     with pytest.raises(files.UnreadableFile) as caught, extras.reading("a file"):
         raise ValueError("CANARY")
-    assert str(caught.value) == "is damaged, or is not a file (ValueError)"
+    assert str(caught.value) == "is damaged, or is not a file"
     assert capsys.readouterr().err == ""

@@ -58,8 +58,8 @@ def explain(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, MemoryError):
         return "the memory of this machine does not suffice"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return f"unexpected {type(error).__name__} (--debug tells where)"
 
 

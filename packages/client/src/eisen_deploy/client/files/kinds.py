@@ -46,7 +46,13 @@ def read(path: Path | str, name: str = "", *, monochrome1: str | None = None) ->
         bright; they are refused if it is ``None``.
     :raises FileError: if it cannot be read.
     """
-    path = Path(path)
+    try:
+        return _read(Path(path), name, monochrome1)
+    except OSError as error:
+        raise UnreadableFile(f"cannot be read: {error.strerror}") from error
+
+
+def _read(path: Path, name: str, monochrome1: str | None) -> Content:
     if not path.exists():
         raise UnreadableFile("there is no such file")
     kind = kind_of(path)
@@ -106,13 +112,16 @@ def save(
     :raises FileError: if it cannot be written.
     """
     kind = check_writable(path)
-    if kind in (".nii", ".nii.gz"):
-        nifti_writing.write(path, content)
-    elif kind == _DICOM:
-        segmentation.write(path, content, segments, description, algorithm)
-    else:
-        with path.open("wb") as file:
-            _write(kind, file, content)
+    try:
+        if kind in (".nii", ".nii.gz"):
+            nifti_writing.write(path, content)
+        elif kind == _DICOM:
+            segmentation.write(path, content, segments, description, algorithm)
+        else:
+            with path.open("wb") as file:
+                _write(kind, file, content)
+    except OSError as error:
+        raise UnwritableFile(f"cannot be written: {error.strerror}") from error
 
 
 def _write(kind: str, file: Any, content: Content) -> None:

@@ -2,27 +2,70 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from .content import Content
-from .errors import UnsupportedFile, UnwritableFile
+from eisen_deploy.client._shared.values import sound_bools
+
+from .content import Array, Content
+from .errors import UnreadableFile, UnsupportedFile, UnwritableFile
 from .extras import reading
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_npy(path: Path) -> Content:
     """Read one array."""
-    with reading("an .npy file without pickles"):
-        return Content(np.lib.format.open_memmap(path, mode="r"))
+    with reading("an .npy file", path):
+        with path.open("rb") as file:
+            size = _check_header(file)
+            if path.stat().st_size < size:
+                raise UnreadableFile("is cut off: it ends before its array does")
+        return Content(sound_bools(np.lib.format.open_memmap(path, mode="r")))
 
 
 def read_npz(path: Path) -> dict[str, Any]:
     """Read all arrays of an ``.npz`` file, by name."""
-    with reading("an .npz file without pickles"), np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    with reading("an .npz file", path), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if not all(name.endswith(".npy") for name in names) or len(set(names)) < len(names):
+            raise UnsupportedFile("is a zip file of other things than one array for each name")
+        return {name[: -len(".npy")]: _read_member(archive, name) for name in names}
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(name) as file:
+        _check_header(file)
+    with archive.open(name) as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        file.read()  # to the end, where the checksum is
+    return sound_bools(array)
+
+
+def _check_header(file: IO[bytes]) -> int:
+    """Check that there is an array of values, and return where it ends.
+
+    :raises FileError: if it holds objects, which would be a pickle, or a table.
+    """
+    read_header = _HEADERS.get(np.lib.format.read_magic(file))
+    if read_header is None:  # only made for names of columns that are not Latin
+        raise UnsupportedFile("holds a table with named columns: save each as an array")
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise UnreadableFile(
+            "holds Python objects, which are not read: only arrays without pickles"
+        )
+    if dtype.names is not None:
+        raise UnsupportedFile("holds a table with named columns: save each as an array")
+    return file.tell() + math.prod(shape) * dtype.itemsize
 
 
 def pick(arrays: Mapping[str, Any], name: str) -> Content:
@@ -43,7 +86,7 @@ def write_npz(file: BinaryIO, values: Mapping[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    array = np.asarray(value)
+    array = sound_bools(np.asarray(value))
     if array.dtype.hasobject:
         raise UnwritableFile(f"{type(value).__name__} is no array of numbers or text: use .json")
     return array

@@ -64,7 +64,9 @@ def _remarks(picture: Picture) -> tuple[str, ...]:
             "as it is stored, not turned, and outputs lie on it like that"
         )
     if b"tRNS" in picture.others:
-        remarks.append("one of its colours counts as transparent; the model gets it as it is stored")
+        remarks.append(
+            "one of its colours counts as transparent; the model gets it as it is stored"
+        )
     return tuple(remarks)
 
 

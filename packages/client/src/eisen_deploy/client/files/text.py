@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from eisen_deploy.client._shared import strictjson
+from eisen_deploy.client._shared.errors import ContractError
+
 from .content import Content
-from .errors import UnwritableFile
-from .extras import reading
+from .errors import UnreadableFile, UnwritableFile
+from .extras import reading, writing
+from .signatures import identify
+
+_MARK = codecs.BOM_UTF8
 
 #: Rows without values, for each of which JSON has a list; a hostile reply can have any number.
 _MAX_ROWS = 100_000
@@ -19,14 +26,30 @@ _MAX_ROWS = 100_000
 
 def read_json(path: Path) -> Content:
     """Read one JSON value."""
-    with reading("JSON in UTF-8"):
-        return Content(json.loads(path.read_text("utf-8")))
+    with reading("JSON", path):
+        raw = path.read_bytes()
+        try:
+            return Content(strictjson.loads(raw.removeprefix(_MARK), "the text"))
+        except ContractError as error:
+            if identify(path) not in (None, "text"):
+                raise
+            raise UnreadableFile(str(error)) from None
 
 
 def read_txt(path: Path) -> Content:
-    """Read a text, as it is."""
-    with reading("text in UTF-8"):
-        return Content(path.read_bytes().decode("utf-8"))
+    """Read a text, as it is but for the byte order mark that some editors put before it."""
+    with reading("text in UTF-8", path):
+        raw = path.read_bytes()
+        try:
+            text = raw.removeprefix(_MARK).decode("utf-8")
+        except UnicodeDecodeError as error:
+            if identify(path) not in (None, "text"):
+                raise
+            raise UnreadableFile(
+                f"is not in UTF-8 (byte {error.start}): save it with this encoding"
+            ) from None
+    remarks = ("the byte order mark before the text is left out",) if raw.startswith(_MARK) else ()
+    return Content(text, remarks=remarks)
 
 
 def to_json(value: Any, *, for_terminal: bool = False) -> str:
@@ -43,14 +66,18 @@ def to_json(value: Any, *, for_terminal: bool = False) -> str:
 
 def write_json(file: BinaryIO, value: Any) -> None:
     """Write a value as JSON."""
-    file.write(f"{to_json(value)}\n".encode())
+    with writing("JSON"):
+        text = f"{to_json(value)}\n".encode()
+    file.write(text)
 
 
 def write_txt(file: BinaryIO, value: Any) -> None:
     """Write a text, as it is."""
     if not isinstance(value, str):
         raise UnwritableFile(f"{type(value).__name__} is no text: use .json")
-    file.write(value.encode())
+    with writing("text in UTF-8"):
+        raw = value.encode()
+    file.write(raw)
 
 
 def _plain(value: Any) -> Any:
