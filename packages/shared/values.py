@@ -121,7 +121,7 @@ def sound_bools(array: Array) -> Array:
     """
     if array.dtype.kind != "b" or not array.size or array.view(np.uint8).max() <= 1:
         return array
-    sound: Array = array.view(np.uint8) != 0
+    sound: Array = np.asarray(array.view(np.uint8) != 0)
     return sound
 
 

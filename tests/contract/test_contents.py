@@ -70,7 +70,7 @@ CLIENT_CLI = [
 ]
 CLIENT_FILES = [
     *("__init__", "axes", "content", "errors", "extras", "kinds", "npy", "orientation", "png"),
-    *("saving", "segments", "text"),
+    *("png_chunks", "saving", "segments", "signatures", "silence", "text"),
     *(f"dicom/{name}" for name in ("__init__", "geometry", "images", "pixels", "segmentation")),
     *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
 ]

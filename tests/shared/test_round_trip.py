@@ -102,6 +102,34 @@ def test_many_arrays_in_one_body(sources):
         assert_same(got[name], source)
 
 
+ANY_BYTES = arrays.arrays(np.uint8, SHAPES).map(lambda raw: raw.view(bool))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@FIXED
+@given(source=ANY_BYTES)
+def test_bools_of_any_bytes_are_sent_as_0_and_1(layout, binary, source):
+    given_ = LAYOUTS[layout](source)
+    before = given_.tobytes()
+    assert_same(sent({"x": given_}, binary)["x"], source.view(np.uint8) != 0)
+    assert given_.tobytes() == before
+
+
+@pytest.mark.parametrize("byte", [0, 1, 2, 128, 255])
+def test_single_bools_of_any_byte(byte):
+    array = np.array([byte, 0], np.uint8).view(bool)
+    got = sent({"zero": array[:1].reshape(()), "one": array[0], "listed": [array, {"a": array[0]}]})
+    assert got["zero"].tobytes() == got["one"].tobytes() == bytes([byte > 0])
+    assert got["listed"] == [[byte > 0, False], {"a": byte > 0}]
+
+
+def test_sound_bools_are_not_copied():
+    source = np.arange(24).reshape(2, 3, 4) % 3 == 0
+    assert np.shares_memory(values.sound_bools(source), source)
+    assert np.shares_memory(values.to_tensor("x", source).content, source)
+
+
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("dtype", REAL + COMPLEX)
 @pytest.mark.parametrize(

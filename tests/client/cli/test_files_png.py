@@ -55,7 +55,7 @@ def test_values_are_those_in_the_file(read, colour, depth, interlaced, size):
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 def test_palettes_are_refused(read, depth, interlaced):
     palette = [(b"PLTE", bytes(range(3 * 2**depth)) if depth < 8 else bytes(768))]
-    with pytest.raises(files.UnsupportedFile, match="palette.*convert it to grey values"):
+    with pytest.raises(files.UnsupportedFile, match=r"palette.*convert it to grey values"):
         read(png(sample(3, depth), 3, depth, interlaced, before=palette))
 
 
@@ -234,3 +234,30 @@ def test_bools_of_any_bytes_are_written(tmp_path):
 def test_pictures_without_pixels_are_not_written(tmp_path, shape):
     with pytest.raises(files.UnwritableFile, match="no pixels"):
         files.save(tmp_path / "x.png", files.Content(np.zeros(shape, np.uint8), 2))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint64"])
+def test_whole_numbers_become_the_smallest_that_png_has(tmp_path, dtype):
+    for top, stored in ((255, "uint8"), (256, "uint16")):
+        array = np.array([[0, top]], dtype)
+        files.save(tmp_path / "x.png", files.Content(array, 2))
+        found = files.read(tmp_path / "x.png").value
+        assert found.dtype == stored
+        np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((3, 3), np.float32),
+        np.full((3, 3), -1),
+        np.full((3, 3), 65536),
+        np.zeros((2, 3, 3), np.uint8),
+        np.zeros((3, 3, 3), np.uint16) + 300,
+        np.zeros((3, 3, 3), bool),
+        np.zeros(3, np.uint8),
+    ],
+)
+def test_what_png_does_not_hold(tmp_path, array):
+    with pytest.raises(files.UnwritableFile):
+        files.save(tmp_path / "x.png", files.Content(array, 2))

@@ -13,6 +13,7 @@ from .errors import GeometryMismatch, UnreadableFile, UnsupportedFile, Unwritabl
 from .nifti import reading as nifti_reading
 from .nifti import writing as nifti_writing
 from .segments import Segment
+from .signatures import identify
 
 _KINDS = (".npy", ".npz", ".png", ".nii", ".nii.gz", ".dcm", ".json", ".txt")
 _DICOM = ".dcm"
@@ -61,7 +62,9 @@ def _read(path: Path, name: str, monochrome1: str | None) -> Content:
     if kind == ".npz":
         return npy.pick(npy.read_npz(path), name)
     if not kind:
-        raise UnsupportedFile(f"is of no kind that is read here: {', '.join(_KINDS)}, DICOM")
+        found = identify(path)
+        what = f"is {found}, and" if found else "is"
+        raise UnsupportedFile(f"{what} of no kind that is read here: {', '.join(_KINDS)}, DICOM")
     return _READERS[kind](path)
 
 

@@ -37,7 +37,7 @@ def read_npz(path: Path) -> dict[str, Any]:
     with reading("an .npz file", path), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if not all(name.endswith(".npy") for name in names) or len(set(names)) < len(names):
-            raise UnsupportedFile("is a zip file of other things than one array for each name")
+            raise UnsupportedFile("is a zip file, and not of one array for each name")
         return {name[: -len(".npy")]: _read_member(archive, name) for name in names}
 
 
@@ -60,9 +60,7 @@ def _check_header(file: IO[bytes]) -> int:
         raise UnsupportedFile("holds a table with named columns: save each as an array")
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
-        raise UnreadableFile(
-            "holds Python objects, which are not read: only arrays without pickles"
-        )
+        raise UnreadableFile("holds Python objects: only arrays without pickles are read")
     if dtype.names is not None:
         raise UnsupportedFile("holds a table with named columns: save each as an array")
     return file.tell() + math.prod(shape) * dtype.itemsize

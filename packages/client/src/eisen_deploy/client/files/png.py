@@ -64,9 +64,7 @@ def _remarks(picture: Picture) -> tuple[str, ...]:
             "as it is stored, not turned, and outputs lie on it like that"
         )
     if b"tRNS" in picture.others:
-        remarks.append(
-            "one of its colours counts as transparent; the model gets it as it is stored"
-        )
+        remarks.append("one colour in it counts as transparent; the model gets it as it is stored")
     return tuple(remarks)
 
 
@@ -77,7 +75,8 @@ def _pixels(picture: Picture) -> Array:
         bits: Array = _decode(picture).view(np.uint8) != 0
         return bits
     if header.depth < 8:
-        return _decode(picture) // np.uint8(_SCALES[header.depth])
+        values: Array = _decode(picture) // np.uint8(_SCALES[header.depth])
+        return values
     if header.depth == 8:
         return _decode(picture)
     if header.colour == GREY:
@@ -137,6 +136,6 @@ def _of_whole_numbers(array: Array) -> Array:
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if array.dtype.kind not in "iu" or low < 0 or high > np.iinfo(np.uint16).max:
         raise UnwritableFile(
-            f"PNG holds whole numbers from 0 to 65535, and came {array.dtype}: use .npy"
+            f"PNG holds whole numbers from 0 to 65535, got {array.dtype}: use .npy"
         )
     return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)

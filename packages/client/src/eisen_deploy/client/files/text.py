@@ -31,7 +31,7 @@ def read_json(path: Path) -> Content:
         try:
             return Content(strictjson.loads(raw.removeprefix(_MARK), "the text"))
         except ContractError as error:
-            if identify(path) not in (None, "text"):
+            if not raw or identify(path) not in (None, "text"):
                 raise
             raise UnreadableFile(str(error)) from None
 
