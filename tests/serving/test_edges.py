@@ -128,6 +128,20 @@ def test_transforms_that_do_not_keep_their_promise(start, affine, pre, post, kin
         assert message in answer.json["message"]
 
 
+@pytest.mark.parametrize("accept", ["application/x-npy", None])
+def test_bools_of_other_bytes_than_0_and_1_are_sent_as_these(start, affine, accept):
+    """As a model has them that takes the bytes of an image for bools."""
+    raw = torch.tensor([[0, 2, 255]], dtype=torch.uint8)
+    worker = start(affine[0](), affine[1], None, lambda d: {"y": raw.view(torch.bool)})
+    if accept is None:
+        assert worker.predict({"x": np.ones((1, 2))}).outputs["y"].tobytes() == b"\0\1\1"
+        return
+    file = io.BytesIO()
+    np.save(file, np.ones((1, 2)))
+    answer = worker.post(bytearray(file.getvalue()), {"Content-Type": accept})
+    assert bytes(answer.body).endswith(b"\n\0\1\1")
+
+
 def test_header_values_stay_ascii_on_one_line():
     context = Context("m", "", {}, 1, None, "0.12.0")
     context.request_processor = [RequestProcessor({})]

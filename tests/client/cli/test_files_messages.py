@@ -260,6 +260,24 @@ def test_a_full_disk(tmp_path, end):
         files.save(path, files.Content(value, 2))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
+@pytest.mark.parametrize("end", ["npy", "npz", "png", "json", "txt", "nii", "nii.gz"])
+def test_a_disk_with_room_for_a_part(tmp_path, end):
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)
+    content = files.Content("x" * 5000 if end == "txt" else noise, 2)
+    if end.startswith("nii"):
+        content = files.Content(noise[:, :, None], 3, files.Grid((50, 50, 1), np.eye(4)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(files.UnwritableFile, match="written: File too large"):
+            files.save(tmp_path / f"x.{end}", content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such rights")
 @pytest.mark.parametrize("end", ["npy", "png", "json", "txt", ""])
 def test_what_the_system_does_not_let_read(tmp_path, end):

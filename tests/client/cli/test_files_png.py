@@ -176,6 +176,7 @@ def test_a_small_file_takes_no_huge_memory(read):
         read(SIGNATURE + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b""))
 
 
+@pytest.mark.torchserve
 def test_a_large_picture_is_read(read, capfd):
     """Pillow alone warns of it, and of one twice as large it refuses to read."""
     values = np.zeros((13400, 13400, 1), np.uint8)
@@ -199,6 +200,19 @@ def test_a_picture_of_one_bit_reaches_the_model(tmp_path, columns):
     with EisenServingClient("http://test/predictions/m", transport=model) as client:
         mask = client.predict({"image": array})["mask"]
     np.testing.assert_array_equal(mask[0, 0], truth)
+
+
+def test_what_is_to_be_known_is_printed(tmp_path, model, predict):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.eye(3, 4) > 0).save(tmp_path / "x.png", exif=exif)
+    picture = [-1, 1, -1, -1]
+    server = model(lambda image: {"mask": image}, {"image": picture}, {"mask": picture})
+    files_ = (f"image={tmp_path / 'x.png'}", f"mask={tmp_path / 'mask.png'}")
+    status, _, err = predict(server, "--input", files_[0], "--output", files_[1])
+    assert (status, err.count("\n")) == (0, 1)
+    assert err.startswith(f"eisen-client: note: {files_[0]}: EXIF asks viewers to turn")
+    np.testing.assert_array_equal(files.read(tmp_path / "mask.png").value, np.eye(3, 4) > 0)
 
 
 # --- written ------------------------------------------------------------------------------

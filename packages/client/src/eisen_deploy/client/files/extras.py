@@ -19,7 +19,8 @@ def require(module: str, extra: str) -> Any:
     :raises MissingExtra: if it is not installed; the message says how to install it.
     """
     try:
-        return importlib.import_module(module)
+        with silence():
+            return importlib.import_module(module)
     except ImportError as error:
         library = module.partition(".")[0]
         raise MissingExtra(
@@ -56,9 +57,11 @@ def writing(what: str) -> Iterator[None]:
     with silence():
         try:
             yield
-        except (MemoryError, OSError, FileError):
+        except (MemoryError, FileError):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.strerror:
+                raise
             raise UnwritableFile(f"{what} cannot be made of such values") from error
 
 
