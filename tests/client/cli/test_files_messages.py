@@ -6,6 +6,7 @@ import bz2
 import errno
 import gzip
 import io
+import json
 import lzma
 import os
 import pickle
@@ -180,6 +181,16 @@ def test_bools_of_any_bytes(tmp_path, end):
     assert np.load(path)["value" if end == "npz" else ...].tobytes() == b"\0\1\1\1"
 
 
+def test_any_names_in_npz(tmp_path):
+    names = ["file", "allow_pickle", "args", "arr_0", "größe", "a/b", "x.npy"]
+    arrays = {name: np.full(2, index) for index, name in enumerate(names)}
+    files.save(tmp_path / "x.npz", files.Content(arrays))
+    found = read_npz(tmp_path / "x.npz")
+    assert list(found) == names
+    for name in names:
+        np.testing.assert_array_equal(found[name], arrays[name])
+
+
 @pytest.mark.parametrize(
     "members",
     [
@@ -201,6 +212,60 @@ def test_a_damaged_member(tmp_path):
     (tmp_path / "x.npz").write_bytes(raw)
     with pytest.raises(files.UnreadableFile, match=r"is an \.npz file, and damaged"):
         files.read(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("end", ["png", "npy", "npz", "json", "txt"])
+def test_changed_files_are_read_or_refused(tmp_path, end):
+    """Whatever is wrong with one: no error but ours, and no reason that is the name of a class."""
+    random = np.random.default_rng(len(end))
+    text = json.dumps({"a": [1, 2.5, None], "b": "größe"}).encode()
+    whole = {"png": saved("PNG"), "npy": npy(PIXELS), "npz": npz(a=PIXELS, b=PIXELS)}.get(end, text)
+    path = tmp_path / f"x.{end}"
+    for _ in range(300):
+        changed = bytearray(whole)
+        for position in random.integers(0, len(whole), random.integers(1, 4)):
+            changed[position] = random.integers(0, 256)
+        path.write_bytes(changed)
+        assert not BARE_CLASS.search(reason_of(files.read, path, "a"))
+
+
+def reason_of(function, *arguments):
+    """Return why a file is refused, nothing if it is not; other errors pass."""
+    try:
+        function(*arguments)
+    except files.FileError as error:
+        return str(error)
+    return ""
+
+
+VALUES = [
+    np.zeros(3, "M8[s]"),
+    np.zeros(3, np.longdouble),
+    np.zeros(3, [("a", "i4")]),
+    np.zeros((2, 2), object),
+    np.array("text"),
+    np.float32(1.5),
+    np.zeros((3, 0)),
+    np.array([[1, 2]], ">i4"),
+    {"a": 1},
+    [1, [2, 3]],
+    None,
+    "text",
+    b"bytes",
+    1j,
+    float("nan"),
+    {1, 2},
+]
+
+
+@pytest.mark.parametrize("end", ["npy", "npz", "json", "txt"])
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{type(value).__name__}")
+def test_values_are_written_or_refused(tmp_path, value, end):
+    path = tmp_path / f"x.{end}"
+    reason = reason_of(files.save, path, files.Content(value))
+    assert not BARE_CLASS.search(reason)
+    if not reason:
+        files.read(path)
 
 
 # --- text ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from eisen_deploy.client._shared.values import sound_bools
 
 from .content import Array, Content
 from .errors import UnreadableFile, UnsupportedFile, UnwritableFile
-from .extras import reading
+from .extras import reading, writing
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -77,16 +77,20 @@ def pick(arrays: Mapping[str, Any], name: str) -> Content:
 def write_npy(file: BinaryIO, value: Any) -> None:
     """Write one array."""
     # Into a file as such numpy writes by itself, and does not notice that the disk is full.
-    np.save(SimpleNamespace(write=file.write), _plain(value), allow_pickle=False)
+    np.lib.format.write_array(SimpleNamespace(write=file.write), _plain(value), allow_pickle=False)
 
 
 def write_npz(file: BinaryIO, values: Mapping[str, Any]) -> None:
     """Write values by name, each as an array."""
-    np.savez_compressed(file, **{name: _plain(value) for name, value in values.items()})
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in values.items():  # numpy would take one called "file" for the file
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, _plain(value), allow_pickle=False)
 
 
 def _plain(value: Any) -> Any:
-    array = sound_bools(np.asarray(value))
-    if array.dtype.hasobject:
+    with writing("an array of numbers or text"):  # a list may be ragged
+        array = sound_bools(np.asarray(value))
+    if array.dtype.hasobject or array.dtype.names is not None:
         raise UnwritableFile(f"{type(value).__name__} is no array of numbers or text: use .json")
     return array

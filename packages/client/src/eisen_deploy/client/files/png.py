@@ -47,8 +47,8 @@ def read(path: Path) -> Content:
 def _check(picture: Picture) -> None:
     if picture.header.colour == PALETTE:
         raise UnsupportedFile(
-            "has a palette, so its pixels are numbers of colours, and no values: convert it to "
-            "grey values or colours; if the numbers are meant, save them as grey values"
+            "has a palette, so its pixels are numbers of colours and not values: convert it to "
+            "grey values or RGB, or save the numbers as grey values if they are what is meant"
         )
     count = int.from_bytes(picture.others.get(b"acTL", b"")[:4], "big")
     if count > 1:
@@ -60,11 +60,13 @@ def _remarks(picture: Picture) -> tuple[str, ...]:
     if turned := _TURNED.search(picture.others.get(b"eXIf", b"")):
         orientation = ord(turned[1] or turned[2])
         remarks.append(
-            f"EXIF asks viewers to turn the picture (orientation {orientation}); the model gets it "
-            "as it is stored, not turned, and outputs lie on it like that"
+            f"EXIF asks viewers to turn the picture (orientation {orientation}): the model gets "
+            "the pixels as they are stored, and its outputs are not turned either"
         )
     if b"tRNS" in picture.others:
-        remarks.append("one colour in it counts as transparent; the model gets it as it is stored")
+        remarks.append(
+            "viewers show one of its colours as transparent: the model gets it as it is stored"
+        )
     return tuple(remarks)
 
 

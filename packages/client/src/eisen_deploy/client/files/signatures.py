@@ -59,9 +59,9 @@ def identify(path: Path) -> str | None:
         return "a pickle of Python objects"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text[:14].lower().startswith(_PAGES):
-        return "a web page: an error, or a page to log in, of the site that it is from"
+        return "a web page (HTML), as sites send it with an error or to log in"
     if head and not head.strip(b"\0"):
-        return "nothing but zeros, as an interrupted copy leaves them"
+        return "nothing but zeros, as an interrupted copy leaves behind"
     return "text" if _is_text(head) else None
 
 
