@@ -24,7 +24,6 @@ SOUND = {
     "default_workers_per_model": "1",
     "default_response_timeout": "600",
     "default_startup_timeout": "600",
-    "metrics_mode": "prometheus",
 }
 
 

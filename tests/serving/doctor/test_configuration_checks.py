@@ -34,7 +34,6 @@ CASES = {
     "address-shared": (ERROR, "management_address=http://127.0.0.1:8080", {}),
     "tls-without-certificate": (ERROR, "inference_address=https://127.0.0.1:8443", {}),
     "tls-file-missing": (ERROR, "keystore=nowhere.p12", {}),
-    "tokens-off": (NOTE, "", OFF),
     "tokens-expire": (WARNING, "", {"token_expiration_min": None}),
     "model-api-enabled": (WARNING, "enable_model_api=true", {}),
     "urls-any": (WARNING, "enable_model_api=true", {}),
@@ -43,21 +42,15 @@ CASES = {
     "response-limit-stock": (WARNING, "", {"max_response_size": "6553500"}),
     "queue-exceeds-heap": (WARNING, "vmargs=-Xmx64m", {}),
     "heap-too-small": (ERROR, "vmargs=-Xmx15m", {}),
-    "direct-memory-too-small": (WARNING, "vmargs=-XX:MaxDirectMemorySize=15m", {}),
     "heap-exceeds-memory": (WARNING, "vmargs=-Xmx999t", {}),
     "heap-unreadable": (WARNING, "vmargs=-Xmx4GiB", {}),
     "workers-exceed-cores": (WARNING, "", {"default_workers_per_model": "999"}),
-    "timeout-stock": (NOTE, "", {"default_startup_timeout": None}),
-    "netty-threads-few": (WARNING, "number_of_netty_threads=1", {}),
-    "direct-buffers-preferred": (NOTE, "prefer_direct_buffer=true", {}),
-    "metrics-in-logs": (NOTE, "", {"metrics_mode": None}),
-    "metrics-api-off": (NOTE, "enable_metrics_api=false", {}),
     "handler-replaced": (ERROR, "service_envelope=json", {}),
     "dependencies-installed": (WARNING, "install_py_dep_per_model=true", {}),
 }
 # These need a folder, variables, files or archives: each has a test of its own, here or beside.
 ELSEWHERE = {
-    *("vmargs-not-read", "file-overridden", "snapshot-overrides", "environment-overrides"),
+    *("vmargs-not-read", "file-overridden", "snapshot-overrides"),
     *("environment-ignored", "secret-readable", "request-limit-too-small"),
     *("response-limit-too-small", "workers-exceed-memory", "batch-of-volumes"),
 }
@@ -106,9 +99,6 @@ SILENT = {
     "cors-any": "cors_allowed_origin=https://viewer.example",
     "queue-exceeds-heap": "vmargs=-Xmx81m",
     "heap-too-small": "vmargs=-Xmx16m",
-    "direct-memory-too-small": "vmargs=-XX:MaxDirectMemorySize=16m",
-    "netty-threads-few": "number_of_netty_threads=2",
-    "metrics-in-logs": "metrics_mode=Prometheus ",
 }
 
 
@@ -186,11 +176,8 @@ def test_variables_override_where_that_is_allowed(doctor):
     assert ignored["environment-ignored"] == WARNING
     assert "request-limit-stock" not in ignored
     taken = doctor.names("enable_envvars_config=true")
-    assert taken["environment-overrides"] == WARNING
     assert taken["request-limit-stock"] == WARNING
     assert "environment-ignored" not in taken
-    doctor.environment["TS_MAX_REQUEST_SIZE"] = "8000000"
-    assert "environment-overrides" not in doctor.names("enable_envvars_config=true")
 
 
 def test_variables_of_java_are_seen(doctor):

@@ -43,7 +43,7 @@ def test_nothing_wrong_is_status_0(doctor, run, monkeypatch):
 
 def test_a_note_is_status_0(doctor, run, monkeypatch):
     monkeypatch.setenv("TEMP", str(doctor.folder))
-    status, output = run(doctor.write(metrics_mode=None))
+    status, output = run(doctor.write("default_service_handler=mine.py"))
     assert status == 0, output
     assert output.splitlines()[-1] == "1 note"
 

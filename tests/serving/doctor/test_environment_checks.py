@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import site
 import sys
 import tempfile
@@ -17,8 +16,7 @@ from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, environment_checks
 
 TESTED = {
     *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit", "pid-file-taken"),
-    *("temporary-folder-shared", "temporary-folder-unfit", "disk-space-short", "open-files-few"),
-    *("model-store-unset", "model-store-missing", "model-store-unwritable"),
+    *("temporary-folder-unfit", "disk-space-short", "model-store-unset", "model-store-missing"),
     "requirement-missing",
 }
 
@@ -135,23 +133,6 @@ def test_a_pid_file_of_this_server_or_of_none(doctor, pretend_server):
     assert "pid-file-taken" not in doctor.names()
 
 
-def test_two_servers_in_one_temporary_folder(doctor, pretend_server, tmp_path_factory):
-    doctor.environment["TEMP"] = str(doctor.folder)
-    pretend_server(tmp_path_factory.mktemp("one"), f"-Djava.io.tmpdir={doctor.folder}")
-    assert doctor.names()["temporary-folder-shared"] == WARNING
-    doctor.environment["TEMP"] = str(tmp_path_factory.mktemp("two"))
-    assert "temporary-folder-shared" not in doctor.names()
-
-
-def test_servers_without_a_temporary_folder_of_their_own_share_one(
-    doctor, pretend_server, tmp_path_factory
-):
-    pretend_server(tmp_path_factory.mktemp("one"))
-    assert "temporary-folder-shared" not in doctor.names()
-    del doctor.environment["TEMP"]
-    assert doctor.names()["temporary-folder-shared"] == WARNING
-
-
 def test_a_temporary_folder_that_is_none(doctor):
     doctor.environment["TEMP"] = str(doctor.folder / "nowhere")
     assert doctor.names()["temporary-folder-unfit"] == ERROR
@@ -168,33 +149,7 @@ def test_archives_that_are_larger_than_the_disk_is_free(doctor):
     assert doctor.names()["disk-space-short"] == ERROR
 
 
-def test_the_limit_of_open_files(doctor):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
-        assert doctor.names()["open-files-few"] == WARNING
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-        assert "open-files-few" not in doctor.names()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_a_model_store_that_is_not_told_or_not_there(doctor):
     assert doctor.names(model_store=None)["model-store-unset"] == NOTE
     assert doctor.names(model_store="nowhere")["model-store-missing"] == ERROR
     assert not {"model-store-unset", "model-store-missing"} & doctor.names().keys()
-
-
-def test_a_model_store_that_may_not_be_written(doctor):
-    if os.geteuid() == 0:
-        store = "/proc/self"  # not even by root
-        (finding,) = [
-            each
-            for each in doctor.examine("enable_model_api=true", model_store=store).findings
-            if each.name == "model-store-unwritable"
-        ]
-        assert finding.severity == WARNING
-        return
-    doctor.store.chmod(0o500)
-    assert doctor.names("enable_model_api=true")["model-store-unwritable"] == WARNING
-    assert "model-store-unwritable" not in doctor.names()

@@ -48,7 +48,6 @@ def good(zoo, server_python, tmp_path_factory):
     config = {
         "max_request_size": "300000000",
         "max_response_size": "300000000",
-        "metrics_mode": "prometheus",
         "token_expiration_min": "525600",
     }
     with started(tmp_path_factory.mktemp("good"), zoo, server_python, config) as server:
@@ -73,7 +72,6 @@ def test_as_it_comes(stock):
     assert names(report) == {
         "inference-open": NOTE,
         "management-open": NOTE,
-        "metrics-in-logs": NOTE,
         "request-limit-stock": WARNING,
     }
     facts = dict(report.facts)

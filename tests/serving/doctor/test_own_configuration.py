@@ -28,5 +28,5 @@ def test_it_is_sound(doctor, server_python, options):
     )
     told = [finding for finding in report.findings if finding.severity != NOTE]
     assert told == []
-    assert {each.name for each in report.findings} <= {"tokens-off", "queue-exceeds-heap"}
+    assert {each.name for each in report.findings} <= {"queue-exceeds-heap"}
     assert report.unexamined == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .configuration import Address, is_loopback
 from .facts import Facts
-from .findings import ERROR, NOTE, WARNING, Area, Found
+from .findings import ERROR, WARNING, Area, Found
 
 AREA: Area[Facts] = Area()
 
@@ -159,18 +159,6 @@ def secret_readable(facts: Facts) -> Iterator[Found]:
 
 def _is_readable(path: Path) -> bool:
     return bool(path.stat().st_mode & stat.S_IROTH)
-
-
-@AREA.check(
-    NOTE,
-    effect="Every user and every program of this machine can ask the server.",
-    remedy="disable_token_authorization=false",
-)
-def tokens_off(facts: Facts) -> Iterator[Found]:
-    """Find no tokens, and nothing on the network."""
-    address = facts.configuration.address("inference_address")
-    if not _has_tokens(facts) and address and not address.is_open:
-        yield Found(f"{address} without tokens")
 
 
 @AREA.check(

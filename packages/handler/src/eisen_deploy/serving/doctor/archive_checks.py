@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .facts import Facts
-from .findings import ERROR, NOTE, WARNING, Area, Found
+from .findings import ERROR, WARNING, Area, Found
 
 AREA: Area[Facts] = Area()
 
@@ -88,15 +88,3 @@ def gpu_missing(facts: Facts) -> Iterator[Found]:
         if archive.wants_gpu and facts.gpus == 0:
             severity = WARNING if archive.about is None else None
             yield Found(f"{archive.path.name}: no GPU", severity=severity, name=archive.name)
-
-
-@AREA.check(
-    NOTE,
-    effect="Its digests, its sizes and what it requires are not known here.",
-    remedy="pack it with eisen_deploy.packaging",
-)
-def archive_foreign(facts: Facts) -> Iterator[Found]:
-    """Find an archive of another packer."""
-    for archive in facts.archives:
-        if archive.about is None and not archive.problems:
-            yield Found(f"{archive.path.name} has no eisen.json")

@@ -19,7 +19,6 @@ _SUGGESTED = 512 * MIB
 #: A worker with torch and numpy and a small model, resident: about 240 MB on TorchServe 0.12.
 WORKER_BASE = 250 * 10**6
 _LARGE_BODY = MIB
-_METRIC_MODES = ("log", "prometheus", "legacy")
 
 
 def _stock(facts: Facts, name: str) -> Iterator[Found]:
@@ -124,22 +123,6 @@ def heap_too_small(facts: Facts) -> Iterator[Found]:
 
 @AREA.check(
     WARNING,
-    effect="One body of the allowed size ends with OutOfDirectMemoryError: a buffer that grows is "
-    "there twice.",
-    remedy="vmargs=-XX:MaxDirectMemorySize={mebibytes}m",
-)
-def direct_memory_too_small(facts: Facts) -> Iterator[Found]:
-    """Find a limit of buffers outside of the heap below two bodies of the allowed size."""
-    configuration = facts.configuration
-    limit = configuration.direct_memory(facts.machine.memory)
-    body = max(map(configuration.number, ("max_request_size", "max_response_size")))
-    if 2 * body > limit and limit != facts.heap:
-        what = f"direct memory is limited to {size(limit)}, a body to {size(body)}"
-        yield Found(what, mebibytes=-(-2 * body // MIB))
-
-
-@AREA.check(
-    WARNING,
     effect="The machine swaps or kills the server, once the heap is used.",
     remedy="vmargs=-Xmx{mebibytes}m",
 )
@@ -206,65 +189,6 @@ def batch_of_volumes(facts: Facts) -> Iterator[Found]:
         if batch > 1 and body >= _LARGE_BODY:
             what = f"{archive.path.name} has batchSize {batch} and bodies of {size(body)}"
             yield Found(what, name=archive.name)
-
-
-@AREA.check(
-    NOTE,
-    effect="An answer, or the loading of a model, that takes longer kills the worker.",
-    remedy="{name}=600",
-)
-def timeout_stock(facts: Facts) -> Iterator[Found]:
-    """Find a timeout as it comes, 120 s."""
-    for name in ("default_response_timeout", "default_startup_timeout"):
-        if name not in facts.configuration.values:
-            yield Found(f"{name} is 120 s, as it comes", name=name)
-
-
-@AREA.check(
-    WARNING,
-    effect="One client that sends a volume keeps all others waiting.",
-    remedy="number_of_netty_threads={threads}",
-)
-def netty_threads_few(facts: Facts) -> Iterator[Found]:
-    """Find ``number_of_netty_threads=1``."""
-    if facts.configuration.number("number_of_netty_threads") == 1:
-        yield Found("number_of_netty_threads is 1", threads=2 * facts.machine.cores)
-
-
-@AREA.check(
-    NOTE,
-    effect="Bodies that are sent to the workers need direct memory besides the heap.",
-    remedy="prefer_direct_buffer=false",
-)
-def direct_buffers_preferred(facts: Facts) -> Iterator[Found]:
-    """Find ``prefer_direct_buffer=true``."""
-    if facts.configuration.flag("prefer_direct_buffer"):
-        yield Found("prefer_direct_buffer is true")
-
-
-@AREA.check(
-    NOTE,
-    effect="GET /metrics answers with an empty page; the metrics are in the logs only.",
-    remedy="metrics_mode=prometheus",
-)
-def metrics_in_logs(facts: Facts) -> Iterator[Found]:
-    """Find ``metrics_mode=log``, which is how TorchServe comes; a warning where it is no mode."""
-    mode = "".join((facts.configuration.text("metrics_mode") or "").split()).lower()
-    if mode not in _METRIC_MODES:
-        yield Found(f"metrics_mode {mode!r} is none, so log", severity=WARNING)
-    elif mode == "log":
-        yield Found("metrics_mode is log")
-
-
-@AREA.check(
-    NOTE,
-    effect="There is no port for Prometheus.",
-    remedy="enable_metrics_api=true",
-)
-def metrics_api_off(facts: Facts) -> Iterator[Found]:
-    """Find ``enable_metrics_api=false``."""
-    if not facts.configuration.flag("enable_metrics_api"):
-        yield Found("enable_metrics_api is false")
 
 
 @AREA.check(

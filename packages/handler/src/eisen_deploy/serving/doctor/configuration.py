@@ -156,15 +156,6 @@ class Configuration:
                 heap = int(memory * _as_float(argument.partition("=")[2], 25.0) / 100)
         return heap
 
-    def direct_memory(self, memory: int) -> int:
-        """Return the limit of the buffers outside of the heap, by default as large as the heap."""
-        limit = self.heap(memory)
-        for argument in self.vm_arguments:
-            name, _, value = argument.partition("=")
-            if name in ("-XX:MaxDirectMemorySize", "-Dio.netty.maxDirectMemory"):
-                limit = as_size(value) or limit
-        return limit
-
     @cached_property
     def models(self) -> Mapping[str, Any]:
         """The property ``models``: options by name and version of a model."""

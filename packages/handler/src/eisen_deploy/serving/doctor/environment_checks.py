@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from eisen_deploy.serving.baked._shared.terminal import size
 from eisen_deploy.serving.java import JAVA_RELEASE
@@ -16,7 +15,6 @@ from .findings import ERROR, NOTE, WARNING, Area, Found
 AREA: Area[Facts] = Area()
 
 _TRIED = "0.12."
-_OPEN_FILES = 4096
 
 
 @AREA.check(
@@ -95,22 +93,6 @@ def pid_file_taken(facts: Facts) -> Iterator[Found]:
 
 
 @AREA.check(
-    WARNING,
-    effect="Both unpack their archives into the folder models in it, and its free space is theirs "
-    "together; unpacked archives lie where others of this machine may look.",
-    remedy="export TEMP=$(mktemp -d)",
-)
-def temporary_folder_shared(facts: Facts) -> Iterator[Found]:
-    """Find another TorchServe that runs with the same ``TEMP``, or both with none."""
-    configuration, own = facts.configuration, facts.temporary.resolve()
-    for other in facts.running:
-        if other.is_of(configuration.path, configuration.folder):
-            continue
-        if Path(other.temporary).resolve() == own:
-            yield Found(f"process {other.pid}, a TorchServe of {other.folder}, uses {own}")
-
-
-@AREA.check(
     ERROR,
     effect="torchserve says Invalid temp directory and ends, or Java cannot unpack an archive.",
     remedy="mkdir -p {folder}; export TEMP={folder}",
@@ -141,18 +123,6 @@ def disk_space_short(facts: Facts) -> Iterator[Found]:
 
 
 @AREA.check(
-    WARNING,
-    effect="Under many connections the server accepts no more of them: Too many open files.",
-    remedy="ulimit -n 65536",
-)
-def open_files_few(facts: Facts) -> Iterator[Found]:
-    """Find a limit of open files below 4096."""
-    limit = facts.open_files
-    if limit is not None and limit < _OPEN_FILES:
-        yield Found(f"a process may open {limit} files")
-
-
-@AREA.check(
     ERROR,
     effect="The launcher ends: Missing mandatory parameter --model-store.",
     remedy="model_store=FOLDER, or torchserve --model-store FOLDER",
@@ -172,18 +142,6 @@ def model_store_missing(facts: Facts) -> Iterator[Found]:
     """Find a model store that is no folder."""
     if facts.store is not None and not facts.store.is_dir():
         yield Found(f"{facts.store} is no folder", store=facts.store)
-
-
-@AREA.check(
-    WARNING,
-    effect="An archive that is registered by its address cannot be stored.",
-    remedy="chmod u+w {store}  (or enable_model_api=false)",
-)
-def model_store_unwritable(facts: Facts) -> Iterator[Found]:
-    """Find a model store that may not be written, with the model-control API on."""
-    wanted = facts.configuration.flag("enable_model_api")
-    if wanted and facts.store and facts.store.is_dir() and not os.access(facts.store, os.W_OK):
-        yield Found(f"{facts.store} may not be written", store=facts.store)
 
 
 @AREA.check(

@@ -21,7 +21,6 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 class Facts:
     """A configuration and what its server would find.
 
-    :param open_files: that a process may have; ``None`` where there is no such limit.
     :param archives: those that it would load; all of the model store where that is not known.
     :param missing: archives that it is told to load and that are not in the model store.
     :param store: the model store; ``None`` where none is told.
@@ -31,7 +30,6 @@ class Facts:
 
     configuration: Configuration
     machine: Machine
-    open_files: int | None
     store: Path | None
     archives: tuple[Archive, ...]
     missing: tuple[str, ...]
@@ -114,7 +112,6 @@ def gather(
     facts = Facts(
         configuration,
         here(environment.count_gpus(variables)),
-        environment.open_files(),
         store,
         found,
         missing,

@@ -214,22 +214,6 @@ def snapshot_overrides(facts: Facts) -> Iterator[Found]:
 
 @AREA.check(
     WARNING,
-    effect="The variable counts, not the file.",
-    remedy="unset {variable}  (or enable_envvars_config=false)",
-)
-def environment_overrides(facts: Facts) -> Iterator[Found]:
-    """Find variables ``TS_...`` that set something else than the file."""
-    configuration = facts.configuration
-    if not configuration.flag("enable_envvars_config"):
-        return
-    for name, variable in configuration.overrides.items():
-        own = configuration.parsed.values.get(name, PROPERTIES[name].default)
-        if own != facts.environment[variable]:
-            yield Found(f"{variable} overrides {name}", variable=variable)
-
-
-@AREA.check(
-    WARNING,
     effect="TorchServe does not look at it.",
     remedy="enable_envvars_config=true  (or set {name} in the file)",
 )

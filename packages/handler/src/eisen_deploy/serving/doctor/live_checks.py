@@ -132,17 +132,6 @@ def metrics_open(server: Server) -> Iterator[Found]:
 
 
 @AREA.check(
-    NOTE,
-    effect="Prometheus gets nothing; the metrics are in the logs only.",
-    remedy="metrics_mode=prometheus",
-)
-def metrics_in_logs(server: Server) -> Iterator[Found]:
-    """Find an empty page of metrics."""
-    if server.metrics is not None and not server.metrics.body.strip():
-        yield Found(f"{server.metrics_endpoint}/metrics is empty")
-
-
-@AREA.check(
     ERROR,
     effect="Every request with it is refused.",
     remedy="read key_file.json again, in the folder in which torchserve was started; it is written "
@@ -226,18 +215,6 @@ def model_silent(server: Server) -> Iterator[Found]:
             remedy = f"--models {model.name}=FILE.mar  (or load_models={model.name}=FILE.mar)"
         came = f"{answer.status} {answer.kind}".strip() if answer.status else answer.reason
         yield Found(f"{model.name}: {came}", remedy=remedy)
-
-
-@AREA.check(
-    NOTE,
-    effect="It is not of Eisen-Deploy: its client cannot ask it for inputs and outputs.",
-    remedy="pack it with eisen_deploy.packaging",
-)
-def model_foreign(server: Server) -> Iterator[Found]:
-    """Find a model that answers an empty request, and not with its metadata."""
-    for model in server.models:
-        if model.answer.status == 200 and not isinstance(model.answer.json, dict):
-            yield Found(f"{model.name} does not tell its metadata")
 
 
 @AREA.check(
