@@ -75,9 +75,11 @@ CLIENT_FILES = [
     *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
 ]
 DOCTOR = [
-    *("__init__", "access_checks", "archive_checks", "archives", "asking", "capacity_checks"),
-    *("configuration", "environment", "environment_checks", "examination", "facts", "file_checks"),
-    *("findings", "known_properties", "live_checks", "properties", "running", "server", "tls"),
+    *("__init__", "examination", "findings", "checks/__init__", "facts/__init__"),
+    *(f"checks/{name}" for name in ("access", "archives", "capacity", "properties")),
+    *(f"checks/{name}" for name in ("running_server", "surroundings")),
+    *(f"facts/{name}" for name in ("certificate", "gathering", "model_store", "probes")),
+    *(f"facts/{name}" for name in ("properties", "running_server")),
 ]
 SERVE_CLI = ["__init__", "__main__", "arguments", "command", "config", "endpoints", "run"]
 MODULES = {
@@ -93,7 +95,7 @@ MODULES = {
     "handler": [
         *("__init__", "archives", "calls", "checks", "configuration", "environment", "guardian"),
         *("java", "launcher", "logging_config", "logs", "machine", "originals", "profile"),
-        *("readiness", "supervision"),
+        *("readiness", "supervision", "torchserve_properties"),
         *(f"cli/{name}" for name in SERVE_CLI),
         *(f"doctor/{name}" for name in DOCTOR),
         "cli/doctor",

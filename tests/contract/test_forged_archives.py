@@ -21,7 +21,7 @@ from eisen_deploy.packaging._shared.errors import CorruptArchive
 from eisen_deploy.serving.archives import BadArchives, verify
 from eisen_deploy.serving.baked.errors import LoadFailed
 from eisen_deploy.serving.baked.verified import verify as verify_unpacked
-from eisen_deploy.serving.doctor import archives as doctor
+from eisen_deploy.serving.doctor.facts.model_store import read_archive
 
 HANDLER = "def handle(data, context):\n    return data\n"
 
@@ -117,8 +117,8 @@ def refusals(folder, path, capsys):
     said["handler"] = str(failed.value)
     with pytest.raises(CorruptArchive):
         contents.verify(folder)
-    said["doctor"] = "; ".join(doctor.read(path).problems)
-    said["doctor, without digests"] = "; ".join(doctor.read(path, digests=False).problems)
+    said["doctor"] = "; ".join(read_archive(path).problems)
+    said["doctor, without digests"] = "; ".join(read_archive(path, digests=False).problems)
     return said
 
 
@@ -136,7 +136,7 @@ def test_what_was_packed_is_taken_by_all(forge, capsys):
     capsys.readouterr()
     assert verify([path])[0].name == "seg"
     assert verify_unpacked(folder)["digest"] == contents.verify(folder)["digest"]
-    assert doctor.read(path).problems == ()
+    assert read_archive(path).problems == ()
 
 
 # --- names --------------------------------------------------------------------------------
@@ -379,4 +379,4 @@ def test_other_handlers_are_taken(other_handler, capsys):
     assert json.loads(capsys.readouterr().out)["handler"]["entry"] == entry
     assert packing.main(["verify", "--no-run", str(path)]) == 0
     assert len(verify([path])) == 1
-    assert doctor.read(path).problems == ()
+    assert read_archive(path).problems == ()

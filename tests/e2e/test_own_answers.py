@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient
-from eisen_deploy.serving.calls import Server
+from eisen_deploy.serving.calls import Endpoint, Server, ask
 
 HERE = Path(__file__).resolve().parent
 OPEN = {"disable_token_authorization": "true"}
@@ -64,12 +64,11 @@ def calls_to(server):
 
 
 def test_an_explanation_is_refused_and_no_prediction(server):
-    calls = calls_to(server)
     body = json.dumps({"x": [[1, 2, 3, 4]]}).encode()
-    url = f"{server.inference_url}/explanations/alone"
-    answer = calls._call(url, "inference", 30.0, body, {"Content-Type": "application/json"})
+    endpoint, headers = Endpoint.parse(server.inference_url), {"Content-Type": "application/json"}
+    answer = ask(endpoint, "POST", "/explanations/alone", body, headers, token=server.key())
     assert answer.status == 501
-    assert json.loads(answer.body)["type"] == "NotSupported"
+    assert answer.kind == "NotSupported"
 
 
 @pytest.mark.parametrize("envelope", ["kserve", "kservev2", "json", "body"])

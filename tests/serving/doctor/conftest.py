@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -97,30 +95,6 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False)
     return str(folder / "bin" / "python")
-
-
-@pytest.fixture
-def pretend_server() -> Callable[..., subprocess.Popen[bytes]]:
-    """Start a process whose command line is that of a TorchServe: ``pretend_server(folder, ...)``.
-
-    :return: the process; it ends with the test.
-    """
-    started = []
-
-    def _start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-        script = "import sys, time; print(flush=True); time.sleep(100)"
-        command = [sys.executable, "-c", script, "org.pytorch.serve.ModelServer", *words]
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
-        started.append(process)
-        assert process.stdout is not None
-        process.stdout.readline()  # its command line is there
-        return process
-
-    yield _start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @pytest.fixture(autouse=True)

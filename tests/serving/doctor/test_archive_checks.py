@@ -7,8 +7,9 @@ import zipfile
 
 import pytest
 
-from eisen_deploy.serving.doctor import ERROR, WARNING, archive_checks
-from eisen_deploy.serving.doctor.archives import read
+from eisen_deploy.serving.doctor import ERROR, WARNING
+from eisen_deploy.serving.doctor.checks import archives
+from eisen_deploy.serving.doctor.facts.model_store import read_archive
 
 FIXED = [-1, 64, 64, 64, 8]  # 8 MiB of float32
 
@@ -28,7 +29,7 @@ def foreign(path, name="other", version="1.0", options=None):
 
 
 def test_these_are_all_checks_of_archives():
-    assert {check.name for check in archive_checks.AREA.checks} == ALL
+    assert {check.name for check in archives.AREA.checks} == ALL
 
 
 def test_a_sound_archive_has_no_findings(doctor):
@@ -92,7 +93,7 @@ def test_archives_of_others_are_read_as_far_as_that_goes(doctor):
         doctor.store / "other.mar", options="deviceType: gpu\nminWorkers: 3 # three\nx:\n - 1\n"
     )
     assert doctor.names()["gpu-missing"] == WARNING
-    archive = read(doctor.store / "other.mar")
+    archive = read_archive(doctor.store / "other.mar")
     assert archive.option("minWorkers", {}) == 3
     assert archive.option("batchSize", {"other": {"1.0": {"batchSize": 4}}}) == 4
 
@@ -113,16 +114,6 @@ def test_the_remedy_is_large_enough(doctor):
             assert "request-limit-too-small" not in doctor.names(**{name: value})
             return
     pytest.fail("it was not found")
-
-
-def test_batches_of_volumes(doctor):
-    doctor.pack(shape=FIXED, serving={"batch_size": 4})
-    assert doctor.names()["batch-of-volumes"] == WARNING
-
-
-def test_batches_of_small_things(doctor):
-    doctor.pack(serving={"batch_size": 4})
-    assert "batch-of-volumes" not in doctor.names()
 
 
 def test_workers_that_do_not_fit_into_the_memory(doctor):

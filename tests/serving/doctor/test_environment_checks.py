@@ -12,17 +12,18 @@ import pytest
 
 from eisen_deploy.serving.baked._shared import contents, zips
 from eisen_deploy.serving.baked._shared.requirements import render
-from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, environment_checks
+from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING
+from eisen_deploy.serving.doctor.checks import surroundings
 
 TESTED = {
-    *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit", "pid-file-taken"),
+    *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit"),
     *("temporary-folder-unfit", "disk-space-short", "model-store-unset", "model-store-missing"),
     "requirement-missing",
 }
 
 
 def test_these_are_all_checks_of_the_environment():
-    assert {check.name for check in environment_checks.AREA.checks} == TESTED
+    assert {check.name for check in surroundings.AREA.checks} == TESTED
 
 
 def fake_distribution(python, name, version):
@@ -113,24 +114,6 @@ def test_no_java_at_all(doctor):
     (finding,) = [each for each in doctor.examine().findings if each.name == "java-unfit"]
     assert "does not run" in finding.found
     assert "JAVA_HOME=" in finding.remedy
-
-
-def test_a_pid_file_of_another_server(doctor, pretend_server, tmp_path_factory):
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    process = pretend_server(elsewhere)
-    doctor.environment["TMPDIR"] = str(doctor.folder)
-    assert "pid-file-taken" not in doctor.names()
-    (doctor.folder / ".model_server.pid").write_text(str(process.pid))
-    assert doctor.names()["pid-file-taken"] == WARNING
-
-
-def test_a_pid_file_of_this_server_or_of_none(doctor, pretend_server):
-    doctor.environment["TMPDIR"] = str(doctor.folder)
-    process = pretend_server(doctor.folder, "-f", "config.properties")
-    (doctor.folder / ".model_server.pid").write_text(str(process.pid))
-    assert "pid-file-taken" not in doctor.names()
-    (doctor.folder / ".model_server.pid").write_text("1")
-    assert "pid-file-taken" not in doctor.names()
 
 
 def test_a_temporary_folder_that_is_none(doctor):

@@ -9,10 +9,12 @@ import threading
 
 import pytest
 
-from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server, live_checks
-from eisen_deploy.serving.doctor.asking import Answer, Endpoint, ask, takes_body
-from eisen_deploy.serving.doctor.server import Model, Server
-from eisen_deploy.serving.doctor.tls import Certificate
+from eisen_deploy.serving.calls import Answer, Endpoint, ask
+from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
+from eisen_deploy.serving.doctor.checks import running_server
+from eisen_deploy.serving.doctor.facts.certificate import Certificate
+from eisen_deploy.serving.doctor.facts.probes import takes_body
+from eisen_deploy.serving.doctor.facts.running_server import Model, Server
 
 LOCAL, FAR = Endpoint("http", "127.0.0.1", 8080), Endpoint("http", "10.1.2.3", 8080)
 REFUSED = Answer(400, b'{"code": 400, "type": "InvalidKeyException", "message": "..."}')
@@ -36,7 +38,7 @@ GOOD = Server(
     REFUSED,
     LOCAL.beside(8082),
     Answer(200, b"# HELP"),
-    (),
+    {},
     300_000_000,
     "0.12.0",
     (MODEL,),
@@ -47,7 +49,7 @@ def found(**changes):
     server = dataclasses.replace(GOOD, **changes)
     return {
         finding.name: finding.severity
-        for check in live_checks.AREA.checks
+        for check in running_server.AREA.checks
         for finding in check.findings(server)
     }
 
@@ -56,7 +58,7 @@ def model(**changes):
     return {"models": (dataclasses.replace(MODEL, **changes),)}
 
 
-OUTSIDE = (("management", FAR), ("metrics", FAR), ("inference", FAR))
+OUTSIDE = dict.fromkeys(["/ping", "/models", "/metrics"], FAR)
 FOUND = {
     "unreachable": (ERROR, {"answer": Answer(0, reason="Connection refused")}),
     "no-torchserve": (ERROR, {"answer": Answer(200, b"<html>"), "version": ""}),
@@ -87,7 +89,7 @@ def test_it_is_found(name):
 
 
 def test_every_check_has_a_case():
-    assert {check.name for check in live_checks.AREA.checks} == FOUND.keys()
+    assert {check.name for check in running_server.AREA.checks} == FOUND.keys()
 
 
 @pytest.mark.parametrize(

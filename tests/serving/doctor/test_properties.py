@@ -8,8 +8,7 @@ from __future__ import annotations
 import pytest
 
 from eisen_deploy.serving.baked.java_properties import parse
-from eisen_deploy.serving.doctor.known_properties import PROPERTIES
-from eisen_deploy.serving.doctor.properties import parse_as_launcher
+from eisen_deploy.serving.torchserve_properties import PROPERTIES, parse_as_launcher
 
 JAVA = {
     "an equals sign": (b"a=b", {"a": "b"}),

@@ -10,8 +10,8 @@ import threading
 import pytest
 import trustme
 
-from eisen_deploy.serving.doctor import tls
-from eisen_deploy.serving.doctor.asking import Endpoint
+from eisen_deploy.serving.calls import Endpoint
+from eisen_deploy.serving.doctor.facts.certificate import check_certificate
 
 YESTERDAY = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
 
@@ -65,7 +65,7 @@ def listen():
 
 
 def problem(endpoint, authorities):
-    certificate = tls.look_at(endpoint, authorities, 5.0)
+    certificate = check_certificate(endpoint, authorities, 5.0)
     assert not certificate.by_torchserve
     return certificate.problem
 

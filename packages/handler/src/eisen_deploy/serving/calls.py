@@ -1,45 +1,185 @@
-"""Calls to a server that was started here: a prediction, and what it says of its workers."""
+"""Calls to a TorchServe: any request, what it says of its workers, and the tokens that it wants."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-_MOST_READ = 2**16
+_MOST_READ = 2**22
+_DEFAULT_PORT = {"http": 80, "https": 443}
 
 
-class Answer(NamedTuple):
-    """What came back: the status (0: nothing did) and the first 64 KiB of the body."""
+@dataclass(frozen=True)
+class Endpoint:
+    """One address of a server.
+
+    :param host: without the brackets of an IPv6 address.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint:
+        """Read a URL; what stands behind the host and the port is left out.
+
+        :raises ValueError: if it is not a URL of http or https.
+        """
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in _DEFAULT_PORT or not parts.hostname:
+            raise ValueError(f"expected http://HOST:PORT or https://HOST:PORT, got {url!r}")
+        return cls(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORT[parts.scheme])
+
+    def connect(self, timeout: float) -> http.client.HTTPConnection:
+        """Return a connection, past any proxy; the certificate is not checked."""
+        if self.scheme == "http":
+            return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        context = make_unchecked_context()
+        return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
+
+    def beside(self, port: int, host: str | None = None) -> Endpoint:
+        """Return another address of the same server."""
+        return Endpoint(self.scheme, host or self.host, port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def make_unchecked_context() -> ssl.SSLContext:
+    """Return a context that takes every certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered: the status, and the first 4 MiB of the body.
+
+    :param status: 0 where nothing was answered, with the reason as text.
+    """
 
     status: int
     body: bytes = b""
+    reason: str = ""
+
+    @property
+    def json(self) -> Any:
+        """Its body, parsed; ``None`` if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def kind(self) -> str:
+        """The ``type`` of TorchServe's errors, as ``InvalidKeyException``."""
+        parsed = self.json
+        return str(parsed.get("type", "")) if isinstance(parsed, dict) else ""
+
+
+def ask(
+    endpoint: Endpoint,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    token: str | None = None,
+    timeout: float = 5.0,
+) -> Answer:
+    """Send a request and return the answer, whatever it is; nothing is raised.
+
+    :param timeout: of each step of the connection, in seconds; reading the answer may take twice
+        as long in all.
+    """
+    headers = dict(headers or {})
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    connection = endpoint.connect(timeout)
+    try:
+        connection.request(method, path, body, headers)
+        reply, read = connection.getresponse(), bytearray()
+        deadline = time.monotonic() + 2 * timeout
+        while len(read) < _MOST_READ and (piece := reply.read1(2**16)):
+            read += piece
+            if time.monotonic() > deadline:
+                return Answer(0, reason=f"no end of the answer in {2 * timeout:g} s")
+        return Answer(reply.status, bytes(read))
+    except TimeoutError:
+        return Answer(0, reason=f"no answer in {timeout:g} s")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return Answer(0, reason=getattr(error, "strerror", None) or type(error).__name__)
+    finally:
+        connection.close()
+
+
+def ask_workers(
+    management: Endpoint, model: str, *, token: str | None = None, timeout: float = 5.0
+) -> list[dict[str, Any]] | None:
+    """Return what the management API says of a model's workers; ``None`` if it says nothing.
+
+    :param model: its part of the URL: a name, or ``name/version``.
+    """
+    answer = ask(management, "GET", f"/models/{model}", token=token, timeout=timeout)
+    try:
+        workers = answer.json[0]["workers"]
+    except (LookupError, TypeError):
+        return None
+    return workers if isinstance(workers, list) else None
+
+
+class Keys(NamedTuple):
+    """Tokens: one for inference, one for management."""
+
+    inference: str | None = None
+    management: str | None = None
+
+
+def read_keys(path: Path) -> Keys:
+    """Read tokens: TorchServe's ``key_file.json``, or a file with the token of inference alone.
+
+    :raises OSError: if the file cannot be read.
+    """
+    text = path.read_text("utf-8", "replace").strip()
+    try:
+        keys = json.loads(text)
+        return Keys(keys["inference"]["key"], keys["management"]["key"])
+    except (ValueError, LookupError, TypeError):
+        # A key file that is just being written begins with a brace.
+        return Keys(None if text.startswith("{") else text or None)
 
 
 class Server:
-    """The addresses of a server, and the folder with its keys.
+    """A server that was started here.
 
-    :param inference_url: such as ``http://127.0.0.1:8080``; of ``https`` the certificate is not
-        checked, since whose server this is, is known.
+    :param inference_url: such as ``http://127.0.0.1:8080``.
     :param folder: holds ``key_file.json`` if the server asks for tokens. It is read at each call:
         a server that was started again has new keys.
     """
 
     def __init__(self, inference_url: str, management_url: str, folder: Path) -> None:
-        self.inference_url = inference_url
-        self.management_url = management_url
-        self.folder = folder
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        # A proxy of the environment has no business with a server on loopback.
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
+        self._inference = Endpoint.parse(inference_url)
+        self._management = Endpoint.parse(management_url)
+        self._key_file = folder / "key_file.json"
+
+    @property
+    def keys(self) -> Keys:
+        """The tokens that it wants now; none where it asks for none."""
+        try:
+            return read_keys(self._key_file)
+        except OSError:
+            return Keys()
 
     def predict(
         self,
@@ -54,49 +194,13 @@ class Server:
         :param model: its part of the URL: a name, or ``name/version``.
         :param timeout: of each step of the connection, in seconds.
         """
-        url = f"{self.inference_url}/predictions/{model}"
-        return self._call(url, "inference", timeout, body, headers or {})
+        path, token = f"/predictions/{model}", self.keys.inference
+        return ask(self._inference, "POST", path, body, headers, token=token, timeout=timeout)
 
     def is_answering(self, timeout: float) -> bool:
         """Return whether the server answers anything, within so many seconds."""
-        return self._call(f"{self.inference_url}/ping", "inference", timeout).status != 0
+        return ask(self._inference, "GET", "/ping", timeout=timeout).status != 0
 
     def workers(self, model: str) -> list[dict[str, Any]]:
         """Return what the management API says of a model's workers; nothing if it says nothing."""
-        answer = self._call(f"{self.management_url}/models/{model}", "management", 5.0)
-        try:
-            workers: list[dict[str, Any]] = json.loads(answer.body)[0]["workers"]
-        except (ValueError, LookupError, TypeError):
-            return []
-        return workers
-
-    def _call(
-        self,
-        url: str,
-        api: str,
-        timeout: float,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        method = "GET" if body is None else "POST"
-        request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310
-        key = read_key(self.folder, api)
-        if key is not None:
-            request.add_header("Authorization", f"Bearer {key}")
-        try:
-            with self._opener.open(request, timeout=timeout) as reply:
-                return Answer(reply.status, reply.read(_MOST_READ))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.read(_MOST_READ))
-        except (OSError, ValueError):
-            return Answer(0)
-
-
-def read_key(folder: Path, api: str) -> str | None:
-    """Return the key of an API (``inference`` or ``management``); ``None`` without keys."""
-    try:
-        key: str = json.loads((folder / "key_file.json").read_text("utf-8"))[api]["key"]
-    except (OSError, ValueError, LookupError):
-        return None
-    return key
+        return ask_workers(self._management, model, token=self.keys.management) or []

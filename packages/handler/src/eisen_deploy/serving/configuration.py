@@ -113,11 +113,11 @@ def configure(options: Options, machine: Machine) -> Configuration:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether a host, by name or number, is reached from this machine only."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def heap_bytes(machine: Machine) -> int:

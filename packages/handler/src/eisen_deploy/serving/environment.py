@@ -1,10 +1,13 @@
-"""Whether a Python environment can run TorchServe and our handler, before it is tried."""
+"""Whether a Python environment can run TorchServe and our handler; what is installed in it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 #: What the server imports, and what to install for it.
@@ -31,6 +34,17 @@ print("\\n" + json.dumps({"problems": problems, "gpus": gpus}))
 """
 
 
+_VERSIONS = """
+import importlib.metadata, json, sys
+def version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+print(json.dumps([sys.version.split()[0], {name: version(name) for name in sys.argv[1:]}]))
+"""
+
+
 class UnfitEnvironment(RuntimeError):
     """The server's Python environment lacks something; the message says what to install."""
 
@@ -41,17 +55,53 @@ class Environment(NamedTuple):
     gpus: int
 
 
+class Python(NamedTuple):
+    """An interpreter, its version, and the version of each distribution that was asked for."""
+
+    path: str
+    version: str
+    distributions: Mapping[str, str | None]
+
+
 def check(python: str) -> Environment:
     """Import in a process of its own what the server will import.
 
     :param python: the interpreter of the server's environment.
     :raises UnfitEnvironment: with each module that cannot be imported, and how to install it.
     """
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = _run(python, _PROBE, REQUIRED, own)
+    _refuse(python, found["problems"])
+    return Environment(found["gpus"])
+
+
+def read_versions(python: str, names: Iterable[str], variables: Mapping[str, str]) -> Python:
+    """Ask an interpreter which versions of distributions it has; nothing is imported.
+
+    :param variables: of the environment in which it runs.
+    :raises UnfitEnvironment: if it does not run.
+    """
+    return Python(python, *_run(python, _VERSIONS, names, variables))
+
+
+def find_python(variables: Mapping[str, str]) -> str | None:
+    """Return the interpreter beside the ``torchserve`` of the path, as its own first line says."""
+    program = shutil.which("torchserve", path=variables.get("PATH"))
+    if program is None:
+        return None
+    with open(program, "rb") as script:  # noqa: PTH123
+        first = script.readline().decode("utf-8", "replace")
+    match = re.match(r"#!\s*(/\S+)", first)
+    return match[1] if match else None
+
+
+def _run(python: str, code: str, names: Iterable[str], variables: Mapping[str, str]) -> Any:
+    """Run code in a process of its own, and return what it prints in its last line, as JSON."""
     try:
         probe = subprocess.run(  # noqa: S603
-            [python, "-c", _PROBE, *REQUIRED],
+            [python, "-c", code, *names],
             cwd=os.sep,  # no module of the working directory is taken for one of the environment
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            env=variables,
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -59,20 +109,11 @@ def check(python: str) -> Environment:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnfitEnvironment(f"{python} cannot be run: {error}") from None
-    found = _parse(probe.stdout)
-    if found is None:
-        last = (probe.stderr.strip() or "it says nothing").split("\n")[-1]
-        raise UnfitEnvironment(f"{python} ends with {probe.returncode}: {last}")
-    _refuse(python, found["problems"])
-    return Environment(found["gpus"])
-
-
-def _parse(text: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
+        return json.loads(probe.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        return None
-    return found
+        last = (probe.stderr.strip() or "it says nothing").split("\n")[-1]
+        raise UnfitEnvironment(f"{python} ends with {probe.returncode}: {last}") from None
 
 
 def _refuse(python: str, problems: dict[str, str]) -> None:

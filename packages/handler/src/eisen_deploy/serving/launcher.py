@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from . import guardian, logs
-from .calls import Server, read_key
+from .calls import Server
 from .java import JavaNotFound, find_java_home
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ class TorchServe:
 
     def key(self, api: str = "inference") -> str | None:
         """Return the key of an API (``inference`` or ``management``); ``None`` without keys."""
-        return read_key(self.folder, api)
+        keys = self._calls.keys
+        return keys.management if api == "management" else keys.inference
 
     def start(self) -> None:
         """Start the server; it is not ready yet."""
@@ -146,12 +147,11 @@ class TorchServe:
         :param tick: called with the seconds waited, about three times a second.
         :raises LaunchFailed: if the archive is refused, the server ends, or the time is over.
         """
-        server = Server(self.inference_url, self.management_url, self.folder)
         start = time.monotonic()
         while (waited := time.monotonic() - start) < timeout:
             if tick is not None:
                 tick(waited)
-            if server.predict(model, timeout=_PROBE).status == 200:
+            if self._calls.predict(model, timeout=_PROBE).status == 200:
                 return
             cause = logs.refusal(logs.read(self.log_path))
             if cause:
@@ -226,6 +226,10 @@ class TorchServe:
         if self._java_home is not None:
             environment["JAVA_HOME"] = str(self._java_home)
         return environment
+
+    @property
+    def _calls(self) -> Server:
+        return Server(self.inference_url, self.management_url, self.folder)
 
     def _address(self, name: str) -> str:
         return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")

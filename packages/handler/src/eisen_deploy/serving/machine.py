@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .baked.cores import cores, groups, read
@@ -27,6 +28,19 @@ def here(gpus: int = 0) -> Machine:
     """Return what this process may use: by its affinity and by its control group."""
     limits = [_physical_memory(), *_memory_limits()]
     return Machine(cores(), min(limits), gpus)
+
+
+def count_gpus(environment: Mapping[str, str]) -> int:
+    """Count them as TorchServe does: ``CUDA_VISIBLE_DEVICES``, else ``nvidia-smi``."""
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, timeout=60, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return 0 if found.returncode else len(found.stdout.split())
 
 
 def killed_for_memory() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -275,8 +274,8 @@ def _message(answer: Answer) -> str:
     if answer.status == 413:
         return "it is larger than --max-body"
     try:
-        return str(json.loads(answer.body)["message"])
-    except (ValueError, LookupError, TypeError):
+        return str(answer.json["message"])
+    except (LookupError, TypeError):
         return "no reason is given"
 
 

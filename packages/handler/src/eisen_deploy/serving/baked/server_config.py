@@ -28,10 +28,11 @@ STOCK_SIZE = 6_553_500
 #: TorchServe's response timeout in seconds, likewise.
 STOCK_TIMEOUT = 120
 
-_SERVER = "org.pytorch.serve.ModelServer"
+#: The class of Java whose process is a TorchServe.
+SERVER = "org.pytorch.serve.ModelServer"
 _PROC = Path("/proc")
-# $$NAME$$ stands for a variable of the environment.
-_REFERENCE = re.compile(r"\$\$([^$]+)\$\$")
+#: ``$$NAME$$`` stands for a variable of the environment; ConfigManager has the same expression.
+REFERENCE = re.compile(r"\$\$([^$]+[^$])\$\$")
 # Of the properties those read here; each may come from the environment, as TS_ and its name.
 _NAMES = (
     "max_response_size",
@@ -95,7 +96,7 @@ def _server(proc: Path, pid: int) -> Path | None:
     """Return the folder of the nearest process from this one upwards that is a TorchServe."""
     for _ in range(8):  # a launcher such as torchrun may stand between
         folder = proc / str(pid)
-        if _SERVER in _strings(folder / "cmdline"):
+        if SERVER in read_strings(folder / "cmdline"):
             return folder
         # The parent is the second word after the program's name, which may hold anything.
         pid = int((folder / "stat").read_text("latin-1").rpartition(")")[2].split()[1])
@@ -104,33 +105,44 @@ def _server(proc: Path, pid: int) -> Path | None:
     return None
 
 
-def _strings(path: Path) -> list[str]:
+def read_strings(path: Path) -> list[str]:
+    """Read a file of ``/proc`` that holds a list: a command line or an environment."""
     return os.fsdecode(path.read_bytes()).rstrip("\0").split("\0")
 
 
 def _properties(server: Path) -> tuple[dict[str, str], str]:
     """Return the properties that a server runs with, and where the limit of a reply comes from."""
-    environment = dict(text.split("=", 1) for text in _strings(server / "environ") if "=" in text)
-    path = server / "cwd" / _file(server, _strings(server / "cmdline"), environment)
+    environment = dict(
+        text.split("=", 1) for text in read_strings(server / "environ") if "=" in text
+    )
+    path = server / "cwd" / _file(server, read_strings(server / "cmdline"), environment)
     try:
-        read = java_properties.parse(path.read_bytes()).values
-        found = {name: value.strip() for name, value in read.items()}
+        own = java_properties.parse(path.read_bytes()).values
     except FileNotFoundError:
-        found = {}
+        own = {}
+    found = resolve(own, environment, {name: f"TS_{name.upper()}" for name in _NAMES})
+    variable = "TS_MAX_RESPONSE_SIZE"
+    if is_true(found.get("enable_envvars_config")) and variable in environment:
+        return found, f"{variable} in its environment"
+    return found, path.name
+
+
+def resolve(
+    own: Mapping[str, str], environment: Mapping[str, str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the values that properties have in the end, as ``ConfigManager`` makes them.
+
+    :param own: the values in the file.
+    :param environment: of the server.
+    :param variables: by property, the variable that overrides it where the file allows that.
+    """
     found = {
-        name: _REFERENCE.sub(lambda match: environment.get(match[1], ""), value)
-        for name, value in found.items()
+        name: REFERENCE.sub(lambda match: environment.get(match[1], match[0]), value)
+        for name, value in own.items()
     }
-    if not _is_true(found.get("enable_envvars_config")):
-        return found, path.name
-    given = {name: environment[key] for name in _NAMES if (key := _variable(name)) in environment}
-    is_given = "max_response_size" in given
-    variable = f"{_variable('max_response_size')} in its environment"
-    return {**found, **given}, variable if is_given else path.name
-
-
-def _variable(name: str) -> str:
-    return f"TS_{name.upper()}"
+    if is_true(found.get("enable_envvars_config")):
+        found |= {name: environment[key] for name, key in variables.items() if key in environment}
+    return found
 
 
 def _file(server: Path, command: Sequence[str], environment: Mapping[str, str]) -> Path:
@@ -156,13 +168,13 @@ def _parsed(found: Mapping[str, str], source: str, proc: Path) -> ServerConfig:
         int(found.get("default_response_timeout", STOCK_TIMEOUT)),
         _default_workers(found, proc),
         models if isinstance(models, dict) else {},
-        _is_true(found.get("model_metrics_auto_detect")),
+        is_true(found.get("model_metrics_auto_detect")),
         source,
     )
 
 
 def _default_workers(found: Mapping[str, str], proc: Path) -> int:
-    if _is_true(found.get("debug")):
+    if is_true(found.get("debug")):
         return 1
     try:
         gpus = len(list((proc / "driver" / "nvidia" / "gpus").iterdir()))
@@ -172,5 +184,6 @@ def _default_workers(found: Mapping[str, str], proc: Path) -> int:
     return int(found.get("default_workers_per_model", 0)) or gpus or cores()
 
 
-def _is_true(text: str | None) -> bool:
-    return text is not None and text.strip().lower() == "true"
+def is_true(text: str | None) -> bool:
+    """Return what Java's ``Boolean.parseBoolean`` returns: everything but the word is false."""
+    return (text or "").lower() == "true"

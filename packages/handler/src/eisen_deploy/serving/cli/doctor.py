@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.serving.baked._shared.terminal import clean, columns, say
+from eisen_deploy.serving.calls import Keys, read_keys
 from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
-from eisen_deploy.serving.doctor.server import Keys, read_keys
 
 _EXAMPLE = """\
 examples:

@@ -1,21 +1,13 @@
 """``eisen-serve doctor``: what is wrong with a TorchServe, before it starts or while it runs.
 
-A check is one function from facts to findings; to add one is to write that function, with the
-decorator of its area.
-
+* :mod:`.facts` - what is found out about a configuration and its machine, or a running server
+* :mod:`.checks` - what is judged of that: each check is one function from facts to findings
 * :mod:`.findings` - a finding, a check, the report of an examination
-* :mod:`.examination` - the two examinations, each a line: gather the facts, run the checks
-* :mod:`.properties`, :mod:`.known_properties` - ``config.properties`` as both of its readers read
-  it; the properties that there are
-* :mod:`.configuration` - the value that each property has in the end
-* :mod:`.archives`, :mod:`.environment`, :mod:`.running`, :mod:`.facts` - what surrounds it
-* :mod:`.file_checks`, :mod:`.access_checks`, :mod:`.capacity_checks`, :mod:`.environment_checks`,
-  :mod:`.archive_checks` - the checks of a configuration
-* :mod:`.asking`, :mod:`.tls`, :mod:`.server` - a running server, asked by HTTP
-* :mod:`.live_checks` - the checks of a running server
+* :mod:`.examination` - the two examinations
 """
 
-from .examination import AREAS, examine_configuration, examine_server
+from .checks import AREAS
+from .examination import examine_configuration, examine_server
 from .findings import ERROR, NOTE, SEVERITIES, WARNING, Check, Finding, Report
 
 __all__ = [

@@ -1,20 +1,21 @@
-"""What a check finds, and how a check is written.
+"""What a check is and what it finds, and the report of an examination.
 
 A check is one function from the facts to what it finds. Its name is the finding's name, its
-docstring says what it finds, and the decorator says what happens then and what to do::
+docstring says what it looks for, and the decorator says what happens then and what to do::
 
-    @AREA.check(WARNING, effect="A body above it is refused.", remedy="max_request_size={bytes}")
+    @AREA.warning("A body above it is refused.", "max_request_size={bytes}")
     def request_limit_stock(facts: Facts) -> Iterator[Found]:
-        \"\"\"Find ``max_request_size`` as it comes.\"\"\"
-        if facts.number("max_request_size") == STOCK:
+        \"\"\"Find ``max_request_size`` at its default.\"\"\"
+        if facts.properties.number("max_request_size") == STOCK_SIZE:
             yield Found("max_request_size is 6553500 bytes", bytes=512 * MIB)
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -31,7 +32,7 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One thing that is wrong.
 
     :param severity: one of :data:`SEVERITIES`.
     :param name: stable, as in ``request-limit-stock``.
@@ -48,61 +49,71 @@ class Finding:
 
 
 class Found:
-    """What a check yields: what was found, and what the finding's remedy has to name.
+    """What a check yields: a sentence without its full stop, and the values for the remedy.
 
-    :param what: a sentence without its full stop.
-    :param severity: where it is not the one that the check has in general.
-    :param values: for the fields of the remedy.
+    :param severity: where it differs from the check's own.
     """
 
     def __init__(self, what: str, *, severity: str | None = None, **values: object) -> None:
-        self.what = what
-        self.severity = severity
-        self.values = values
+        self.what, self.severity = what, severity
+        # A remedy may be a command to copy: a text is one word of it.
+        self.values = {
+            name: shlex.quote(str(value)) if isinstance(value, (str, Path)) else value
+            for name, value in values.items()
+        }
+
+
+Run = Callable[[Facts], Iterator[Found]]
 
 
 @dataclass(frozen=True)
 class Check(Generic[Facts]):
     """One check: the function, and what is the same for all that it finds."""
 
-    name: str
     severity: str
-    looks_for: str
     effect: str
     remedy: str
-    run: Callable[[Facts], Iterator[Found]]
+    run: Run[Facts]
+
+    @property
+    def name(self) -> str:
+        """The name of its findings."""
+        return self.run.__name__.replace("_", "-")
+
+    @property
+    def looks_for(self) -> str:
+        """What it looks for."""
+        return " ".join((self.run.__doc__ or "").split()).removeprefix("Find ")
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
         """Run it."""
         for found in self.run(facts):
-            severity = found.severity or self.severity
-            remedy = self.remedy.format(**{name: _word(it) for name, it in found.values.items()})
+            severity, remedy = found.severity or self.severity, self.remedy.format(**found.values)
             yield Finding(severity, self.name, found.what, self.effect, remedy)
-
-
-def _word(value: object) -> object:
-    """Return a value as a shell takes it for one word: a remedy may be a command to copy."""
-    return shlex.quote(str(value)) if isinstance(value, (str, Path)) else value
 
 
 @dataclass
 class Area(Generic[Facts]):
-    """The checks that share one kind of facts."""
+    """The checks that look at one kind of facts; each of its decorators adds a function."""
 
     checks: list[Check[Facts]] = field(default_factory=list)
 
-    def check(
-        self, severity: str, *, effect: str, remedy: str
-    ) -> Callable[[Callable[[Facts], Iterator[Found]]], Callable[[Facts], Iterator[Found]]]:
-        """Make a function a check of this area; see the module's text."""
+    def error(self, effect: str, remedy: str) -> Callable[[Run[Facts]], Run[Facts]]:
+        """Add a check whose findings are errors, unless they say otherwise."""
+        return partial(self._add, ERROR, effect, remedy)
 
-        def _register(run: Callable[[Facts], Iterator[Found]]) -> Callable[..., Iterator[Found]]:
-            name = run.__name__.replace("_", "-")
-            looks_for = " ".join((run.__doc__ or "").split()).removeprefix("Find ")
-            self.checks.append(Check(name, severity, looks_for, effect, remedy, run))
-            return run
+    def warning(self, effect: str, remedy: str) -> Callable[[Run[Facts]], Run[Facts]]:
+        """Add a check whose findings are warnings, unless they say otherwise."""
+        return partial(self._add, WARNING, effect, remedy)
 
-        return _register
+    def same_as(self, other: Area[Any], name: str) -> Callable[[Run[Facts]], Run[Facts]]:
+        """Add a check of something else, with the words of a check of another area."""
+        (same,) = [check for check in other.checks if check.name == name]
+        return partial(self._add, same.severity, same.effect, same.remedy)
+
+    def _add(self, severity: str, effect: str, remedy: str, run: Run[Facts]) -> Run[Facts]:
+        self.checks.append(Check(severity, effect, remedy, run))
+        return run
 
 
 @dataclass
@@ -120,17 +131,17 @@ class Report:
     unexamined: list[str] = field(default_factory=list)
     examined: bool = True
 
-    def run(self, area: Area[Any], facts: Any) -> None:
-        """Run all checks of an area; one that cannot look is told, and hinders no other."""
-        for check in area.checks:
+    def run(self, areas: Iterable[Area[Any]], facts: Any) -> None:
+        """Run all checks of some areas, and put the worst findings first.
+
+        A check that cannot look is reported, and hinders no other.
+        """
+        for check in (check for area in areas for check in area.checks):
             try:
                 self.findings += check.findings(facts)
             except OSError as error:  # noqa: PERF203 - one must not hinder the others
                 where = f" {error.filename}" if error.filename else ""
                 self.unexamined.append(f"{check.name}:{where} {error.strerror or error}")
-
-    def sort(self) -> None:
-        """Put the worst first; what is equally bad stays as it was found."""
         self.findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
 
     @property

