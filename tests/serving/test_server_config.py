@@ -120,6 +120,12 @@ def test_values_may_refer_to_the_environment(proc):
     assert proc.read().max_response_size == 1200
 
 
+def test_a_word_with_a_blank_behind_it_is_false_as_java_reads_it(proc):
+    proc.add(20, 10, [*JAVA, "-ncs"], {"TS_MAX_RESPONSE_SIZE": "5"})
+    proc.configure("max_response_size=1\nenable_envvars_config=true ")
+    assert proc.read().max_response_size == 1
+
+
 def test_the_server_may_stand_further_up(proc):
     proc.configure("max_response_size=4")
     assert proc.read(pid=30).max_response_size == 4

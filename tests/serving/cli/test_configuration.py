@@ -24,6 +24,7 @@ from eisen_deploy.serving.configuration import (
 )
 from eisen_deploy.serving.machine import Machine
 from eisen_deploy.serving.profile import TUNED
+from eisen_deploy.serving.torchserve_properties import PROPERTIES, parse_address, parse_java_int
 
 MACHINE = Machine(cores=8, memory=32 * GIB)
 
@@ -82,6 +83,15 @@ def test_workers():
     assert found["default_workers_per_model"] == "3"
 
 
+def test_every_property_is_one_of_torchserves_and_valid():
+    options = Options(token_auth=True, tls_cert=Path("cert.pem"), tls_key=Path("key.pem"))
+    for name, value in configure(options, MACHINE).properties.items():
+        kind = PROPERTIES[name].kind
+        assert kind != "int" or parse_java_int(value) is not None, name
+        assert kind != "bool" or value in ("true", "false"), name
+        assert kind != "address" or parse_address(name, value) is not None, name
+
+
 def test_only_predictions_leave_the_machine():
     options = Options(host="0.0.0.0", port=1, management_port=2, metrics_port=3)
     found = configure(options, MACHINE).properties
@@ -121,6 +131,7 @@ def test_the_profile_is_data_that_can_be_written():
     ("host", "expected"),
     [
         *(("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True)),
+        *(("LocalHost", True), ("[::1]", True), ("[::]", False), ("localhost.evil", False)),
         *(("0.0.0.0", False), ("10.1.2.3", False), ("server.hospital", False)),
     ],
 )

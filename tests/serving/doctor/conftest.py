@@ -95,11 +95,3 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False)
     return str(folder / "bin" / "python")
-
-
-@pytest.fixture(autouse=True)
-def no_variables_of_torchserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler that was started in this process leaves one behind, and the doctor sees it."""
-    for name in list(os.environ):
-        if name.startswith("TS_"):
-            monkeypatch.delenv(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 
 import pytest
@@ -12,11 +13,12 @@ from eisen_deploy.serving.cli import doctor as command
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command: ``run(*arguments) -> (status, output)``."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    for name in ("TS_CONFIG_FILE", "JAVA_TOOL_OPTIONS"):
-        monkeypatch.delenv(name, raising=False)
+def run(doctor, capsys, monkeypatch):
+    """Run the command in the doctor's environment: ``run(*arguments) -> (status, output)``."""
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in doctor.environment.items():
+        monkeypatch.setenv(name, value)
 
     def _run(*arguments):
         parser = argparse.ArgumentParser()
@@ -33,16 +35,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_nothing_wrong_is_status_0(doctor, run, monkeypatch):
-    monkeypatch.setenv("TEMP", str(doctor.folder))
+def test_nothing_wrong_is_status_0(doctor, run):
     status, output = run(doctor.write())
     assert status == 0, output
     assert output.splitlines()[0].split() == ["file", str(doctor.folder / "config.properties")]
     assert output.splitlines()[-1] == "nothing found"
 
 
-def test_a_note_is_status_0(doctor, run, monkeypatch):
-    monkeypatch.setenv("TEMP", str(doctor.folder))
+def test_a_note_is_status_0(doctor, run):
     status, output = run(doctor.write("default_service_handler=mine.py"))
     assert status == 0, output
     assert output.splitlines()[-1] == "1 note"

@@ -9,11 +9,10 @@ import threading
 
 import pytest
 
-from eisen_deploy.serving.calls import Answer, Endpoint, ask
+from eisen_deploy.serving.calls import Answer, Endpoint
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
 from eisen_deploy.serving.doctor.checks import running_server
 from eisen_deploy.serving.doctor.facts.certificate import Certificate
-from eisen_deploy.serving.doctor.facts.probes import takes_body
 from eisen_deploy.serving.doctor.facts.running_server import Model, Server
 
 LOCAL, FAR = Endpoint("http", "127.0.0.1", 8080), Endpoint("http", "10.1.2.3", 8080)
@@ -151,24 +150,3 @@ def test_something_else_is_not_taken_for_torchserve(plain_server):
     assert [finding.name for finding in report.findings] == ["no-torchserve"]
     assert report.status == 2
     assert any("max_request_size" in each for each in report.unexamined)
-
-
-def test_a_server_that_never_answers_is_left_after_the_deadline():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        endpoint = Endpoint("http", "127.0.0.1", silent.getsockname()[1])
-        assert ask(endpoint, "GET", "/ping", timeout=0.2).reason == "no answer in 0.2 s"
-        assert takes_body(endpoint, 1, timeout=0.2) is None
-
-
-@pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:0x50", "http://host:70000"])
-def test_addresses_that_are_none(url):
-    with pytest.raises(ValueError, match=r"(?i)port|expected"):
-        Endpoint.parse(url)
-
-
-def test_addresses():
-    assert Endpoint.parse("localhost:8080") == Endpoint("http", "localhost", 8080)
-    assert str(Endpoint.parse("https://[::1]:8443/x")) == "https://[::1]:8443"
-    assert Endpoint.parse("https://host").port == 443

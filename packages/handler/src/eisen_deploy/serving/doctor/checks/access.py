@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from eisen_deploy.serving.configuration import is_loopback
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
-from eisen_deploy.serving.torchserve_properties import Address
+from eisen_deploy.serving.torchserve_properties import PROPERTIES, Address
 
 AREA: Area[Facts] = Area()
 
 _DAY = 24 * 60
 _ANY = (".*", "http(s)?://.*", "https?://.*", "http://.*", "https://.*", "file://.*")
-_STOCK_URLS = "file://.*|http(s)?://.*"
+_LOOSE = (*_ANY, PROPERTIES["allowed_urls"].default)
 
 
 @AREA.error(
@@ -169,7 +169,7 @@ def model_api_enabled(facts: Facts) -> Iterator[Found]:
 def urls_any(facts: Facts) -> Iterator[Found]:
     """Find ``allowed_urls`` at its default or as wide, with the model-control API on."""
     given = facts.properties.text("allowed_urls") or ""
-    loose = given == _STOCK_URLS or any(url.strip() in _ANY for url in given.split(","))
+    loose = any(url.strip() in _LOOSE for url in (given, *given.split(",")))
     if loose and facts.properties.flag("enable_model_api"):
         yield Found(f"allowed_urls is {given}")
 
