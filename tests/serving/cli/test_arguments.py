@@ -33,12 +33,13 @@ def test_sizes(text, expected):
     assert size(text) == expected
 
 
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
 @pytest.mark.parametrize("command", ["run", "config"])
-def test_windows_is_named(command, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "platform", "win32")
+def test_other_systems_than_linux_are_refused(command, platform, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "platform", platform)
     assert main([command, str(tmp_path / "model.mar")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "on Linux and macOS only: use WSL 2" in line
+    assert "on Linux only: use a Linux container or WSL 2" in line
 
 
 @pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "1TB", "MiB", "1iB", "1 2", "nan", "٣"])

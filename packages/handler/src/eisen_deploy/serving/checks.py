@@ -33,14 +33,14 @@ class Refused(Exception):
 
 
 def check_system() -> None:
-    """Check that this is no Windows, which has no process groups to end a server by.
+    """Check that this is Linux: elsewhere nobody can see to it that all of a server ends.
 
-    :raises Refused: if it is.
+    :raises Refused: if it is not.
     """
-    if sys.platform == "win32":
+    if not sys.platform.startswith("linux"):
         problem = (
-            "eisen-serve starts TorchServe on Linux and macOS only: use WSL 2 or a Linux "
-            "container, or start torchserve itself; the archives are the same"
+            "eisen-serve starts TorchServe on Linux only: use a Linux container or WSL 2, or "
+            "start torchserve itself; the archives are the same"
         )
         raise Refused([problem])
 

@@ -40,17 +40,17 @@ class Guardian:
     """One server, from its start until nothing of it is left.
 
     :param command: starts it. The command may end and leave the server behind, as ``torchserve
-        --start`` does, where processes whose parent ends become children of this one (Linux).
+        --start`` does: processes whose parent ends become children of this one.
+    :raises OSError: if they do not, as on other systems than Linux.
     """
 
     def __init__(self, command: list[str], log: Path) -> None:
-        adopts = _adopt_orphans()
-        more = [] if adopts else ["--foreground"]
+        _adopt_orphans()
         self.output, end = os.pipe()
         os.set_blocking(self.output, False)
         self._log = log
         self._starter = subprocess.Popen(  # noqa: S603 - given by who starts this
-            [*command, *more],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=end,
             stderr=end,
@@ -58,7 +58,6 @@ class Guardian:
         )
         os.close(end)
         self.group = self._starter.pid
-        self._adopts = adopts
         self.status: int | None = None
 
     def reap(self) -> bool:
@@ -67,7 +66,7 @@ class Guardian:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 self._note(*ended)
         except ChildProcessError:
-            return self._group_is_left()
+            return False
         return True
 
     def write_log(self) -> bool:
@@ -105,19 +104,10 @@ class Guardian:
         code = os.waitstatus_to_exitcode(status)
         if pid == self._starter.pid:
             self._starter.returncode = code
-            if code == 0 and self._adopts:
+            if code == 0:
                 return  # the server itself lives on
         if self.status is None:
             self.status = code if code >= 0 else 128 - code
-
-    def _group_is_left(self) -> bool:
-        if self._adopts:
-            return False  # whoever was in it would be a child
-        try:
-            os.killpg(self.group, 0)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
 
 
 def main(arguments: list[str]) -> int:
@@ -160,11 +150,11 @@ def _read(seconds: float) -> bytes:
     return os.read(0, 16) if ready else b""
 
 
-def _adopt_orphans() -> bool:
-    """Become the parent of every descendant whose own parent ends; only Linux can."""
-    if not sys.platform.startswith("linux"):
-        return False
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+def _adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
 def _children() -> list[int]:
