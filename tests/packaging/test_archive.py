@@ -52,7 +52,7 @@ def test_the_manifest_has_what_torchserve_requires_and_no_time(archive, form):
         "model": {
             "modelName": "seg",
             "serializedFile": form[1],
-            "handler": "_eisen_serving.handler",
+            "handler": "_eisen_serving.torchserve.entry",
             "modelVersion": "7",
         },
         "archiverVersion": version("torch-model-archiver"),
@@ -108,15 +108,15 @@ def test_each_form_loads_and_predicts_the_same(archive, form, tmp_path):
 
 
 def test_the_handler_is_copied_byte_for_byte(archive):
-    baked = Path(next(iter(eisen_deploy.serving.__path__))) / "baked"
+    runtime = Path(next(iter(eisen_deploy.serving.__path__))) / "runtime"
     installed = {
-        f"_eisen_serving/{path.relative_to(baked).as_posix()}": path.read_bytes()
-        for pattern in ("*.py", "_shared/*.py")
-        for path in baked.glob(pattern)
+        f"_eisen_serving/{path.relative_to(runtime).as_posix()}": path.read_bytes()
+        for folder in (runtime, runtime / "_shared")  # which is a link
+        for path in folder.rglob("*.py")
     }
     names = {name for name in archive.namelist() if name.startswith("_eisen_serving/")}
     assert names == set(installed)
-    assert {"_eisen_serving/handler.py", "_eisen_serving/_shared/contents.py"} <= names
+    assert {"_eisen_serving/torchserve/entry.py", "_eisen_serving/_shared/contents.py"} <= names
     assert all(archive.read(name) == content for name, content in installed.items())
 
 
@@ -207,7 +207,7 @@ def test_a_missing_handler_distribution_is_named(packer, linear, tmp_path, monke
 
 def test_a_handler_without_its_entry_is_named(packer, linear, tmp_path, monkeypatch):
     monkeypatch.setattr(_vendored, "_package_folder", lambda *_: tmp_path)
-    with pytest.raises(IncompleteInstallation, match=r"has no handler\.py"):
+    with pytest.raises(IncompleteInstallation, match=r"has no session\.py"):
         packer.pack(linear, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 

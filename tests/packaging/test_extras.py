@@ -98,7 +98,7 @@ def test_what_is_no_path_is_named_by_its_index():
     "name",
     [
         "MAR-INF/x",
-        "_eisen_serving/handler.py",
+        "_eisen_serving/torchserve/entry.py",
         "dill/x",
         "model.pt",
         "model.pt2",

@@ -16,7 +16,8 @@ from eisen_deploy.client._shared.requirements import render
 
 MANIFEST = (
     b'{"runtime": "python", "archiverVersion": "0.12.0", "model": {"modelName": "seg", '
-    b'"modelVersion": "1.0", "serializedFile": "model.pt", "handler": "_eisen_serving.handler"}}'
+    b'"modelVersion": "1.0", "serializedFile": "model.pt", '
+    b'"handler": "_eisen_serving.torchserve.entry"}}'
 )
 FILES = {
     "model.pt": b"weights" * 9,
@@ -146,7 +147,10 @@ def test_renamed(archive):
 
 
 def test_swapped(archive):
-    first, second = archive / "_eisen_serving/handler.py", archive / "_eisen_serving/other.py"
+    first, second = (
+        archive / "_eisen_serving/handler.py",
+        archive / "_eisen_serving/other.py",
+    )
     first.write_bytes(FILES["_eisen_serving/other.py"])
     second.write_bytes(FILES["_eisen_serving/handler.py"])
     assert [text.split()[0] for text in problems(archive)] == [

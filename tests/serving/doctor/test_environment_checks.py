@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.baked._shared import contents, zips
-from eisen_deploy.serving.baked._shared.requirements import render
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, environment_checks
+from eisen_deploy.serving.runtime._shared import contents, zips
+from eisen_deploy.serving.runtime._shared.requirements import render
 
 TESTED = {
     *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit", "pid-file-taken"),

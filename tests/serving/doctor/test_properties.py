@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from eisen_deploy.serving.baked.java_properties import parse
 from eisen_deploy.serving.doctor.known_properties import PROPERTIES
 from eisen_deploy.serving.doctor.properties import parse_as_launcher
+from eisen_deploy.serving.runtime.torchserve.java_properties import parse
 
 JAVA = {
     "an equals sign": (b"a=b", {"a": "b"}),

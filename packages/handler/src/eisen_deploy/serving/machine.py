@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .baked.cores import cores, groups, read
+from .runtime.cores import cores, groups, read
 
 
 @dataclass(frozen=True)

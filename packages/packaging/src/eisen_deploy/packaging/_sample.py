@@ -23,7 +23,6 @@ from ._handler import Handler
 from ._model_checks import listed, training_names
 from ._payload import Payload
 from ._proof import rows
-from ._proof.clean_process import Context
 from ._shared import eisenjson, protocol, values
 from ._shared.batches import Batches
 from ._shared.descriptions import ENTRY
@@ -32,8 +31,8 @@ from ._shared.metadata import Metadata
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
-    from eisen_deploy.serving.baked.loading import Loaded
-    from eisen_deploy.serving.baked.messages import Request
+    from eisen_deploy.serving.runtime.archive.loading import Loaded
+    from eisen_deploy.serving.runtime.messages import Request
 
 #: The share by which a reply may differ where it is replayed, unless a user says otherwise.
 TOLERANCE = 1e-3
@@ -126,7 +125,7 @@ def _tolerance_problems(tolerance: object) -> Iterator[str]:
 
 
 def _as_numpy(sample: object) -> dict[Any, Any] | None:
-    from eisen_deploy.serving.baked.outputs import to_numpy  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.archive.outputs import to_numpy  # noqa: PLC0415 - at a sample only
 
     if not isinstance(sample, Mapping):
         return None
@@ -159,7 +158,7 @@ def _run(
     payload: Payload, body: protocol.Body, folder: Path, tolerance: float
 ) -> tuple[dict[str, Any], Batches]:
     """Return the outputs that the sample gets, and what altered forms of it show of batches."""
-    from eisen_deploy.serving.baked import selftest  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.answering import selftest  # noqa: PLC0415 - at a sample only
 
     def request(inputs: Mapping[str, Any] | None = None) -> Request:
         """Return a request with arrays of its own, since transforms may change them."""
@@ -183,7 +182,7 @@ def _run(
 def _check_same(
     first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float, training: list[str]
 ) -> None:
-    from eisen_deploy.serving.baked import selftest  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.answering import selftest  # noqa: PLC0415 - at a sample only
 
     differences = selftest.compare(first, second, tolerance)
     if differences:
@@ -205,7 +204,7 @@ def _evaluated(payload: Payload) -> Iterator[Any]:
     if payload.form.name == "export":
         yield payload.model.module()
         return
-    from eisen_deploy.serving.baked.loading import evaluated  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.archive.loading import evaluated  # noqa: PLC0415 - at a sample only
 
     model = payload.model
     # A frozen ScriptModule has no modes.
@@ -232,10 +231,10 @@ def _device(model: Any) -> torch.device:
 def _loaded(payload: Payload, module: Any) -> Loaded:
     """Return the archive in memory, as the handler would have it after loading."""
     # At a sample only, and of the handler's own copy of what is shared.
-    from eisen_deploy.serving.baked import loading, model  # noqa: PLC0415
-    from eisen_deploy.serving.baked._shared.batches import Batches  # noqa: PLC0415
-    from eisen_deploy.serving.baked._shared.metadata import Metadata  # noqa: PLC0415
-    from eisen_deploy.serving.baked._shared.serving_options import ServingOptions  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.batches import Batches  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.metadata import Metadata  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions  # noqa: PLC0415
+    from eisen_deploy.serving.runtime.archive import loading, model  # noqa: PLC0415
 
     text = payload.meta_data.decode("utf-8")
     metadata = Metadata.parse(json.loads(text))
@@ -261,11 +260,13 @@ def _loaded(payload: Payload, module: Any) -> Loaded:
 
 def _handler(payload: Payload, module: Any, folder: Path) -> EisenServingHandler:
     """Return the archive's handler, initialised as on a server but for what it loads."""
+    from eisen_deploy.serving.runtime.session import Context  # noqa: PLC0415 - at a sample only
+
     loaded = _loaded(payload, module)
     try:
         handler = _handler_class(payload.handler, folder)()
-        handler._read = lambda folder, gpu_id: loaded  # type: ignore[method-assign]  # noqa: ARG005, SLF001
-        handler.initialize(Context(str(folder), gpu_of(payload)))
+        handler._load = lambda folder, gpu_id: loaded  # type: ignore[method-assign]  # noqa: ARG005, SLF001
+        handler.initialize(Context(folder, gpu_of(payload)))
     except (Exception, SystemExit) as error:
         name = payload.handler.subclass or "EisenServingHandler"
         raise ProofFailed(

@@ -24,10 +24,12 @@ def copy_handler(folder: Path) -> None:
 
     :raises IncompleteInstallation: if eisen-deploy-handler is not installed.
     """
-    baked = _package_folder("eisen_deploy.serving", "eisen-deploy-handler") / "baked"
-    if not (baked / "handler.py").is_file():
-        raise IncompleteInstallation(f"eisen-deploy-handler is damaged: {baked} has no handler.py")
-    _copy(baked, folder / HANDLER_PACKAGE, ("py.typed",))
+    runtime = _package_folder("eisen_deploy.serving", "eisen-deploy-handler") / "runtime"
+    if not (runtime / "session.py").is_file():
+        raise IncompleteInstallation(
+            f"eisen-deploy-handler is damaged: {runtime} has no session.py"
+        )
+    _copy(runtime, folder / HANDLER_PACKAGE, ("py.typed",))
 
 
 def copy_dill(folder: Path) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.baked._shared import archive as reader
-from eisen_deploy.serving.baked._shared import eisenjson, names, serving_options
-from eisen_deploy.serving.baked._shared.determined import MANIFEST
-from eisen_deploy.serving.baked._shared.errors import ContractError
-from eisen_deploy.serving.baked._shared.metadata import Field, Metadata
+from eisen_deploy.serving.runtime._shared import archive as reader
+from eisen_deploy.serving.runtime._shared import eisenjson, names, serving_options
+from eisen_deploy.serving.runtime._shared.determined import MANIFEST
+from eisen_deploy.serving.runtime._shared.errors import ContractError
+from eisen_deploy.serving.runtime._shared.metadata import Field, Metadata
 
 _SCALAR = re.compile(r"([A-Za-z]\w*):[ \t]*[\"']?([^\s\"'#]*)")
 _OPTIONS = serving_options.FILE_NAME

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eisen_deploy.serving.baked._shared.terminal import size
-from eisen_deploy.serving.baked.server_config import STOCK_SIZE
+from eisen_deploy.serving.runtime._shared.terminal import size
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 from .configuration import as_size
 from .facts import Facts

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.baked.java_properties import Parsed, parse
+from eisen_deploy.serving.runtime.torchserve.java_properties import Parsed, parse
 
 from .known_properties import MAX_INT, PROPERTIES
 from .properties import parse_as_launcher

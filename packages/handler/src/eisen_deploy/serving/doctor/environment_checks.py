@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from eisen_deploy.serving.baked._shared.terminal import size
 from eisen_deploy.serving.java import JAVA_RELEASE
+from eisen_deploy.serving.runtime._shared.terminal import size
 
 from .facts import Facts, name_of
 from .findings import ERROR, NOTE, WARNING, Area, Found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.baked._shared.terminal import size
+from eisen_deploy.serving.runtime._shared.terminal import size
 
 from . import (
     access_checks,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eisen_deploy.serving.baked.server_config import STOCK_SIZE
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eisen_deploy.serving.baked._shared.metadata import Metadata
-from eisen_deploy.serving.baked.server_config import STOCK_SIZE
+from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 from .archives import declared_size
 from .findings import ERROR, NOTE, WARNING, Area, Found

@@ -1,6 +1,6 @@
 """``config.properties`` as the launcher reads it.
 
-TorchServe's Java part reads the file as Java does (``baked.java_properties``). The launcher
+TorchServe's Java part reads the file as Java does (``java_properties``). The launcher
 ``torchserve``, a Python program, reads it with a few lines of its own
 (``ts.model_server.load_properties``), for ``vmargs``, ``plugins_path`` and ``model_store``. The two
 agree on simple lines only.

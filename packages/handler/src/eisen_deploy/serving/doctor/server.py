@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from eisen_deploy.serving.baked.server_config import STOCK_SIZE
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 from . import tls
 from .asking import Answer, Endpoint, ask, own_address, takes_body

@@ -62,15 +62,15 @@ def handler_is_installed_here(archive: Archive) -> bool:
     spec = importlib.util.find_spec("eisen_deploy.serving")
     if spec is None or not spec.submodule_search_locations:
         return False
-    baked = Path(spec.submodule_search_locations[0]) / "baked"
+    runtime = Path(spec.submodule_search_locations[0]) / "runtime"
     found = {
         name.removeprefix(HANDLER_FOLDER): said["sha256"]
         for name, said in archive.about["files"].items()
         if name.startswith(HANDLER_FOLDER)
     }
     return bool(found) and all(
-        (baked / name).is_file()
-        and hashlib.sha256((baked / name).read_bytes()).hexdigest() == sha256
+        (runtime / name).is_file()
+        and hashlib.sha256((runtime / name).read_bytes()).hexdigest() == sha256
         for name, sha256 in found.items()
     )
 

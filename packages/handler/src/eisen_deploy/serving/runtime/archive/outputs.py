@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .errors import InvalidOutput, ModelFailed
+from ..errors import InvalidOutput, ModelFailed
 
 _AS_IN_NUMPY = frozenset(
     getattr(torch, name)
@@ -191,3 +191,19 @@ def _described(tensor: torch.Tensor) -> str:
     layout = "" if tensor.layout is torch.strided else f" {tensor.layout}".replace("torch.", "")
     nested = " nested" if tensor.is_nested else ""
     return f"a{nested}{layout} {type(tensor).__name__} of {kind}"
+
+
+def owned(value: Any) -> Any:
+    """Return a value whose arrays, also those in lists and dicts, are copies.
+
+    Objects of other classes stay as they are; the proof has found whether that does harm.
+    """
+    if type(value) is np.ndarray:
+        return value.copy()
+    if type(value) is torch.Tensor:
+        return value.clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(owned, value))
+    if type(value) is dict:
+        return {name: owned(item) for name, item in value.items()}
+    return value

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._shared.metadata import Metadata
-from .errors import InvalidInput
+from .._shared.metadata import Metadata
+from ..errors import InvalidInput
 from .outputs import widened
 
 # Types of weights that inputs are given; 8 bit floats only store.

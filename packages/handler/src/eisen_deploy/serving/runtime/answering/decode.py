@@ -26,19 +26,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._shared import protocol, strictjson, values
+from .._shared.allowance import Allowance
+from .._shared.errors import ContractError
+from .._shared.metadata import Metadata
+from ..errors import BodyTooLarge, MalformedBody, NotSupported, UnsupportedMediaType, from_contract
+from ..messages import Request
 from . import npy
-from ._shared import protocol, strictjson, values
-from ._shared.allowance import Allowance
-from ._shared.errors import ContractError
-from ._shared.metadata import Metadata
-from .errors import (
-    BodyTooLarge,
-    MalformedBody,
-    NotSupported,
-    UnsupportedMediaType,
-    from_contract,
-)
-from .messages import Request
 
 #: A compressed body may grow to this many bytes where the server's own limit is not known.
 MAX_INFLATED = 512 * 2**20

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .messages import Buffer
+from ..messages import Buffer
 
 #: Pieces of fewer bytes are copied, to be sent together.
 LARGE = 64 * 2**10

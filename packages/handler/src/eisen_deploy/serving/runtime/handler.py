@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import torchserve
 from ._shared.errors import ContractError
 from ._shared.metadata import Metadata
-from .decode import Call
-from .encode import declared_outputs, encode
+from .answering.decode import Call
+from .answering.encode import declared_outputs, encode
 from .errors import LoadFailed, TransformFailed, from_contract
 from .messages import EncodedBody
 
 if TYPE_CHECKING:
-    from .loading import Loaded
+    from .archive.loading import Loaded
 
 
 class EisenServingHandler:
@@ -30,40 +29,20 @@ class EisenServingHandler:
         self._loaded: Loaded | None = None
 
     def initialize(self, ctx: Any) -> None:
-        """Load the archive that TorchServe unpacked.
+        """Load an unpacked archive.
 
-        :param ctx: TorchServe's context: ``system_properties`` with ``model_dir``, the folder
-            of the unpacked archive, and ``gpu_id``, the GPU to run on (``None``: the CPU).
+        :param ctx: ``system_properties`` with ``model_dir``, the folder of the unpacked archive,
+            and ``gpu_id``, the number of the GPU to run on (``None``: the CPU). TorchServe's
+            context on TorchServe, and one of that form on every other server.
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
-        self.load(torchserve.model_folder(ctx), torchserve.gpu_id(ctx))
+        properties = ctx.system_properties
+        self._loaded = self._load(Path(properties["model_dir"]), properties.get("gpu_id"))
 
-    def load(self, folder: Path, gpu_id: int | None = None) -> None:
-        """Load an unpacked archive, whatever server runs.
-
-        :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
-        :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
-        """
-        self._loaded = self._read(folder, gpu_id)
-
-    def _read(self, folder: Path, gpu_id: int | None) -> Loaded:
-        from .loading import load  # noqa: PLC0415 - brings torch, which this module does without
+    def _load(self, folder: Path, gpu_id: int | None) -> Loaded:
+        from .archive.loading import load  # noqa: PLC0415 - needs torch
 
         return load(folder, gpu_id)
-
-    def self_test(self, folder: Path) -> None:
-        """Replay the archive's sample, if it has one and its options do not forbid that.
-
-        Whoever serves calls this once, when all of :meth:`initialize` or :meth:`load` is done: a
-        subclass may need what it sets there after the archive is loaded.
-
-        :param folder: of the unpacked archive.
-        :raises LoadFailed: if the sample fails, or gets another reply than when it was packed.
-        """
-        from .selftest import check  # noqa: PLC0415 - brings torch
-
-        if self.archive.sample is not None and self.archive.options.self_test:
-            check(self, folder, self.archive.sample)
 
     @property
     def archive(self) -> Loaded:
@@ -123,7 +102,7 @@ class EisenServingHandler:
 
     def run_model(self, arguments: list[Any]) -> dict[str, Any]:
         """Run the model on its arguments and return its outputs as numpy arrays by name."""
-        from .outputs import name_outputs  # noqa: PLC0415 - brings torch
+        from .archive.outputs import name_outputs  # noqa: PLC0415 - brings torch
 
         return name_outputs(self.archive.model(arguments), self.metadata.model_outputs)
 
@@ -174,8 +153,8 @@ def _apart_from_the_model(outputs: dict[str, Any], arguments: list[Any]) -> dict
     An output may be memory that the model keeps, such as one of its weights or a buffer that it
     uses again. What it made of an argument in place is memory of the request, and stays.
     """
-    from .batching import owned  # noqa: PLC0415 - brings torch, which this module does without
-    from .model import shares_memory  # noqa: PLC0415
+    from .archive.model import shares_memory  # noqa: PLC0415 - needs torch
+    from .archive.outputs import owned  # noqa: PLC0415
 
     return {
         name: value if shares_memory(value, arguments) else owned(value)

@@ -11,11 +11,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from ..messages import SIZE_HEADER, Reply, Request
 from . import frames, worker_log
-from .messages import SIZE_HEADER, Reply, Request
 from .sending import Parts
 
 #: From this size on a reply is handed over in pieces, and its client gets it in chunks.
@@ -60,15 +59,9 @@ def _envelope() -> str | None:
     return next((name for name in names if name != "base"), None)
 
 
-def model_folder(context: Any) -> Path:
-    """Return the folder into which the server unpacked the archive."""
-    return Path(context.system_properties["model_dir"])
-
-
-def gpu_id(context: Any) -> int | None:
-    """Return the number of the GPU that the server assigns to this worker, if any."""
-    number: int | None = context.system_properties.get("gpu_id")
-    return number
+def registered_model(context: Any) -> tuple[str, str]:
+    """Return name and version under which the server has registered the archive."""
+    return context.model_name, context.manifest["model"]["modelVersion"]
 
 
 def to_request(row: Mapping[str, Any], context: Any, index: int) -> Request:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._shared import protocol, values
+from .._shared.allowance import Allowance
+from .._shared.errors import BodyTooLarge, ContractError
+from .._shared.metadata import Metadata
+from ..errors import InvalidInput, InvalidOutput, ReplyTooLarge, from_contract
+from ..messages import Reply
 from . import npy
-from ._shared import protocol, values
-from ._shared.allowance import Allowance
-from ._shared.errors import BodyTooLarge, ContractError
-from ._shared.metadata import Metadata
 from .decode import Call
-from .errors import InvalidInput, InvalidOutput, ReplyTooLarge, from_contract
-from .messages import Reply
 
 if TYPE_CHECKING:
-    from .loading import Loaded
+    from ..archive.loading import Loaded
 
 
 def declared_outputs(metadata: Metadata, outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def encode(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
 
     :raises ServingError: if they do not fit into the form that the call asks for.
     """
-    from .outputs import to_numpy  # noqa: PLC0415 - brings torch, which this module does without
+    from ..archive.outputs import to_numpy  # noqa: PLC0415 - brings torch, which this module does without
 
     ready = {name: to_numpy(value, name) for name, value in wanted_outputs(call, outputs).items()}
     try:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .service import EisenServingHandler, is_overridden
+from ..handler import EisenServingHandler, is_overridden
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -45,22 +45,6 @@ def problem_of(handler: EisenServingHandler) -> str | None:
             return f"the handler has {method} of its own"
     batches = handler.archive.batches
     return handler.metadata.batch_problem or (None if batches.shared else batches.reason)
-
-
-def owned(value: Any) -> Any:
-    """Return a value whose arrays, also those in lists and dicts, are copies.
-
-    Objects of other classes stay as they are; the proof has found whether that does harm.
-    """
-    if type(value) is np.ndarray:
-        return value.copy()
-    if type(value) is torch.Tensor:
-        return value.clone()
-    if type(value) in (list, tuple):
-        return type(value)(map(owned, value))
-    if type(value) is dict:
-        return {name: owned(item) for name, item in value.items()}
-    return value
 
 
 def infer_together(

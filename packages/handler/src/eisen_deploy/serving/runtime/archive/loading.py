@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._shared import eisenjson
-from ._shared.batches import Batches
-from ._shared.metadata import Metadata
-from ._shared.serving_options import ServingOptions
-from .errors import LoadFailed
+from .._shared import eisenjson
+from .._shared.batches import Batches
+from .._shared.metadata import Metadata
+from .._shared.serving_options import ServingOptions
+from ..errors import LoadFailed
 from .model import Model, keyword_positions
-from .options import compiled, pick_device, read_options, use_threads
+from .options import compiled, pick_device, read_options
 from .verified import verify
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -75,7 +75,6 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     about = verify(folder)
     make_importable(folder)
     options = read_options(folder, about["serving"])
-    use_threads(options, about["model"]["name"], about["model"]["version"])
     device = pick_device(options, gpu_id)
     text = (folder / "metadata.json").read_text("utf-8")
     files: Mapping[str, str | None] = about["transforms"]

@@ -20,8 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..cores import cores
 from . import java_properties
-from .cores import cores
 
 #: TorchServe's limit for a request and for a reply, in bytes, where nothing sets another one.
 STOCK_SIZE = 6_553_500

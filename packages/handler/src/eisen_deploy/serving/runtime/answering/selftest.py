@@ -31,13 +31,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._shared import protocol
+from .._shared.errors import ContractError
+from ..errors import Difference, SelfTestFailed
+from ..handler import EisenServingHandler
+from ..messages import Reply, Request
 from . import pipeline
-from ._shared import protocol
-from ._shared.errors import ContractError
-from .errors import Difference, SelfTestFailed
 from .jobs import Job
-from .messages import Reply, Request
-from .service import EisenServingHandler
 
 if TYPE_CHECKING:
     from .pipeline import Stage

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from ._shared.protocol import JSON_TYPE
+from .._shared.protocol import JSON_TYPE
+from ..errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
+from ..messages import Reply, Request
 from .decode import Call
-from .errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
-from .messages import Reply, Request
 
 _log = logging.getLogger("eisen_deploy.serving")
 

@@ -15,12 +15,11 @@ from typing import cast
 
 import torch
 
-from . import server_config
-from ._shared import serving_options, strictjson
-from ._shared.errors import ContractError
-from ._shared.serving_options import ServingOptions
-from .cores import cores
-from .errors import LoadFailed
+from .._shared import serving_options, strictjson
+from .._shared.errors import ContractError
+from .._shared.serving_options import ServingOptions
+from ..cores import cores
+from ..errors import LoadFailed
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -75,13 +74,11 @@ def threads_for(
     return max(1, cores // workers)
 
 
-def use_threads(options: ServingOptions, name: str, version: str) -> None:
+def use_threads(options: ServingOptions, workers: int | None) -> None:
     """Set how many threads torch uses, for all of this process.
 
-    :param name: of the model.
+    :param workers: processes that share this machine's cores for this model, if that is known.
     """
-    server = server_config.read()
-    workers = server.of_model(name, version, "minWorkers") or server.default_workers_per_model
     threads = threads_for(options, workers, os.environ, cores())
     if threads is not None:
         torch.set_num_threads(threads)

@@ -13,9 +13,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ._shared import contents
-from ._shared.errors import ContractError, CorruptArchive
-from .errors import LoadFailed
+from .._shared import contents
+from .._shared.errors import ContractError, CorruptArchive
+from ..errors import LoadFailed
 
 _log = logging.getLogger("eisen_deploy.serving")
 

@@ -47,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(name)
-    from . import errors, messages, service  # noqa: PLC0415 - see the module's text
+    from . import errors, handler, messages  # noqa: PLC0415 - see the module's text
 
-    homes = (errors, messages, service)
+    homes = (errors, handler, messages)
     return next(getattr(home, name) for home in homes if hasattr(home, name))

@@ -31,6 +31,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from .server_config import ServerConfig
+
 _log = logging.getLogger("eisen_deploy.serving")
 
 #: What a server needs in its configuration to have these metrics at ``/metrics`` of port 8082.
@@ -132,6 +134,16 @@ class Metrics:
             time.sleep(self._interval)
             self._is_due.clear()
             self.report()
+
+
+def counters_for(server: ServerConfig, model: tuple[str, str]) -> Metrics | None:
+    """Return the counters of a worker; ``None`` where nothing is known of the server.
+
+    :param model: name and version of the model.
+    """
+    if server.reads_model_metrics is None:
+        return None
+    return Metrics(model, print_line if server.reads_model_metrics else None)
 
 
 class MemoryGrowth:

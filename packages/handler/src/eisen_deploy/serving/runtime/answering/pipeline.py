@@ -12,38 +12,49 @@ is pre-processed first, and shares a forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
+from .._shared.protocol import JSON_TYPE
+from ..archive.outputs import owned
+from ..errors import ModelFailed
+from ..handler import EisenServingHandler, is_overridden
+from ..messages import Reply, Request
 from . import batching, compression
-from ._shared.protocol import JSON_TYPE
 from .budget import Budget, Interrupted
 from .decode import decode as decode_request
 from .encode import declared_outputs
 from .encode import encode as encode_outputs
-from .errors import ModelFailed
 from .jobs import Job
 from .limits import Limits
-from .messages import Reply, Request
-from .metrics import Metrics
-from .service import EisenServingHandler, is_overridden
 
 Stage = Callable[[EisenServingHandler, Job], None]
+
+
+class Counters(Protocol):
+    """What a server counts."""
+
+    def count(self, requests: Sequence[tuple[str, int, int]], seconds: Mapping[str, float]) -> None:
+        """Count a batch.
+
+        :param requests: for each of them its outcome, and the bytes of its body and of its reply's.
+        :param seconds: spent by all of them in each stage.
+        """
 
 
 def answer(
     handler: EisenServingHandler,
     requests: Sequence[Request],
     limits: Limits = Limits(),  # noqa: B008 - it is immutable
-    metrics: Metrics | None = None,
+    counters: Counters | None = None,
 ) -> list[Reply]:
     """Answer a batch.
 
     :param handler: an initialised handler.
     :param limits: what the server allows.
-    :param metrics: where the batch is counted, if anywhere.
+    :param counters: where the batch is counted, if anywhere.
     :returns: one reply for each request, in their order; each has memory of its own, but that of
         the last one, and of a batch of one, has to be sent before the next call. Never raises for
         what is in a request.
@@ -52,12 +63,12 @@ def answer(
         jobs = [Job(request, limits.request) for request in requests]
         batch = _Batch(handler, jobs, limits, budget)
         replies = batch.answer()
-    if metrics is not None:
+    if counters is not None:
         outcomes = [
             (job.outcome, job.request.size, reply.size)
             for job, reply in zip(batch.jobs, replies, strict=True)
         ]
-        metrics.count(outcomes, batch.seconds())
+        counters.count(outcomes, batch.seconds())
     return replies
 
 
@@ -87,7 +98,7 @@ class _Batch:
             for job in self.jobs:
                 self._run(job, decode, pre_process)
                 if runs_user_code(pre_process, self.handler):
-                    job.data = batching.owned(job.data)
+                    job.data = owned(job.data)
             self._infer_together()
             left = left[left.index(inference) :]
         return [self._finish(job, left) for job in self.jobs]
