@@ -1,23 +1,21 @@
 """What answers requests inside an archive; there this package is called ``_eisen_serving``.
 
-The way of a request, one module a step::
+``session`` is the seam: it opens the folder of an unpacked archive and answers requests, whatever
+server runs. The way of a request, one module a step::
 
-    torchserve   row of a TorchServe batch -> Request
-    decode       Request -> inputs by name, checked against the metadata
-    pipeline     pre_process -> inference (batching, model) -> post_process, errors kept apart
-    encode       outputs by name -> Reply
-    compression  Reply -> the same as gzip, where the client takes that and it pays
-    torchserve   Reply -> answer, status and headers
+    torchserve/rows      a row of a TorchServe batch -> Request
+    answering/decode     Request -> inputs by name, checked against the metadata
+    answering/pipeline   pre_process -> inference (batching, archive/model) -> post_process
+    answering/encode     outputs by name -> Reply
+    answering/compression  Reply -> the same as gzip, where the client takes that and it pays
+    torchserve/rows      Reply -> answer, status and headers
 
-Between TorchServe and these steps, ``receiving`` and ``sending`` take bodies and give replies
-without the copies that TorchServe's worker makes; ``frames`` puts them in its place.
+``archive`` brings transforms and model into memory once every digest has been checked; ``handler``
+is the documented class around them. ``torchserve`` is the adapter that TorchServe imports, at
+``torchserve.entry``, and all that knows of it.
 
-``handler`` is the entry point that TorchServe imports; ``loading`` brings transforms and model in,
-after ``_shared.contents`` has checked every digest. Only ``handler``, ``torchserve``, ``frames``,
-``worker_log`` and ``EisenServingHandler.initialize`` know which server runs.
-
-This module and ``handler`` import nothing but the standard library, so that a package that is
-missing on the server is reported by its own name.
+This module, ``session`` and ``torchserve.entry`` import nothing but the standard library, so that
+a package that is missing on the server is reported by its own name.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     ServingError
     ├── MalformedBody         400
     ├── BodyTooLarge          413
-    ├── ReplyTooLarge         413  the reply is over the server's max_response_size
+    ├── ReplyTooLarge         413  the reply is larger than the server sends
     ├── UnsupportedMediaType  415
     ├── InvalidInput          422  against the metadata; transforms may raise it themselves
     ├── TransformFailed       500  pre- or post-processing raised

@@ -32,8 +32,7 @@ class EisenServingHandler:
         """Load an unpacked archive.
 
         :param ctx: ``system_properties`` with ``model_dir``, the folder of the unpacked archive,
-            and ``gpu_id``, the number of the GPU to run on (``None``: the CPU). TorchServe's
-            context on TorchServe, and one of that form on every other server.
+            and ``gpu_id``, the number of the GPU to run on (``None``: the CPU).
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
         properties = ctx.system_properties

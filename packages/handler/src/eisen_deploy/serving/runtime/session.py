@@ -29,7 +29,7 @@ _log = logging.getLogger("eisen_deploy.serving")
 
 
 class Context:
-    """What ``initialize(ctx)`` of a handler gets on every server, in the form of TorchServe's.
+    """What ``initialize(ctx)`` of a handler gets on every server, in the documented form.
 
     :param folder: of the unpacked archive.
     :param gpu_id: number of the GPU that the server assigns, if it assigns one.

@@ -1,1 +1,1 @@
-"""TODO."""
+"""From requests to replies: the stages of a request, batches, limits, the self-test."""

@@ -1,12 +1,12 @@
 """The time within which a batch has to be answered.
 
-TorchServe kills a worker that takes longer than its response timeout, and with it every request of
-the batch. So all of a batch has to be answered a little earlier: what does not end by itself is
-ended, where Python code runs, by an exception out of a signal handler.
+A server ends a worker that takes longer than its response timeout, and with it every request of the
+batch. So all of a batch has to be answered a little earlier: what does not end by itself is ended,
+where Python code runs, by an exception out of a signal handler.
 
-A signal can only interrupt Python's main thread, in which TorchServe's worker runs; and only
-between two instructions of Python, so never within one call into native code. Elsewhere the time
-is only checked: between the stages of a request, and before each request.
+A signal can only interrupt Python's main thread, and only between two instructions of Python, so
+never within one call into native code. Elsewhere the time is only checked: between the stages of a
+request, and before each request.
 """
 
 from __future__ import annotations

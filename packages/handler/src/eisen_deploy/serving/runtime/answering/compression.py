@@ -1,6 +1,6 @@
 """Replies as gzip, for clients that take it, where a quick look says that it pays.
 
-What counts is time. On two cores of a server, per MiB of a reply: TorchServe takes about 5 ms, a
+What counts is time. On two cores of a server, per MiB of a reply: a server takes about 5 ms, a
 link of 1 Gbit/s 8 ms; gzip at level 1 takes 2 to 3 ms for label maps, which shrink to 1-3 %, but
 9 ms for random bits (22 %) and 20 to 35 ms for float images and probabilities, and the client
 some 1 to 10 ms more. Both break even at a ratio of about 1 : 8, on a faster link earlier.

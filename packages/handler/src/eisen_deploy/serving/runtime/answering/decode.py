@@ -146,8 +146,8 @@ def _inflate(body: memoryview, coding: str, limit: int) -> bytearray:
         inflated += found
         if len(inflated) > limit:
             raise BodyTooLarge(
-                f"the body has more than {limit} bytes when it is decompressed, which is what the "
-                "server takes: send less at once, or raise max_request_size"
+                f"the body has more than {limit} bytes when it is decompressed, and the server "
+                "takes no more: send less at once, or raise its limit for a request"
             )
         # Each few bytes can hold a code of their own, which takes longer to read than they do.
         least, per_byte = INFLATING

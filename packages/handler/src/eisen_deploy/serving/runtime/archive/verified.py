@@ -1,6 +1,6 @@
 """The files of an archive, verified before anything of them is imported or unpickled.
 
-TorchServe unpacks an archive once, and a worker that is started again loads what lies there then.
+A server may unpack an archive once, and a worker that is started again loads what lies there then.
 Whoever starts the server and has verified archives names their digests in the environment; then a
 worker takes no other archive, however sound it is.
 """

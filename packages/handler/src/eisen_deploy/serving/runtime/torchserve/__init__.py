@@ -1,1 +1,1 @@
-"""TODO."""
+"""The adapter that TorchServe imports: its batches, its limits, its metrics."""
