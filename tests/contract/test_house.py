@@ -37,26 +37,32 @@ def imported_by(name: str, path: Path, known: set[str], *, lazily: bool) -> Iter
 
     :param lazily: also inside functions; never for types alone.
     """
-    package = name.split(".")[:-1]
     tree = ast.parse(path.read_text("utf-8"))
-    nodes = list(ast.walk(tree)) if lazily else tree.body
     types_only = {
         id(inner)
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in types_only:
-            base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
-            stem = ".".join(part for part in base if part)
-            for alias in node.names:
-                candidates = [f"{stem}.{alias.name}", stem, f"{stem}.__init__"]
-                found = next(
-                    (each.lstrip(".") for each in candidates if each.lstrip(".") in known), None
-                )
-                if found is not None:
-                    yield found
+    for node in ast.walk(tree) if lazily else tree.body:
+        stem = stem_of(node, name.split(".")[:-1]) if id(node) not in types_only else None
+        if stem is None:
+            continue
+        for alias in node.names:
+            candidates = ([*stem, alias.name], stem, [*stem, "__init__"])
+            found = next((each for each in map(".".join, candidates) if each in known), None)
+            if found is not None:
+                yield found
+
+
+def stem_of(node: ast.AST, package: list[str]) -> list[str] | None:
+    """Return what stands behind ``from``, seen from the root; ``None`` if it lies elsewhere."""
+    if not isinstance(node, ast.ImportFrom):
+        return None
+    parts = node.module.split(".") if node.module else []
+    if node.level:
+        return package[: len(package) - node.level + 1] + parts
+    return parts[2:] if parts[0] == "eisen_deploy" else None  # of the own distribution, or unknown
 
 
 def circle_in(root: Path, *, lazily: bool) -> list[str]:

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 import eisen_deploy.serving
-from eisen_deploy.packaging import EisenServingMAR, IncompleteInstallation, _vendored
+from eisen_deploy.packaging import EisenServingMAR, IncompleteInstallation
+from eisen_deploy.packaging._contents import vendored
 from eisen_deploy.packaging._shared import contents, eisenjson
 
 METADATA = {"inputs": [], "note": "Gehirn \U0001f9e0", "spacing": [1, 2.5, None, True]}
@@ -199,14 +200,14 @@ def test_the_archives_mode_follows_the_umask(packer, linear, tmp_path):
 
 
 def test_a_missing_handler_distribution_is_named(packer, linear, tmp_path, monkeypatch):
-    monkeypatch.setattr(_vendored.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(vendored.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(IncompleteInstallation, match="eisen-deploy-handler is not installed"):
         packer.pack(linear, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_handler_without_its_entry_is_named(packer, linear, tmp_path, monkeypatch):
-    monkeypatch.setattr(_vendored, "_package_folder", lambda *_: tmp_path)
+    monkeypatch.setattr(vendored, "_package_folder", lambda *_: tmp_path)
     with pytest.raises(IncompleteInstallation, match=r"has no session\.py"):
         packer.pack(linear, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
@@ -218,8 +219,9 @@ def test_the_handlers_own_modules_are_not_imported(python, tmp_path):
     script.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from eisen_deploy.packaging import EisenServingMAR, _vendored\n"
-        "_vendored.copy_handler(Path(sys.argv[1]))\n"
+        "from eisen_deploy.packaging import EisenServingMAR\n"
+        "from eisen_deploy.packaging._contents import vendored\n"
+        "vendored.copy_handler(Path(sys.argv[1]))\n"
         "assert not [name for name in sys.modules if name.startswith('eisen_deploy.serving')]\n"
     )
     python(script, tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.packaging import EisenServingMAR, InvalidFiles
-from eisen_deploy.packaging._extras import copy_extras, find_extras
+from eisen_deploy.packaging._arguments.additional_files import copy_extras, find_extras
 from eisen_deploy.packaging._shared.names import portable_problem
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 import cases
 import torch
 
-from eisen_deploy.packaging import EisenPackagingError, _folder, _json, _model
-from eisen_deploy.packaging._handler import find_handler
-from eisen_deploy.packaging._payload import Payload
+from eisen_deploy.packaging import EisenPackagingError
+from eisen_deploy.packaging._arguments import model_forms, plain_json
+from eisen_deploy.packaging._arguments.handlers import find_handler
+from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._contents import archive_folder
 from eisen_deploy.serving.runtime._shared import protocol
 from eisen_deploy.serving.runtime.errors import SelfTestFailed
 from eisen_deploy.serving.runtime.messages import Request
@@ -59,9 +61,9 @@ def pack(seed, folder):
         name="model",
         version="1.0",
         model=case.model,
-        form=_model.form_of(case.model),
+        form=model_forms.form_of(case.model),
         transforms=case.transforms,
-        meta_data=_json.encode(case.metadata),
+        meta_data=plain_json.encode(case.metadata),
         handler=find_handler(None),
         extras=[],
         code=[],
@@ -72,7 +74,7 @@ def pack(seed, folder):
     )
     folder.mkdir()
     try:
-        _folder.write(payload, folder)
+        archive_folder.write(payload, folder)
     except EisenPackagingError as error:
         return f"{type(error).__name__}: {error}"
     return None

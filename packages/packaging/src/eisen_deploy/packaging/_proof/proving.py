@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._capture import installed
 from eisen_deploy.packaging._errors import ProofFailed
 from eisen_deploy.packaging._shared import contents, zips
 from eisen_deploy.packaging._shared.errors import ContractError
@@ -107,7 +107,7 @@ def prove(
             outcome["varies"] = again is None or again["differences"] != error["differences"]
             raise ProofFailed(causes.of_error(outcome), error["differences"])
     used = {visible.owners[root] for root in outcome["imported"]}
-    versions = {name: _installed.version_of(name) for name in sorted(used)}
+    versions = {name: installed.version_of(name) for name in sorted(used)}
     return Proof(outcome["predicted"], time.monotonic() - start, versions)
 
 

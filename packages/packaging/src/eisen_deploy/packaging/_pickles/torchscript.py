@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import torch
 
-from ._tensors import Reduced, View, is_used_whole
+from .tensors import Reduced, View, is_used_whole
 
 _PICKLES = ("data.pkl", "constants.pkl")
 _Views = dict[tuple[str, int], set[View]]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import _code, _model, _pickling, _sample, _serving, _vendored
-from ._about import about
-from ._code import Pickled
-from ._extras import copy_extras
-from ._handler import Handler
-from ._manifest import write_manifest
-from ._payload import Payload
-from ._shared import contents
-from ._shared.batches import Batches
+from eisen_deploy.packaging._arguments import model_forms, serving_argument
+from eisen_deploy.packaging._arguments.additional_files import copy_extras
+from eisen_deploy.packaging._arguments.handlers import Handler
+from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._pickles import pickling
+from eisen_deploy.packaging._proof import samples
+from eisen_deploy.packaging._shared import contents
+from eisen_deploy.packaging._shared.batches import Batches
+
+from . import captured_code, vendored
+from .captured_code import Pickled
+from .description import about
+from .manifest import write_manifest
 
 
 def write(payload: Payload, folder: Path) -> None:
@@ -24,7 +28,7 @@ def write(payload: Payload, folder: Path) -> None:
     (folder / "metadata.json").write_bytes(payload.meta_data)
     _write_handler(payload.handler, folder)
     copy_extras(payload.extras, folder)
-    code = _code.write(
+    code = captured_code.write(
         pickled,
         folder,
         handler=payload.handler,
@@ -32,10 +36,10 @@ def write(payload: Payload, folder: Path) -> None:
         code_paths=payload.code,
         stated=payload.requirements,
     )
-    options = _serving.write(payload.serving, payload.form, folder)
+    options = serving_argument.write(payload.serving, payload.form, folder)
     sample, batches = None, Batches()
     if payload.sample is not None:
-        sample, batches = _sample.record(payload, payload.sample, folder, payload.tolerance)
+        sample, batches = samples.record(payload, payload.sample, folder, payload.tolerance)
     write_manifest(
         folder,
         payload.name,
@@ -44,7 +48,7 @@ def write(payload: Payload, folder: Path) -> None:
         payload.handler.entry,
         config_file=options,
     )
-    _serving.check_batches(payload.serving, batches)
+    serving_argument.check_batches(payload.serving, batches)
     said = about(payload, transforms, code, sample, options, batches)
     contents.write(folder, said)
     contents.verify(folder)
@@ -57,8 +61,8 @@ def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None
     """
     parts = {"model": payload.model} if payload.form.is_pickle else {}
     parts |= {part: each for part, each in payload.transforms.items() if each is not None}
-    graph = _pickling.measure(parts)
-    by_value = _model.write(payload.model, payload.form, folder, graph)
+    graph = pickling.measure(parts)
+    by_value = model_forms.write(payload.model, payload.form, folder, graph)
     path = folder / payload.form.file
     pickled = [Pickled("model", path, by_value)] if payload.form.is_pickle else []
     names: dict[str, str | None] = {}
@@ -66,13 +70,13 @@ def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None
         names[part] = None
         if transform is not None:
             names[part] = name = part.replace("processing", "process_tform.pkl")
-            by_value = _pickling.write(transform, folder / name, part, graph)
+            by_value = pickling.write(transform, folder / name, part, graph)
             pickled.append(Pickled(part, folder / name, by_value))
     return names, pickled
 
 
 def _write_handler(handler: Handler, folder: Path) -> None:
-    _vendored.copy_handler(folder)
-    _vendored.copy_dill(folder)
+    vendored.copy_handler(folder)
+    vendored.copy_dill(folder)
     if handler.file is not None:
         (folder / handler.file[0]).write_bytes(handler.file[1])

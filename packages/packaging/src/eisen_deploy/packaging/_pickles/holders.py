@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import FunctionType, ModuleType
 
-from ._globals import is_users
+from .script_globals import is_users
 
 #: By the id of an object: modules and the names that these have for it.
 Holders = dict[int, list[tuple[ModuleType, str]]]

@@ -7,10 +7,11 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from ._code import Code
-from ._model_checks import training_names
-from ._payload import Payload
-from ._shared.batches import Batches
+from eisen_deploy.packaging._arguments.model_checks import training_names
+from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._shared.batches import Batches
+
+from .captured_code import Code
 
 _DISTRIBUTIONS = ("torch", "numpy", "dill", "eisen-deploy-packaging", "eisen-deploy-handler")
 

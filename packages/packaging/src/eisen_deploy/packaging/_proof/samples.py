@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ._errors import InvalidSample, ProofFailed
-from ._handler import Handler
-from ._model_checks import listed, training_names
-from ._payload import Payload
-from ._proof import rows
-from ._shared import eisenjson, protocol, values
-from ._shared.batches import Batches
-from ._shared.descriptions import ENTRY
-from ._shared.errors import ContractError
-from ._shared.metadata import Metadata
+from eisen_deploy.packaging._arguments.handlers import Handler
+from eisen_deploy.packaging._arguments.model_checks import listed, training_names
+from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._errors import InvalidSample, ProofFailed
+from eisen_deploy.packaging._shared import eisenjson, protocol, values
+from eisen_deploy.packaging._shared.batches import Batches
+from eisen_deploy.packaging._shared.descriptions import ENTRY
+from eisen_deploy.packaging._shared.errors import ContractError
+from eisen_deploy.packaging._shared.metadata import Metadata
+
+from . import rows
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from . import _torchscript
-from ._tensors import Reduced
-from ._wrappers import wrapper_problem
+from . import torchscript
+from .tensors import Reduced
+from .wrappers import wrapper_problem
 
 _SCRIPTS = (torch.jit.ScriptModule, torch.jit.ScriptFunction)
 
@@ -41,7 +41,7 @@ def reduced(obj: Any, of_tensor: Callable[[torch.Tensor], Reduced] | None) -> Re
             )
         return of_tensor(obj) if of_tensor is not None else None
     if isinstance(obj, _SCRIPTS):
-        return _torchscript.reduced(obj)
+        return torchscript.reduced(obj)
     if isinstance(obj, torch.nn.Module):
         problem = wrapper_problem(obj) or _parametrization_problem(obj)
         if problem:

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, NewType, ParamSpec, TypeVar
 import dill
 from torch.autograd.function import FunctionMeta
 
-from . import _globals
-from ._capture import locate
+from eisen_deploy.packaging._capture import locate
+
+from . import script_globals
 
 if TYPE_CHECKING:
-    from ._pickling import Pickler
+    from .pickling import Pickler
 
 Reduced = tuple[Any, ...]
 
@@ -77,7 +78,7 @@ def is_of_script(kind: type) -> bool:
 def _module_of(obj: Any) -> Any:
     """Return the module that something by value says it is from, once it is on a server."""
     module = obj.__module__
-    return _globals.name_on_server(module) if module in sys.modules else module
+    return script_globals.name_on_server(module) if module in sys.modules else module
 
 
 # --- functions ----------------------------------------------------------------------------
@@ -89,8 +90,10 @@ def save_function(pickler: Pickler, function: FunctionType) -> None:
     for cell in cells:
         pickler.save_reduce(CellType, (), obj=cell)
         pickler.write(pickle.POP)
-    pickler.graph.asks_for_subclasses |= _globals.uses_name(function.__code__, "__subclasses__")
-    is_imported = _globals.uses_its_module(function)
+    pickler.graph.asks_for_subclasses |= script_globals.uses_name(
+        function.__code__, "__subclasses__"
+    )
+    is_imported = script_globals.uses_its_module(function)
     space = pickler.graph.namespace_of(function.__globals__, is_imported=is_imported)
     make = dill._dill._create_function  # noqa: SLF001
     arguments = function.__code__, space.target, function.__name__, None, function.__closure__
@@ -105,7 +108,7 @@ def save_function(pickler: Pickler, function: FunctionType) -> None:
             pickler.run(setattr, cell, "cell_contents", cell.cell_contents)
 
 
-def _put(pickler: Pickler, space: _globals.Namespace, found: dict[str, Any]) -> None:
+def _put(pickler: Pickler, space: script_globals.Namespace, found: dict[str, Any]) -> None:
     if found:
         pickler.run(dill._dill._setitems, space.target, found)  # noqa: SLF001
 

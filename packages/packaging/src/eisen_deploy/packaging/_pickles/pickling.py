@@ -36,15 +36,16 @@ import dill
 import numpy as np
 import torch
 
-from . import _by_value, _live_objects, _of_torch, _paths
-from ._by_value import is_located, is_of_script
-from ._capture import locate
-from ._errors import NotSerializable
-from ._globals import module_with
-from ._identity import Graph
-from ._patient_file import patient_file
-from ._tensors import Reduced
-from ._wrappers import uncompiled
+from eisen_deploy.packaging._capture import locate
+from eisen_deploy.packaging._errors import NotSerializable
+
+from . import by_value, live_objects, paths, torch_objects
+from .by_value import is_located, is_of_script
+from .deferred_errors import patient_file
+from .identity import Graph
+from .script_globals import module_with
+from .tensors import Reduced
+from .wrappers import uncompiled
 
 #: The newest that every supported Python writes alike.
 PROTOCOL = 4
@@ -104,8 +105,8 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
             if isinstance(error, TypeError) and "cannot pickle" in said:
-                said = f"{said}, which stays in this process: {_live_objects.WHERE_USED}"
-            raise PicklingFailed(f"{said}{_paths.describe(self._above)}") from error
+                said = f"{said}, which stays in this process: {live_objects.WHERE_USED}"
+            raise PicklingFailed(f"{said}{paths.describe(self._above)}") from error
         self.graph.close(self.file_name, self.memo)
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
@@ -124,7 +125,7 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
             for module, name in self.graph.held(obj):
                 self.run(setattr, module, name, obj)
             if len(self._above) == 1:
-                _by_value.save_subclasses(self)
+                by_value.save_subclasses(self)
             self._above.pop()
 
     def knows(self, obj: Any) -> bool:
@@ -139,9 +140,9 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
     def save_reduce(self, func: Any, args: Any, state: Any = None, *more: Any, **obj: Any) -> None:
         """Write what makes an object anew; several may have one and the same ``__dict__``."""
         made = obj.get("obj")
-        if any(more[:2]) and _by_value.fills_itself(type(made)):
+        if any(more[:2]) and by_value.fills_itself(type(made)):
             self.save_reduce(func, args, state, None, None, *more[2:], **obj)
-            _by_value.fill(self, made, *more)
+            by_value.fill(self, made, *more)
             return
         is_own = type(state) is dict and getattr(made, "__dict__", None) is state
         if not is_own or hasattr(type(made), "__setstate__") or len(more) > 2:
@@ -201,26 +202,26 @@ class Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
         return True
 
     def _reduced(self, obj: Any) -> Reduced | None:
-        if reduced := _by_value.reduced(obj) or _live_objects.reduced(obj):
+        if reduced := by_value.reduced(obj) or live_objects.reduced(obj):
             return reduced
-        reduced = _of_torch.reduced(obj, self.of_tensor)
+        reduced = torch_objects.reduced(obj, self.of_tensor)
         if reduced and isinstance(obj, torch.Tensor):
             self.graph.note_tensor(obj, reduced)
         return reduced
 
     def _save_definition(self, obj: Any, kind: type) -> bool:
         if kind is CellType:
-            _by_value.save_cell(self, obj)
+            by_value.save_cell(self, obj)
         elif kind is FunctionType and not is_located(obj):
-            _by_value.save_function(self, obj)
+            by_value.save_function(self, obj)
         elif kind is FunctionType or is_located(obj):
             if obj in dill._dill._typemap:  # noqa: SLF001
                 return False
             self.save_global(obj)
-        elif reduced := _by_value.reduced(obj):
+        elif reduced := by_value.reduced(obj):
             self.save_reduce(*reduced, obj=obj)
         elif is_of_script(obj):
-            _by_value.save_class(self, obj)
+            by_value.save_class(self, obj)
         else:
             return False
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from . import _json
+from eisen_deploy.packaging._arguments import plain_json
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open
@@ -32,4 +32,4 @@ def write_manifest(
     manifest = Manifest(RuntimeType.PYTHON.value, model).__to_dict__()
     del manifest["createdOn"]  # the same inputs give the same archive on any day
     (folder / "MAR-INF").mkdir()
-    (folder / "MAR-INF" / "MANIFEST.json").write_bytes(_json.encode(manifest))
+    (folder / "MAR-INF" / "MANIFEST.json").write_bytes(plain_json.encode(manifest))

@@ -23,12 +23,14 @@ from typing import Any
 
 import torch
 
-from . import _model_checks, _pickling, _tensors, _torchscript
-from ._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
-from ._identity import Graph
-from ._patient_file import patient_file
-from ._pickling import ByValue
-from ._wrappers import compiled_names, unwrapped
+from eisen_deploy.packaging._errors import ArchiveNotWritten, NotSerializable, UnsupportedModel
+from eisen_deploy.packaging._pickles import pickling, tensors, torchscript
+from eisen_deploy.packaging._pickles.deferred_errors import patient_file
+from eisen_deploy.packaging._pickles.identity import Graph
+from eisen_deploy.packaging._pickles.pickling import ByValue
+from eisen_deploy.packaging._pickles.wrappers import compiled_names, unwrapped
+
+from . import model_checks
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def form_of(model: object) -> Form:
         return _EAGER
     if isinstance(model, torch.export.ExportedProgram):
         return _EXPORT
-    raise UnsupportedModel(_model_checks.problem_of_form(model))
+    raise UnsupportedModel(model_checks.problem_of_form(model))
 
 
 def ready(model: object) -> tuple[Any, Form, list[str]]:
@@ -67,21 +69,21 @@ def ready(model: object) -> tuple[Any, Form, list[str]]:
     """
     form_of(model)
     inner, wrappers = unwrapped(model)
-    problems = list(_model_checks.problems_of(inner))
+    problems = list(model_checks.problems_of(inner))
     if problems:
         raise UnsupportedModel(problems)
     remarks = [f"model: packed without its {name}" for name in wrappers]
     compiled = compiled_names(inner) if isinstance(inner, torch.nn.Module) else []
     if compiled:
         remarks.append(
-            f"model: packed without the torch.compile of {_model_checks.listed(compiled)} "
+            f"model: packed without the torch.compile of {model_checks.listed(compiled)} "
             '(serving={"compile": True} compiles the whole model on the server)'
         )
-    training = _model_checks.training_names(inner)
+    training = model_checks.training_names(inner)
     if training:
         remarks.append(
             "model: it is in evaluation mode, and on the server as here these are in training "
-            f"mode: {_model_checks.listed(training)} (call model.eval() first to have them not)"
+            f"mode: {model_checks.listed(training)} (call model.eval() first to have them not)"
         )
     return inner, form_of(inner), remarks
 
@@ -94,21 +96,21 @@ def write(model: object, form: Form, folder: Path, graph: Graph) -> ByValue:
     :raises NotSerializable: if something in the model has no form in a file.
     :raises ArchiveNotWritten: if the file system refuses.
     """
-    with _failures_told(), _pickling.failures_named("model"):
+    with _failures_told(), pickling.failures_named("model"):
         return form.save(model, folder / form.file, graph)
 
 
 def _save_eager(model: Any, path: Path, graph: Graph) -> ByValue:
     by_value = ByValue()
-    pickler = _pickling.pickler_of(graph, path.name, by_value)
-    pickle_module = SimpleNamespace(__name__=_pickling.__name__, Pickler=pickler)
+    pickler = pickling.pickler_of(graph, path.name, by_value)
+    pickle_module = SimpleNamespace(__name__=pickling.__name__, Pickler=pickler)
     with patient_file(path) as file:
-        torch.save(model, file, pickle_module=pickle_module, pickle_protocol=_pickling.PROTOCOL)
+        torch.save(model, file, pickle_module=pickle_module, pickle_protocol=pickling.PROTOCOL)
     return by_value
 
 
 def _save_torchscript(model: Any, path: Path, _: Graph) -> ByValue:
-    _torchscript.save(model, path)
+    torchscript.save(model, path)
     return ByValue()
 
 
@@ -117,10 +119,10 @@ def _save_export(model: Any, path: Path, _: Graph) -> ByValue:
     program = copy.copy(model)
     program._example_inputs = None  # noqa: SLF001
     state, constants = model.state_dict, model.constants
-    tensors = {key: value for key, value in constants.items() if isinstance(value, torch.Tensor)}
-    cut = _tensors.cut_all({**state, **tensors})
+    fixed = {key: value for key, value in constants.items() if isinstance(value, torch.Tensor)}
+    cut = tensors.cut_all({**state, **fixed})
     program._state_dict = {name: cut[name] for name in state}  # noqa: SLF001
-    program._constants = {**constants, **{name: cut[name] for name in tensors}}  # noqa: SLF001
+    program._constants = {**constants, **{name: cut[name] for name in fixed}}  # noqa: SLF001
     with patient_file(path) as file:
         torch.export.save(program, file)
     return ByValue()
@@ -139,7 +141,7 @@ _SIGNS_OF_A_FULL_DISK = ("inline_container", "PytorchStreamWriter")
 def _failures_told() -> Iterator[None]:
     try:
         yield
-    except (OSError, NotSerializable, _pickling.PicklingFailed):
+    except (OSError, NotSerializable, pickling.PicklingFailed):
         raise
     except Exception as error:
         reason = str(error).strip().split("\n", maxsplit=1)[0]

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._errors import InvalidFiles
-from ._shared import names
+from eisen_deploy.packaging._errors import InvalidFiles
+from eisen_deploy.packaging._shared import names
 
 
 @dataclass(frozen=True)

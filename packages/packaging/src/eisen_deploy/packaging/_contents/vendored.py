@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._errors import IncompleteInstallation
-from ._shared.descriptions import ENTRY
+from eisen_deploy.packaging._errors import IncompleteInstallation
+from eisen_deploy.packaging._shared.descriptions import ENTRY
 
 HANDLER_PACKAGE = ENTRY.partition(".")[0]
 

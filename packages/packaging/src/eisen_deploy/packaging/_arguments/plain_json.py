@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ._shared import strictjson
-from ._shared.errors import ContractError
+from eisen_deploy.packaging._shared import strictjson
+from eisen_deploy.packaging._shared.errors import ContractError
 
 
 def problems_of(value: Any, where: str) -> list[str]:

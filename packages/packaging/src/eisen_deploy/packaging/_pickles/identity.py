@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._globals import Namespace, namespace_of
-from ._holders import Holders, holders_in
-from ._tensors import Reduced, Storages, storage_in
+from .holders import Holders, holders_in
+from .script_globals import Namespace, namespace_of
+from .tensors import Reduced, Storages, storage_in
 
 Place = tuple[str, int]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from ._wrappers import distributed_tensor, wrapper_problem
+from eisen_deploy.packaging._pickles.wrappers import distributed_tensor, wrapper_problem
 
 _MOST = 8
 _EXPECTED = "expected a torch.nn.Module, torch.jit.ScriptModule or torch.export.ExportedProgram"

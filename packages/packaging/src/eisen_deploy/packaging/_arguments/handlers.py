@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._errors import InvalidHandler, UnsupportedModel
-from ._model import Form
-from ._shared import names
-from ._shared.descriptions import ENTRY, TORCHSERVE_HANDLERS
+from eisen_deploy.packaging._errors import InvalidHandler, UnsupportedModel
+from eisen_deploy.packaging._shared import names
+from eisen_deploy.packaging._shared.descriptions import ENTRY, TORCHSERVE_HANDLERS
+
+from .model_forms import Form
 
 _BASE = "EisenServingHandler"
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ._errors import InvalidServingOptions, ProofFailed
-from ._model import Form
-from ._remarks import remark
-from ._shared import serving_options
-from ._shared.batches import Batches
-from ._shared.serving_options import ServingOptions
+from eisen_deploy.packaging._errors import InvalidServingOptions, ProofFailed
+from eisen_deploy.packaging._remarks import remark
+from eisen_deploy.packaging._shared import serving_options
+from eisen_deploy.packaging._shared.batches import Batches
+from eisen_deploy.packaging._shared.serving_options import ServingOptions
+
+from .model_forms import Form
 
 
 def checked(

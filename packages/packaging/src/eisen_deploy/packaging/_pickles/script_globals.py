@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from . import _installed
-from ._capture import locate
+from eisen_deploy.packaging._capture import installed, locate
 
 #: What the script's own module is called on a server.
 SCRIPT = "_eisen_script"
@@ -149,8 +148,8 @@ def is_users(module: str) -> bool:
     return (
         spec is not None
         and not locate.is_standard(spec)
-        and not _installed.owner_of(module, spec.origin)
-        and not _installed.editable_owner_of(spec.origin)
+        and not installed.owner_of(module, spec.origin)
+        and not installed.editable_owner_of(spec.origin)
     )
 
 

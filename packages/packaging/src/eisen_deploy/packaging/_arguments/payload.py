@@ -8,9 +8,9 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from ._extras import Extra
-from ._handler import Handler
-from ._model import Form
+from .additional_files import Extra
+from .handlers import Handler
+from .model_forms import Form
 
 
 @dataclass(frozen=True)

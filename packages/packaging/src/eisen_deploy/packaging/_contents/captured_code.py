@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from eisen_deploy.packaging import _capture
+from eisen_deploy.packaging._arguments.additional_files import Extra, copy_extras, modules_of
+from eisen_deploy.packaging._arguments.handlers import Handler
+from eisen_deploy.packaging._capture import Need
+from eisen_deploy.packaging._pickles.pickling import ByValue
+from eisen_deploy.packaging._shared import eisenjson, requirements
 from packaging.requirements import Requirement
-
-from . import _capture
-from ._capture import Need
-from ._extras import Extra, copy_extras, modules_of
-from ._handler import Handler
-from ._pickling import ByValue
-from ._shared import eisenjson, requirements
 
 
 @dataclass(frozen=True)
