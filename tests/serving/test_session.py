@@ -37,18 +37,39 @@ print(json.dumps(found))
 """
 
 
-def test_it_answers_where_nothing_of_torchserve_is_loaded(unpack, affine):
-    """In a process of its own, from the archive alone."""
-    folder = unpack(torch.nn.Identity(), affine[1])
+def ask_alone(folder):
     command = [sys.executable, "-B", "-c", ASK, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found == {
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_answers_where_nothing_of_torchserve_is_loaded(unpack, affine):
+    """In a process of its own, from the archive alone."""
+    assert ask_alone(unpack(torch.nn.Identity(), affine[1])) == {
         "early": False,
         "replies": 2 * [{"y": [[1.0, 2.0]]}],
         "adapter": [],
         "installed": [],
     }
+
+
+HANDLER = """
+from eisen_deploy.serving import EisenServingHandler, InvalidInput
+
+class Doubling(EisenServingHandler):
+    def post_process(self, output_dict):
+        if float(output_dict["y"].max()) > 9:
+            raise InvalidInput("too large")
+        return {"y": 2 * output_dict["y"]}
+"""
+
+
+def test_a_subclass_finds_its_base_where_nothing_of_ours_is_installed(unpack, affine, tmp_path):
+    (tmp_path / "doubling.py").write_text(HANDLER)
+    folder = unpack(torch.nn.Identity(), affine[1], handler=tmp_path / "doubling.py")
+    found = ask_alone(folder)
+    assert found["replies"] == 2 * [{"y": [[2.0, 4.0]]}]
+    assert found["installed"] == []
 
 
 def ask(session, *rows):

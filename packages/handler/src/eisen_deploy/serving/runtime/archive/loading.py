@@ -32,6 +32,9 @@ from .verified import verify
 
 _log = logging.getLogger("eisen_deploy.serving")
 
+#: The package that this one is a part of: ``_eisen_serving`` inside an archive.
+_RUNTIME = __name__.removesuffix(".archive.loading")
+
 # By the name of each file what its pickle holds, by number, while an archive is loaded.
 Memos = dict[str, dict[int, Any]]
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
@@ -110,9 +113,9 @@ def make_importable(folder: Path) -> None:
     for path in (str(folder), str(folder / eisenjson.CODE_FOLDER)):
         if path not in sys.path:
             sys.path.insert(0, path)
-    if __package__.startswith("eisen_deploy."):
+    if _RUNTIME.startswith("eisen_deploy."):
         return  # this is the installed package itself
-    package = sys.modules[__package__]
+    package = sys.modules[_RUNTIME]
     sys.modules["eisen_deploy.serving"] = package
     try:
         parent = importlib.import_module("eisen_deploy")
