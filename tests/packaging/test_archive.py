@@ -89,7 +89,7 @@ def test_eisen_json_says_what_was_packed_with_what(archive, form):
 
 def test_the_digests_hold_after_unpacking(archive, tmp_path):
     archive.extractall(tmp_path / "unpacked")
-    assert contents.verify(tmp_path / "unpacked")["model"]["name"] == "seg"
+    assert contents.verify(tmp_path / "unpacked").model.name == "seg"
 
 
 def test_each_form_loads_and_predicts_the_same(archive, form, tmp_path):

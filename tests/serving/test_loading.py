@@ -155,7 +155,7 @@ def test_a_manifest_that_says_something_else_is_refused(folder):
 def test_eisen_json_of_an_unknown_format_is_refused(folder):
     from eisen_deploy.serving.runtime._shared import contents, eisenjson
 
-    about = {**contents.read(folder), "format": 99}
+    about = {**contents.read(folder).raw, "format": 99}
     (folder / "eisen.json").write_bytes(eisenjson.encode(about))
     assert "has format 99, known here is 1" in load(folder)["error"]
 

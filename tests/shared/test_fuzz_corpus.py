@@ -36,7 +36,7 @@ def test_it_begins_with_a_description_that_is_read():
     from eisen_deploy.serving.runtime._shared import eisenjson
 
     about = eisenjson.encode(targets._ABOUT)
-    assert eisenjson.parse(about)["model"]["name"] == "m"
+    assert eisenjson.parse(about).model.name == "m"
 
 
 def test_memory_that_is_not_the_input_s_is_found(monkeypatch):

@@ -124,7 +124,7 @@ def description(data: bytes) -> None:
     fitting = {key: about[key] for key in about.keys() - {"format", "digest"}}
     for raw in (data, eisenjson.encode(fitting)):
         with suppress(CorruptArchive):
-            _check(eisenjson.parse(raw)["files"] is not None, "no files")
+            _check(eisenjson.parse(raw).files is not None, "no files")
 
 
 def archive(data: bytes) -> None:

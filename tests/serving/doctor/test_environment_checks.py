@@ -89,7 +89,7 @@ def pack_with(doctor, requirements):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         zips.unpack(path, folder)
-        about = contents.read(folder)
+        about = dict(contents.read(folder).raw)
         for key in ("format", "files", "digest"):
             del about[key]
         (folder / "requirements.txt").write_bytes(render(requirements))

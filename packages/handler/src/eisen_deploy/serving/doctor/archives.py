@@ -13,6 +13,7 @@ from typing import Any
 
 from eisen_deploy.serving.runtime._shared import archive as reader
 from eisen_deploy.serving.runtime._shared import eisenjson, names, serving_options
+from eisen_deploy.serving.runtime._shared.description import Description
 from eisen_deploy.serving.runtime._shared.determined import MANIFEST
 from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime._shared.metadata import Field, Metadata
@@ -39,7 +40,7 @@ class Archive:
     size: int
     name: str
     version: str
-    about: Mapping[str, Any] | None = None
+    about: Description | None = None
     options: Mapping[str, Any] | None = None
     problems: tuple[str, ...] = ()
     request: int = 0
@@ -51,7 +52,7 @@ class Archive:
         """Bytes of the model's file; of the archive where it is not known."""
         if self.about is None:
             return self.size
-        return int(self.about["files"][self.about["model"]["file"]]["size"])
+        return self.about.files[self.about.model.file].size
 
     @property
     def wants_gpu(self) -> bool:
@@ -104,19 +105,18 @@ def _known(path: Path, read: reader.Archive) -> Archive:
     return Archive(
         path,
         path.stat().st_size,
-        about["model"]["name"],
-        about["model"]["version"],
+        about.model.name,
+        about.model.version,
         about,
         None if options is None else serving_options.to_config(options),
         request=max(request, declared_size(metadata.inputs)),
         reply=max(reply, declared_size(metadata.outputs)),
-        requirements=tuple(about["requirements"]),
+        requirements=about.requirements,
     )
 
 
-def _body_size(about: Mapping[str, Any], part: str) -> int:
-    sample = about["sample"]
-    return int(about["files"][sample[part]["file"]]["size"]) if sample else 0
+def _body_size(about: Description, part: str) -> int:
+    return about.files[getattr(about.sample, part).file].size if about.sample else 0
 
 
 def _foreign(path: Path, problems: Iterable[str]) -> Archive:

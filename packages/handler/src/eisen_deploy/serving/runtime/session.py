@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._shared.description import OwnHandler
 from ._shared.descriptions import MODEL_FILES
 from ._shared.serving_options import ServingOptions
 from .answering.limits import Limits
@@ -124,16 +125,16 @@ class InferenceSession:
 def _load(folder: Path, workers: int | None, context: Any) -> EisenServingHandler:
     """Return the archive's handler, initialised."""
     about = verify(folder, later=set(MODEL_FILES.values()))  # all code before any is imported
-    handler_class = _import_handler(folder, about["handler"])
+    handler_class = _import_handler(folder, about.handler)
     from .archive.options import read_options, use_threads  # noqa: PLC0415 - needs torch
 
-    use_threads(read_options(folder, about["serving"]), workers)
+    use_threads(read_options(folder, about.serving), workers)
     handler = handler_class()
     handler.initialize(context)
     return handler
 
 
-def _import_handler(folder: Path, subclass: Mapping[str, str] | None) -> type[EisenServingHandler]:
+def _import_handler(folder: Path, subclass: OwnHandler | None) -> type[EisenServingHandler]:
     """Return the handler's class: a subclass from the archive if it was packed with one."""
     for name in ("numpy", "torch"):
         _require(name)
@@ -143,7 +144,7 @@ def _import_handler(folder: Path, subclass: Mapping[str, str] | None) -> type[Ei
     make_importable(folder)
     if subclass is None:
         return EisenServingHandler
-    return _import_subclass(subclass["file"], subclass["class"], EisenServingHandler)
+    return _import_subclass(subclass.file, subclass.class_name, EisenServingHandler)
 
 
 def _require(name: str) -> None:

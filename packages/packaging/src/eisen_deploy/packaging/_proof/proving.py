@@ -27,6 +27,7 @@ from typing import IO, Any
 from eisen_deploy.packaging._capture import installed
 from eisen_deploy.packaging._errors import ProofFailed
 from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.description import Description
 from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import causes, clean_process
@@ -137,7 +138,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise ProofFailed(error.problems) from None
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> Description:
     try:
         return contents.read(folder)
     except ContractError as error:

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.packaging._capture import installed, locate
 from eisen_deploy.packaging._errors import ProofFailed
+from eisen_deploy.packaging._shared.description import Description
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -49,17 +49,16 @@ class Visible:
         return [*system, *sorted({*python, *self.sites, *self.roots.values()})]
 
 
-def visible_to(about: Mapping[str, Any]) -> Visible:
+def visible_to(about: Description) -> Visible:
     """Return what an archive may see here.
 
-    :param about: its ``eisen.json``.
     :raises ProofFailed: with each requirement that is not met here.
     """
-    problems = [found for text in about["requirements"] if (found := _unmet(text))]
+    problems = [found for text in about.requirements if (found := _unmet(text))]
     if problems:
         raise ProofFailed(problems)
-    server = [*BASE, *(["torchserve"] if "ts" in about["modules"] else [])]
-    wanted = map(Requirement, [*server, *about["requirements"]])
+    server = [*BASE, *(["torchserve"] if "ts" in about.modules else [])]
+    wanted = map(Requirement, [*server, *about.requirements])
     roots, owners, sites = {}, {}, set()
     names = sorted(installed.closure_of(wanted))
     for name in names:
@@ -91,11 +90,11 @@ def _unmet(text: str) -> str | None:
     return None
 
 
-def _editable_roots(about: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _editable_roots(about: Description) -> dict[str, tuple[str, str]]:
     """Return folder and distribution of the modules that lie in a working copy of a requirement."""
-    names = {canonicalize_name(Requirement(text).name) for text in about["requirements"]}
+    names = {canonicalize_name(Requirement(text).name) for text in about.requirements}
     roots = {}
-    for module in about["modules"]:
+    for module in about.modules:
         spec = locate.spec_of(module)
         owner = installed.editable_owner_of(spec.origin) if spec else None
         if spec and spec.origin and owner in names:

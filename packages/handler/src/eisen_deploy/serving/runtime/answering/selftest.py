@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._shared import protocol
+from .._shared.description import RecordedBody, RecordedSample
 from .._shared.errors import ContractError
 from ..errors import Difference, SelfTestFailed
 from ..handler import EisenServingHandler
@@ -64,11 +65,10 @@ class StageFailed(Exception):
 # --- replay -------------------------------------------------------------------------------
 
 
-def check(handler: EisenServingHandler, folder: Path, sample: Mapping[str, Any]) -> None:
+def check(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -> None:
     """Replay a sample, and refuse the archive if it no longer agrees.
 
     :param folder: of the unpacked and verified archive.
-    :param sample: what ``eisen.json`` says of it.
     :raises SelfTestFailed: with each difference, or with the error that came as its cause.
     """
     try:
@@ -85,20 +85,17 @@ def check(handler: EisenServingHandler, folder: Path, sample: Mapping[str, Any])
         )
 
 
-def replay(
-    handler: EisenServingHandler, folder: Path, sample: Mapping[str, Any]
-) -> list[Difference]:
+def replay(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -> list[Difference]:
     """Answer the recorded request, and return how the reply differs from the recorded one.
 
     :raises StageFailed: if a stage raises.
     :raises ContractError: if a recorded body cannot be decoded.
     """
     start = perf_counter()
-    got = replied(handler, _request(folder, sample["request"]))
-    expected = protocol.decode_reply(
-        _read(folder, sample["reply"]), sample["reply"]["json_size"]
-    ).outputs
-    differences = compare(expected, got, sample["tolerance"])
+    got = replied(handler, _request(folder, sample.request))
+    reply = sample.reply
+    expected = protocol.decode_reply(_read(folder, reply), reply.json_size).outputs
+    differences = compare(expected, got, sample.tolerance)
     agrees = f"{len(differences)} differences" if differences else "as recorded"
     _log.info("sample replayed in %.3f s: %s", perf_counter() - start, agrees)
     return differences
@@ -139,8 +136,8 @@ def outputs_of(reply: Reply) -> dict[str, Any]:
         return {"reply": np.frombuffer(reply.body, np.uint8)}
 
 
-def _request(folder: Path, body: Mapping[str, Any]) -> Request:
-    return to_request(_read(folder, body), body["json_size"])
+def _request(folder: Path, body: RecordedBody) -> Request:
+    return to_request(_read(folder, body), body.json_size)
 
 
 def to_request(raw: bytearray, json_size: int | None) -> Request:
@@ -149,8 +146,8 @@ def to_request(raw: bytearray, json_size: int | None) -> Request:
     return Request({name.lower(): value for name, value in headers.items()}, raw)
 
 
-def _read(folder: Path, body: Mapping[str, Any]) -> bytearray:
-    return bytearray((folder / body["file"]).read_bytes())
+def _read(folder: Path, body: RecordedBody) -> bytearray:
+    return bytearray((folder / body.file).read_bytes())
 
 
 # --- compare ------------------------------------------------------------------------------

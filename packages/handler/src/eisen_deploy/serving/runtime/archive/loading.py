@@ -9,7 +9,7 @@ import logging
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ import torch
 
 from .._shared import eisenjson
 from .._shared.batches import Batches
+from .._shared.description import Description, PackedModel, RecordedSample
 from .._shared.metadata import Metadata
 from .._shared.serving_options import ServingOptions
 from ..errors import LoadFailed
@@ -49,7 +50,7 @@ class Loaded:
     :param digest: SHA-256 that stands for the whole archive, hexadecimal.
     :param options: the serving options, each at its default where the archive has none.
     :param alive: what model and transforms refer to weakly: nothing else may hold it here.
-    :param sample: ``sample`` of ``eisen.json``: files of a request and its reply, or ``None``.
+    :param sample: files of a request and its reply, or ``None``.
     :param batches: whether requests may share a forward pass, as packaging has proven it.
     """
 
@@ -62,7 +63,7 @@ class Loaded:
     post_processing: Transform | None
     model: Model
     options: ServingOptions
-    sample: Mapping[str, Any] | None
+    sample: RecordedSample | None
     batches: Batches
     alive: tuple[object, ...] = ()
 
@@ -77,30 +78,29 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     """
     about = verify(folder)
     make_importable(folder)
-    options = read_options(folder, about["serving"])
+    options = read_options(folder, about.serving)
     device = pick_device(options, gpu_id)
     text = (folder / "metadata.json").read_text("utf-8")
-    files: Mapping[str, str | None] = about["transforms"]
     for difference in _differences(about):
         _log.warning("not as it was packed: %s", difference)
     metadata = Metadata.parse(json.loads(text))
     with _explained(about):
         memos: Memos = {}
-        model = _model(folder, about["model"], metadata, options, device, memos)
-        pre_processing = _transform(folder, files["pre_processing"], memos)
-        post_processing = _transform(folder, files["post_processing"], memos)
+        model = _model(folder, about.model, metadata, options, device, memos)
+        pre_processing = _transform(folder, about.transforms["pre_processing"], memos)
+        post_processing = _transform(folder, about.transforms["post_processing"], memos)
         return Loaded(
-            about["model"]["name"],
-            about["model"]["version"],
-            about["digest"],
+            about.model.name,
+            about.model.version,
+            about.digest,
             text,
             metadata,
             pre_processing,
             post_processing,
             model,
             options,
-            about["sample"],
-            Batches.from_json(about["batches"]),
+            about.sample,
+            about.batches,
             tuple(_weakly_held(memos)),
         )
 
@@ -125,7 +125,7 @@ def make_importable(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(about: Mapping[str, Any]) -> Iterator[None]:
+def _explained(about: Description) -> Iterator[None]:
     """Turn whatever user code raises while it is loaded into :class:`LoadFailed`."""
     try:
         yield
@@ -138,7 +138,7 @@ def _explained(about: Mapping[str, Any]) -> Iterator[None]:
         raise LoadFailed(f"the archive cannot be loaded: {reason}{more}") from error
 
 
-def _differences(about: Mapping[str, Any]) -> list[str]:
+def _differences(about: Description) -> list[str]:
     """Say which versions differ from those that packed the archive: a likely cause."""
     here = {
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -146,11 +146,11 @@ def _differences(about: Mapping[str, Any]) -> list[str]:
         "torch": str(torch.__version__),
     }
     differences = [
-        f"{name} {about['packed_with'][name]} packed it, {version} runs here"
+        f"{name} {about.packed_with[name]} packed it, {version} runs here"
         for name, version in here.items()
-        if about["packed_with"].get(name, version) != version
+        if about.packed_with.get(name, version) != version
     ]
-    return differences + [found for text in about["requirements"] if (found := _unmet(text))]
+    return differences + [found for text in about.requirements if (found := _unmet(text))]
 
 
 def _unmet(requirement: str) -> str | None:
@@ -218,25 +218,24 @@ def _weakly_held(memos: Memos) -> Iterator[object]:
 
 def _model(
     folder: Path,
-    about: Mapping[str, Any],
+    about: PackedModel,
     metadata: Metadata,
     options: ServingOptions,
     device: torch.device,
     memos: Memos,
 ) -> Model:
-    path = folder / about["file"]
+    path = folder / about.file
     loaders: dict[str, Callable[[Path, torch.device], Any]] = {
         "eager": partial(_load_eager, memos=memos),
         "torchscript": _load_torchscript,
         "export": _load_export,
     }
-    module = compiled(loaders[about["form"]](path, device), options, device)
-    keywords = keyword_positions(metadata.model_inputs, about.get("keywords", ()))
+    module = compiled(loaders[about.form](path, device), options, device)
+    keywords = keyword_positions(metadata.model_inputs, about.keywords)
     model = Model(module, device, options.precision, keywords)
-    _log.info("model %s %s loaded on %s", about["name"], about["version"], device)
-    kept = about.get("training")
-    if kept:
-        _log.warning("in training mode, as they were packed: %s", ", ".join(kept))
+    _log.info("model %s %s loaded on %s", about.name, about.version, device)
+    if about.training:
+        _log.warning("in training mode, as they were packed: %s", ", ".join(about.training))
     return model
 
 

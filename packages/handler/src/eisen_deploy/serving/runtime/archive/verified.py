@@ -11,9 +11,9 @@ import logging
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from .._shared import contents
+from .._shared.description import Description
 from .._shared.errors import ContractError, CorruptArchive
 from ..errors import LoadFailed
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("eisen_deploy.serving")
 DIGESTS = "EISEN_SERVE_DIGESTS"
 
 
-def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
+def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     """Check every file of an unpacked archive, and return what its ``eisen.json`` says.
 
     :param later: files whose content a later call will check, before they are read.
@@ -32,7 +32,7 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
     """
     try:
         about = contents.verify(folder, later=later)
-        _check_digest(about["digest"])
+        _check_digest(about.digest)
     except ContractError as error:
         _log.error("archive not verified: %s", error)  # who has started the server looks for it
         raise LoadFailed(str(error)) from None
