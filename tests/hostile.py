@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eisen_deploy.serving.baked._shared import strictjson
-from eisen_deploy.serving.baked._shared.allowance import MAX_OBJECTS, Allowance
+from eisen_deploy.serving.runtime._shared import strictjson
+from eisen_deploy.serving.runtime._shared.allowance import MAX_OBJECTS, Allowance
 
 METADATA = {
     "inputs": [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import contents, determined, eisenjson, serving_options, strictjson, zips
+from .description import Description
 from .errors import CorruptArchive, refuse_if
 from .serving_options import ServingOptions
 from .terminal import clean
@@ -30,7 +31,7 @@ class Archive:
 
     path: Path
     entries: Mapping[str, Entry]
-    about: dict[str, Any]
+    about: Description
 
     def read(self, name: str, limit: int = _SMALL) -> bytes:
         """Return the content of one file.
@@ -47,13 +48,13 @@ class Archive:
     @property
     def serving(self) -> ServingOptions | None:
         """The serving options, each at its default where they do not say it; ``None`` without."""
-        name = self.about["serving"]
+        name = self.about.serving
         return None if name is None else serving_options.read(self.read(name))
 
     def listed(self, name: str) -> dict[str, Any]:
         """Return name, size and SHA-256 of a file, as ``eisen.json`` has them."""
-        said = self.about["files"][name]
-        return {"file": name, "size": said["size"], "sha256": said["sha256"]}
+        listed = self.about.files[name]
+        return {"file": name, "size": listed.size, "sha256": listed.sha256}
 
 
 def read(path: Path) -> Archive:
@@ -74,12 +75,12 @@ def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Arch
     """
     digests = dict(zips.digests(path, progress=progress))
     archive = _checked(path, digests)
-    listed = archive.about["files"]
+    listed = archive.about.files
     refuse_if(
         [
             f"{entry.name} was changed: its SHA-256 is not the one that was packed"
             for entry, digest in digests.items()
-            if entry.name != eisenjson.FILE_NAME and digest != listed[entry.name]["sha256"]
+            if entry.name != eisenjson.FILE_NAME and digest != listed[entry.name].sha256
         ]
     )
     return archive
@@ -90,14 +91,14 @@ def _checked(path: Path, found: Iterable[Entry]) -> Archive:
     if eisenjson.FILE_NAME not in entries:
         raise CorruptArchive(f"it has no {eisenjson.FILE_NAME}: Eisen-Deploy did not make it")
     about = eisenjson.parse(zips.read_file(path, entries[eisenjson.FILE_NAME], _SMALL))
-    listed = about["files"]
+    listed = about.files
     present = entries.keys() - {eisenjson.FILE_NAME}
     refuse_if(
         contents.differences(listed, present)
         + [
-            f"{clean(name)} has {entries[name].size} bytes, {listed[name]['size']} were packed"
+            f"{clean(name)} has {entries[name].size} bytes, {listed[name].size} were packed"
             for name in sorted(listed.keys() & present)
-            if listed[name]["size"] != entries[name].size
+            if listed[name].size != entries[name].size
         ]
     )
     archive = Archive(path, entries, about)

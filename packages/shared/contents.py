@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import determined
+from .description import Description, ListedFile
 from .eisenjson import FILE_NAME, digest_of, encode, parse
 from .errors import CorruptArchive, refuse_if
 from .terminal import clean
@@ -35,7 +36,7 @@ def write(folder: Path, about: Mapping[str, Any]) -> str:
     return digest_of(raw)
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Description:
     """Read ``eisen.json`` and check it against itself; the other files are not touched.
 
     :raises CorruptArchive: if it is missing, damaged, or of a format that is not known here.
@@ -47,7 +48,7 @@ def read(folder: Path) -> dict[str, Any]:
     return parse(raw)
 
 
-def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
+def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     """Check every file of an unpacked archive and return what ``eisen.json`` says.
 
     Nothing is imported or unpickled. Byte code is let be where Python, before it uses it, compares
@@ -56,16 +57,16 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> dict[str, Any]:
     :param later: files whose content a later call will check, before they are read.
     :raises CorruptArchive: with each file that is missing, added or changed.
     """
-    contents = read(folder)
-    listed = contents["files"]
+    described = read(folder)
+    listed = described.files
     present = set(_walk(folder)) - {FILE_NAME}
     problems = differences(listed, present)
     for name in sorted((present & set(listed)) - set(later)):
         problems += _compare(folder / name, name, listed[name])
     if not problems:
-        problems = determined.problems_of(contents, lambda name: (folder / name).read_bytes())
+        problems = determined.problems_of(described, lambda name: (folder / name).read_bytes())
     refuse_if(problems)
-    return contents
+    return described
 
 
 def differences(listed: Collection[str], present: Collection[str]) -> list[str]:
@@ -76,13 +77,13 @@ def differences(listed: Collection[str], present: Collection[str]) -> list[str]:
     ]
 
 
-def _compare(path: Path, name: str, listed: Mapping[str, Any]) -> list[str]:
+def _compare(path: Path, name: str, listed: ListedFile) -> list[str]:
     size = path.lstat().st_size
     if path.is_symlink():
         return [f"{name} is a symbolic link"]
-    if size != listed["size"]:
-        return [f"{name} has {size} bytes, {listed['size']} were packed"]
-    if _sha256(path) != listed["sha256"]:
+    if size != listed.size:
+        return [f"{name} has {size} bytes, {listed.size} were packed"]
+    if _sha256(path) != listed.sha256:
         return [f"{name} was changed: its SHA-256 is not the one that was packed"]
     return []
 

@@ -15,7 +15,7 @@ from . import names, requirements, serving_options
 from .terminal import clean
 
 #: The handler that travels in every archive, as the manifest names it to TorchServe.
-ENTRY = "_eisen_serving.handler"
+ENTRY = "_eisen_serving.torchserve.entry"
 #: The handlers that TorchServe 0.12 ships and that load a model.pt; they read TorchScript only.
 TORCHSERVE_HANDLERS = (
     "base_handler",

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from . import descriptions, requirements, serving_options, strictjson
+from . import requirements, serving_options, strictjson
+from .description import Description
 from .errors import ContractError
 from .names import shown
 
@@ -22,13 +23,13 @@ _OPTIONS = serving_options.FILE_NAME
 _VERSION = re.compile(r"[A-Za-z0-9._+-]{1,40}")
 
 
-def problems_of(contents: Mapping[str, Any], read: Callable[[str], bytes]) -> list[str]:
+def problems_of(described: Description, read: Callable[[str], bytes]) -> list[str]:
     """Return one sentence for each thing that one of these files says otherwise.
 
-    :param contents: what ``eisen.json`` says.
+    :param described: what ``eisen.json`` says.
     :param read: returns the content of a file that it lists.
     """
-    found = [f"{name} is missing" for name in (MANIFEST, METADATA) if name not in contents["files"]]
+    found = [f"{name} is missing" for name in (MANIFEST, METADATA) if name not in described.files]
     checks = {
         MANIFEST: _of_manifest,
         METADATA: _of_metadata,
@@ -36,31 +37,31 @@ def problems_of(contents: Mapping[str, Any], read: Callable[[str], bytes]) -> li
         requirements.FILE_NAME: _of_requirements,
     }
     for name, check in checks.items():
-        if name in contents["files"]:
-            size = contents["files"][name]["size"]
+        if name in described.files:
+            size = described.files[name].size
             if size > strictjson.MAX_BYTES:
                 found.append(f"{name} has {size} bytes, at most {strictjson.MAX_BYTES} are read")
             else:
-                found += check(read(name), contents)
-    if contents["requirements"] and requirements.FILE_NAME not in contents["files"]:
+                found += check(read(name), described)
+    if described.requirements and requirements.FILE_NAME not in described.files:
         found.append(f"{requirements.FILE_NAME} is missing")
     return found
 
 
-def manifest_of(contents: Mapping[str, Any]) -> dict[str, Any]:
+def manifest_of(described: Description) -> dict[str, Any]:
     """Return what the manifest has to say, but for the version of who wrote it."""
     model = {
-        "modelName": contents["model"]["name"],
-        "modelVersion": contents["model"]["version"],
-        "serializedFile": contents["model"]["file"],
-        "handler": descriptions.entry_of(contents),
+        "modelName": described.model.name,
+        "modelVersion": described.model.version,
+        "serializedFile": described.model.file,
+        "handler": described.entry,
     }
-    if contents["serving"] is not None:
-        model["configFile"] = contents["serving"]
+    if described.serving is not None:
+        model["configFile"] = described.serving
     return {"runtime": "python", "model": model}
 
 
-def _of_manifest(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
+def _of_manifest(raw: bytes, described: Description) -> Iterator[str]:
     try:
         said = strictjson.loads_object(raw, MANIFEST)
     except ContractError as error:
@@ -69,7 +70,7 @@ def _of_manifest(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
     archiver = said.pop("archiverVersion", None)
     if not isinstance(archiver, str) or not _VERSION.fullmatch(archiver):
         yield f"{MANIFEST} has no archiverVersion"
-    expected = manifest_of(contents)
+    expected = manifest_of(described)
     model = said.get("model")
     if not isinstance(model, dict):
         yield f"{MANIFEST} describes no model"
@@ -91,15 +92,15 @@ def _differences(said: Mapping[str, Any], expected: Mapping[str, Any], where: st
             )
 
 
-def _of_metadata(raw: bytes, _: Mapping[str, Any]) -> Iterator[str]:
+def _of_metadata(raw: bytes, _: Description) -> Iterator[str]:
     try:
         strictjson.loads_object(raw, METADATA)
     except ContractError as error:
         yield from error.problems
 
 
-def _of_options(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
-    if contents["serving"] is None:
+def _of_options(raw: bytes, described: Description) -> Iterator[str]:
+    if described.serving is None:
         yield f"{_OPTIONS} is there, and eisen.json says nothing of serving options"
     try:
         options = serving_options.read(raw)
@@ -110,6 +111,6 @@ def _of_options(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
             yield f"{_OPTIONS} is not written as packaging writes it"
 
 
-def _of_requirements(raw: bytes, contents: Mapping[str, Any]) -> Iterator[str]:
-    if not contents["requirements"] or raw != requirements.render(contents["requirements"]):
+def _of_requirements(raw: bytes, described: Description) -> Iterator[str]:
+    if not described.requirements or raw != requirements.render(described.requirements):
         yield f"{requirements.FILE_NAME} does not hold the requirements of eisen.json"

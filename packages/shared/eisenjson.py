@@ -44,6 +44,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import batches, descriptions, names, strictjson
+from .description import Description
 from .errors import ContractError, CorruptArchive, refuse_if
 
 FILE_NAME = "eisen.json"
@@ -61,7 +62,7 @@ def encode(about: Mapping[str, Any]) -> bytes:
     return _canonical({**contents, "digest": _digest(contents)})
 
 
-def parse(raw: bytes) -> dict[str, Any]:
+def parse(raw: bytes) -> Description:
     """Return what the file says, once it has been checked against itself.
 
     :raises CorruptArchive: if it is damaged, or of a format that is not known here.
@@ -86,7 +87,7 @@ def parse(raw: bytes) -> dict[str, Any]:
             "server and batches, each with a file of the list"
         )
     refuse_if([f"{FILE_NAME}: {problem}" for problem in descriptions.problems_of(contents)])
-    return contents
+    return Description.from_json(contents)
 
 
 def digest_of(raw: bytes) -> str:

@@ -27,6 +27,7 @@ class Context:
 
     def __init__(self, folder, headers=None):
         self.system_properties = {"model_dir": str(folder), "gpu_id": None}
+        self.model_name, self.manifest = "model", {"model": {"modelVersion": "1.0"}}
         self.request_headers, self.headers, self.status = headers, {}, 200
 
     def get_all_request_header(self, index):
@@ -46,15 +47,15 @@ def main(folder):
     unpacked = folder / "unpacked"
     zipfile.ZipFile(archive).extractall(unpacked)
     sys.path.insert(0, str(unpacked))
-    from _eisen_serving import handler
+    from _eisen_serving.torchserve import entry
 
-    handler.handle(None, Context(unpacked))
+    entry.handle(None, Context(unpacked))
 
     class Endpoint(BaseHTTPRequestHandler):
         def do_POST(self):
             body = bytearray(self.rfile.read(int(self.headers["Content-Length"])))
             context = Context(unpacked, self.headers.items())
-            (answer,) = handler.handle([{"body": body}], context)
+            (answer,) = entry.handle([{"body": body}], context)
             self.send_response(context.status)
             for name, value in {**context.headers, "Content-Length": str(len(answer))}.items():
                 self.send_header(name, value)

@@ -14,126 +14,29 @@ from distributions import FOLDERS, check_sbom, project_of, version_in
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHARED = [
-    "allowance",
-    *("__init__", "archive", "batches", "contents", "datatypes", "decoding", "descriptions"),
-    *("determined", "eisenjson", "encoding", "errors", "fields", "messages", "metadata", "names"),
-    *("plain", "program", "protocol", "requirements", "serving_options", "strictjson", "tensors"),
-    *("terminal", "values", "zipheaders", "zips"),
-]
-BAKED = [
-    *(
-        "__init__",
-        "batching",
-        "budget",
-        "compression",
-        "cores",
-        "decode",
-        "encode",
-        "errors",
-        "frames",
-    ),
-    *(
-        "handler",
-        "java_properties",
-        "jobs",
-        "limits",
-        "loading",
-        "messages",
-        "metrics",
-        "model",
-        "npy",
-        "options",
-        "outputs",
-    ),
-    *("pipeline", "receiving", "selftest", "sending", "server_config", "service", "torchserve"),
-    *("verified", "worker_log"),
-]
-CAPTURE = ["__init__", "decide", "imports", "locate", "needs", "references", "requirements"]
-PROOF = [
-    "__init__",
-    "alterations",
-    "causes",
-    "clean_process",
-    "left_behind",
-    "proving",
-    "rows",
-    "visible",
-]
-CLI = [
-    *("__init__", "__main__", "archive", "build", "command", "diff", "errors", "inspect"),
-    *("progress", "recipe", "tables", "trust", "verify"),
-]
-CLIENT_CLI = [
-    *("__init__", "__main__", "batch", "check", "command", "connection", "exits", "metadata"),
-    *("predict", "progress", "wait", "words"),
-]
-CLIENT_FILES = [
-    *("__init__", "axes", "content", "errors", "extras", "kinds", "npy", "orientation", "png"),
-    *("png_chunks", "saving", "segments", "signatures", "silence", "text"),
-    *(f"dicom/{name}" for name in ("__init__", "geometry", "images", "pixels", "segmentation")),
-    *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
-]
-DOCTOR = [
-    *("__init__", "examination", "findings", "checks/__init__", "facts/__init__"),
-    *(f"checks/{name}" for name in ("access", "archives", "capacity", "properties")),
-    *(f"checks/{name}" for name in ("running_server", "surroundings")),
-    *(f"facts/{name}" for name in ("certificate", "gathering", "model_store", "probes")),
-    *(f"facts/{name}" for name in ("properties", "running_server")),
-]
-SERVE_CLI = ["__init__", "__main__", "arguments", "command", "config", "endpoints", "run"]
-MODULES = {
-    "client": [
-        *("__init__", "_answers", "_batches", "_bodies", "_calls", "_cancellation", "_client"),
-        *("_connections", "_credentials", "_deadline", "_endpoint", "_errors", "_exchange"),
-        *("_failures", "_foreign", "_limits", "_logging", "_many", "_progress", "_readiness"),
-        *("_replies", "_retries", "_summaries", "_threads", "_transport", "testing"),
-        *(f"cli/{name}" for name in CLIENT_CLI),
-        *(f"files/{name}" for name in CLIENT_FILES),
-        *(f"_shared/{name}" for name in SHARED),
-    ],
-    "handler": [
-        *("__init__", "archives", "calls", "checks", "configuration", "environment", "guardian"),
-        *("java", "launcher", "logging_config", "logs", "machine", "originals", "profile"),
-        *("readiness", "supervision", "torchserve_properties"),
-        *(f"cli/{name}" for name in SERVE_CLI),
-        *(f"doctor/{name}" for name in DOCTOR),
-        "cli/doctor",
-        *(f"baked/{name}" for name in BAKED),
-        *(f"baked/_shared/{name}" for name in SHARED),
-    ],
-    "packaging": [
-        *("__init__", "_about", "_by_value", "_code", "_destination", "_errors", "_extras"),
-        *(
-            "_folder",
-            "_globals",
-            "_holders",
-            "_handler",
-            "_identity",
-            "_installed",
-            "_json",
-            "_live_objects",
-        ),
-        "_manifest",
-        *("_mar", "_metadata", "_model", "_model_checks", "_model_inputs", "_of_torch"),
-        *("_paths", "_patient_file", "_payload", "_pickling", "_progress", "_remarks", "_sample"),
-        *("_serving", "_tensors", "_torchscript", "_vendored", "_wrappers"),
-        *(f"_capture/{name}" for name in CAPTURE),
-        *(f"_proof/{name}" for name in PROOF),
-        *(f"cli/{name}" for name in CLI),
-        *(f"_shared/{name}" for name in SHARED),
-    ],
-}
 WITH_COMMAND = {"client", "handler", "packaging"}
 PACKAGE = {"client": "client", "handler": "serving", "packaging": "packaging"}
-LINK = {"client": "_shared", "handler": "baked/_shared", "packaging": "_shared"}
+LINK = {"client": "_shared", "handler": "runtime/_shared", "packaging": "_shared"}
 
-each = pytest.mark.parametrize("name", MODULES)
+each = pytest.mark.parametrize("name", PACKAGE)
+
+
+def modules_below(folder: Path) -> set[str]:
+    """Return the Python files below a folder; links to folders are not followed."""
+    found = (path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in found}
+
+
+SHARED = modules_below(ROOT / "packages" / "shared")
 
 
 def expected(name: str) -> set[str]:
-    files = {f"{module}.py" for module in MODULES[name]} | {"py.typed"}
-    return {f"eisen_deploy/{PACKAGE[name]}/{file}" for file in files}
+    """Return the files of a distribution: its own, and the shared ones behind its link."""
+    own = ROOT / "packages" / name / "src" / "eisen_deploy" / PACKAGE[name]
+    assert (own / LINK[name]).is_symlink()
+    files = {file for file in modules_below(own) if not file.startswith(f"{LINK[name]}/")}
+    files |= {f"{LINK[name]}/{file}" for file in SHARED}
+    return {f"eisen_deploy/{PACKAGE[name]}/{file}" for file in (*files, "py.typed")}
 
 
 def stem(name: str) -> str:
@@ -185,8 +88,8 @@ def test_sdist(dist, name):
 def test_the_shared_source_is_byte_equal_in_every_wheel(dist, name):
     wheel = wheel_of(dist, name)
     for module in SHARED:
-        packed = wheel.read(f"eisen_deploy/{PACKAGE[name]}/{LINK[name]}/{module}.py")
-        assert packed == (ROOT / "packages" / "shared" / f"{module}.py").read_bytes()
+        packed = wheel.read(f"eisen_deploy/{PACKAGE[name]}/{LINK[name]}/{module}")
+        assert packed == (ROOT / "packages" / "shared" / module).read_bytes()
 
 
 @each
@@ -213,7 +116,7 @@ def test_the_meta_distribution_has_no_code_and_brings_the_three(dist):
         for line in metadata.splitlines()
         if line.startswith("Requires-Dist: ")
     }
-    assert required == {f"eisen-deploy-{name}" for name in MODULES}
+    assert required == {f"eisen-deploy-{name}" for name in PACKAGE}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -234,7 +137,7 @@ def test_each_wheel_has_an_sbom_of_itself_and_of_what_it_requires(dist, name):
 
 def test_the_sboms_name_the_one_shared_source_by_the_same_digest(dist):
     digests = set()
-    for name in MODULES:
+    for name in PACKAGE:
         with wheel_of(dist, name) as wheel:
             file = f"{stem(name)}.dist-info/sboms/{project_of(name)}.cdx.json"
             shared, *_ = json.loads(wheel.read(file))["components"]
@@ -244,7 +147,7 @@ def test_the_sboms_name_the_one_shared_source_by_the_same_digest(dist):
 
 
 def test_what_each_build_needs_in_its_own_folder_is_the_same_everywhere():
-    packages = [ROOT / "packages" / name for name in MODULES]
+    packages = [ROOT / "packages" / name for name in PACKAGE]
     assert len({(folder / "hatch_build.py").read_bytes() for folder in packages}) == 1
     assert len({(folder / "LICENSE").read_bytes() for folder in [ROOT, *packages]}) == 1
 
@@ -252,7 +155,7 @@ def test_what_each_build_needs_in_its_own_folder_is_the_same_everywhere():
 def test_shared_imports_only_the_standard_library_numpy_and_itself():
     import ast
 
-    for path in (ROOT / "packages" / "shared").glob("*.py"):
+    for path in (ROOT / "packages" / "shared").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 roots = {(node.module or "").partition(".")[0]}

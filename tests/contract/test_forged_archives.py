@@ -19,9 +19,9 @@ from eisen_deploy.packaging import cli as packing
 from eisen_deploy.packaging._shared import contents, zips
 from eisen_deploy.packaging._shared.errors import CorruptArchive
 from eisen_deploy.serving.archives import BadArchives, verify
-from eisen_deploy.serving.baked.errors import LoadFailed
-from eisen_deploy.serving.baked.verified import verify as verify_unpacked
 from eisen_deploy.serving.doctor.facts.model_store import read_archive
+from eisen_deploy.serving.runtime.archive.verified import verify as verify_unpacked
+from eisen_deploy.serving.runtime.errors import LoadFailed
 
 HANDLER = "def handle(data, context):\n    return data\n"
 
@@ -135,7 +135,7 @@ def test_what_was_packed_is_taken_by_all(forge, capsys):
     assert packing.main(["diff", str(path), str(path)]) == 0
     capsys.readouterr()
     assert verify([path])[0].name == "seg"
-    assert verify_unpacked(folder)["digest"] == contents.verify(folder)["digest"]
+    assert verify_unpacked(folder).raw == contents.verify(folder).raw
     assert read_archive(path).problems == ()
 
 
@@ -366,7 +366,7 @@ def other_handler(request, tmp_path):
     argument, entry = {
         "file": (tmp_path / "own.py", "own.py"),
         "name": ("image_classifier", "image_classifier"),
-        "subclass": (tmp_path / "mine.py", "_eisen_serving.handler"),
+        "subclass": (tmp_path / "mine.py", "_eisen_serving.torchserve.entry"),
     }[request.param]
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         model = torch.jit.trace(torch.nn.Identity(), torch.ones(1))

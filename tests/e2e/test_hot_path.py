@@ -15,7 +15,7 @@ import requests
 
 from eisen_deploy.client import EisenServingClient
 from eisen_deploy.client._shared import protocol
-from eisen_deploy.serving.baked.worker_log import INTERVAL
+from eisen_deploy.serving.runtime.torchserve.worker_log import INTERVAL
 
 MIB = 2**20
 MODELS = (

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 import eisen_deploy.serving
-from eisen_deploy.packaging import EisenServingMAR, IncompleteInstallation, _vendored
+from eisen_deploy.packaging import EisenServingMAR, IncompleteInstallation
+from eisen_deploy.packaging._contents import vendored
 from eisen_deploy.packaging._shared import contents, eisenjson
 
 METADATA = {"inputs": [], "note": "Gehirn \U0001f9e0", "spacing": [1, 2.5, None, True]}
@@ -52,7 +53,7 @@ def test_the_manifest_has_what_torchserve_requires_and_no_time(archive, form):
         "model": {
             "modelName": "seg",
             "serializedFile": form[1],
-            "handler": "_eisen_serving.handler",
+            "handler": "_eisen_serving.torchserve.entry",
             "modelVersion": "7",
         },
         "archiverVersion": version("torch-model-archiver"),
@@ -88,7 +89,7 @@ def test_eisen_json_says_what_was_packed_with_what(archive, form):
 
 def test_the_digests_hold_after_unpacking(archive, tmp_path):
     archive.extractall(tmp_path / "unpacked")
-    assert contents.verify(tmp_path / "unpacked")["model"]["name"] == "seg"
+    assert contents.verify(tmp_path / "unpacked").model.name == "seg"
 
 
 def test_each_form_loads_and_predicts_the_same(archive, form, tmp_path):
@@ -108,15 +109,15 @@ def test_each_form_loads_and_predicts_the_same(archive, form, tmp_path):
 
 
 def test_the_handler_is_copied_byte_for_byte(archive):
-    baked = Path(next(iter(eisen_deploy.serving.__path__))) / "baked"
+    runtime = Path(next(iter(eisen_deploy.serving.__path__))) / "runtime"
     installed = {
-        f"_eisen_serving/{path.relative_to(baked).as_posix()}": path.read_bytes()
-        for pattern in ("*.py", "_shared/*.py")
-        for path in baked.glob(pattern)
+        f"_eisen_serving/{path.relative_to(runtime).as_posix()}": path.read_bytes()
+        for folder in (runtime, runtime / "_shared")  # which is a link
+        for path in folder.rglob("*.py")
     }
     names = {name for name in archive.namelist() if name.startswith("_eisen_serving/")}
     assert names == set(installed)
-    assert {"_eisen_serving/handler.py", "_eisen_serving/_shared/contents.py"} <= names
+    assert {"_eisen_serving/torchserve/entry.py", "_eisen_serving/_shared/contents.py"} <= names
     assert all(archive.read(name) == content for name, content in installed.items())
 
 
@@ -199,15 +200,15 @@ def test_the_archives_mode_follows_the_umask(packer, linear, tmp_path):
 
 
 def test_a_missing_handler_distribution_is_named(packer, linear, tmp_path, monkeypatch):
-    monkeypatch.setattr(_vendored.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(vendored.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(IncompleteInstallation, match="eisen-deploy-handler is not installed"):
         packer.pack(linear, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_handler_without_its_entry_is_named(packer, linear, tmp_path, monkeypatch):
-    monkeypatch.setattr(_vendored, "_package_folder", lambda *_: tmp_path)
-    with pytest.raises(IncompleteInstallation, match=r"has no handler\.py"):
+    monkeypatch.setattr(vendored, "_package_folder", lambda *_: tmp_path)
+    with pytest.raises(IncompleteInstallation, match=r"has no session\.py"):
         packer.pack(linear, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
@@ -218,8 +219,9 @@ def test_the_handlers_own_modules_are_not_imported(python, tmp_path):
     script.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from eisen_deploy.packaging import EisenServingMAR, _vendored\n"
-        "_vendored.copy_handler(Path(sys.argv[1]))\n"
+        "from eisen_deploy.packaging import EisenServingMAR\n"
+        "from eisen_deploy.packaging._contents import vendored\n"
+        "vendored.copy_handler(Path(sys.argv[1]))\n"
         "assert not [name for name in sys.modules if name.startswith('eisen_deploy.serving')]\n"
     )
     python(script, tmp_path)

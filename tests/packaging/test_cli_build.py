@@ -100,14 +100,12 @@ def test_what_a_recipe_defines_is_there_on_a_server_that_has_no_recipe(
         """
         import sys
         sys.path.insert(0, sys.argv[1])
-        from _eisen_serving import handler
+        from pathlib import Path
+        from _eisen_serving.session import InferenceSession
 
-        class Context:
-            system_properties = {"model_dir": sys.argv[1], "gpu_id": None}
-
-        handler.handle(None, Context)
+        session = InferenceSession.open(Path(sys.argv[1]))
         import numpy as np
-        print(handler._handler.pre_process({"x": np.ones((1, 2))})["x"].tolist())
+        print(session.handler.pre_process({"x": np.ones((1, 2))})["x"].tolist())
         """,
         "server/load.py",
     )

@@ -102,7 +102,11 @@ def test_every_key_and_what_it_holds(linear, tmp_path, inspect):
     }
     assert said["transforms"]["post_processing"] is None
     assert said["transforms"]["pre_processing"]["file"] == "pre_process_tform.pkl"
-    assert said["handler"] == {"entry": "_eisen_serving.handler", "file": None, "class": None}
+    assert said["handler"] == {
+        "entry": "_eisen_serving.torchserve.entry",
+        "file": None,
+        "class": None,
+    }
     assert said["serving"]["workers"] == 2
     assert said["serving"]["batch_size"] is None
     assert said["serving"]["device"] == "cpu"
@@ -156,7 +160,7 @@ def test_a_handler_of_ones_own(exported, tmp_path, inspect):
     )
     path = EisenServingMAR(None, None, {}, handler=file).pack(exported, tmp_path / "zoo")
     assert inspect(path)["handler"] == {
-        "entry": "_eisen_serving.handler",
+        "entry": "_eisen_serving.torchserve.entry",
         "file": "own.py",
         "class": "Own",
     }
@@ -271,7 +275,7 @@ def test_the_tables(linear, tmp_path, capsys):
     assert "\nOutputs\n  y  ndarray[int64]  [-1, 2]\n" in out
     assert "\n  workers           2\n  batch_size        the server's\n" in out
     assert "\n  _eisen_serving/ " in out
-    assert "_eisen_serving/handler.py" not in out
+    assert "_eisen_serving/torchserve/entry.py" not in out
     assert "\n\n\n" not in out
     assert not out.endswith("\n\n")
 

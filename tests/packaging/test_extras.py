@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.packaging import EisenServingMAR, InvalidFiles
-from eisen_deploy.packaging._extras import copy_extras, find_extras
+from eisen_deploy.packaging._arguments.additional_files import copy_extras, find_extras
 from eisen_deploy.packaging._shared.names import portable_problem
 
 
@@ -98,7 +98,7 @@ def test_what_is_no_path_is_named_by_its_index():
     "name",
     [
         "MAR-INF/x",
-        "_eisen_serving/handler.py",
+        "_eisen_serving/torchserve/entry.py",
         "dill/x",
         "model.pt",
         "model.pt2",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.packaging import EisenServingMAR, InvalidHandler, UnsupportedModel
-from eisen_deploy.packaging._handler import TORCHSERVE_HANDLERS
+from eisen_deploy.packaging._arguments.handlers import TORCHSERVE_HANDLERS
 
 SUBCLASS = """
 raise SystemExit("this file must not be run")
@@ -40,7 +40,7 @@ def _file(folder: Path, text: str, name: str = "my_handler.py") -> Path:
 def test_a_file_with_a_subclass_is_named_in_eisen_json(kind, linear, tmp_path):
     handler = kind(_file(tmp_path, SUBCLASS))
     entry, about, names = _pack(handler, linear, tmp_path / "out")
-    assert entry == "_eisen_serving.handler"
+    assert entry == "_eisen_serving.torchserve.entry"
     assert about == {"file": "my_handler.py", "class": "MyHandler"}
     assert {"my_handler.py", "pre_process_tform.pkl", "metadata.json"} <= names
 
@@ -57,7 +57,7 @@ def test_a_file_with_a_subclass_is_named_in_eisen_json(kind, linear, tmp_path):
 )
 def test_ways_to_write_the_base(text, linear, tmp_path):
     entry, about, _ = _pack(_file(tmp_path, text), linear, tmp_path / "out")
-    assert entry == "_eisen_serving.handler"
+    assert entry == "_eisen_serving.torchserve.entry"
     assert about == {"file": "my_handler.py", "class": "A"}
 
 
@@ -66,7 +66,11 @@ def test_another_python_file_is_torchserves_business(linear, tmp_path):
     entry, about, names = _pack(_file(tmp_path, text, "own-handler.py"), linear, tmp_path / "out")
     assert entry == "own-handler.py"
     assert about is None
-    assert {"own-handler.py", "_eisen_serving/handler.py", "pre_process_tform.pkl"} <= names
+    assert {
+        "own-handler.py",
+        "_eisen_serving/torchserve/entry.py",
+        "pre_process_tform.pkl",
+    } <= names
 
 
 def test_the_file_is_read_when_it_is_packed(linear, tmp_path):

@@ -708,7 +708,13 @@ def flip(raw: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-FLIPPED = ["model.pt", "eisen.json", "metadata.json", "_eisen_serving/handler.py", "labels.txt"]
+FLIPPED = [
+    "model.pt",
+    "eisen.json",
+    "metadata.json",
+    "_eisen_serving/torchserve/entry.py",
+    "labels.txt",
+]
 for _file in FLIPPED:
     case(f"flip-in-{_file.split('/')[-1]}", f"'{_file}' was changed: its CRC-32", "content")(
         lambda o, file=_file: flip(

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, NotSerializable
-from eisen_deploy.serving.baked.errors import LoadFailed
-from eisen_deploy.serving.baked.loading import load
+from eisen_deploy.serving.runtime.archive.loading import load
+from eisen_deploy.serving.runtime.errors import LoadFailed
 
 
 def script(monkeypatch, text):
@@ -82,7 +82,7 @@ def test_a_file_refers_to_another_only_for_what_bears_identity(packed, monkeypat
 def test_a_file_that_shares_objects_is_not_read_without_the_other(packed, monkeypatch):
     from pathlib import Path
 
-    from eisen_deploy.serving.baked import loading
+    from eisen_deploy.serving.runtime.archive import loading
 
     step = script(monkeypatch, SHARED).step
     folder = packed(step.pre, step.post)

@@ -28,10 +28,17 @@ SAMPLE = {"x": np.ones((1, 3), np.float32)}
 ENTRY = """
 from types import SimpleNamespace
 
-_handler = SimpleNamespace(archive=SimpleNamespace(sample=None))
 
+class InferenceSession:
+    handler = SimpleNamespace(archive=SimpleNamespace(sample=None))
 
-def handle(rows, context):
+    @classmethod
+    def open(cls, folder, **settings):
+        cls.run(folder)
+        return cls
+
+    @staticmethod
+    def run(folder):
 """
 
 
@@ -43,8 +50,8 @@ def archive(tmp_path):
         folder = tmp_path / "files"
         (folder / "_eisen_serving").mkdir(parents=True)
         (folder / "_eisen_serving" / "__init__.py").write_text("")
-        text = ENTRY + textwrap.indent(textwrap.dedent(code), "    ")
-        (folder / "_eisen_serving" / "handler.py").write_text(text)
+        text = ENTRY + textwrap.indent(textwrap.dedent(code), "        ")
+        (folder / "_eisen_serving" / "session.py").write_text(text)
         (folder / "model.pt").write_bytes(b"")
         said = {
             "model": {"name": "m", "version": "1", "form": "eager", "file": "model.pt"},
@@ -189,16 +196,11 @@ def test_its_own_files_are_open_to_it(archive, tmp_path):
             open(file.name).close()
         open("here.txt", "w").close()
         assert os.listdir() == ["here.txt"]
-        open(os.path.join(context.system_properties["model_dir"], "eisen.json")).close()
+        open(os.path.join(folder, "eisen.json")).close()
         open(os.__file__).close()
         open(os.devnull).close()
     """
     assert not _proof.prove(archive(code), inside=tmp_path).predicted
-
-
-def test_the_context_is_what_torchserve_gives(seen):
-    what = "[context.system_properties['gpu_id'], context.manifest, context.model_yaml_config]"
-    assert seen(what, gpu_id=3) == [3, {}, {}]
 
 
 # --- how it ends --------------------------------------------------------------------------
@@ -243,7 +245,7 @@ def test_a_crash_is_told_with_its_place(told):
     text = told("import ctypes\nctypes.string_at(0)")
     assert text.startswith("the clean process was killed by SIGSEGV, before it was done")
     assert "Fatal Python error: Segmentation fault" in text
-    assert re.search(r'"<archive>/_eisen_serving/handler\.py", line \d+ in handle', text)
+    assert re.search(r'"<archive>/_eisen_serving/session\.py", line \d+ in run', text)
 
 
 def test_code_that_ends_the_process(told):

@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.packaging import (
-    EisenServingMAR,
-    ProofFailed,
-    _folder,
-    _json,
-    _model,
-    create_metadata,
-)
+from eisen_deploy.packaging import EisenServingMAR, ProofFailed, create_metadata
+from eisen_deploy.packaging._arguments import model_forms, plain_json
+from eisen_deploy.packaging._arguments.handlers import find_handler
+from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._capture.requirements import read_requirements
-from eisen_deploy.packaging._handler import find_handler
-from eisen_deploy.packaging._payload import Payload
+from eisen_deploy.packaging._contents import archive_folder
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 4]], ["y"], ["ndarray"], [[-1, -1]])
 SAMPLE = {"x": np.linspace(-1, 2, 12, dtype=np.float32).reshape(3, 4)}
@@ -36,9 +31,9 @@ def examine(tmp_path):
             name="model",
             version="1.0",
             model=model,
-            form=_model.form_of(model),
+            form=model_forms.form_of(model),
             transforms={"pre_processing": pre, "post_processing": post},
-            meta_data=_json.encode(metadata),
+            meta_data=plain_json.encode(metadata),
             handler=find_handler(options.get("handler")),
             extras=[],
             code=[],
@@ -49,7 +44,7 @@ def examine(tmp_path):
         )
         folder = tmp_path / "files"
         folder.mkdir()
-        _folder.write(payload, folder)
+        archive_folder.write(payload, folder)
         return json.loads((folder / "eisen.json").read_text())["batches"]
 
     return _examine

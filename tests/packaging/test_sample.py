@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.packaging import _json, _model, _sample, create_metadata
+from eisen_deploy.packaging import create_metadata
+from eisen_deploy.packaging._arguments import model_forms, plain_json
+from eisen_deploy.packaging._arguments.handlers import find_handler
+from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._errors import InvalidArgument, InvalidSample, ProofFailed
-from eisen_deploy.packaging._handler import find_handler
-from eisen_deploy.packaging._payload import Payload
+from eisen_deploy.packaging._proof import samples
 from eisen_deploy.packaging._shared import protocol
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
@@ -38,9 +40,9 @@ def record(tmp_path):
             name="model",
             version="1.0",
             model=model,
-            form=_model.form_of(model),
+            form=model_forms.form_of(model),
             transforms={"pre_processing": pre, "post_processing": post},
-            meta_data=_json.encode(metadata),
+            meta_data=plain_json.encode(metadata),
             handler=handler,
             extras=[],
             code=[],
@@ -49,7 +51,7 @@ def record(tmp_path):
             sample=sample,
             tolerance=options.get("tolerance", 1e-3),
         )
-        said, _ = _sample.record(payload, sample, folder, payload.tolerance)
+        said, _ = samples.record(payload, sample, folder, payload.tolerance)
         decoded = [
             decode(bytearray((folder / said[part]["file"]).read_bytes()), said[part]["json_size"])
             for part, decode in (
@@ -332,4 +334,4 @@ def test_differences_within_the_tolerance_are_no_differences(record, linear):
 @pytest.mark.parametrize(("serving", "expected"), [(None, None), ({"device": "cuda"}, 0)])
 def test_the_gpu_of_a_model(linear, exported, serving, expected):
     for model in (linear, exported, torch.nn.ReLU()):
-        assert _sample.gpu_of(SimpleNamespace(model=model, serving=serving)) == expected
+        assert samples.gpu_of(SimpleNamespace(model=model, serving=serving)) == expected

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, NotSerializable
-from eisen_deploy.packaging._tensors import cut_all
+from eisen_deploy.packaging._pickles.tensors import cut_all
 
 from .small_parts import Add, Shift
 

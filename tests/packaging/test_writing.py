@@ -19,21 +19,21 @@ from eisen_deploy.packaging import (
     EisenServingMAR,
     NotSerializable,
     _destination,
-    _folder,
     _mar,
-    _pickling,
 )
+from eisen_deploy.packaging._contents import archive_folder
+from eisen_deploy.packaging._pickles import pickling
 from eisen_deploy.packaging._shared import contents, zips
 
 STAGES = [
-    "_folder._model.write",
-    "_folder._pickling.write",
-    "_folder._vendored.copy_handler",
-    "_folder._vendored.copy_dill",
-    "_folder.copy_extras",
-    "_folder.write_manifest",
-    "_folder.contents.write",
-    "_folder.contents.verify",
+    "archive_folder.model_forms.write",
+    "archive_folder.pickling.write",
+    "archive_folder.vendored.copy_handler",
+    "archive_folder.vendored.copy_dill",
+    "archive_folder.copy_extras",
+    "archive_folder.write_manifest",
+    "archive_folder.contents.write",
+    "archive_folder.contents.verify",
     "zips.write",
     "zips.os.fsync",
     "_destination.move_into_place",
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_is_told(packer, linear, tmp_path, monke
 def test_a_file_that_vanishes_before_it_is_copied_is_told(packer, linear, tmp_path, monkeypatch):
     extra = tmp_path / "labels.txt"
     extra.write_text("x")
-    monkeypatch.setattr(_folder._vendored, "copy_dill", lambda _: extra.unlink())
+    monkeypatch.setattr(archive_folder.vendored, "copy_dill", lambda _: extra.unlink())
     with pytest.raises(ArchiveNotWritten, match=r"No such file.*labels\.txt"):
         packer.pack(linear, tmp_path / "out", additional_files=[extra])
     assert not list((tmp_path / "out").iterdir())
@@ -198,7 +198,7 @@ def test_threads_may_pack_at_once(linear, tmp_path):
         folders = [tmp_path / str(number) for number in range(12)]
         paths = list(pool.map(lambda folder: packer.pack(linear, folder), folders))
     assert len({path.read_bytes() for path in paths}) == 1
-    assert _pickling.dill.detect.globalvars.__module__ == "dill.detect"
+    assert pickling.dill.detect.globalvars.__module__ == "dill.detect"
 
 
 # --- what was left behind -----------------------------------------------------------------

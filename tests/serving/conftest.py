@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.baked import handler as entry
-from eisen_deploy.serving.baked._shared import protocol
+from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime.torchserve import entry
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open
@@ -58,7 +58,7 @@ class Worker:
 
     @property
     def handler(self) -> Any:
-        return entry._handler
+        return entry._session.handler
 
     def post_all(self, requests: list[tuple[Mapping[str, str], Any]]) -> list[Answer]:
         """Send a batch of (headers, row); a row that is no dict is a body."""

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.baked.budget import Budget, Interrupted, seconds_for
-from eisen_deploy.serving.baked.limits import Limits
-from eisen_deploy.serving.baked.messages import Request
-from eisen_deploy.serving.baked.pipeline import answer
+from eisen_deploy.serving.runtime.answering.budget import Budget, Interrupted, seconds_for
+from eisen_deploy.serving.runtime.answering.limits import Limits
+from eisen_deploy.serving.runtime.answering.pipeline import answer
+from eisen_deploy.serving.runtime.messages import Request
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_an_error_that_code_made_of_the_end_does_not_count():
 
 
 def test_code_that_swallows_the_end_is_told_again(monkeypatch):
-    monkeypatch.setattr("eisen_deploy.serving.baked.budget._AGAIN", 0.02)
+    monkeypatch.setattr("eisen_deploy.serving.runtime.answering.budget._AGAIN", 0.02)
 
     def deaf():
         for _ in range(3):
@@ -171,7 +171,7 @@ METADATA = {
     "model_input_list": ["x"],
     "model_output_list": ["y"],
 }
-LIMITS = Limits(timeout=0.2)  # of which half is left
+LIMITS = Limits(seconds=0.1, seconds_setting="responseTimeout is 0.2 s")
 ENDLESS = 13.0
 
 
@@ -235,7 +235,7 @@ def test_a_body_that_takes_too_long_to_read_is_answered_and_the_next_request_is_
     numbers = b'{"x": [' + b"1e100," * 10**6 + b"1]}"
     long = Request({"content-type": "application/json"}, numbers)
     short = Request({"content-type": "application/json"}, b'{"x": [4]}')
-    first, second = answer(worker.handler, [long, short], Limits(timeout=0.02))
+    first, second = answer(worker.handler, [long, short], Limits(seconds=0.05))
     assert told(first) == (504, "TimedOut")
     assert json.loads(first.body)["message"].startswith("decode was not done within the time")
     assert told(second) == (503, "NotExecuted")
@@ -259,7 +259,9 @@ def test_requests_that_had_their_answer_keep_it(start):
 
 def test_an_alarm_that_does_not_come_in_time_is_noticed_between_the_stages(start, monkeypatch):
     """As in a thread, or while native code runs: the stage ends late, and no other one begins."""
-    monkeypatch.setattr("eisen_deploy.serving.baked.budget._can_interrupt", lambda: False)
+    monkeypatch.setattr(
+        "eisen_deploy.serving.runtime.answering.budget._can_interrupt", lambda: False
+    )
 
     def slow(data):
         time.sleep(0.15)

@@ -8,9 +8,9 @@ import zlib
 import numpy as np
 import pytest
 
-from eisen_deploy.serving.baked import compression
-from eisen_deploy.serving.baked.compression import SMALL, accepts_gzip, compress
-from eisen_deploy.serving.baked.messages import Reply
+from eisen_deploy.serving.runtime.answering import compression
+from eisen_deploy.serving.runtime.answering.compression import SMALL, accepts_gzip, compress
+from eisen_deploy.serving.runtime.messages import Reply
 
 RNG = np.random.default_rng(0)
 N = 96

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.baked import batching, frames, npy, receiving
-from eisen_deploy.serving.baked import handler as entry
-from eisen_deploy.serving.baked._shared.metadata import Metadata
-from eisen_deploy.serving.baked.decode import Call, decode
-from eisen_deploy.serving.baked.encode import encode
-from eisen_deploy.serving.baked.errors import InvalidOutput
-from eisen_deploy.serving.baked.messages import Request
+from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime.answering import batching, npy
+from eisen_deploy.serving.runtime.answering.decode import Call, decode
+from eisen_deploy.serving.runtime.answering.encode import encode
+from eisen_deploy.serving.runtime.errors import InvalidOutput
+from eisen_deploy.serving.runtime.messages import Request
+from eisen_deploy.serving.runtime.torchserve import entry, frames, receiving
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from eisen_deploy.serving import EisenServingHandler, InvalidInput
-from eisen_deploy.serving.baked._shared import protocol
-from eisen_deploy.serving.baked.errors import LoadFailed, ModelFailed
+from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime.errors import LoadFailed, ModelFailed
 
 
 def context(folder: Path) -> SimpleNamespace:
@@ -69,10 +69,10 @@ def test_a_handler_that_is_not_initialised_says_so():
 
 def test_an_archive_s_handler_has_the_same_public_names():
     from eisen_deploy import serving
-    from eisen_deploy.serving import baked
+    from eisen_deploy.serving import runtime
 
-    assert baked.__all__ == serving.__all__
-    assert all(getattr(baked, name) is getattr(serving, name) for name in serving.__all__)
+    assert runtime.__all__ == serving.__all__
+    assert all(getattr(runtime, name) is getattr(serving, name) for name in serving.__all__)
 
 
 class Echo(torch.nn.Module):

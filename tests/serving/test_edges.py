@@ -10,8 +10,9 @@ import pytest
 import torch
 from ts.context import Context, RequestProcessor
 
-from eisen_deploy.serving.baked import npy, torchserve
-from eisen_deploy.serving.baked.messages import Reply
+from eisen_deploy.serving.runtime.answering import npy
+from eisen_deploy.serving.runtime.messages import Reply
+from eisen_deploy.serving.runtime.torchserve import rows
 
 X = [{"name": "x", "type": "ndarray", "shape": [-1, 2]}]
 
@@ -146,7 +147,7 @@ def test_header_values_stay_ascii_on_one_line():
     context = Context("m", "", {}, 1, None, "0.12.0")
     context.request_processor = [RequestProcessor({})]
     reply = Reply((b"body",), 418, {"Content-Type": "text/é", "X-Name": "a\r\nSet-Cookie: b"})
-    assert torchserve.write_reply(reply, context, 0) == b"body"
+    assert rows.write_reply(reply, context, 0) == b"body"
     assert context.get_response_status(0) == (418, "")
     headers = {"content-type": "text/?", "X-Name": "a Set-Cookie: b"}
     assert context.get_response_headers(0) == headers

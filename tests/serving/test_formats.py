@@ -144,7 +144,7 @@ def test_compressed_requests(worker):
 
 
 def test_gzip_bomb_is_413_and_stays_small(worker, monkeypatch):
-    from eisen_deploy.serving.baked import decode
+    from eisen_deploy.serving.runtime.answering import decode
 
     monkeypatch.setattr(decode, "MAX_INFLATED", 2**20)
     bomb = gzip.compress(bytes(200 * 2**20))

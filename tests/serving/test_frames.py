@@ -13,9 +13,9 @@ import warnings
 
 import pytest
 
-from eisen_deploy.serving.baked import frames, receiving, sending
-from eisen_deploy.serving.baked.receiving import HUGE, LARGE
-from eisen_deploy.serving.baked.sending import PIECE, Parts
+from eisen_deploy.serving.runtime.torchserve import frames, receiving, sending
+from eisen_deploy.serving.runtime.torchserve.receiving import HUGE, LARGE
+from eisen_deploy.serving.runtime.torchserve.sending import PIECE, Parts
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from eisen_deploy.serving import ReplyTooLarge
-from eisen_deploy.serving.baked import handler as entry
-from eisen_deploy.serving.baked import metrics, server_config
-from eisen_deploy.serving.baked._shared.protocol import LENGTH_HEADER
-from eisen_deploy.serving.baked._shared.serving_options import ServingOptions
-from eisen_deploy.serving.baked._shared.strictjson import MAX_BYTES
-from eisen_deploy.serving.baked.limits import MAX_REPLY, Limits, limits_of
-from eisen_deploy.serving.baked.messages import Reply, Request
-from eisen_deploy.serving.baked.pipeline import answer
-from eisen_deploy.serving.baked.server_config import ServerConfig
+from eisen_deploy.serving.runtime._shared.protocol import LENGTH_HEADER
+from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions
+from eisen_deploy.serving.runtime._shared.strictjson import MAX_BYTES
+from eisen_deploy.serving.runtime.answering.budget import seconds_for
+from eisen_deploy.serving.runtime.answering.limits import Limits
+from eisen_deploy.serving.runtime.answering.pipeline import answer
+from eisen_deploy.serving.runtime.messages import Reply, Request
+from eisen_deploy.serving.runtime.torchserve import entry, metrics, server_config
+from eisen_deploy.serving.runtime.torchserve.limits import MAX_REPLY, limits_of
+from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig
 
 NONE = ServingOptions()
 NPY = {"content-type": "application/json", "accept": "application/x-npy"}
@@ -42,7 +43,7 @@ class Zeros(torch.nn.Module):
 
 
 def test_a_reply_of_just_the_limit_is_taken_and_one_byte_more_is_not():
-    limits = Limits(10, "config.properties")
+    limits = Limits(10, "the server's max_response_size is 10 (config.properties)")
     limits.check(Reply((b"12345", b"67890")))
     with pytest.raises(ReplyTooLarge) as caught:
         limits.check(Reply((b"12345", b"678901")))
@@ -94,9 +95,8 @@ def test_errors_are_held_against_the_limit_too(start):
 
 
 def test_limits_where_no_server_is_known():
-    assert limits_of(ServerConfig(), "m", "1.0", NONE, has_file=False) == Limits(
-        MAX_REPLY, "config.properties", None
-    )
+    limits = limits_of(ServerConfig(), "m", "1.0", NONE, has_file=False)
+    assert (limits.reply, limits.seconds, limits.request) == (MAX_REPLY, None, None)
     options = ServingOptions(response_timeout=30)
     assert limits_of(ServerConfig(), "m", "1.0", options, has_file=True).seconds == 27
 
@@ -124,7 +124,10 @@ def test_whose_timeout_holds(option, has_file, model, timeout):
     )
     options = ServingOptions(response_timeout=option)
     limits = limits_of(server, model, "1.0", options, has_file=has_file)
-    assert limits == Limits(5, "my.properties", timeout)
+    assert limits.seconds == seconds_for(timeout)
+    assert limits.seconds_setting == f"responseTimeout is {timeout} s"
+    assert limits.reply == 5
+    assert limits.reply_setting == "the server's max_response_size is 5 (my.properties)"
 
 
 def test_the_log_tells_which_worker_serves_what(unpack, start, caplog):
@@ -148,7 +151,7 @@ def test_metrics_are_printed_only_for_a_server_that_takes_them(start, monkeypatc
     monkeypatch.setattr(metrics, "print_line", lines.append)
     monkeypatch.setattr(server_config, "read", lambda: ServerConfig(reads_model_metrics=reads))
     worker = start(Zeros(), METADATA)
-    counters = entry._answer.keywords["metrics"]
+    counters = entry._session._counters
     counters._thread = "none is started"
     worker.predict({"x": np.float32([7])})
     counters.report()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.baked._shared import contents
+from eisen_deploy.serving.runtime._shared import contents
 
 # A worker of its own, as TorchServe starts it: the archive's folder first on the path. It reports
 # every name that an unpickler looked up, and how loading ended.
@@ -26,17 +26,16 @@ unpickled = []
 sys.addaudithook(
     lambda event, args: unpickled.append(args[1]) if event == "pickle.find_class" else None
 )
-class Context:
-    system_properties = {"model_dir": folder, "gpu_id": None}
 error = given = raised = None
 try:
-    from _eisen_serving import handler
-    handler.handle(None, Context)
+    from pathlib import Path
+    from _eisen_serving.session import InferenceSession
+    handler = InferenceSession.open(Path(folder)).handler
 except BaseException as caught:
     error = f"{type(caught).__name__}: {caught}"
 try:
-    given = handler._handler.post_process({"x": 1})
-    handler._handler.post_process({})
+    given = handler.post_process({"x": 1})
+    handler.post_process({})
 except Exception as caught:
     raised = f"{type(caught).__module__}.{type(caught).__name__}"
 dill = getattr(sys.modules.get("dill"), "__file__", None)
@@ -76,8 +75,8 @@ def test_a_whole_archive_loads_with_the_dill_it_brings(unpack):
 @slow
 def test_a_flipped_byte_in_any_file_is_refused_before_anything_is_unpickled(folder, affine):
     """Every file; each in an interpreter of its own only where the handler itself is damaged."""
-    from eisen_deploy.serving.baked.errors import LoadFailed
-    from eisen_deploy.serving.baked.loading import load as load_here
+    from eisen_deploy.serving.runtime.archive.loading import load as load_here
+    from eisen_deploy.serving.runtime.errors import LoadFailed
 
     seen: list[str] = []
     sys.addaudithook(
@@ -98,7 +97,9 @@ def test_a_flipped_byte_in_any_file_is_refused_before_anything_is_unpickled(fold
     assert seen != []
 
 
-@pytest.mark.parametrize("name", ["handler.py", "loading.py", "__init__.py", "_shared/contents.py"])
+@pytest.mark.parametrize(
+    "name", ["session.py", "archive/loading.py", "__init__.py", "_shared/contents.py"]
+)
 def test_a_damaged_handler_refuses_itself(folder, name):
     flip(folder / "_eisen_serving" / name, 20)
     result = load(folder)
@@ -152,9 +153,9 @@ def test_a_manifest_that_says_something_else_is_refused(folder):
 
 
 def test_eisen_json_of_an_unknown_format_is_refused(folder):
-    from eisen_deploy.serving.baked._shared import contents, eisenjson
+    from eisen_deploy.serving.runtime._shared import contents, eisenjson
 
-    about = {**contents.read(folder), "format": 99}
+    about = {**contents.read(folder).raw, "format": 99}
     (folder / "eisen.json").write_bytes(eisenjson.encode(about))
     assert "has format 99, known here is 1" in load(folder)["error"]
 

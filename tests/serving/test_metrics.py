@@ -11,11 +11,11 @@ import time
 import pytest
 import torch
 
-from eisen_deploy.serving.baked import metrics
-from eisen_deploy.serving.baked.limits import Limits
-from eisen_deploy.serving.baked.messages import Request
-from eisen_deploy.serving.baked.metrics import GROWTH_BYTES, MemoryGrowth, Metrics
-from eisen_deploy.serving.baked.pipeline import answer
+from eisen_deploy.serving.runtime.answering.limits import Limits
+from eisen_deploy.serving.runtime.answering.pipeline import answer
+from eisen_deploy.serving.runtime.messages import Request
+from eisen_deploy.serving.runtime.torchserve import metrics
+from eisen_deploy.serving.runtime.torchserve.metrics import GROWTH_BYTES, MemoryGrowth, Metrics
 
 # TorchServe 0.12: WorkerLifeCycle.ReaderThread.METRIC_PATTERN, then Metric.PATTERN.
 LINE = re.compile(r"^(INFO > )?(\[METRICS])(.*)")
@@ -175,7 +175,7 @@ def body(*numbers):
 def test_a_batch_is_counted_with_its_sizes_and_outcomes(start, counters, lines):
     worker = start(torch.nn.ReLU(), METADATA)
     requests = [body(1.0), Request({"content-type": "application/json"}, b"{"), body(2.0)]
-    replies = answer(worker.handler, requests, metrics=counters)
+    replies = answer(worker.handler, requests, counters=counters)
     counters.report()
     found = read(lines)
     assert found["eisen_batches_total", "3"] == 1
@@ -192,7 +192,7 @@ def test_the_time_of_a_common_pass_is_counted_once(start_proven, counters, lines
             return x
 
     worker = start_proven(Slow(), METADATA, sample={"x": [1.0]})
-    replies = answer(worker.handler, [body(1.0), body(2.0), body(3.0)], metrics=counters)
+    replies = answer(worker.handler, [body(1.0), body(2.0), body(3.0)], counters=counters)
     counters.report()
     each = [
         float(reply.headers["Server-Timing"].split("inference;dur=")[1].split(",")[0])
@@ -204,9 +204,9 @@ def test_the_time_of_a_common_pass_is_counted_once(start_proven, counters, lines
 
 def test_what_a_transform_raised_and_what_was_too_large_have_their_names(start, counters, lines):
     worker = start(torch.nn.ReLU(), METADATA, lambda data: data["nothing"])
-    answer(worker.handler, [body(1.0)], metrics=counters)
+    answer(worker.handler, [body(1.0)], counters=counters)
     worker = start(torch.nn.ReLU(), METADATA)
-    answer(worker.handler, [body(1.0)], Limits(3), metrics=counters)
+    answer(worker.handler, [body(1.0)], Limits(3), counters=counters)
     counters.report()
     outcomes = {key[1] for key in read(lines) if key[0] == "eisen_requests_total"}
     assert outcomes == {"TransformFailed", "ReplyTooLarge"}
@@ -215,6 +215,6 @@ def test_what_a_transform_raised_and_what_was_too_large_have_their_names(start, 
 def test_the_fields_of_a_form_are_its_size(start, counters, lines):
     worker = start(torch.nn.ReLU(), METADATA)
     request = Request({"content-type": "multipart/form-data"}, b"", {"x": b"12345", "z": b"678"})
-    answer(worker.handler, [request], metrics=counters)
+    answer(worker.handler, [request], counters=counters)
     counters.report()
     assert read(lines)[("eisen_request_bytes_total",)] == 8

@@ -13,15 +13,21 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import create_metadata
-from eisen_deploy.serving.baked import options as baked_options
-from eisen_deploy.serving.baked import server_config
-from eisen_deploy.serving.baked._shared import contents
-from eisen_deploy.serving.baked._shared.serving_options import ServingOptions
-from eisen_deploy.serving.baked.errors import LoadFailed
-from eisen_deploy.serving.baked.loading import load
-from eisen_deploy.serving.baked.model import Model
-from eisen_deploy.serving.baked.options import compiled, pick_device, read_options, threads_for
-from eisen_deploy.serving.baked.server_config import ServerConfig
+from eisen_deploy.serving.runtime._shared import contents
+from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions
+from eisen_deploy.serving.runtime.archive import options as applied
+from eisen_deploy.serving.runtime.archive.loading import load
+from eisen_deploy.serving.runtime.archive.model import Model
+from eisen_deploy.serving.runtime.archive.options import (
+    compiled,
+    pick_device,
+    read_options,
+    threads_for,
+)
+from eisen_deploy.serving.runtime.errors import LoadFailed
+from eisen_deploy.serving.runtime.session import InferenceSession
+from eisen_deploy.serving.runtime.torchserve import server_config
+from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig
 
 CPU = torch.device("cpu")
 
@@ -111,13 +117,13 @@ def test_the_cores_are_shared_among_the_workers(options, workers, environment, t
     ("models", "threads"), [({}, 1), ({"model": {"1.0": {"minWorkers": 3}}}, 4)]
 )
 def test_the_server_tells_how_many_workers(
-    affine_folder, threads_as_before, monkeypatch, models, threads
+    start, affine, threads_as_before, monkeypatch, models, threads
 ):
     config = ServerConfig(default_workers_per_model=12, models=models)
     monkeypatch.setattr(server_config, "read", lambda: config)
-    monkeypatch.setattr(baked_options, "cores", lambda: 12)
+    monkeypatch.setattr(applied, "cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    load(affine_folder)
+    start(affine[0](), affine[1])
     assert torch.get_num_threads() == threads
 
 
@@ -131,7 +137,7 @@ def threads_as_before():
 def test_threads_are_set_before_the_model_is_loaded(unpack, affine, threads_as_before, caplog):
     wanted = threads_as_before + 1
     with caplog.at_level(logging.INFO, "eisen_deploy.serving"):
-        load(unpack(affine[0](), affine[1], serving={"threads": wanted}))
+        InferenceSession.open(unpack(affine[0](), affine[1], serving={"threads": wanted}))
     assert torch.get_num_threads() == wanted
     told = caplog.messages
     assert told.index(f"torch uses {wanted} threads") < told.index("model model 1.0 loaded on cpu")
@@ -139,7 +145,7 @@ def test_threads_are_set_before_the_model_is_loaded(unpack, affine, threads_as_b
 
 def test_without_option_and_server_torch_keeps_its_threads(affine_folder, threads_as_before):
     torch.set_num_threads(threads_as_before + 1)
-    load(affine_folder)
+    InferenceSession.open(affine_folder)
     assert torch.get_num_threads() == threads_as_before + 1
 
 
@@ -184,7 +190,7 @@ def test_a_gpu_that_is_asked_for_with_a_torch_that_has_none(without_cuda):
 def test_an_archive_that_asks_for_a_gpu_is_refused_before_anything_is_unpickled(
     unpack, affine, monkeypatch
 ):
-    from eisen_deploy.serving.baked import loading
+    from eisen_deploy.serving.runtime.archive import loading
 
     folder = unpack(affine[0](), affine[1], lambda data: data, serving={"device": "cuda"})
     monkeypatch.setattr(loading, "_dill", lambda: pytest.fail("something is unpickled"))
@@ -295,7 +301,7 @@ def test_without_a_compiler_the_archive_is_refused_and_the_cause_named(unpack, t
     script.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from eisen_deploy.serving.baked.loading import load\n"
+        "from eisen_deploy.serving.runtime.archive.loading import load\n"
         "try:\n"
         "    load(Path(sys.argv[1]))\n"
         "except Exception as error:\n"
@@ -320,7 +326,7 @@ def test_a_failing_compiler_is_told_in_one_line(monkeypatch):
     def fail(_):
         raise ValueError("no such thing\n\nSet TORCHDYNAMO_VERBOSE=1")
 
-    monkeypatch.setattr(baked_options, "_sum", fail)
+    monkeypatch.setattr(applied, "_sum", fail)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     with pytest.raises(LoadFailed, match=r"fails on cpu: ValueError: no such thing$"):
         compiled(torch.nn.Identity(), ServingOptions(compile=True), CPU)

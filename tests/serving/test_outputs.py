@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.baked.errors import InvalidOutput, ModelFailed
-from eisen_deploy.serving.baked.outputs import name_outputs, to_numpy, widened
+from eisen_deploy.serving.runtime.archive.outputs import name_outputs, to_numpy, widened
+from eisen_deploy.serving.runtime.errors import InvalidOutput, ModelFailed
 
 X = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 

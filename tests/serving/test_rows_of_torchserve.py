@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ts.utils.util import PredictionException
 
-from eisen_deploy.serving.baked import torchserve
+from eisen_deploy.serving.runtime.torchserve import rows
 
 METADATA = {
     "inputs": [{"name": "x", "type": "ndarray", "shape": [-1, 2]}, {"name": "note", "type": "str"}],
@@ -31,9 +31,9 @@ def noting(start, affine):
 def envelope():
     """The class of TorchServe's envelope for KServe, imported as in a worker that is set to it."""
     before = set(sys.modules)
-    torchserve._envelope.cache_clear()
-    yield importlib.import_module(f"{torchserve._ENVELOPES}.kserve").KServeEnvelope
-    torchserve._envelope.cache_clear()
+    rows._envelope.cache_clear()
+    yield importlib.import_module(f"{rows._ENVELOPES}.kserve").KServeEnvelope
+    rows._envelope.cache_clear()
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -111,7 +111,7 @@ def test_that_something_is_not_to_be_explained_is_a_prediction(worker, encode_oi
 def test_a_server_set_to_an_envelope_answers_with_the_reason(worker, envelope, body):
     around = envelope(lambda rows, _: worker.post_all([({}, row) for row in rows]))
     handle = around.handle  # TorchServe takes it before the archive is loaded
-    torchserve.prepare_worker()
+    rows.prepare_worker()
     for answer in handle([{"body": bytearray(body)}] * 2, worker.context):
         assert (answer.status, answer.json["type"]) == (501, "NotSupported")
         assert "into the envelope kserve" in answer.json["message"]

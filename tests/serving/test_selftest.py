@@ -5,18 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from eisen_deploy.packaging import EisenServingMAR
-from eisen_deploy.serving.baked import handler as entry
-from eisen_deploy.serving.baked import selftest
-from eisen_deploy.serving.baked._shared import contents, protocol
-from eisen_deploy.serving.baked.errors import LoadFailed, SelfTestFailed
-from eisen_deploy.serving.baked.selftest import compare, table
 from eisen_deploy.serving.launcher import LaunchFailed, TorchServe
+from eisen_deploy.serving.runtime._shared import contents, protocol
+from eisen_deploy.serving.runtime.answering import selftest
+from eisen_deploy.serving.runtime.answering.selftest import compare, table
+from eisen_deploy.serving.runtime.errors import LoadFailed, SelfTestFailed
+from eisen_deploy.serving.runtime.session import InferenceSession
 
 NAN, INF = float("nan"), float("inf")
 
@@ -147,10 +146,8 @@ def write_body(folder, name, body):
 
 
 def serve(folder):
-    """Load an unpacked archive by the entry point that a server calls; return the handler."""
-    context = SimpleNamespace(system_properties={"model_dir": str(folder), "gpu_id": None})
-    entry.handle(None, context)
-    return entry._handler
+    """Open an unpacked archive as a server does; return its handler."""
+    return InferenceSession.open(folder).handler
 
 
 def add_sample(folder, inputs, outputs, tolerance=1e-3):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.baked import cores as cores_module
-from eisen_deploy.serving.baked import java_properties, server_config
-from eisen_deploy.serving.baked.cores import cores
-from eisen_deploy.serving.baked.server_config import ServerConfig, read
+from eisen_deploy.serving.runtime import cores as cores_module
+from eisen_deploy.serving.runtime.cores import cores
+from eisen_deploy.serving.runtime.torchserve import java_properties, server_config
+from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig, read
 
 JAVA = ["java", "-cp", ".:ts/frontend/*", "org.pytorch.serve.ModelServer", "--python", "python"]
 

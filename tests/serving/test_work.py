@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eisen_deploy.serving.baked import decode, encode, npy
-from eisen_deploy.serving.baked._shared import protocol
-from eisen_deploy.serving.baked._shared.errors import ContractError
-from eisen_deploy.serving.baked._shared.metadata import Metadata
-from eisen_deploy.serving.baked.errors import (
+from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime._shared.errors import ContractError
+from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime.answering import decode, encode, npy
+from eisen_deploy.serving.runtime.errors import (
     BodyTooLarge,
     InvalidInput,
     InvalidOutput,
     MalformedBody,
     ReplyTooLarge,
 )
-from eisen_deploy.serving.baked.messages import Request
+from eisen_deploy.serving.runtime.messages import Request
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hostile
@@ -265,14 +265,14 @@ def test_a_body_grows_to_what_the_server_takes(coding, peak_of):
     larger = hostile.Hostile(headers, pack(text.ljust(64 * MIB)))
 
     def call():
-        with pytest.raises(BodyTooLarge, match=f"more than {MIB} bytes .* max_request_size"):
+        with pytest.raises(BodyTooLarge, match=f"more than {MIB} bytes .* raise its limit"):
             decoded(larger, declared("ndarray"), MIB)
 
     assert peak_of(call)[1] < 3 * MIB
 
 
 def test_the_limit_is_the_server_s(worker):
-    from eisen_deploy.serving.baked import limits, pipeline
+    from eisen_deploy.serving.runtime.answering import limits, pipeline
 
     body = gzip.compress(b'{"x": [[1, 2]]}'.ljust(2000))
     sent = Request({"content-type": "application/json", "content-encoding": "gzip"}, body)

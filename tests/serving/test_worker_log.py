@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from eisen_deploy.serving.baked import worker_log
+from eisen_deploy.serving.runtime.torchserve import worker_log
 
 BATCH = "Backend received inference at: %d"
 TIME = "[METRICS]PredictionTime.Milliseconds:0.2|#ModelName:m,Level:Model|#type:GAUGE"

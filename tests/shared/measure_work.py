@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from eisen_deploy.serving.baked import decode, encode
-from eisen_deploy.serving.baked._shared.metadata import Metadata
-from eisen_deploy.serving.baked.messages import Request
+from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime.answering import decode, encode
+from eisen_deploy.serving.runtime.messages import Request
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hostile

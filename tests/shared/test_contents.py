@@ -16,7 +16,8 @@ from eisen_deploy.client._shared.requirements import render
 
 MANIFEST = (
     b'{"runtime": "python", "archiverVersion": "0.12.0", "model": {"modelName": "seg", '
-    b'"modelVersion": "1.0", "serializedFile": "model.pt", "handler": "_eisen_serving.handler"}}'
+    b'"modelVersion": "1.0", "serializedFile": "model.pt", '
+    b'"handler": "_eisen_serving.torchserve.entry"}}'
 )
 FILES = {
     "model.pt": b"weights" * 9,
@@ -73,9 +74,10 @@ def rewrite(archive, **changes):
 
 
 def test_what_is_written(archive):
-    said = contents.verify(archive)
+    described = contents.verify(archive)
+    said = described.raw
     assert said == json.loads((archive / "eisen.json").read_bytes())
-    assert said == contents.read(archive)
+    assert described == contents.read(archive)
     assert {key: said[key] for key in ABOUT} == ABOUT
     assert said.keys() == {*ABOUT, "format", "files", "digest"}
     assert said["format"] == 1
@@ -146,7 +148,10 @@ def test_renamed(archive):
 
 
 def test_swapped(archive):
-    first, second = archive / "_eisen_serving/handler.py", archive / "_eisen_serving/other.py"
+    first, second = (
+        archive / "_eisen_serving/handler.py",
+        archive / "_eisen_serving/other.py",
+    )
     first.write_bytes(FILES["_eisen_serving/other.py"])
     second.write_bytes(FILES["_eisen_serving/handler.py"])
     assert [text.split()[0] for text in problems(archive)] == [

@@ -22,13 +22,13 @@ from eisen_deploy.client import EisenClientError
 from eisen_deploy.client import _batches as client
 from eisen_deploy.client import _bodies as client_bodies
 from eisen_deploy.client._replies import Answer
-from eisen_deploy.serving.baked import decode as server
-from eisen_deploy.serving.baked import encode, npy
-from eisen_deploy.serving.baked._shared import eisenjson, protocol, strictjson, zips
-from eisen_deploy.serving.baked._shared.errors import ContractError, CorruptArchive
-from eisen_deploy.serving.baked._shared.metadata import Metadata
-from eisen_deploy.serving.baked.errors import ServingError
-from eisen_deploy.serving.baked.messages import Request
+from eisen_deploy.serving.runtime._shared import eisenjson, protocol, strictjson, zips
+from eisen_deploy.serving.runtime._shared.errors import ContractError, CorruptArchive
+from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime.answering import decode as server
+from eisen_deploy.serving.runtime.answering import encode, npy
+from eisen_deploy.serving.runtime.errors import ServingError
+from eisen_deploy.serving.runtime.messages import Request
 
 METADATA = [
     Metadata.parse({"inputs": [{"name": "x", "type": "ndarray", "shape": [-1, 2]}]}),
@@ -124,7 +124,7 @@ def description(data: bytes) -> None:
     fitting = {key: about[key] for key in about.keys() - {"format", "digest"}}
     for raw in (data, eisenjson.encode(fitting)):
         with suppress(CorruptArchive):
-            _check(eisenjson.parse(raw)["files"] is not None, "no files")
+            _check(eisenjson.parse(raw).files is not None, "no files")
 
 
 def archive(data: bytes) -> None:

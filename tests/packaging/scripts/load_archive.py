@@ -24,7 +24,7 @@ from pathlib import Path  # noqa: E402
 
 import dill  # noqa: E402
 import torch  # noqa: E402
-from _eisen_serving.loading import load  # noqa: E402
+from _eisen_serving.archive.loading import load  # noqa: E402
 
 loaded = load(Path(FOLDER))
 model, pre, post = loaded.model.module, loaded.pre_processing, loaded.post_processing

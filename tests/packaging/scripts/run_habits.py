@@ -136,22 +136,16 @@ def answer(name, folder, kind):
         archive.extractall(place)
     os.chdir(place)
     sys.path.insert(0, str(place))
-    from _eisen_serving import handler
     from _eisen_serving._shared import protocol
     from _eisen_serving.messages import Request
+    from _eisen_serving.session import InferenceSession
 
-    class Context:
-        system_properties = {"model_dir": str(place), "gpu_id": None, "batch_size": 1}  # noqa: RUF012
-        model_name = name
-        manifest = {}  # noqa: RUF012
-        model_yaml_config = {}  # noqa: RUF012
-
-    handler.handle(None, Context())
+    session = InferenceSession.open(place)
     answers = []
     for request in pickle.loads((folder / f"{name}.requests").read_bytes())[1]:
         body = protocol.encode_request(request)
         headers = {key.lower(): value for key, value in body.headers.items()}
-        (reply,) = handler._answer([Request(headers, bytearray(b"".join(body.buffers)))])
+        (reply,) = session.answer([Request(headers, bytearray(b"".join(body.buffers)))])
         length = reply.headers.get(protocol.LENGTH_HEADER)
         if reply.status == 200:
             parts = bytearray(reply.body), int(length) if length else None

@@ -52,7 +52,7 @@ def version_in(archive):
     with zipfile.ZipFile(archive) as opened:
         assert opened.testzip() is None
         opened.extractall(folder)
-    return contents.verify(folder)["model"]["version"]
+    return contents.verify(folder).model.version
 
 
 def strays(folder):

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from eisen_deploy.serving import machine
-from eisen_deploy.serving.baked import cores as of_process
+from eisen_deploy.serving.runtime import cores as of_process
 
 
 @pytest.fixture

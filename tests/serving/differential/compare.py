@@ -13,18 +13,19 @@ import pickle
 import sys
 import traceback
 from pathlib import Path
-from types import SimpleNamespace
 
 import cases
 import torch
 
-from eisen_deploy.packaging import EisenPackagingError, _folder, _json, _model
-from eisen_deploy.packaging._handler import find_handler
-from eisen_deploy.packaging._payload import Payload
-from eisen_deploy.serving.baked import handler as entry
-from eisen_deploy.serving.baked._shared import protocol
-from eisen_deploy.serving.baked.errors import SelfTestFailed
-from eisen_deploy.serving.baked.messages import Request
+from eisen_deploy.packaging import EisenPackagingError
+from eisen_deploy.packaging._arguments import model_forms, plain_json
+from eisen_deploy.packaging._arguments.handlers import find_handler
+from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._contents import archive_folder
+from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime.errors import SelfTestFailed
+from eisen_deploy.serving.runtime.messages import Request
+from eisen_deploy.serving.runtime.session import InferenceSession
 
 
 def encode(batch):
@@ -60,9 +61,9 @@ def pack(seed, folder):
         name="model",
         version="1.0",
         model=case.model,
-        form=_model.form_of(case.model),
+        form=model_forms.form_of(case.model),
         transforms=case.transforms,
-        meta_data=_json.encode(case.metadata),
+        meta_data=plain_json.encode(case.metadata),
         handler=find_handler(None),
         extras=[],
         code=[],
@@ -73,7 +74,7 @@ def pack(seed, folder):
     )
     folder.mkdir()
     try:
-        _folder.write(payload, folder)
+        archive_folder.write(payload, folder)
     except EisenPackagingError as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -85,21 +86,13 @@ def answer(folder, requests):
     :returns: ``None`` where the archive's sample is not answered as it was when it was packed: the
         clean process would have refused it.
     """
-    properties = {"model_dir": str(folder), "gpu_id": None, "batch_size": 8}
-    context = SimpleNamespace(system_properties=properties, model_name="model", manifest={})
     try:
-        entry.handle(None, context)
+        session = InferenceSession.open(folder)
     except SelfTestFailed:
         return None
-    replies = entry._answer([request_of(*each) for each in requests])
+    replies = session.answer([request_of(*each) for each in requests])
     told = [(r.status, r.headers["Content-Type"], b"".join(map(bytes, r.buffers))) for r in replies]
-    return told, shares(entry._handler)
-
-
-def shares(handler):
-    from eisen_deploy.serving.baked import batching
-
-    return batching.problem_of(handler) is None if hasattr(batching, "problem_of") else None
+    return told, session.batch_problem is None
 
 
 def request_of(headers, body):

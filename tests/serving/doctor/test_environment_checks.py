@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.baked._shared import contents, zips
-from eisen_deploy.serving.baked._shared.requirements import render
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING
 from eisen_deploy.serving.doctor.checks import surroundings
+from eisen_deploy.serving.runtime._shared import contents, zips
+from eisen_deploy.serving.runtime._shared.requirements import render
 
 TESTED = {
     *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit"),
@@ -88,7 +88,7 @@ def pack_with(doctor, requirements):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         zips.unpack(path, folder)
-        about = contents.read(folder)
+        about = dict(contents.read(folder).raw)
         for key in ("format", "files", "digest"):
             del about[key]
         (folder / "requirements.txt").write_bytes(render(requirements))

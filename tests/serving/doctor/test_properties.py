@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from eisen_deploy.serving.baked.java_properties import parse
+from eisen_deploy.serving.runtime.torchserve.java_properties import parse
 from eisen_deploy.serving.torchserve_properties import PROPERTIES, parse_as_launcher
 
 JAVA = {

@@ -12,7 +12,7 @@ here to be subclassed::
 and passed to ``EisenServingMAR(..., handler="my_handler.py")``.
 """
 
-from .baked.errors import (
+from .runtime.errors import (
     BodyTooLarge,
     InvalidInput,
     InvalidOutput,
@@ -28,8 +28,8 @@ from .baked.errors import (
     TransformFailed,
     UnsupportedMediaType,
 )
-from .baked.messages import EncodedBody
-from .baked.service import EisenServingHandler
+from .runtime.handler import EisenServingHandler
+from .runtime.messages import EncodedBody
 
 __all__ = [
     "BodyTooLarge",

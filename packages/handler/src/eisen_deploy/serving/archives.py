@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .baked._shared import archive as reader
-from .baked._shared import protocol, zips
-from .baked._shared.errors import ContractError
-from .baked._shared.serving_options import ServingOptions
-from .baked._shared.terminal import clean
+from .runtime._shared import archive as reader
+from .runtime._shared import protocol, zips
+from .runtime._shared.errors import ContractError
+from .runtime._shared.serving_options import ServingOptions
+from .runtime._shared.terminal import clean
 
 _PIECE = 2**22
 
@@ -100,7 +100,7 @@ def check_copies(archives: Iterable[Archive]) -> None:
             continue
         what = f"{clean(str(archive.path))}: its private copy {clean(str(archive.copy))}"
         try:
-            digest = reader.verify(archive.copy).about["digest"]
+            digest = reader.verify(archive.copy).about.digest
         except ContractError as error:
             problems += [f"{what}: {problem}" for problem in error.problems]
         except OSError as error:
@@ -174,12 +174,12 @@ def _copy_content(source: int, target: int) -> None:
 def _described(path: Path, read: reader.Archive) -> Archive:
     """Return what is said of an archive that is verified."""
     sample = None
-    if read.about["sample"] is not None:
-        request = read.about["sample"]["request"]
-        headers = protocol.Body((), request["json_size"]).headers
-        sample = read.read(request["file"], read.entries[request["file"]].size), headers
-    name, version = read.about["model"]["name"], read.about["model"]["version"]
-    options, digest = read.serving, read.about["digest"]
+    if read.about.sample is not None:
+        request = read.about.sample.request
+        headers = protocol.Body((), request.json_size).headers
+        sample = read.read(request.file, read.entries[request.file].size), headers
+    name, version = read.about.model.name, read.about.model.version
+    options, digest = read.serving, read.about.digest
     has_options = options is not None
     serving = options or ServingOptions()
     return Archive(path, name, version, digest, serving, has_options, sample, name)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .archives import Archive, mark_of
-from .baked._shared import zips
-from .baked._shared.errors import CorruptArchive
-from .baked._shared.terminal import clean
+from .runtime._shared import zips
+from .runtime._shared.errors import CorruptArchive
+from .runtime._shared.terminal import clean
 
 _POLL = 2.0
 _PIECE = 2**20

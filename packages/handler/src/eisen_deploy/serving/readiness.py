@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from eisen_deploy.serving.baked.server_config import STOCK_TIMEOUT
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from . import logs
 from .archives import Archive

@@ -9,22 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import (
-    _destination,
-    _folder,
-    _json,
-    _model,
-    _model_inputs,
-    _proof,
-    _sample,
-    _serving,
-)
+from . import _destination, _proof
+from ._arguments import model_forms, model_inputs, plain_json, serving_argument
+from ._arguments.additional_files import find_extras
+from ._arguments.handlers import Handler, find_handler
+from ._arguments.payload import Payload
 from ._capture.requirements import read_requirements
+from ._contents import archive_folder
 from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata, UnsupportedModel
-from ._extras import find_extras
-from ._handler import Handler, find_handler
-from ._payload import Payload
 from ._progress import Progress, Steps
+from ._proof import samples
 from ._remarks import remark
 from ._shared import names, zips
 from ._shared.errors import CorruptArchive
@@ -143,11 +137,11 @@ class EisenServingMAR:
         """
         with _refusals_told(dst_path):
             target = _target(dst_path, model_name, model_version)
-        model, form, remarks = _model.ready(model)
+        model, form, remarks = model_forms.ready(model)
         handler = find_handler(self._handler_argument)
         handler.check_loads(form)
         keywords = self._keywords(model, handler, remarks)
-        _serving.checked(serving, form, own_handler=handler.is_ours)
+        serving_argument.checked(serving, form, own_handler=handler.is_ours)
         payload = Payload(
             name=model_name,
             version=model_version,
@@ -185,12 +179,12 @@ class EisenServingMAR:
         if not handler.is_ours:
             return []
         names = Metadata.parse(json.loads(self._meta_data)).model_inputs
-        taken = _model_inputs.taken_by(model)
-        problems = list(_model_inputs.problems_of(taken, names))
+        taken = model_inputs.taken_by(model)
+        problems = list(model_inputs.problems_of(taken, names))
         if problems and handler.file is None:  # a subclass may call the model in its own way
             raise UnsupportedModel(problems)
-        remarks += _model_inputs.remarks_on(taken, names)
-        return _model_inputs.keywords_in(taken, names)
+        remarks += model_inputs.remarks_on(taken, names)
+        return model_inputs.keywords_in(taken, names)
 
 
 def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> None:
@@ -199,12 +193,12 @@ def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> 
         files = staging / "files"
         files.mkdir()
         steps.begin("collect")
-        _folder.write(payload, files)
+        archive_folder.write(payload, files)
         size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
         zips.write(files, staging / target.name, progress=steps.counter("write", size))
         if payload.sample is not None:
             steps.begin("predict in a clean process")
-            gpu_id = _sample.gpu_of(payload)
+            gpu_id = samples.gpu_of(payload)
             _proof.prove(staging / target.name, inside=staging, gpu_id=gpu_id)
         _destination.move_into_place(staging / target.name, target, overwrite=overwrite)
 
@@ -212,10 +206,10 @@ def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> 
 def _checked_metadata(meta_data: Any) -> bytes:
     if not isinstance(meta_data, dict):
         raise InvalidMetadata(f"meta_data: expected a dict, came {type(meta_data).__name__}")
-    problems = _json.problems_of(meta_data, "meta_data")
+    problems = plain_json.problems_of(meta_data, "meta_data")
     if problems:
         raise InvalidMetadata(problems)
-    return _json.encode(_json.plain(meta_data))
+    return plain_json.encode(plain_json.plain(meta_data))
 
 
 def _check_transforms(transforms: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _json
+from ._arguments import plain_json
 from ._errors import InvalidMetadata
 from ._shared.metadata import TYPE_HELP, ValueType
 
@@ -67,7 +67,7 @@ def create_metadata(
         "model_output_list": model_outputs.names,
         "custom": custom,
     }
-    return _json.plain(metadata)
+    return plain_json.plain(metadata)
 
 
 class _Described:
@@ -125,7 +125,7 @@ def _name_problems(what: str, names: list[Any]) -> list[str]:
     repeated = sorted({name for name in texts if texts.count(name) > 1})
     problems += [f"{what}: {name!r} appears more than once" for name in repeated]
     for name in dict.fromkeys(texts):
-        problems += _json.problems_of(name, what)
+        problems += plain_json.problems_of(name, what)
     return problems
 
 
@@ -153,4 +153,4 @@ def _is_size(size: Any) -> bool:
 def _custom_problems(custom: Any) -> list[str]:
     if not isinstance(custom, dict):
         return [f"custom_meta_dict: expected a dict, came {type(custom).__name__}"]
-    return _json.problems_of(custom, "custom_meta_dict")
+    return plain_json.problems_of(custom, "custom_meta_dict")

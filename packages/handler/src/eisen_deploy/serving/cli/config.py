@@ -10,12 +10,12 @@ from typing import Any
 
 from eisen_deploy.serving import checks, logging_config
 from eisen_deploy.serving.archives import Archive
-from eisen_deploy.serving.baked._shared.names import identifier_problem
-from eisen_deploy.serving.baked._shared.terminal import say
 from eisen_deploy.serving.configuration import Configuration, configure, variables_text
 from eisen_deploy.serving.java import find_java_home
 from eisen_deploy.serving.launcher import program_beside
 from eisen_deploy.serving.machine import here
+from eisen_deploy.serving.runtime._shared.names import identifier_problem
+from eisen_deploy.serving.runtime._shared.terminal import say
 
 from .arguments import add_arguments, options_of
 from .run import CONFIG, LOGGING, prepare

@@ -17,9 +17,6 @@ from typing import Any, NoReturn, TextIO
 from eisen_deploy.serving import archives as mars
 from eisen_deploy.serving import checks, environment, logging_config
 from eisen_deploy.serving.archives import Archive
-from eisen_deploy.serving.baked._shared.terminal import clean, say
-from eisen_deploy.serving.baked.server_config import STOCK_TIMEOUT
-from eisen_deploy.serving.baked.verified import DIGESTS
 from eisen_deploy.serving.calls import Server
 from eisen_deploy.serving.configuration import (
     Configuration,
@@ -29,6 +26,9 @@ from eisen_deploy.serving.configuration import (
 from eisen_deploy.serving.launcher import TorchServe, program_beside
 from eisen_deploy.serving.machine import here
 from eisen_deploy.serving.originals import Originals
+from eisen_deploy.serving.runtime._shared.terminal import clean, say
+from eisen_deploy.serving.runtime.archive.verified import DIGESTS
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 from eisen_deploy.serving.supervision import Service
 
 from .arguments import add_arguments, options_of

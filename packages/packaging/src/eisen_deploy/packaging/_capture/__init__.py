@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from eisen_deploy.packaging import _installed
 from eisen_deploy.packaging._errors import UnresolvedCode
 from packaging.requirements import Requirement
 
+from . import installed
 from .decide import SERVER, Captured, Decider
 from .needs import Need, of_handler, of_pickle
 
@@ -28,7 +28,7 @@ def capture(
     :param stated: the user's own requirements by canonical name.
     :raises UnresolvedCode: with every module that no server would find.
     """
-    _installed.refresh()
+    installed.refresh()
     captured = Decider(given, stated).decide(wanted)
     if captured.problems:
         raise UnresolvedCode(captured.problems)
@@ -41,14 +41,14 @@ def pinned(captured: Captured, stated: Mapping[str, Requirement]) -> list[str]:
     Each distribution has the version that is installed here, unless the user states another.
     """
     wanted = [stated.get(name) or Requirement(name) for name in sorted(captured.distributions)]
-    closure = _installed.closure_of(wanted, without=SERVER)
+    closure = installed.closure_of(wanted, without=SERVER)
     names = sorted({*closure, *stated})
     return [_pin(name, stated.get(name) or Requirement(name)) for name in names]
 
 
 def _pin(name: str, requirement: Requirement) -> str:
-    if requirement.specifier or requirement.url or not _installed.is_installed(name):
+    if requirement.specifier or requirement.url or not installed.is_installed(name):
         return str(requirement)
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     marker = f"; {requirement.marker}" if requirement.marker else ""
-    return f"{name}{extras}=={_installed.version_of(name)}{marker}"
+    return f"{name}{extras}=={installed.version_of(name)}{marker}"

@@ -24,12 +24,11 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from eisen_deploy.packaging import _installed
 from eisen_deploy.packaging._shared import eisenjson, names
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from . import locate, needs
+from . import installed, locate, needs
 from .needs import Need
 
 #: Distributions that every server has.
@@ -101,7 +100,7 @@ class Decider:
             inner = (f"{need.module}.{name}" for name in need.names if name != "*")
             self._waiting.extend(need._replace(module=name, names=()) for name in inner)
             return
-        owner = _installed.owner_of(unit, spec.origin) or self._editable_owner(unit, spec)
+        owner = installed.owner_of(unit, spec.origin) or self._editable_owner(unit, spec)
         if locate.is_standard(spec) or (owner and unit in sys.stdlib_module_names):
             self._note(unit, "standard library", need)
         elif owner in SERVER:
@@ -116,7 +115,7 @@ class Decider:
 
     def _editable_owner(self, unit: str, spec: ModuleSpec) -> str | None:
         """Return who owns a module that is installed editable, if that one is a requirement."""
-        owner = _installed.editable_owner_of(spec.origin)
+        owner = installed.editable_owner_of(spec.origin)
         return owner if owner in self._stated or _is_below(unit, ["eisen_deploy"]) else None
 
     def _is_not_for_servers(self, need: Need) -> bool:

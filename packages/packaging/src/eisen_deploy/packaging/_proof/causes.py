@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging import _installed
-from eisen_deploy.packaging._capture import locate
-from eisen_deploy.packaging._globals import SCRIPT
+from eisen_deploy.packaging._capture import installed, locate
+from eisen_deploy.packaging._pickles.script_globals import SCRIPT
 
 from . import left_behind
 
@@ -101,7 +100,7 @@ def _of_text(outcome: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_installed(module: str) -> bool:
     spec = locate.spec_of(module)
-    return bool(spec and _installed.owner_of(module, spec.origin))
+    return bool(spec and installed.owner_of(module, spec.origin))
 
 
 def _of_differences(outcome: Mapping[str, Any]) -> Iterator[str]:
@@ -138,7 +137,7 @@ def _is_here(module: str) -> bool:
 
 
 def _of_metadata(distribution: str) -> str:
-    if not _installed.is_installed(distribution):
+    if not installed.is_installed(distribution):
         return f"it reads the version of {distribution}, which is not installed here either"
     return (
         f"it reads the version of {distribution}, which is not among the archive's requirements: "
@@ -147,17 +146,17 @@ def _of_metadata(distribution: str) -> str:
 
 
 def _remedy(distribution: str) -> str:
-    return f"pass requirements=['{distribution}=={_installed.version_of(distribution)}']"
+    return f"pass requirements=['{distribution}=={installed.version_of(distribution)}']"
 
 
 def _of_module(module: str, missing: Mapping[str, str]) -> str:
     importer = missing.get(module, "")
     what = f"{'it' if importer.partition('.')[0] in _OWN_CODE else importer} imports {module}"
     spec = locate.spec_of(module)
-    owner = _installed.owner_of(module, spec.origin) if spec else None
+    owner = installed.owner_of(module, spec.origin) if spec else None
     if owner:
         return (
-            f"{what}, which is installed here ({owner} {_installed.version_of(owner)}) but is not "
+            f"{what}, which is installed here ({owner} {installed.version_of(owner)}) but is not "
             f"among the archive's requirements: {_remedy(owner)}"
         )
     if spec or getattr(sys.modules.get(module), "__file__", None):

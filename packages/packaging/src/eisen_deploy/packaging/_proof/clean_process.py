@@ -32,34 +32,12 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, ClassVar, NoReturn
 
-_ENTRY = "_eisen_serving.handler"
+_SESSION = "_eisen_serving.session"
 _TEXT = 4000  # characters of an error's text
 _FRAMES = 8
 _end = os._exit
 _BETWEEN = ("importlib", "_frozen_importlib", "pickle", "os", "collections", "_collections_abc")
 _OURS = re.compile(r"[/\\](_eisen_serving|dill|importlib|torch)[/\\]|^<frozen |clean_process\.py$")
-
-
-class Context:
-    """What TorchServe tells a handler at its start, as far as it is there without a request.
-
-    :param model_dir: the folder of the unpacked archive.
-    :param gpu_id: the GPU that the server assigns, if it assigns one.
-    """
-
-    def __init__(self, model_dir: str, gpu_id: int | None) -> None:
-        self.system_properties = {
-            "model_dir": model_dir,
-            "gpu_id": gpu_id,
-            "batch_size": 1,
-            "server_name": "MMS",
-            "server_version": "0.12.0",
-            "limit_max_image_pixels": True,
-        }
-        manifest = Path(model_dir) / "MAR-INF" / "MANIFEST.json"
-        self.manifest = json.loads(manifest.read_text("utf-8")) if manifest.exists() else {}
-        self.model_name = self.manifest.get("model", {}).get("modelName", "model")
-        self.model_yaml_config: dict[str, Any] = {}
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -170,14 +148,10 @@ class Files:
 
 def _load(folder: str, gpu_id: int | None) -> bool:
     """Load the archive as a server does, and return whether its sample was replayed."""
-    entry = importlib.import_module(_ENTRY)
-    entry.handle(None, Context(folder, gpu_id))
-    handler = entry._handler  # noqa: SLF001 - the archive's own
-    sample = handler.archive.sample
-    if sample is not None and not handler.archive.options.self_test:
-        selftest = importlib.import_module("_eisen_serving.selftest")
-        selftest.check(handler, Path(folder), sample)
-    return sample is not None
+    opened = importlib.import_module(_SESSION).InferenceSession.open(
+        Path(folder), gpu_id=gpu_id, self_test=True
+    )
+    return opened.handler.archive.sample is not None
 
 
 def _told(error: BaseException, folder: str) -> dict[str, Any]:

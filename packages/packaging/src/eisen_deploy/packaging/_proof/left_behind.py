@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 
-from eisen_deploy.packaging import _installed
-from eisen_deploy.packaging._globals import SCRIPT
+from eisen_deploy.packaging._capture import installed
+from eisen_deploy.packaging._pickles.script_globals import SCRIPT
 
 from . import clean_process
 
@@ -81,5 +81,5 @@ def is_users(module: str) -> bool:
     top = module.partition(".")[0]
     return bool(top) and (
         top in ("__main__", SCRIPT)
-        or not (top in sys.stdlib_module_names or top in _OURS or _installed.has_owner(top))
+        or not (top in sys.stdlib_module_names or top in _OURS or installed.has_owner(top))
     )

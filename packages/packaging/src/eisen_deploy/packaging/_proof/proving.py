@@ -24,9 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from eisen_deploy.packaging import _installed
+from eisen_deploy.packaging._capture import installed
 from eisen_deploy.packaging._errors import ProofFailed
 from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.description import Description
 from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import causes, clean_process
@@ -107,7 +108,7 @@ def prove(
             outcome["varies"] = again is None or again["differences"] != error["differences"]
             raise ProofFailed(causes.of_error(outcome), error["differences"])
     used = {visible.owners[root] for root in outcome["imported"]}
-    versions = {name: _installed.version_of(name) for name in sorted(used)}
+    versions = {name: installed.version_of(name) for name in sorted(used)}
     return Proof(outcome["predicted"], time.monotonic() - start, versions)
 
 
@@ -137,7 +138,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise ProofFailed(error.problems) from None
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> Description:
     try:
         return contents.read(folder)
     except ContractError as error:

@@ -23,8 +23,8 @@ from .alterations import ALTERATIONS, Array, others, resized, retyped
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
-    from eisen_deploy.serving.baked._shared.batches import Batches
-    from eisen_deploy.serving.baked.messages import Request
+    from eisen_deploy.serving.runtime._shared.batches import Batches
+    from eisen_deploy.serving.runtime.messages import Request
 
 Run = Callable[["Mapping[str, Any]"], "dict[str, Any]"]
 Requests = Callable[["Mapping[str, Any] | None"], "Request"]
@@ -67,9 +67,9 @@ def examine(
     :param tolerance: by which outputs may differ, as of the sample.
     :param batch_size: that the archive asks for; without it, a large sample is not examined.
     """
-    from eisen_deploy.serving.baked import batching  # noqa: PLC0415 - at a sample only
-    from eisen_deploy.serving.baked._shared.batches import Batches  # noqa: PLC0415
-    from eisen_deploy.serving.baked.decode import decode  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.batches import Batches  # noqa: PLC0415
+    from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.answering.decode import decode  # noqa: PLC0415
 
     archive = handler.archive
     log = logging.getLogger("eisen_deploy.serving")
@@ -115,7 +115,7 @@ class _Examination:
 
     def outcome(self, inputs: Mapping[str, Any], request: Requests) -> Batches:
         """Run everything, and return what was found."""
-        from eisen_deploy.serving.baked._shared.batches import Batches  # noqa: PLC0415
+        from eisen_deploy.serving.runtime._shared.batches import Batches  # noqa: PLC0415
 
         try:
             self._examine_model(inputs)
@@ -128,9 +128,10 @@ class _Examination:
     # --- the model ------------------------------------------------------------------------
 
     def _examine_model(self, inputs: Mapping[str, Any]) -> None:
-        from eisen_deploy.serving.baked import batching  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.archive.outputs import owned  # noqa: PLC0415
 
-        batch = self._handler.pre_process(batching.owned(dict(inputs)))
+        batch = self._handler.pre_process(owned(dict(inputs)))
         arguments = self._handler.model_arguments(batch)
         if not batching.can_share(arguments):
             raise _Depends("the model's arguments are not arrays of one length on axis 0")
@@ -148,7 +149,7 @@ class _Examination:
     def _run_model(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         import torch  # noqa: PLC0415 - at a sample only
 
-        from eisen_deploy.serving.baked.batching import owned  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.archive.outputs import owned  # noqa: PLC0415
 
         arguments = [torch.from_numpy(array.copy()) for array in arrays.values()]
         outputs: dict[str, Any] = owned(self._handler.run_model(arguments))
@@ -194,7 +195,7 @@ class _Examination:
         return parts
 
     def _has_two_transforms(self) -> bool:
-        from eisen_deploy.serving.baked import pipeline  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.answering import pipeline  # noqa: PLC0415
 
         return all(
             pipeline.runs_user_code(stage, self._handler)
@@ -203,7 +204,7 @@ class _Examination:
 
     def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
         """Return the outputs that each request gets, if all of them get some."""
-        from eisen_deploy.serving.baked import pipeline, selftest  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.answering import pipeline, selftest  # noqa: PLC0415
 
         replies = pipeline.answer(self._handler, requests)
         failed = [reply.status for reply in replies if reply.status != 200]

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from eisen_deploy.packaging import _installed
-from eisen_deploy.packaging._capture import locate
+from eisen_deploy.packaging._capture import installed, locate
 from eisen_deploy.packaging._errors import ProofFailed
+from eisen_deploy.packaging._shared.description import Description
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -50,23 +49,22 @@ class Visible:
         return [*system, *sorted({*python, *self.sites, *self.roots.values()})]
 
 
-def visible_to(about: Mapping[str, Any]) -> Visible:
+def visible_to(about: Description) -> Visible:
     """Return what an archive may see here.
 
-    :param about: its ``eisen.json``.
     :raises ProofFailed: with each requirement that is not met here.
     """
-    problems = [found for text in about["requirements"] if (found := _unmet(text))]
+    problems = [found for text in about.requirements if (found := _unmet(text))]
     if problems:
         raise ProofFailed(problems)
-    server = [*BASE, *(["torchserve"] if "ts" in about["modules"] else [])]
-    wanted = map(Requirement, [*server, *about["requirements"]])
+    server = [*BASE, *(["torchserve"] if "ts" in about.modules else [])]
+    wanted = map(Requirement, [*server, *about.requirements])
     roots, owners, sites = {}, {}, set()
-    names = sorted(_installed.closure_of(wanted))
+    names = sorted(installed.closure_of(wanted))
     for name in names:
-        folder = str(_installed.folder_of(name))
+        folder = str(installed.folder_of(name))
         sites.add(folder)
-        for root in _installed.import_roots_of(name):
+        for root in installed.import_roots_of(name):
             roots[root], owners[root] = folder, name
     for root, (folder, name) in _editable_roots(about).items():
         roots[root], owners[root] = folder, name
@@ -81,9 +79,9 @@ def _unmet(text: str) -> str | None:
         return f"requirements: {text!r} is none"
     if requirement.marker is not None and not requirement.marker.evaluate():
         return None
-    if not _installed.is_installed(requirement.name):
+    if not installed.is_installed(requirement.name):
         return f"requirements: {text} is not installed here, so it cannot be proved to suffice"
-    version = _installed.version_of(requirement.name)
+    version = installed.version_of(requirement.name)
     if not requirement.specifier.contains(version, prereleases=True):
         return (
             f"requirements: {text} is recorded and {requirement.name} {version} is installed "
@@ -92,13 +90,13 @@ def _unmet(text: str) -> str | None:
     return None
 
 
-def _editable_roots(about: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _editable_roots(about: Description) -> dict[str, tuple[str, str]]:
     """Return folder and distribution of the modules that lie in a working copy of a requirement."""
-    names = {canonicalize_name(Requirement(text).name) for text in about["requirements"]}
+    names = {canonicalize_name(Requirement(text).name) for text in about.requirements}
     roots = {}
-    for module in about["modules"]:
+    for module in about.modules:
         spec = locate.spec_of(module)
-        owner = _installed.editable_owner_of(spec.origin) if spec else None
+        owner = installed.editable_owner_of(spec.origin) if spec else None
         if spec and spec.origin and owner in names:
             depth = module.count(".") + (spec.submodule_search_locations is not None)
             roots[module] = str(Path(spec.origin).parents[depth]), owner

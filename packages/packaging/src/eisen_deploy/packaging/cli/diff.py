@@ -125,25 +125,31 @@ def _in_one_only(a: list[str], b: list[str]) -> list[Difference]:
 
 
 def _handler(archive: Archive, said: Mapping[str, Any]) -> dict[str, Any]:
-    file = said["handler"]["file"]
-    return {**said["handler"], "sha256": file and archive.about["files"][file]["sha256"]}
+    own = archive.about.handler
+    return {**said["handler"], "sha256": own and archive.about.files[own.file].sha256}
 
 
 def _sample(archive: Archive) -> dict[str, Any] | None:
-    sample = archive.about["sample"]
+    sample = archive.about.sample
     if sample is None:
         return None
-    bodies = {part: archive.listed(sample[part]["file"]) for part in ("request", "reply")}
-    return {**bodies, "tolerance": sample["tolerance"]}
+    bodies = {"request": sample.request, "reply": sample.reply}
+    listed = {part: archive.listed(body.file) for part, body in bodies.items()}
+    return {**listed, "tolerance": sample.tolerance}
 
 
 def _sources(a: Archive, b: Archive) -> Iterator[Difference]:
     """Yield each file of code that differs, with its lines where they can be shown."""
     for name in sorted({*importable(a), *importable(b)}):
-        one, other = (archive.about["files"].get(name, {}).get("sha256") for archive in (a, b))
+        one, other = (_sha256_of(archive, name) for archive in (a, b))
         if one != other:
             difference = _difference(name, one, other)
             yield {**difference, "diff": _diff_of(name, _text(a, name), _text(b, name))}
+
+
+def _sha256_of(archive: Archive, name: str) -> str | None:
+    listed = archive.about.files.get(name)
+    return None if listed is None else listed.sha256
 
 
 def _text(archive: Archive, name: str) -> str | None:
@@ -170,36 +176,27 @@ def _diff_of(name: str, a: str | None, b: str | None) -> list[str] | None:
 
 def _files(a: Archive, b: Archive, groups: Mapping[str, list[Difference]]) -> Iterator[Difference]:
     """Yield what differs and is in no other group; the handler and dill are one difference each."""
-    told = {*_of_payload(a), *_of_payload(b), *importable(a), *importable(b)}
+    told = {*a.about.payload(), *b.about.payload(), *importable(a), *importable(b)}
     told |= {name for group, names in _FILES_OF.items() if groups[group] for name in names}
     for folder in (HANDLER_FOLDER, DILL_FOLDER):
         one, other = _in_folder(a, folder), _in_folder(b, folder)
         if one != other:
             yield _difference(folder, _counted(one, other), _counted(other, one))
-    for name in sorted({*a.about["files"], *b.about["files"]} - told):
+    for name in sorted({*a.about.files, *b.about.files} - told):
         if not name.startswith((HANDLER_FOLDER, DILL_FOLDER)):
             yield from _changes(_identity(a, name), _identity(b, name), name)
-
-
-def _of_payload(archive: Archive) -> Iterator[str]:
-    about = archive.about
-    yield about["model"]["file"]
-    yield from filter(None, about["transforms"].values())
-    if about["sample"]:
-        yield from (about["sample"][part]["file"] for part in ("request", "reply"))
 
 
 def _identity(archive: Archive, name: str) -> str | None:
     """Return what a file is, by both of its checksums: they are of two sources."""
     if name not in archive.entries:
         return None
-    sha256 = archive.about["files"][name]["sha256"]
-    return f"{sha256[:16]} (CRC-32 {archive.entries[name].crc32:08x})"
+    return f"{archive.about.files[name].sha256[:16]} (CRC-32 {archive.entries[name].crc32:08x})"
 
 
 def _in_folder(archive: Archive, folder: str) -> dict[str, str]:
-    files = archive.about["files"]
-    return {name: said["sha256"] for name, said in files.items() if name.startswith(folder)}
+    files = archive.about.files
+    return {name: listed.sha256 for name, listed in files.items() if name.startswith(folder)}
 
 
 def _counted(files: Mapping[str, str], others: Mapping[str, str]) -> str:

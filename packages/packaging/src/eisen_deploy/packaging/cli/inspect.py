@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._shared.archive import Archive
-from eisen_deploy.packaging._shared.descriptions import entry_of
 from eisen_deploy.packaging._shared.terminal import clean, columns, say, size
 
 from .archive import as_json, named, open_archive
@@ -71,31 +70,32 @@ def said_of(archive: Archive) -> dict[str, Any]:
 
     :raises CorruptArchive: if one of its small files is damaged.
     """
-    about = archive.about
-    transforms = about["transforms"].items()
+    about, raw = archive.about, archive.about.raw
     return {
         "archive": archive.path.name,
         "size": archive.path.stat().st_size,
-        "format": about["format"],
-        "digest": about["digest"],
-        "model": {**about["model"], **archive.listed(about["model"]["file"])},
-        "transforms": {part: name and archive.listed(name) for part, name in transforms},
+        "format": raw["format"],
+        "digest": about.digest,
+        "model": {**raw["model"], **archive.listed(about.model.file)},
+        "transforms": {
+            part: name and archive.listed(name) for part, name in about.transforms.items()
+        },
         "handler": _handler(archive),
         "loading": describe_loading(archive),
         "metadata": archive.metadata,
-        "modules": about["modules"],
-        "requirements": about["requirements"],
-        "packed_with": about["packed_with"],
+        "modules": raw["modules"],
+        "requirements": raw["requirements"],
+        "packed_with": raw["packed_with"],
         "serving": archive.serving and asdict(archive.serving),
-        "sample": about["sample"],
-        "batches": about["batches"],
-        "files": about["files"],
+        "sample": raw["sample"],
+        "batches": raw["batches"],
+        "files": raw["files"],
     }
 
 
 def _handler(archive: Archive) -> dict[str, Any]:
-    own = archive.about["handler"] or {"file": None, "class": None}
-    return {"entry": entry_of(archive.about), **own}
+    own = archive.about.raw["handler"] or {"file": None, "class": None}
+    return {"entry": archive.about.entry, **own}
 
 
 # --- for people ---------------------------------------------------------------------------

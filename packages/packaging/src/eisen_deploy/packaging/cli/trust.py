@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._shared.archive import Archive
-from eisen_deploy.packaging._shared.descriptions import ENTRY, entry_of
+from eisen_deploy.packaging._shared.descriptions import ENTRY
 from eisen_deploy.packaging._shared.zips import Entry
 
 HANDLER_FOLDER = "_eisen_serving/"
@@ -62,24 +62,23 @@ def handler_is_installed_here(archive: Archive) -> bool:
     spec = importlib.util.find_spec("eisen_deploy.serving")
     if spec is None or not spec.submodule_search_locations:
         return False
-    baked = Path(spec.submodule_search_locations[0]) / "baked"
+    runtime = Path(spec.submodule_search_locations[0]) / "runtime"
     found = {
-        name.removeprefix(HANDLER_FOLDER): said["sha256"]
-        for name, said in archive.about["files"].items()
+        name.removeprefix(HANDLER_FOLDER): listed.sha256
+        for name, listed in archive.about.files.items()
         if name.startswith(HANDLER_FOLDER)
     }
     return bool(found) and all(
-        (baked / name).is_file()
-        and hashlib.sha256((baked / name).read_bytes()).hexdigest() == sha256
+        (runtime / name).is_file()
+        and hashlib.sha256((runtime / name).read_bytes()).hexdigest() == sha256
         for name, sha256 in found.items()
     )
 
 
 def _pickles(archive: Archive) -> Iterator[str]:
-    model = archive.about["model"]
-    if model["form"] == "eager":
-        yield model["file"]
-    transforms = archive.about["transforms"]
+    if archive.about.model.form == "eager":
+        yield archive.about.model.file
+    transforms = archive.about.transforms
     yield from filter(None, (transforms["pre_processing"], transforms["post_processing"]))
 
 
@@ -89,19 +88,19 @@ def _of_pickles(archive: Archive) -> Iterator[str]:
 
 
 def _of_model(archive: Archive) -> Iterator[str]:
-    model = archive.about["model"]
-    if model["form"] == "torchscript":
-        yield f"{model['file']} is a TorchScript program"
-    elif model["form"] == "export":
-        yield from (f"{model['file']}: {why}" for why in _of_exported(archive, model["file"]))
+    model = archive.about.model
+    if model.form == "torchscript":
+        yield f"{model.file} is a TorchScript program"
+    elif model.form == "export":
+        yield from (f"{model.file}: {why}" for why in _of_exported(archive, model.file))
 
 
 def _of_handler(archive: Archive) -> Iterator[str]:
-    entry = entry_of(archive.about)
+    entry, own = archive.about.entry, archive.about.handler
     if entry != ENTRY:
         yield f"the handler is {entry}, which checks no digest"
-    elif archive.about["handler"] is not None:
-        yield f"the handler is {archive.about['handler']['class']} of the archive"
+    elif own is not None:
+        yield f"the handler is {own.class_name} of the archive"
     elif not handler_is_installed_here(archive):
         yield "its eisen-deploy-handler is not the one that is installed here"
 

@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
             entries = zips.unpack(path, folder, progress=_counter(progress, path))
             about = contents.verify(folder)
         _told(f"structure   {len(entries)} files, {size(path.stat().st_size)}", progress)
-        _told(f"digests     sha-256 {about['digest']}", progress)
-        _check_digest(path, about["digest"], arguments.digest)
+        _told(f"digests     sha-256 {about.digest}", progress)
+        _check_digest(path, about.digest, arguments.digest)
         if not arguments.no_run:
             _told(f"process     {_predict(path, folder, arguments.gpu, progress)}", progress)
     say(f"{clean(str(path))} is sound")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eisen_deploy.serving.baked.server_config import STOCK_TIMEOUT
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.facts.model_store import StoredArchive
 from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 AREA: Area[Facts] = Area()
 

@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from eisen_deploy.serving.baked.server_config import REFERENCE
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import Area, Found
+from eisen_deploy.serving.runtime.torchserve.server_config import REFERENCE
 from eisen_deploy.serving.torchserve_properties import (
     MAX_INT,
     MAX_LONG,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.baked._shared import archive as reader
-from eisen_deploy.serving.baked._shared import eisenjson, names, serving_options
-from eisen_deploy.serving.baked._shared.determined import MANIFEST
-from eisen_deploy.serving.baked._shared.errors import ContractError
-from eisen_deploy.serving.baked._shared.metadata import Field, Metadata
+from eisen_deploy.serving.runtime._shared import archive as reader
+from eisen_deploy.serving.runtime._shared import eisenjson, names, serving_options
+from eisen_deploy.serving.runtime._shared.determined import MANIFEST
+from eisen_deploy.serving.runtime._shared.errors import ContractError
+from eisen_deploy.serving.runtime._shared.metadata import Field, Metadata
 
 _SCALAR = re.compile(r"([A-Za-z]\w*):[ \t]*[\"']?([^\s\"'#]*)")
 _OPTIONS = serving_options.FILE_NAME
@@ -86,19 +86,19 @@ def read_archive(path: Path, *, digests: bool = True) -> StoredArchive:
 
 def _describe(path: Path, read: reader.Archive) -> StoredArchive:
     metadata, about, options = Metadata.parse(read.metadata), read.about, read.serving
-    bodies = [about["sample"][part]["file"] for part in ("request", "reply") if about["sample"]]
-    request, reply = [read.listed(name)["size"] for name in bodies] or (0, 0)
+    bodies = [about.sample.request.file, about.sample.reply.file] if about.sample else []
+    request, reply = [about.files[name].size for name in bodies] or (0, 0)
     return StoredArchive(
         path,
         path.stat().st_size,
-        about["model"]["name"],
-        about["model"]["version"],
-        read.listed(about["model"]["file"])["size"],
+        about.model.name,
+        about.model.version,
+        about.files[about.model.file].size,
         True,
         None if options is None else serving_options.to_config(options),
         request=max(request, declared_size(metadata.inputs)),
         reply=max(reply, declared_size(metadata.outputs)),
-        requirements=tuple(about["requirements"]),
+        requirements=about.requirements,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import socket
 
-from eisen_deploy.serving.baked.server_config import STOCK_SIZE
 from eisen_deploy.serving.calls import Endpoint
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 from eisen_deploy.serving.torchserve_properties import MAX_INT
 
 

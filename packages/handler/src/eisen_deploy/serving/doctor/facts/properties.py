@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.baked.java_properties import Parsed, parse
-from eisen_deploy.serving.baked.server_config import is_true, resolve
+from eisen_deploy.serving.runtime.torchserve.java_properties import Parsed, parse
+from eisen_deploy.serving.runtime.torchserve.server_config import is_true, resolve
 from eisen_deploy.serving.torchserve_properties import (
     ADDRESSES,
     PROPERTIES,

@@ -1,0 +1,115 @@
+"""Requests that may share a forward pass, in one.
+
+They share it where packaging has proven that the rows of a batch do not depend on each other, and
+the metadata does not say otherwise. The model's inputs are concatenated on axis 0 and its outputs
+split by each request's share. Where the common pass raises, or gives another number of rows, the
+requests are left to run one by one.
+
+What one request is given is never memory of another: shares are copied, and so are arrays that
+pre-processing gave, since it may use their memory again for the next request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..handler import EisenServingHandler, is_overridden
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One request's part of a common pass."""
+
+    index: int
+    arguments: list[torch.Tensor]
+
+    @property
+    def size(self) -> int:
+        return self.arguments[0].shape[0]
+
+
+def problem_of(handler: EisenServingHandler) -> str | None:
+    """Say why the requests of a batch have to run one by one; ``None`` if they may share a pass."""
+    for method in ("handle", "inference"):
+        if is_overridden(handler, method):
+            return f"the handler has {method} of its own"
+    batches = handler.archive.batches
+    return handler.metadata.batch_problem or (None if batches.shared else batches.reason)
+
+
+def infer_together(
+    handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
+) -> dict[int, dict[str, Any]]:
+    """Run inference for the requests that can share a pass.
+
+    :param batches: pre-processed batches by the index of their request.
+    :returns: each of these that was run, with the model's outputs added; not those that have to
+        run one by one.
+    """
+    inferred = {}
+    for shares in _groups(handler, batches):
+        for share, outputs in zip(shares, _run(handler, shares), strict=False):
+            inferred[share.index] = {**batches[share.index], **outputs}
+    return inferred
+
+
+def _groups(
+    handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
+) -> list[list[_Share]]:
+    """Group the requests by dtype and shape, but for axis 0, of the model's arguments."""
+    groups: dict[Any, list[_Share]] = defaultdict(list)
+    for index, batch in batches.items():
+        try:
+            arguments = handler.model_arguments(batch)
+        except (Exception, SystemExit):  # noqa: BLE001, S112 - it raises again when run alone
+            continue
+        if can_share(arguments):
+            key = tuple((argument.dtype, argument.shape[1:]) for argument in arguments)
+            groups[key].append(_Share(index, arguments))
+    return [shares for shares in groups.values() if len(shares) > 1]
+
+
+def can_share(arguments: Sequence[Any]) -> bool:
+    """Whether a model's arguments are all arrays, and of one length on axis 0."""
+    tensors = [value for value in arguments if isinstance(value, torch.Tensor) and value.ndim]
+    return len(tensors) == len(arguments) > 0 and len({len(value) for value in tensors}) == 1
+
+
+def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[str, Any]]:
+    """Return each share's outputs, or nothing if these requests have to run one by one."""
+    try:
+        columns = zip(*(share.arguments for share in shares), strict=True)
+        outputs = handler.run_model([torch.cat(column) for column in columns])
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - who causes it is found one by one
+        _log.info("a batch of %d raised %s: one by one", len(shares), type(error).__name__)
+        return []
+    return split(outputs, [share.size for share in shares])
+
+
+def split(outputs: Mapping[str, Any], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of each output by the numbers of rows that were concatenated, as copies.
+
+    :returns: nothing if an output does not have as many rows as all of them.
+    """
+    ends = list(accumulate(sizes))
+    if not all(_has_rows(value, ends[-1]) for value in outputs.values()):
+        return []
+    starts = [0, *ends[:-1]]
+    return [
+        {name: value[start:end].copy() for name, value in outputs.items()}
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _has_rows(value: Any, rows: int) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0 and len(value) == rows

@@ -1,0 +1,70 @@
+"""One request on its way, and what becomes of an error that it meets."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+import torch
+
+from .._shared.protocol import JSON_TYPE
+from ..errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
+from ..messages import Reply, Request
+from .decode import Call
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+
+class Job:
+    """One request on its way: what the last stage gave, the time of each, the answer.
+
+    :param max_body: bytes that the server takes in a body, if that is known.
+    :ivar begun: whether user code or the model has seen it.
+    :ivar inferred: whether it had its share of a common pass.
+    """
+
+    def __init__(self, request: Request, max_body: int | None = None) -> None:
+        self.request = request
+        self.max_body = max_body
+        self.call = Call()
+        self.data: dict[str, Any] = {}
+        self.reply: Reply | None = None
+        self.seconds: dict[str, float] = {}
+        self.outcome = "ok"
+        self.begun = False
+        self.inferred = False
+
+    @property
+    def answer(self) -> Reply:
+        """The reply, once there is one."""
+        if self.reply is None:
+            raise LookupError("the request has no answer yet")
+        return self.reply
+
+    def fail(self, stage: str, error: BaseException) -> None:
+        """Make an error that a stage raised the answer."""
+        if isinstance(error, ServingError):
+            _log.info("%s: %d %s", stage, error.status, type(error).__name__)
+        else:
+            error = _withheld(stage, error)
+        self.outcome = type(error).__name__
+        self.reply = Reply((error.body(),), error.status, {"Content-Type": JSON_TYPE})
+
+
+def _withheld(stage: str, error: BaseException) -> ServingError:
+    """Return the answer to what user code raised, without its text: that may hold data."""
+    kind = type(error).__name__
+    where = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("%s raised %s (its text is withheld, it may hold data)\n%s", stage, kind, where)
+    if _is_out_of_memory(error):
+        return OutOfMemory(f"{stage} ran out of memory")
+    failed = ModelFailed if stage == "inference" else TransformFailed
+    return failed(f"{stage} raised {kind}; the server's log tells where")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # torch's allocator on the CPU has no class of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,1 @@
+"""From the files of an unpacked archive to its model, its transforms and its options."""

@@ -1,0 +1,48 @@
+"""The files of an archive, verified before anything of them is imported or unpickled.
+
+A server may unpack an archive once, and a worker that is started again loads what lies there then.
+Whoever starts the server and has verified archives names their digests in the environment; then a
+worker takes no other archive, however sound it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from .._shared import contents
+from .._shared.description import Description
+from .._shared.errors import ContractError, CorruptArchive
+from ..errors import LoadFailed
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+#: The variable with the digests, separated by spaces; without it any sound archive is taken.
+DIGESTS = "EISEN_SERVE_DIGESTS"
+
+
+def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
+    """Check every file of an unpacked archive, and return what its ``eisen.json`` says.
+
+    :param later: files whose content a later call will check, before they are read.
+    :raises LoadFailed: if a file is not the one that was packed, or the archive is another one
+        than was verified when the server was started.
+    """
+    try:
+        about = contents.verify(folder, later=later)
+        _check_digest(about.digest)
+    except ContractError as error:
+        _log.error("archive not verified: %s", error)  # who has started the server looks for it
+        raise LoadFailed(str(error)) from None
+    return about
+
+
+def _check_digest(digest: str) -> None:
+    expected = os.environ.get(DIGESTS)
+    if expected is not None and digest not in expected.split():
+        raise CorruptArchive(
+            f"the unpacked archive has the digest {digest}, and is none of those that were "
+            "verified when the server was started"
+        )

@@ -1,0 +1,167 @@
+"""``EisenServingHandler``: an archive's transforms and model behind the documented methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._shared.errors import ContractError
+from ._shared.metadata import Metadata
+from .answering.decode import Call
+from .answering.encode import declared_outputs, encode
+from .errors import LoadFailed, TransformFailed, from_contract
+from .messages import EncodedBody
+
+if TYPE_CHECKING:
+    from .archive.loading import Loaded
+
+
+class EisenServingHandler:
+    """Answers the requests to one model. It is put into every archive by itself.
+
+    A subclass may override any method. Requests share a forward pass only where neither
+    :meth:`inference` nor :meth:`handle` is overridden, and the three stages are not called where
+    :meth:`handle` is.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: Loaded | None = None
+
+    def initialize(self, ctx: Any) -> None:
+        """Load an unpacked archive.
+
+        :param ctx: ``system_properties`` with ``model_dir``, the folder of the unpacked archive,
+            and ``gpu_id``, the number of the GPU to run on (``None``: the CPU).
+        :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
+        """
+        properties = ctx.system_properties
+        self._loaded = self._load(Path(properties["model_dir"]), properties.get("gpu_id"))
+
+    def _load(self, folder: Path, gpu_id: int | None) -> Loaded:
+        from .archive.loading import load  # noqa: PLC0415 - needs torch
+
+        return load(folder, gpu_id)
+
+    @property
+    def archive(self) -> Loaded:
+        """The archive in memory.
+
+        :raises LoadFailed: before :meth:`initialize`.
+        """
+        if self._loaded is None:
+            raise LoadFailed("the handler is not initialised: call initialize(ctx) first")
+        return self._loaded
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the metadata declares."""
+        return self.archive.metadata
+
+    def get_metadata(self) -> list[str]:
+        """Return the metadata that the archive was packed with, as one JSON text in a list."""
+        return [self.archive.metadata_text]
+
+    def pre_process(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Apply the pre-processing transform.
+
+        :param data: a collated batch: values by name, axis 0 of each array is the batch axis.
+        :returns: what the transform gives: a dict with at least the model's inputs.
+        """
+        transform = self.archive.pre_processing
+        return data if transform is None else _checked(transform(data), "pre_processing")
+
+    def inference(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+        """Run the model on a pre-processed batch.
+
+        :param input_dict: values by name; those that ``model_input_list`` names go to the model
+            by position, all of them where it is not declared.
+        :returns: ``input_dict`` and the model's outputs as numpy arrays, by the names in
+            ``model_output_list``.
+        """
+        arguments = self.model_arguments(input_dict)
+        outputs = self.run_model(arguments)
+        if self.archive.post_processing is not None or is_overridden(self, "post_process"):
+            outputs = _apart_from_the_model(outputs, arguments)
+        return {**input_dict, **outputs}
+
+    def model_arguments(self, input_dict: Mapping[str, Any]) -> list[Any]:
+        """Return the model's arguments from a pre-processed batch, arrays as tensors.
+
+        :raises TransformFailed: if pre-processing did not give one of them.
+        """
+        names = self.metadata.model_inputs or tuple(input_dict)
+        missing = [name for name in names if name not in input_dict]
+        if missing:
+            raise TransformFailed(
+                f"pre_processing gave no {', '.join(missing)}, which model_input_list names"
+            )
+        model = self.archive.model
+        return [model.argument(name, input_dict[name], self.metadata) for name in names]
+
+    def run_model(self, arguments: list[Any]) -> dict[str, Any]:
+        """Run the model on its arguments and return its outputs as numpy arrays by name."""
+        from .archive.outputs import name_outputs  # noqa: PLC0415 - brings torch
+
+        return name_outputs(self.archive.model(arguments), self.metadata.model_outputs)
+
+    def post_process(self, output_dict: dict[str, Any]) -> dict[str, Any]:
+        """Apply the post-processing transform.
+
+        :param output_dict: the pre-processed batch and the model's outputs, values by name.
+        :returns: what the transform gives: a dict with at least the declared outputs.
+        """
+        transform = self.archive.post_processing
+        return (
+            output_dict
+            if transform is None
+            else _checked(transform(output_dict), "post_processing")
+        )
+
+    def handle(self, data: dict[str, Any]) -> list[EncodedBody]:
+        """Answer one request.
+
+        :param data: the request's inputs by name.
+        :returns: one body in a list: the outputs that the metadata declares, in the binary form
+            of the Open Inference Protocol.
+        :raises ServingError: if the request goes against the metadata, or a stage fails.
+        """
+        outputs = self.post_process(self.inference(self.pre_process(self.conform(data))))
+        reply = encode(declared_outputs(self.metadata, outputs), Call(), self.archive)
+        return [EncodedBody.of(reply)]
+
+    def conform(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request's inputs as the metadata declares them.
+
+        :raises InvalidInput: with every problem, if they go against it.
+        """
+        try:
+            return self.metadata.conform(data)
+        except ContractError as error:
+            raise from_contract(error) from None
+
+
+def is_overridden(handler: EisenServingHandler, method: str) -> bool:
+    """Whether a handler's class has a documented method of its own."""
+    return getattr(type(handler), method) is not getattr(EisenServingHandler, method)
+
+
+def _apart_from_the_model(outputs: dict[str, Any], arguments: list[Any]) -> dict[str, Any]:
+    """Return a model's outputs as copies, which post-processing may write into.
+
+    An output may be memory that the model keeps, such as one of its weights or a buffer that it
+    uses again. What it made of an argument in place is memory of the request, and stays.
+    """
+    from .archive.model import shares_memory  # noqa: PLC0415 - needs torch
+    from .archive.outputs import owned  # noqa: PLC0415
+
+    return {
+        name: value if shares_memory(value, arguments) else owned(value)
+        for name, value in outputs.items()
+    }
+
+
+def _checked(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TransformFailed(f"{what} must give a dict, gave {type(value).__name__}")
+    return dict(value)

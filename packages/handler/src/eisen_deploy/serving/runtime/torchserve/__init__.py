@@ -1,0 +1,1 @@
+"""The adapter that TorchServe imports: its batches, its limits, its metrics."""

@@ -1,0 +1,197 @@
+"""Numbers about requests and about the worker, for TorchServe's metrics.
+
+TorchServe takes a metric as a line that the worker prints, and logs each of these lines. So a
+request only adds to counters here, and what they gained is told every few seconds by a thread of
+its own, also when no request comes any more. A counter's lines are increments, which the server
+sums up: over all workers, and over the life of a worker that it starts again.
+
+====================================  ===========================================================
+``eisen_requests_total``              ``Outcome``: ``ok``, or the ``type`` of the error
+``eisen_batches_total``               ``Size``: how many requests came together
+``eisen_stage_seconds_total``         ``Stage``; that of a common pass is counted once
+``eisen_request_bytes_total``         bodies as they came
+``eisen_reply_bytes_total``           bodies as they are sent
+``eisen_worker_memory_bytes``         gauge, ``Worker``: memory that the worker resides in
+====================================  ===========================================================
+
+Each has ``ModelName`` and ``ModelVersion`` as well. Source of the format: TorchServe 0.12,
+``ts/metrics/caching_metric.py``, ``Metric.PATTERN`` and ``WorkerLifeCycle.ReaderThread``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from .server_config import ServerConfig
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+#: What a server needs in its configuration to have these metrics at ``/metrics`` of port 8082.
+SERVER_PROPERTIES: Mapping[str, str] = {
+    "metrics_mode": "prometheus",
+    "model_metrics_auto_detect": "true",
+}
+
+#: Seconds between two reports.
+INTERVAL = 5.0
+
+#: So many requests tell how much memory a worker needs. It is logged when half of that comes on
+#: top, and at least so many bytes.
+FIRST_REQUESTS = 100
+GROWTH_BYTES = 512 * 2**20
+
+# Name, unit, and the dimension beside the model's, if there is one.
+_REQUESTS = ("eisen_requests_total", "Count", "Outcome")
+_BATCHES = ("eisen_batches_total", "Count", "Size")
+_STAGES = ("eisen_stage_seconds_total", "Seconds", "Stage")
+_RECEIVED = ("eisen_request_bytes_total", "Bytes", "")
+_SENT = ("eisen_reply_bytes_total", "Bytes", "")
+_MEMORY = ("eisen_worker_memory_bytes", "Bytes", "Worker")
+
+Metric = tuple[str, str, str]
+
+_MEMORY_LINE = re.compile(r"^(VmRSS|VmHWM):\s+([0-9]+) kB$", re.MULTILINE)
+
+
+class Metrics:
+    """The counters of one worker.
+
+    :param model: name and version of the model.
+    :param emit: called with each line; ``None`` for a server that would not take them.
+    :param interval: seconds between two reports.
+    """
+
+    def __init__(
+        self,
+        model: tuple[str, str],
+        emit: Callable[[str], None] | None,
+        *,
+        interval: float = INTERVAL,
+    ) -> None:
+        self._labels = f"ModelName:{model[0]},ModelVersion:{model[1]}"
+        self._emit = emit
+        self._interval = interval
+        self._host = socket.gethostname()
+        self._gained: dict[tuple[Metric, str], float] = defaultdict(float)
+        self._lock = threading.Lock()
+        self._is_due = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._growth = MemoryGrowth()
+
+    def count(self, requests: Sequence[tuple[str, int, int]], seconds: Mapping[str, float]) -> None:
+        """Count a batch.
+
+        :param requests: for each of them its outcome, and the bytes of its body and of its reply's.
+        :param seconds: spent by all of them in each stage.
+        """
+        with self._lock:
+            gained = self._gained
+            gained[_BATCHES, str(len(requests))] += 1
+            for outcome, received, sent in requests:
+                gained[_REQUESTS, outcome] += 1
+                gained[_RECEIVED, ""] += received
+                gained[_SENT, ""] += sent
+            for stage, spent in seconds.items():
+                gained[_STAGES, stage] += spent
+        self._growth.requests += len(requests)
+        self._is_due.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._report_for_ever, daemon=True)
+            self._thread.start()
+
+    def report(self) -> None:
+        """Tell what the counters gained since the last time, and how much memory is in use."""
+        with self._lock:
+            gained, self._gained = self._gained, defaultdict(float)
+        memory = memory_bytes()
+        if memory is not None:
+            self._growth.look_at(*memory)
+        if self._emit is None:
+            return
+        for (metric, label), value in gained.items():
+            self._emit(self._line(metric, label, value, "COUNTER"))
+        if memory is not None:
+            self._emit(self._line(_MEMORY, worker_name(sys.argv), memory[0], "GAUGE"))
+
+    def _line(self, metric: Metric, label: str, value: float, kind: str) -> str:
+        name, unit, dimension = metric
+        labels = f"{self._labels},{dimension}:{label}" if dimension else self._labels
+        origin = f"hostname:{self._host},{int(time.time())}"
+        # TorchServe does not read an exponent with a plus, which str() may give.
+        return f"[METRICS]{name}.{unit}:{value:.6f}|#{labels}|#type:{kind}|#{origin}"
+
+    def _report_for_ever(self) -> None:
+        while self._is_due.wait():
+            time.sleep(self._interval)
+            self._is_due.clear()
+            self.report()
+
+
+def counters_for(server: ServerConfig, model: tuple[str, str]) -> Metrics | None:
+    """Return the counters of a worker; ``None`` where nothing is known of the server.
+
+    :param model: name and version of the model.
+    """
+    if server.reads_model_metrics is None:
+        return None
+    return Metrics(model, print_line if server.reads_model_metrics else None)
+
+
+class MemoryGrowth:
+    """Tells in the log if a worker's memory grows far beyond what its first requests needed."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._level = 0
+        self._is_known = False
+
+    def look_at(self, resident: int, peak: int) -> None:
+        """Take into account what memory the worker holds, and the most that it ever held."""
+        if not self._is_known:
+            self._level = peak
+            self._is_known = self.requests >= FIRST_REQUESTS
+        elif resident > self._level + max(self._level // 2, GROWTH_BYTES):
+            _log.warning(
+                "worker %d holds %d MiB after %d requests, and held at most %d MiB before: "
+                "a leak, or larger requests",
+                os.getpid(),
+                resident >> 20,
+                self.requests,
+                self._level >> 20,
+            )
+            self._level = resident
+
+
+def memory_bytes(status: Path = Path("/proc/self/status")) -> tuple[int, int] | None:
+    """Return the memory in which this process resides, and the most that it ever did, in bytes.
+
+    :returns: ``None`` where the system does not tell.
+    """
+    try:
+        found = dict(_MEMORY_LINE.findall(status.read_text("ascii")))
+        return 1024 * int(found["VmRSS"]), 1024 * int(found["VmHWM"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def worker_name(arguments: Sequence[str]) -> str:
+    """Return what tells TorchServe's workers apart: the port, or the end of the socket's name."""
+    for argument in arguments:
+        match = re.fullmatch(r"(?:.*\.sock\.)?([0-9]+)", argument)
+        if match:
+            return match[1]
+    return str(os.getpid())
+
+
+def print_line(line: str) -> None:
+    """Print a line as TorchServe's worker prints its own metrics, which the server reads."""
+    logging.getLogger("ts.metrics.caching_metric").info(line)

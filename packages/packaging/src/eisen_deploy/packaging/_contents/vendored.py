@@ -1,0 +1,74 @@
+"""What travels in every archive beside the model: the handler, and the dill that pickled.
+
+Both are copied byte for byte from their installations and not imported: the server then needs
+torch and numpy only, and unpickles with the version that pickled.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from eisen_deploy.packaging._errors import IncompleteInstallation
+from eisen_deploy.packaging._shared.descriptions import ENTRY
+
+HANDLER_PACKAGE = ENTRY.partition(".")[0]
+
+
+def copy_handler(folder: Path) -> None:
+    """Copy the handler into a folder, as the package ``_eisen_serving``.
+
+    :raises IncompleteInstallation: if eisen-deploy-handler is not installed.
+    """
+    runtime = _package_folder("eisen_deploy.serving", "eisen-deploy-handler") / "runtime"
+    if not (runtime / "session.py").is_file():
+        raise IncompleteInstallation(
+            f"eisen-deploy-handler is damaged: {runtime} has no session.py"
+        )
+    _copy(runtime, folder / HANDLER_PACKAGE, ("py.typed",))
+
+
+def copy_dill(folder: Path) -> None:
+    """Copy dill without its tests, and its license, into a folder.
+
+    :raises IncompleteInstallation: if dill is not installed, or without its license.
+    """
+    _copy(_package_folder("dill", "dill"), folder / "dill", ())
+    shutil.copyfile(_license_of("dill"), folder / "dill" / "LICENSE")
+
+
+def _package_folder(package: str, distribution: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise IncompleteInstallation(f"{distribution} is not installed: no package {package}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _copy(source: Path, target: Path, other_names: tuple[str, ...]) -> None:
+    for name in sorted(_source_files(source, other_names)):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+
+
+def _source_files(source: Path, other_names: tuple[str, ...]) -> Iterator[Path]:
+    # In a working copy the handler's _shared is a link to a folder.
+    for base, folders, files in os.walk(source, followlinks=True, onerror=_raise):
+        folders[:] = [name for name in folders if name not in ("__pycache__", "tests")]
+        for name in files:
+            if name.endswith(".py") or name in other_names:
+                yield (Path(base) / name).relative_to(source)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would leave out what it cannot list
+
+
+def _license_of(distribution: str) -> Path:
+    for file in importlib.metadata.files(distribution) or ():
+        if file.name.startswith("LICENSE") and ".dist-info" in str(file):
+            return Path(str(file.locate()))
+    raise IncompleteInstallation(f"the license of {distribution} is not installed with it")

@@ -1,0 +1,138 @@
+"""TorchScript as bytes, also where it is a part of something that is pickled.
+
+``torch.jit.save`` writes the storages of tensors whole, as ``torch.save`` does: see
+:mod:`._tensors`.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import functools
+import io
+import pickle
+import warnings
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from .tensors import Reduced, View, is_used_whole
+
+_PICKLES = ("data.pkl", "constants.pkl")
+_Views = dict[tuple[str, int], set[View]]
+
+
+def save(model: Any, path: Path) -> None:
+    """Write a script module into a new file, with no more of its tensors than is used.
+
+    :raises pickle.PicklingError: if a constant of its code is a part of a larger tensor.
+    :raises OSError: if the file system refuses.
+    """
+    _save(model, str(path))
+    try:
+        if _is_cut(path):
+            path.unlink()
+            _save(copy.deepcopy(model), str(path))  # each tensor gets a storage of its own
+            if _is_cut(path):
+                raise _constant_refused()
+    except zipfile.BadZipFile as error:  # torch has just written it: zipfile hides the real error
+        raise OSError(errno.EIO, str(error), str(path)) from error
+
+
+def reduced(script: Any) -> Reduced:
+    """Return what is pickled of a script module or function: its file, and what loads it.
+
+    It is loaded on the CPU.
+    """
+    file = _bytes(script)
+    if _is_cut(file):
+        if isinstance(script, torch.jit.ScriptModule):
+            file = _bytes(copy.deepcopy(script))
+        if _is_cut(file):
+            raise _constant_refused()
+    load = functools.partial(torch.jit.load, map_location="cpu")
+    return load, (io.BytesIO(file.getvalue()),)
+
+
+def _constant_refused() -> pickle.PicklingError:
+    return pickle.PicklingError(
+        "a constant of its TorchScript code is a part of a larger tensor, all of which would "
+        "travel: clone() it before torch.jit makes the code"
+    )
+
+
+def _save(model: Any, file: str | io.BytesIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, by torch itself
+        torch.jit.save(model, file)
+
+
+def _bytes(script: Any) -> io.BytesIO:
+    file = io.BytesIO()
+    _save(script, file)
+    return file
+
+
+def _is_cut(file: Path | io.BytesIO) -> bool:
+    """Whether a storage in a file is not used whole by the tensors in it."""
+    with zipfile.ZipFile(file) as archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        for name in _PICKLES:
+            if name in names:
+                with archive.open(names[name]) as opened:
+                    tensors = _Tensors(opened)
+                    tensors.load()
+                if not all(is_used_whole(size, views) for (_, size), views in tensors.views()):
+                    return True
+    return False
+
+
+class _Tensors(pickle.Unpickler):
+    """Reads where the tensors of a pickle by ``torch.jit.save`` lie; calls nothing else."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self._views: _Views = {}
+
+    def views(self) -> Any:
+        """Return the tensors of each storage, by its key and its number of bytes."""
+        return self._views.items()
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Return what stands for a storage: its key, the size of an element, how many it has."""
+        _, kind, key, _, count = pid
+        return key, kind, count
+
+    def find_class(self, _module: str, name: str) -> Any:
+        """Return what stands for a class or function."""
+        if name in ("_rebuild_tensor_v2", "_rebuild_qtensor"):
+            return self._see
+        if name.endswith("Storage"):
+            return torch.storage._storage_type_to_dtype_map()[name].itemsize  # noqa: SLF001
+        return OrderedDict if name == "OrderedDict" else _Nothing
+
+    def _see(
+        self, storage: tuple[str, int, int], offset: int, size: Any, stride: Any, *_: Any
+    ) -> None:
+        key, itemsize, count = storage
+        view = View(offset, tuple(size), tuple(stride), itemsize)
+        self._views.setdefault((key, count * itemsize), set()).add(view)
+
+
+class _Nothing(dict):  # type: ignore[type-arg]
+    """Takes whatever an object of a pickle is made of."""
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def append(self, item: Any) -> None:
+        """Take an item of a list."""
+
+    def extend(self, items: Any) -> None:
+        """Take items of a list."""

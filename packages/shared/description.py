@@ -1,0 +1,127 @@
+"""What ``eisen.json`` says of an archive, as values: whoever reads an archive gets these.
+
+They are made of a text that has been checked (:mod:`.eisenjson`, :mod:`.descriptions`), so nobody
+has to look again whether something is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .batches import Batches
+from .descriptions import entry_of
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """One file of the archive: its SHA-256, hexadecimal, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """The model: how it was packed, and its file.
+
+    :param form: ``eager``, ``torchscript`` or ``export``.
+    :param keywords: inputs that it takes by name.
+    :param training: its submodules that are in training mode while it is in evaluation mode.
+    """
+
+    name: str
+    version: str
+    form: str
+    file: str
+    keywords: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OwnHandler:
+    """A subclass of ``EisenServingHandler`` in a file of the archive."""
+
+    file: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class RecordedBody:
+    """A body of the Open Inference Protocol in a file; ``json_size`` is that of its JSON part."""
+
+    file: str
+    json_size: Optional[int]
+
+
+@dataclass(frozen=True)
+class RecordedSample:
+    """One request, the reply that it got where it was packed, and how far another may differ."""
+
+    request: RecordedBody
+    reply: RecordedBody
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an archive is.
+
+    :param transforms: file of ``pre_processing`` and of ``post_processing``; ``None`` is identity.
+    :param entry: what TorchServe loads.
+    :param packed_with: version of Python and of each distribution that packed it, by name.
+    :param modules: of each module that model and transforms need, where a server finds it.
+    :param requirements: distributions that a server has to have, as pip reads them.
+    :param serving: the file with options for the server.
+    :param files: every file but ``eisen.json``, by name.
+    :param digest: SHA-256 that stands for the whole archive, hexadecimal.
+    :param raw: all of it as it stands in the file.
+    """
+
+    model: PackedModel
+    transforms: Mapping[str, Optional[str]]
+    handler: Optional[OwnHandler]
+    entry: str
+    packed_with: Mapping[str, str]
+    modules: Mapping[str, Mapping[str, Any]]
+    requirements: tuple[str, ...]
+    sample: Optional[RecordedSample]
+    serving: Optional[str]
+    batches: Batches
+    files: Mapping[str, ListedFile]
+    digest: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Description:
+        """Return the values of a text that has been checked."""
+        model, own, sample = raw["model"], raw["handler"], raw["sample"]
+        lists = {key: tuple(model.get(key, ())) for key in ("keywords", "training")}
+        return cls(
+            PackedModel(model["name"], model["version"], model["form"], model["file"], **lists),
+            raw["transforms"],
+            own and OwnHandler(own["file"], own["class"]),
+            entry_of(raw),
+            raw["packed_with"],
+            raw["modules"],
+            tuple(raw["requirements"]),
+            sample
+            and RecordedSample(
+                RecordedBody(sample["request"]["file"], sample["request"]["json_size"]),
+                RecordedBody(sample["reply"]["file"], sample["reply"]["json_size"]),
+                sample["tolerance"],
+            ),
+            raw["serving"],
+            Batches.from_json(raw["batches"]),
+            {name: ListedFile(each["sha256"], each["size"]) for name, each in raw["files"].items()},
+            raw["digest"],
+            raw,
+        )
+
+    def payload(self) -> Iterator[str]:
+        """Yield the files that are unpickled or loaded, and those of the sample."""
+        yield self.model.file
+        yield from (file for file in self.transforms.values() if file is not None)
+        if self.sample is not None:
+            yield from (self.sample.request.file, self.sample.reply.file)
