@@ -15,7 +15,7 @@ METADATA = {
         {"name": "image", "type": "ndarray[float32]", "shape": [-1, 1, 4]},
         {"name": "age", "type": "int", "shape": []},
     ],
-    "outputs": [{"name": "mask", "type": "ndarray", "shape": [-1, 4]}],
+    "outputs": [{"name": "image", "type": "ndarray"}, {"name": "age", "type": "int"}],
     "custom": {"note": "ä"},
 }
 

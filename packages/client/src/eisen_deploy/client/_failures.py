@@ -7,9 +7,10 @@ query and pieces of what the server sent.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterator
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 
 import requests.exceptions as of_requests
 import urllib3.exceptions as of_urllib3
@@ -33,8 +34,6 @@ from ._summaries import show_size, summarise
 
 #: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.
 _SUSPICIOUS_BYTES = 2**20
-#: TorchServe's ``max_request_size`` where none is configured, in bytes.
-STOCK_LIMIT = 6_553_500
 #: A message names no more inputs than that.
 _MAX_LISTED = 8
 #: Seconds by which a socket's timeout may end before the deadline from which it was computed.
@@ -43,6 +42,11 @@ _CLOCK_SLACK = 0.1
 _CERTIFICATE_WORDS = ("CERTIFICATE", "UNKNOWN_CA")
 #: In the reasons of OpenSSL for not reading a file.
 _FILE_WORDS = ("PEM", "X509", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_OR_CRL_FOUND")
+#: In what OpenSSL says of an answer that is not TLS, from version 1.0.2 to 3.5.
+_NOT_TLS = ("wrong version number", "unknown protocol", "record layer failure", "http request")
+#: What TLS answers to a plain request: an alert, or another record.
+_TLS_RECORD = re.compile("[\x14-\x17]\x03")
+USE_HTTPS = "use https:// in the address"
 _FILES_ADVICE = (
     "check the files that verify=, cert= or REQUESTS_CA_BUNDLE name: each has to be there and in "
     "the PEM format, and the key of cert= has to belong to its certificate"
@@ -89,6 +93,12 @@ def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
     if isinstance(root, HTTPException) and not isinstance(
         root, (IncompleteRead, RemoteDisconnected)
     ):
+        if isinstance(root, BadStatusLine) and _TLS_RECORD.match(getattr(root, "line", "")):
+            return MalformedReply(
+                "the server speaks TLS at this port, not plain HTTP",
+                executed=False,
+                advice=USE_HTTPS,
+            )
         return MalformedReply(
             f"the answer is not HTTP, or its headers are too large ({type(root).__name__})"
         )
@@ -106,20 +116,17 @@ def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
         return ConnectionFailed(f"{what}; nothing was executed")
     return RequestTooLarge(
         f"{what}, as it does where a request is larger than a server or a proxy takes: "
-        f"{too_large(exchange.body)}"
+        f"{describe_size(exchange.body)}"
     )
 
 
-def too_large(body: Body) -> str:
-    """Return how large a request is, input by input, and what TorchServe takes."""
+def describe_size(body: Body) -> str:
+    """Return how large a request is, input by input."""
     listed = [f"{name} {show_size(item.size)}" for name, item in summarise(body).items()]
     if len(listed) > _MAX_LISTED:
         listed = [*listed[:_MAX_LISTED], f"{len(listed) - _MAX_LISTED} more"]
     of_what = f" ({', '.join(listed)})" if listed else ""
-    size = f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
-    if body.size > STOCK_LIMIT:
-        return f"{size}; TorchServe takes {STOCK_LIMIT} unless max_request_size says otherwise"
-    return f"{size}; TorchServe takes that much unless configured: a proxy's limit is likelier"
+    return f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
 
 
 def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
@@ -138,12 +145,28 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
     message = f"TLS failed {exchange.progress}: {_reason(root)}"
     if any(word in message for word in _FILE_WORDS):
         return TLSFailed(message, advice=_FILES_ADVICE)
+    if _lacks_tls(root):
+        return _not_tls("server", "its address", exchange)
     return TLSFailed(message)
+
+
+def _lacks_tls(error: BaseException) -> bool:
+    return any(words in str(error).lower() for words in _NOT_TLS)
+
+
+def _not_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
+    return TLSFailed(
+        f"TLS failed {exchange.progress}: the {who} does not speak it at this port, but plain HTTP "
+        "as it seems",
+        advice=f"use http:// in {where}, or the port at which it speaks TLS",
+    )
 
 
 def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
     root = _innermost(error)
     if isinstance(root, ssl.SSLError):
+        if _lacks_tls(root):
+            return _not_tls("proxy", "HTTPS_PROXY", exchange)
         return _tls(error, exchange)
     return ProxyFailed(f"the proxy could not be used: {_reason(root)}")
 
