@@ -85,7 +85,7 @@ MODULES = {
         *("__init__", "_answers", "_batches", "_bodies", "_calls", "_cancellation", "_client"),
         *("_connections", "_credentials", "_deadline", "_endpoint", "_errors", "_exchange"),
         *("_failures", "_foreign", "_limits", "_logging", "_many", "_progress", "_readiness"),
-        *("_replies", "_retries", "_summaries", "_threads", "_transport", "testing"),
+        *("_replies", "_responses", "_retries", "_summaries", "_threads", "_transport", "testing"),
         *(f"cli/{name}" for name in CLIENT_CLI),
         *(f"files/{name}" for name in CLIENT_FILES),
         *(f"_shared/{name}" for name in SHARED),

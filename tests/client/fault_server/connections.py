@@ -382,7 +382,7 @@ def _sent_again() -> Iterator[Case]:
         ("500 of a proxy, then a reply", (reply(500, {}, b"Internal Error"), good), None, 2),
         ("a bad gateway, then a reply", (reply(502), good), None, 2),
         ("504 of a proxy, then a reply", (reply(504, {}, b"<html>"), good), None, 2),
-        ("500, 502, 503 and 504", (reply(500), reply(502), reply(503), reply(504)), ServerFailed, AGAIN),
+        ("all of a proxy's", tuple(map(reply, (500, 502, 503, 504))), ServerFailed, AGAIN),
         ("501 of a proxy", (reply(501), good), ServerFailed, 1),
         ("a late answer", (error(504, "TimedOut"), good), ServerFailed, 1),
         ("an unknown failure", (error(500, "NullPointerException"), good), ServerFailed, 1),

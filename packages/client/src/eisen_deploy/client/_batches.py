@@ -87,12 +87,10 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
         raise _unreadable(answer, f"{error}{_hint(answer)}") from None
     if reply.id is not None and reply.id != id_:
         raise _unreadable(answer, "it is the answer to another request")
-    if outputs:
-        absent, strange = set(outputs) - set(reply.outputs), set(reply.outputs) - set(outputs)
-        if absent:
-            raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for or declared")
-        if strange:
-            raise _unreadable(answer, f"{len(strange)} of its outputs were neither asked for nor declared")
+    if outputs and (absent := set(outputs).difference(reply.outputs)):
+        raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for or declared")
+    if outputs and (strange := set(reply.outputs).difference(outputs)):
+        raise _unreadable(answer, f"it has {len(strange)} outputs not asked for or not declared")
     return reply.outputs
 
 

@@ -8,6 +8,7 @@ query and pieces of what the server sent.
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
@@ -81,13 +82,18 @@ def _whether_executed(exchange: Exchange) -> dict[str, bool | None]:
 
 def _timed_out(error: Exception, exchange: Exchange) -> EisenClientError:
     # Long before the deadline it is not ours: the system itself gives a dead connection up.
+    return (_late if _is_over(exchange) else _broken)(error, exchange)
+
+
+def _is_over(exchange: Exchange) -> bool:
     remaining = exchange.deadline.remaining
-    is_ours = remaining is not None and remaining < _CLOCK_SLACK
-    return (_late if is_ours else _broken)(error, exchange)
+    return remaining is not None and remaining < _CLOCK_SLACK
 
 
 def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
     root = _innermost(error)
+    if isinstance(root, socket.timeout) and _is_over(exchange):
+        return _late(error, exchange)  # while sending, urllib3 does not call it a timeout
     if not exchange.connected:
         return ConnectionFailed(f"no connection: {_reason(root)}; nothing was sent")
     if isinstance(root, HTTPException) and not isinstance(

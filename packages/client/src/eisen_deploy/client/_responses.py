@@ -71,7 +71,7 @@ def look_for_answer(sock: socket.socket, exchange: Exchange) -> None:
     early += _receive(sock)
     whole = _INTERIM.match(early)
     del early[: whole.end() if whole else 0]
-    if early[_STATUS : _STATUS + 1] not in (b"", b"1") or len(early) > _MAX_HEAD:
+    if bytes(early[_STATUS : _STATUS + 1]) not in (b"", b"1") or len(early) > _MAX_HEAD:
         exchange.halted = True
         raise BrokenPipeError
 

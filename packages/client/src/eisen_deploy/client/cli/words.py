@@ -64,7 +64,7 @@ def explain(error: BaseException) -> str:
 
 
 def _advice(error: EisenClientError) -> str:
-    special = vars(error).get("advice", "")
+    special: str = vars(error).get("advice", "")
     if special and "=" not in special:  # else it names parameters
         return special
     return _ADVICE.get(type(error), error.advice)
