@@ -47,6 +47,17 @@ _FILE_WORDS = ("PEM", "X509", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_OR_CRL_FOUN
 _NOT_TLS = ("wrong version number", "unknown protocol", "record layer failure", "http request")
 #: What TLS answers to a plain request: an alert, or another record.
 _TLS_RECORD = re.compile("[\x14-\x17]\x03")
+#: How ``http.client`` says that a proxy does not lead to a server.
+_REFUSED_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
+#: Exceptions that say nothing but their names.
+_IN_WORDS = {
+    "RemoteDisconnected": "closed without an answer",
+    "IncompleteRead": "closed in the middle of the answer",
+    "TimeoutError": "timed out",
+    "timeout": "timed out",  # Python 3.9
+    "SSLEOFError": "closed in the middle of TLS",
+    "SSLZeroReturnError": "closed in the middle of TLS",
+}
 USE_HTTPS = "use https:// in the address"
 _FILES_ADVICE = (
     "check the files that verify=, cert= or REQUESTS_CA_BUNDLE name: each has to be there and in "
@@ -273,7 +284,10 @@ def _inside(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return a system's error in its own words, and any other by its name."""
-    return (
-        getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-    )
+    """Return a system's error in its own words, and any other in ours, or else by its name."""
+    text = error.args[0] if error.args else None
+    if isinstance(text, str) and (refused := _REFUSED_TUNNEL.match(text)):
+        return f"it answered {refused[1]}"
+    own = getattr(error, "strerror", None) or getattr(error, "reason", None)
+    name = type(error).__name__
+    return own or _IN_WORDS.get(name, name)
