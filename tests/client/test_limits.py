@@ -79,6 +79,13 @@ def test_what_the_server_has_taken_is_said(size, serve, connect, http):
     assert size < int(taken[1]) < size + 1000
 
 
+def test_what_was_wrongly_said_of_the_server_is_not_repeated(serve, connect, http):
+    client = connect(serve(http.always(http.reply(413))), max_request=10**6)
+    with pytest.raises(RequestTooLarge, match="answered 413") as caught:
+        client.predict(SMALL)
+    assert "known to take" not in str(caught.value)
+
+
 def test_a_limit_that_the_server_states_is_shown(too_large, http):
     error = too_large(SMALL, http.error(413, "", "the body may have 1000 bytes"))
     assert "413: the body may have 1000 bytes: the request is too large; it has" in str(error)

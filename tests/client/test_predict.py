@@ -109,7 +109,7 @@ def test_a_reply_without_a_chosen_output_is_refused(serve, connect, http):
 @pytest.mark.parametrize("asked", [["x"], iter(["y"]), ("y", "y")])
 def test_a_reply_with_an_output_that_was_not_chosen_is_refused(asked, serve, connect, http):
     client = connect(serve(http.always(http.oip({"x": 1, "y": 2}))))
-    with pytest.raises(MalformedReply, match="has 1 outputs not asked for"):
+    with pytest.raises(MalformedReply, match="1 of its outputs were not asked"):
         client.predict({"x": 1}, outputs=asked)
 
 
@@ -302,7 +302,7 @@ RIGHT = {"image": np.zeros((1, 1, 4), np.float32), "age": 1}
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"image": 1, "age": 2, "more": 3}, "has 1 outputs not asked for or not declared"),
+        ({"image": 1, "age": 2, "more": 3}, "1 of its outputs were not asked for or declared"),
         ({"image": 1}, "lacks 1 of the outputs asked for or declared"),
         ({}, "lacks 2 of"),
     ],

@@ -129,7 +129,7 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body, taken: int = 0) -> 
     if kind is RequestTooLarge:
         if type_ is None:
             message += f": the request is too large; {describe_size(body)}"
-            message += f"; the server is known to take {taken}" if taken else ""
+            message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
         else:  # the handler says itself what is too large, and it is no setting of the server
             facts["advice"] = _HANDLER_LIMIT_ADVICE
     return kind(

@@ -90,7 +90,7 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
     if outputs and (absent := set(outputs).difference(reply.outputs)):
         raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for or declared")
     if outputs and (strange := set(reply.outputs).difference(outputs)):
-        raise _unreadable(answer, f"it has {len(strange)} outputs not asked for or not declared")
+        raise _unreadable(answer, f"{len(strange)} of its outputs were not asked for or declared")
     return reply.outputs
 
 
