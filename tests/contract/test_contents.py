@@ -82,9 +82,18 @@ DOCTOR = [
 SERVE_CLI = ["__init__", "__main__", "arguments", "command", "config", "endpoints", "run"]
 MODULES = {
     "client": [
-        *("__init__", "_answers", "_batches", "_bodies", "_calls", "_cancellation", "_client"),
-        *("_connections", "_credentials", "_deadline", "_endpoint", "_errors", "_exchange"),
-        *("_failures", "_foreign", "_limits", "_logging", "_many", "_progress", "_readiness"),
+        *("__init__", "_answers", "_batches", "_bodies", "_calls", "_cancellation", "_causes"),
+        *("_client", "_connections", "_credentials", "_deadline", "_endpoint", "_errors"),
+        *(
+            "_exchange",
+            "_failures",
+            "_foreign",
+            "_limits",
+            "_logging",
+            "_many",
+            "_progress",
+            "_readiness",
+        ),
         *("_replies", "_responses", "_retries", "_summaries", "_threads", "_transport", "testing"),
         *(f"cli/{name}" for name in CLIENT_CLI),
         *(f"files/{name}" for name in CLIENT_FILES),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 
 import requests.exceptions as of_requests
 import urllib3.exceptions as of_urllib3
 
+from ._causes import forget_frames, innermost, reason_of
 from ._deadline import CancelRequested, Expired, Stopped
 from ._errors import (
     Cancelled,
@@ -47,17 +48,6 @@ _FILE_WORDS = ("PEM", "X509", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_OR_CRL_FOUN
 _NOT_TLS = ("wrong version number", "unknown protocol", "record layer failure", "http request")
 #: What TLS answers to a plain request: an alert, or another record.
 _TLS_RECORD = re.compile("[\x14-\x17]\x03")
-#: How ``http.client`` says that a proxy does not lead to a server.
-_REFUSED_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
-#: Exceptions that say nothing but their names.
-_IN_WORDS = {
-    "RemoteDisconnected": "closed without an answer",
-    "IncompleteRead": "closed in the middle of the answer",
-    "TimeoutError": "timed out",
-    "timeout": "timed out",  # Python 3.9
-    "SSLEOFError": "closed in the middle of TLS",
-    "SSLZeroReturnError": "closed in the middle of TLS",
-}
 USE_HTTPS = "use https:// in the address"
 _FILES_ADVICE = (
     "check the files that verify=, cert= or REQUESTS_CA_BUNDLE name: each has to be there and in "
@@ -70,7 +60,7 @@ def explain(error: Exception, exchange: Exchange) -> EisenClientError:
     meaning = next(MEANINGS[base] for base in type(error).__mro__ if base in MEANINGS)
     meant = meaning(error, exchange)
     meant.stage = exchange.stage
-    _forget_frames(error)
+    forget_frames(error)
     return meant
 
 
@@ -102,11 +92,11 @@ def _is_over(exchange: Exchange) -> bool:
 
 
 def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = _innermost(error)
+    root = innermost(error)
     if isinstance(root, socket.timeout) and _is_over(exchange):
         return _late(error, exchange)  # while sending, urllib3 does not call it a timeout
     if not exchange.connected:
-        return ConnectionFailed(f"no connection: {_reason(root)}; nothing was sent")
+        return ConnectionFailed(f"no connection: {reason_of(root)}; nothing was sent")
     if isinstance(root, HTTPException) and not isinstance(
         root, (IncompleteRead, RemoteDisconnected)
     ):
@@ -122,13 +112,13 @@ def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.sent < exchange.size:
         return _cut_off(root, exchange)
     return UnknownOutcome(
-        f"the connection broke {exchange.progress} ({_reason(root)}): the request may have been "
+        f"the connection broke {exchange.progress} ({reason_of(root)}): the request may have been "
         "executed"
     )
 
 
 def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
-    what = f"the connection broke {exchange.progress} ({_reason(root)})"
+    what = f"the connection broke {exchange.progress} ({reason_of(root)})"
     if exchange.fits or exchange.size < _SUSPICIOUS_BYTES:
         return ConnectionFailed(f"{what}; nothing was executed")
     return RequestTooLarge(
@@ -147,7 +137,7 @@ def describe_size(body: Body) -> str:
 
 
 def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = _innermost(error)
+    root = innermost(error)
     # TLS 1.3 refuses a client's certificate only after the handshake.
     about_us = any(word in (getattr(root, "reason", None) or "") for word in _CERTIFICATE_WORDS)
     if exchange.connected and not about_us:
@@ -159,7 +149,7 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
             f"the server's certificate is not trusted: {reason}",
             advice="verify= takes the file of the certificate authority to trust",
         )
-    message = f"TLS failed {exchange.progress}: {_reason(root)}"
+    message = f"TLS failed {exchange.progress}: {reason_of(root)}"
     if any(word in message for word in _FILE_WORDS):
         return TLSFailed(message, advice=_FILES_ADVICE)
     if _lacks_tls(root):
@@ -180,12 +170,12 @@ def _not_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
 
 
 def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = _innermost(error)
+    root = innermost(error)
     if isinstance(root, ssl.SSLError):
         if _lacks_tls(root):
             return _not_tls("proxy", "HTTPS_PROXY", exchange)
         return _tls(error, exchange)
-    return ProxyFailed(f"the proxy could not be used: {_reason(root)}")
+    return ProxyFailed(f"the proxy could not be used: {reason_of(root)}")
 
 
 def _bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
@@ -206,7 +196,8 @@ def _system(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.connected:
         return _broken(error, exchange)
     return TLSFailed(
-        f"a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: {_reason(error)}",
+        "a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: "
+        f"{reason_of(error)}",
         advice=_FILES_ADVICE,
     )
 
@@ -252,42 +243,3 @@ MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
 
 #: What :func:`explain` explains.
 FAILURES = (Stopped, of_urllib3.HTTPError, HTTPException, OSError)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return the exception with which it all began, however deep the others wrap it."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        error = next(_inside(error), error)
-    return error
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Let go of the frames in which it was raised: urllib3's hold it in turn, and the batch."""
-    seen: dict[int, BaseException] = {}
-    waiting = [error]
-    while waiting:
-        error = waiting.pop()
-        if id(error) not in seen:
-            seen[id(error)] = error.with_traceback(None)
-            waiting += _inside(error)
-            waiting += [error.__context__] if error.__context__ is not None else []
-
-
-def _inside(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    if isinstance(error, of_urllib3.NewConnectionError):
-        cause = cause or error.__context__  # urllib3 1.26 raises it without a cause
-    wrapped = (getattr(error, "reason", None), *reversed(error.args), cause)
-    return (inner for inner in wrapped if isinstance(inner, BaseException))
-
-
-def _reason(error: BaseException) -> str:
-    """Return a system's error in its own words, and any other in ours, or else by its name."""
-    text = error.args[0] if error.args else None
-    if isinstance(text, str) and (refused := _REFUSED_TUNNEL.match(text)):
-        return f"it answered {refused[1]}"
-    own = getattr(error, "strerror", None) or getattr(error, "reason", None)
-    name = type(error).__name__
-    return own or _IN_WORDS.get(name, name)
