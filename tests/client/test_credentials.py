@@ -8,12 +8,16 @@ import pytest
 
 from eisen_deploy.client import (
     ConnectionFailed,
+    EisenClientError,
     MalformedReply,
+    MalformedRequest,
     ProxyFailed,
     TLSFailed,
     Unauthorized,
     UnknownOutcome,
 )
+
+from .conftest import reply
 
 
 @pytest.fixture
@@ -99,7 +103,85 @@ def test_https_to_a_server_without_it(serve, connect, certificates):
     url = f"https://127.0.0.1:{server.port}/m"
     with pytest.raises(TLSFailed) as caught:
         connect(url, verify=str(certificates / "authority.pem")).predict({"x": 1})
-    assert "while connecting" in str(caught.value)
+    text = "while connecting: the server does not speak it at this port, but plain HTTP"
+    assert text in str(caught.value)
+    assert caught.value.advice.startswith("use http:// in its address")
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"<html>Bad Request</html>",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"220 mail.invalid ESMTP\r\n",
+        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 400 x\r\n\r\n",
+    ],
+)
+def test_https_to_what_is_not_tls_at_all(greeting, serve, connect):
+    server = serve(lambda peer: (peer.sock.recv(9), peer.send(greeting)))
+    with pytest.raises(TLSFailed, match="does not speak it"):
+        connect(f"https://127.0.0.1:{server.port}/m").predict({"x": 1})
+
+
+def test_a_proxy_with_tls_that_has_none(serve, connect, monkeypatch):
+    proxy = serve(lambda peer: (peer.sock.recv(9), peer.send(b"HTTP/1.1 400 \r\n\r\n")))
+    monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.port}")
+    with pytest.raises(TLSFailed, match="the proxy does not speak it") as caught:
+        connect("https://model.invalid/m").predict({"x": 1})
+    assert caught.value.advice.startswith("use http:// in HTTPS_PROXY")
+
+
+def test_a_tunnel_to_a_server_without_tls(serve, connect, monkeypatch):
+    def script(peer):
+        peer.receive_head()
+        peer.send(b"HTTP/1.1 200 x\r\n\r\n")
+        peer.sock.recv(9)
+        peer.send(b"HTTP/1.1 400 \r\n\r\n")
+
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{serve(script).port}")
+    with pytest.raises(TLSFailed, match="the server does not speak it") as caught:
+        connect("https://model.invalid/m").predict({"x": 1})
+    assert caught.value.advice.startswith("use http:// in its address")
+
+
+NGINX = (
+    b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>"
+)
+APACHE = b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", MalformedReply),
+        (b"\x15\x03\x03\x00\x02\x02\x0a", MalformedReply),
+        (b"\x16\x03\x01\x00\x05hello\n", MalformedReply),
+        (reply(400, {"Content-Type": "text/html"}, NGINX), MalformedRequest),
+        (reply(400, {"Content-Type": "text/html"}, APACHE), MalformedRequest),
+        (reply(400, {}, b"Client sent an HTTP request to an HTTPS server.\n"), MalformedRequest),
+        (reply(400, {}, b"This combination of host and port requires TLS.\n"), MalformedRequest),
+    ],
+    ids=["alert of TLS 1.0", "of 1.2", "a handshake", "nginx", "apache", "go", "tomcat"],
+)
+@pytest.mark.parametrize("method", ["predict", "get_metadata"])
+def test_plain_http_to_a_server_with_tls(answer, expected, method, fails, http):
+    error = fails(http.once(answer), method)
+    assert type(error) is expected
+    assert "the server speaks TLS at this port" in str(error)
+    assert str(error).endswith("use https:// in the address")
+    assert error.executed is False
+
+
+def test_plain_http_to_python_with_tls(serve, connect, http, tls_context):
+    """OpenSSL answers with an alert, or with nothing."""
+    server = serve(http.echo(), tls_context)
+    with pytest.raises(EisenClientError):
+        connect(server.url.replace("https", "http")).predict({"x": 1})
+
+
+def test_another_400_is_not_about_tls(fails, http):
+    page = b"the request is malformed, see https://server/"
+    assert "https" not in str(fails(http.once(reply(400, {}, page))))
 
 
 def test_http_to_a_server_with_tls(serve, connect, http, tls_context):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import inspect
+import socket
 
 import pytest
 import requests
@@ -85,6 +86,31 @@ def test_the_reason_is_found_however_deep_it_is_wrapped():
     error = _failures.explain(outer, _exchange_that(connected=False, sent=0))
     assert "Connection refused" in str(error)
     assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (http.client.RemoteDisconnected("canary"), "(closed without an answer)"),
+        (http.client.IncompleteRead(b"canary", 5), "(closed in the middle of the answer)"),
+        (socket.timeout("canary"), "(timed out)"),  # noqa: UP041 - another one in 3.9
+        (ConnectionResetError(104, "Connection reset by peer"), "(Connection reset by peer)"),
+        (OSError("Tunnel connection failed: 403 canary"), "(it answered 403)"),
+    ],
+)
+def test_a_failure_is_put_in_words(failure, words):
+    error = _failures.explain(failure, _exchange_that(connected=True, sent=10))
+    assert words in str(error)
+    assert "canary" not in str(error)
+
+
+def test_a_timeout_of_the_socket_at_the_deadline_is_the_deadline():
+    """As urllib3 reports it where it happens while sending."""
+    exchange = _exchange_that(connected=True, sent=0)
+    failure = urllib3.exceptions.ProtocolError("", socket.timeout())  # noqa: UP041
+    assert isinstance(_failures.explain(failure, exchange), EisenClientError)
+    exchange.deadline = _deadline.Deadline(0.01)
+    assert isinstance(_failures.explain(failure, exchange), DeadlineExceeded)
 
 
 @pytest.mark.parametrize("failure", [requests.ReadTimeout, requests.ConnectTimeout])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -45,17 +47,48 @@ def test_a_volume_is_named_with_all_sizes_and_the_setting(too_large):
     error = too_large({"image": VOLUME, "age": 61})
     text = str(error)
     assert f"it has {error.request_size} bytes, 180.0 MiB (image 180.0 MiB, age 6 bytes)" in text
-    assert "TorchServe takes 6553500 unless max_request_size says otherwise" in text
+    assert "6553500" not in text
     assert "raise max_request_size in the server's config.properties" in text
     assert error.inputs["image"] == ("uint8", VOLUME.shape, VOLUME.nbytes)
     assert error.executed is False
     assert not error.retry
 
 
-def test_a_small_request_points_at_a_proxy(too_large):
+def test_a_small_request_may_have_met_the_limit_of_a_proxy(too_large):
     error = too_large(SMALL)
     assert str(error.request_size) in str(error)
-    assert "a proxy's limit is likelier" in str(error)
+    assert "the limits of proxies on the way" in str(error)
+    assert "known to take" not in str(error)
+
+
+@pytest.mark.parametrize("size", [5000, 9_000_000])
+def test_what_the_server_has_taken_is_said(size, serve, connect, http):
+    """Whatever TorchServe would take: this one takes less, or more."""
+
+    def script(peer):
+        while (request := peer.receive()) is not None:
+            small = len(request.body) < size + 1000
+            peer.send(http.oip({"y": 1}) if small else http.reply(413))
+
+    with connect(serve(script)) as client:
+        client.predict({"x": np.zeros(size, np.uint8)})
+        client.predict(SMALL)
+        with pytest.raises(RequestTooLarge) as caught:
+            client.predict({"x": np.zeros(size + 1000, np.uint8)})
+    taken = re.search("the server is known to take ([0-9]+);", str(caught.value))
+    assert size < int(taken[1]) < size + 1000
+
+
+def test_what_was_wrongly_said_of_the_server_is_not_repeated(serve, connect, http):
+    client = connect(serve(http.always(http.reply(413))), max_request=10**6)
+    with pytest.raises(RequestTooLarge, match="answered 413") as caught:
+        client.predict(SMALL)
+    assert "known to take" not in str(caught.value)
+
+
+def test_a_limit_that_the_server_states_is_shown(too_large, http):
+    error = too_large(SMALL, http.error(413, "", "the body may have 1000 bytes"))
+    assert "413: the body may have 1000 bytes: the request is too large; it has" in str(error)
 
 
 def test_what_the_handler_finds_too_large_is_no_matter_of_the_setting(too_large, http):

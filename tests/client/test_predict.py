@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,7 @@ METADATA = {
         {"name": "image", "type": "ndarray[float32]", "shape": [-1, 1, 4]},
         {"name": "age", "type": "int", "shape": []},
     ],
-    "outputs": [{"name": "mask", "type": "ndarray", "shape": [-1, 4]}],
+    "outputs": [{"name": "image", "type": "ndarray"}, {"name": "age", "type": "int"}],
     "custom": {"note": "ä"},
 }
 
@@ -94,16 +95,26 @@ def test_metadata_is_the_answer_to_an_empty_request(serve, connect, http):
 
 
 def test_outputs_can_be_chosen(serve, connect, http):
-    server = serve(http.echo())
-    result = connect(server).predict({"x": 1, "y": 2}, outputs=iter(["y"]))
+    server = serve(http.always(http.oip({"y": 2})))
+    assert connect(server).predict({"x": 1}, outputs=iter(["y"])) == {"y": 2}
     assert server.seen[0].decode().outputs == ("y",)
-    assert result["y"] == 2
 
 
 def test_a_reply_without_a_chosen_output_is_refused(serve, connect, http):
     client = connect(serve(http.echo()))
     with pytest.raises(MalformedReply, match="lacks 1 of the outputs"):
         client.predict({"x": 1}, outputs=["x", "y"])
+
+
+@pytest.mark.parametrize("asked", [["x"], iter(["y"]), ("y", "y")])
+def test_a_reply_with_an_output_that_was_not_chosen_is_refused(asked, serve, connect, http):
+    client = connect(serve(http.always(http.oip({"x": 1, "y": 2}))))
+    with pytest.raises(MalformedReply, match="1 of its outputs were not asked"):
+        client.predict({"x": 1}, outputs=asked)
+
+
+def test_no_output_chosen_means_all(serve, connect, http):
+    assert connect(serve(http.echo())).predict({"x": 1, "y": 2}, outputs=[]) == {"x": 1, "y": 2}
 
 
 def test_headers_of_a_reply_are_found_in_any_case(serve, connect, http):
@@ -267,6 +278,49 @@ def test_metadata_that_was_asked_for_is_not_fetched_again(serve, connect, http):
     client.get_metadata()
     client.predict({"image": np.zeros((1, 1, 4), np.float32), "age": 1})
     assert [request.body == b"" for request in server.seen] == [True, False]
+
+
+@pytest.fixture
+def model(serve, http):
+    """Start a server with metadata, and outputs that need not be those of its metadata."""
+
+    def start(outputs):
+        declares = http.reply(200, {}, json.dumps(METADATA).encode())
+
+        def script(peer):
+            while (request := peer.receive()) is not None:
+                peer.send(http.oip(outputs) if request.body else declares)
+
+        return serve(script)
+
+    return start
+
+
+RIGHT = {"image": np.zeros((1, 1, 4), np.float32), "age": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"image": 1, "age": 2, "more": 3}, "1 of its outputs were not asked for or declared"),
+        ({"image": 1}, "lacks 1 of the outputs asked for or declared"),
+        ({}, "lacks 2 of"),
+    ],
+)
+def test_a_reply_with_other_outputs_than_declared_is_refused(given, problem, model, connect):
+    """The metadata is asked for anew: another version of the model may run."""
+    server = model(given)
+    client = connect(server, True)
+    for _ in range(2):
+        with pytest.raises(MalformedReply, match=problem):
+            client.predict(RIGHT)
+    assert [request.body == b"" for request in server.seen] == [True, False, True, False]
+    assert connect(server).predict(RIGHT) == given
+
+
+def test_an_output_asked_for_need_not_be_declared(model, connect):
+    """The server knows whether the model gives it."""
+    assert connect(model({"more": 3}), True).predict(RIGHT, outputs=["more"]) == {"more": 3}
 
 
 def test_a_caller_cannot_change_what_batches_are_checked_against(serve, connect, http):

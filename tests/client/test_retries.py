@@ -22,6 +22,7 @@ from eisen_deploy.client import (
     ProxyFailed,
     Retries,
     ServerBusy,
+    ServerFailed,
     TLSFailed,
     Unauthorized,
     UnknownOutcome,
@@ -55,6 +56,7 @@ def answers(http):
         "died": http.error(500, "InternalServerException", "Worker died."),
         "failed": http.error(500, "ModelFailed", "raised"),
         "gateway": http.reply(502),
+        "crash": http.reply(500, {"Content-Type": "text/plain"}, b"Internal Server Error"),
         "lost": None,
     }
 
@@ -68,7 +70,10 @@ def answers(http):
         ("busy busy wait ok", False, 4, None),
         ("busy", False, 4, ServerBusy),
         ("failed ok", True, 1, ModelFailed),
-        ("gateway ok", True, 1, EisenClientError),
+        ("gateway ok", False, 1, ServerFailed),
+        ("gateway ok", True, 2, None),
+        ("crash ok", False, 1, ServerFailed),
+        ("crash ok", True, 2, None),
         ("lost ok", False, 1, UnknownOutcome),
         ("lost ok", True, 2, None),
         ("lost", True, 4, UnknownOutcome),

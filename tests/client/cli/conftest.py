@@ -58,15 +58,16 @@ def model(serve, http):
         metadata = described(inputs, {"mask": VOLUME} if outputs is None else outputs)
 
         def answer(asked):
-            if set(asked) - set(inputs):
+            if set(asked.inputs) - set(inputs):
                 return http.error(422, "InvalidInput", "no such input")
-            server.asked.append(asked)
-            return http.oip(function(**asked))
+            server.asked.append(asked.inputs)
+            given = function(**asked.inputs)
+            return http.oip({name: given[name] for name in asked.outputs or given})
 
         def script(peer):
             while (request := peer.receive()) is not None:
                 if request.body:
-                    peer.send(answer(request.decode().inputs))
+                    peer.send(answer(request.decode()))
                 else:
                     peer.send(http.reply(200, body=json.dumps(metadata).encode()))
 

@@ -317,6 +317,11 @@ def test_check_of_address_connection_and_encryption(serve, http, run, tls_contex
     assert checks(run("check", "ftp://x")[1])["address"] == "failed"
     status, told, _ = run("check", unused_url())
     assert (status, checks(told)["connection"]) == (10, "failed")
+    plain = serve(lambda peer: (peer.sock.recv(9), peer.send(b"HTTP/1.1 400 x\r\n\r\n")))
+    status, told, _ = run("check", plain.url.replace("http", "https"))
+    assert (status, checks(told)["encryption"]) == (12, "failed")
+    assert "use http:// in its address" in told
+    assert "--ca" not in told
     secure = serve(http.echo(METADATA), tls_context)
     status, told, _ = run("check", secure.url)
     assert (status, checks(told)["encryption"]) == (12, "failed")
@@ -325,6 +330,30 @@ def test_check_of_address_connection_and_encryption(serve, http, run, tls_contex
     assert checks(told)["encryption"] == "ok"
     status, told, _ = run("check", secure.url, "--no-verify", "--size", "1kB")
     assert checks(told)["encryption"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://model.invalid/predictions/seg", "model.invalid:80/predictions/seg"),
+        ("https://us%40er:canary@Model.invalid:8443/m?key=canary", "model.invalid:8443/m"),
+        ("http://[::1]/m", "[::1]:80/m"),
+        ("http://[2001:DB8::1]:8080/m", "[2001:db8::1]:8080/m"),
+    ],
+)
+def test_the_address_is_shown_with_its_port(serve, http, run, monkeypatch, url, shown):
+    proxy = serve(http.always(http.reply(404)))
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+    told = run("check", url, "--timeout", "5", "--json")[1]
+    address = json.loads(told)["checks"][0]
+    assert (address["check"], address["status"], address["detail"]) == ("address", "ok", shown)
+    assert "canary" not in told
+
+
+def test_the_port_of_https_is_shown(serve, http, run, tls_context, certificates):
+    secure = serve(http.echo(METADATA), tls_context)
+    told = run("check", secure.url, "--ca", certificates / "authority.pem", "--size", "1kB")[1]
+    assert f"127.0.0.1:{secure.port}/predictions/seg" in told
 
 
 @pytest.mark.parametrize("text", ["", "x", "1XB", "-1", "1.5MB", "9" * 13])

@@ -188,7 +188,8 @@ def test_arrays_text_and_json(model, predict, tmp_path):
 
 
 def test_npz_in_and_out(model, predict, tmp_path):
-    server = model(lambda a, b: {"y": a + b, "z": a}, {"a": [-1], "b": [-1]}, {"y": [-1]})
+    outputs = {"y": [-1], "z": [-1]}
+    server = model(lambda a, b: {"y": a + b, "z": a}, {"a": [-1], "b": [-1]}, outputs)
     np.savez(tmp_path / "in.npz", a=np.arange(3), b=np.ones(3, int))
     out = tmp_path / "out.npz"
     assert predict(server, "--input", tmp_path / "in.npz", "--output", out)[0] == 0

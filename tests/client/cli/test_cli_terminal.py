@@ -14,7 +14,10 @@ EVIL = "\x1b]0;pwn\x07\x9b31m\u202eevil\u2028x\x85\u200b\x7f"
 ESCAPED = r"\x1b]0;pwn\x07\x9b31m\u202eevil\u2028x\x85\u200b\x7f"
 METADATA = {
     "inputs": [{"name": f"image{EVIL}", "type": "ndarray", "shape": [-1]}],
-    "outputs": [{"name": f"mask{EVIL}", "type": "ndarray", "shape": [-1]}],
+    "outputs": [
+        {"name": f"mask{EVIL}", "type": "ndarray", "shape": [-1]},
+        {"name": f"note{EVIL}", "type": "str"},
+    ],
     "custom": {f"k{EVIL}": [EVIL]},
 }
 

@@ -168,6 +168,13 @@ def _fields() -> Iterator[Case]:
     yield Case(
         "reply without an output asked for", sends(body(_REPLY)), MalformedReply, call=wanted
     )
+    z = {**entry, "name": "z"}
+    for names in (["y"], ["z"]):
+        answer = body({**_REPLY, "outputs": [entry, z]}, _RAW * 2)
+        yield Case(
+            f"reply with more than {names}", sends(answer), MalformedReply, call={"outputs": names}
+        )
+    yield Case("reply with just that", sends(body(_REPLY)), None, call={"outputs": ["y"]})
 
 
 def _changed(path: tuple[Any, ...], value: Any) -> Any:
@@ -311,6 +318,10 @@ def _plain() -> Iterator[Case]:
         entry = {"name": "y", "shape": shape, "datatype": datatype, "data": data}
         answer = reply(200, {}, json.dumps({"outputs": [entry]}).encode())
         yield Case(f"data: {datatype} {shape} {data!r}", sends(answer), MalformedReply)
+    entry = {"name": "y", "shape": [5], "datatype": "FP32", "data": [0, 1, 2, 3, 4]}
+    for given in ({"parameters": None}, {}, {"parameters": {}}):  # KServe writes null
+        told = {"outputs": [{**entry, **given}], "model_version": None, "id": None, **given}
+        yield Case(f"data: with {given}", sends(reply(200, {}, json.dumps(told).encode())), None)
     for data in ([0, 1, 2, 3, 4], [0.0, 1.0, 2.0, 3.0, 4.0], [0, 1.0, 2, 3e0, 4]):
         entry = {"name": "y", "shape": [5], "datatype": "FP32", "data": data}
         answer = reply(200, {}, json.dumps({"outputs": [entry]}).encode())

@@ -19,6 +19,7 @@ from eisen_deploy.client import (
     RequestTooLarge,
     ServerBusy,
     ServerFailed,
+    Unauthorized,
     UnexpectedReply,
     UnknownOutcome,
     WorkerDied,
@@ -26,11 +27,13 @@ from eisen_deploy.client import (
 
 from .cases import (
     AGAIN,
+    BINARY,
     BODY,
     GOOD,
     Case,
     Expected,
     Peer,
+    chunk,
     error,
     oip,
     raw,
@@ -41,11 +44,14 @@ LARGE = {"x": np.zeros(32 * 2**20, np.uint8)}
 #: A reply to another request: it must never be taken for the answer to the next.
 FORGED = oip({"y": np.full(5, 666, np.float32)})
 _BUSY = error(503, "ServiceUnavailableException", "no worker")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_HINTS = b"HTTP/1.1 103 x\r\nLink: </x>; rel=preload\r\nLink: </y>\r\n\r\n"
 
 
 def cases() -> Iterator[Case]:
     """Return every case of this module."""
     yield from _unread()
+    yield from _early()
     yield from _half_closed()
     yield from _kept()
     yield from _left_over()
@@ -100,6 +106,62 @@ def _unread() -> Iterator[Case]:
         peer.wait_for_close()
 
     yield Case("a reply before the request is read", early, None)
+
+
+#: What comes at the head of a large request, and what the client makes of it.
+EARLY: dict[str, tuple[bytes, Expected]] = {
+    "a reply": (GOOD, MalformedReply),
+    "a reply after 100": (_CONTINUE + GOOD, MalformedReply),
+    "a reply after 103": (_HINTS * 3 + GOOD, MalformedReply),
+    "a reply in chunks": (
+        raw({**BINARY, "Transfer-Encoding": "chunked"}, chunk(BODY)),
+        MalformedReply,
+    ),
+    "a page": (reply(200, {"Content-Type": "text/html"}, b"<html>"), MalformedReply),
+    "204": (b"HTTP/1.1 204 x\r\n\r\n", UnexpectedReply),
+    "101": (b"HTTP/1.1 101 x\r\n\r\n", UnexpectedReply),
+    "a redirect": (reply(307, {"Location": "/"}), Redirected),
+    "401": (reply(401), Unauthorized),
+    "401 after 103": (_HINTS + reply(401, {}, b"<html>" * 999), Unauthorized),
+    "a refused batch": (error(422, "InvalidInput"), InvalidInput),
+    "500": (reply(500, {}, b"<html>"), ServerFailed),
+    "garbage": (b"garbage\r\n\r\n", MalformedReply),
+}
+#: What may come before a request is sent, and does not end that.
+INTERIM = {
+    "100": _CONTINUE,
+    "102 twice": b"HTTP/1.1 102 x\r\n\r\n" * 2,
+    "103": _HINTS,
+    "103 with line feeds alone": _HINTS.replace(b"\r\n", b"\n"),
+    "a flood of 103": _HINTS * 10_000,
+}
+
+
+def _early() -> Iterator[Case]:
+    """The server answers before the request is sent: that is an error, or no answer to it."""
+
+    def begins(answer: bytes) -> Callable[[Peer], None]:
+        def script(peer: Peer) -> None:
+            _, headers = peer.receive_head() or ("", {})
+            if peer.nth == 1:
+                peer.send(answer)
+            peer.discard_body(int(headers["content-length"]))
+            peer.send(GOOD)
+
+        return script
+
+    for name, (answer, expected) in EARLY.items():
+        yield Case(f"early: {name}", begins(answer), expected, 2, 2, batch=LARGE, then=(None,))
+    for name, answer in INTERIM.items():
+        yield Case(f"early: {name}", begins(answer), None, batch=LARGE)
+
+    def drips(peer: Peer) -> None:
+        _, headers = peer.receive_head() or ("", {})
+        peer.drip(_HINTS * 3, 0.001)
+        peer.discard_body(int(headers["content-length"]))
+        peer.send(GOOD)
+
+    yield Case("early: drips of 103", drips, None, batch=LARGE)
 
 
 def _half_closed() -> Iterator[Case]:
@@ -194,8 +256,7 @@ FIRST: dict[str, tuple[bytes, Expected | None, bool]] = {
     "205": (b"HTTP/1.1 205 x\r\nContent-Length: 0\r\n\r\n", UnexpectedReply, False),
     "304": (b"HTTP/1.1 304 x\r\nContent-Length: 9\r\n\r\n", Redirected, False),
     "101": (b"HTTP/1.1 101 x\r\n\r\n", UnexpectedReply, False),
-    "102": (b"HTTP/1.1 102 x\r\n\r\n", UnexpectedReply, False),
-    "103": (b"HTTP/1.1 103 x\r\n\r\n", UnexpectedReply, False),
+    "103 and a reply": (b"HTTP/1.1 103 x\r\nLink: </x>\r\n\r\n" + GOOD, None, True),
     "a long page": (b"HTTP/1.1 500 x\r\nContent-Length: 1000000\r\n\r\n{}", ServerFailed, False),
     "an odd coding": (reply(200, {"Content-Encoding": "br"}, b"x"), MalformedReply, False),
     "a reply over the cap": (
@@ -300,6 +361,8 @@ def _sent_again() -> Iterator[Case]:
         ("busy, then a worker died", (busy, died, good), WorkerDied, 2),
         ("lost", (lost, good), UnknownOutcome, 1),
         ("a worker died", (died, good), WorkerDied, 1),
+        ("500 of a proxy", (reply(500, {}, b"Internal Error"), good), ServerFailed, 1),
+        ("a bad gateway", (reply(502), good), ServerFailed, 1),
     ):
         yield Case(name, _each(*steps), expected, count, -1)
     for name, steps, expected, count in (
@@ -316,7 +379,13 @@ def _sent_again() -> Iterator[Case]:
         ("lost, then a failed model", (lost, error(500, "ModelFailed")), ModelFailed, 2),
         ("garbage", (_GARBAGE, good), MalformedReply, 1),
         ("a redirect", (reply(302, {"Location": "/"}), good), Redirected, 1),
-        ("a bad gateway", (reply(502), good), ServerFailed, 1),
+        ("500 of a proxy, then a reply", (reply(500, {}, b"Internal Error"), good), None, 2),
+        ("a bad gateway, then a reply", (reply(502), good), None, 2),
+        ("504 of a proxy, then a reply", (reply(504, {}, b"<html>"), good), None, 2),
+        ("all of a proxy's", tuple(map(reply, (500, 502, 503, 504))), ServerFailed, AGAIN),
+        ("501 of a proxy", (reply(501), good), ServerFailed, 1),
+        ("a late answer", (error(504, "TimedOut"), good), ServerFailed, 1),
+        ("an unknown failure", (error(500, "NullPointerException"), good), ServerFailed, 1),
     ):
         yield Case(
             f"{name}, idempotent", _each(*steps), expected, count, -1, call={"idempotent": True}

@@ -120,9 +120,9 @@ STATUS_LINES: dict[bytes, Expected | None] = {
     b" HTTP/1.1 200 OK": None,  # Python's reader splits at any white space
     # statuses without a body, and those that nobody has heard of
     b"HTTP/1.1 101 Switching Protocols": UnexpectedReply,
-    b"HTTP/1.1 102 Processing": UnexpectedReply,
-    b"HTTP/1.1 103 Early Hints": UnexpectedReply,
-    b"HTTP/1.1 199 x": UnexpectedReply,
+    b"HTTP/1.1 102 Processing": MalformedReply,  # what follows is no status line
+    b"HTTP/1.1 103 Early Hints": MalformedReply,
+    b"HTTP/1.1 199 x": MalformedReply,
     b"HTTP/1.1 201 Created": UnexpectedReply,
     b"HTTP/1.1 202 Accepted": UnexpectedReply,
     b"HTTP/1.1 203 Transformed": UnexpectedReply,
@@ -152,6 +152,7 @@ HEADS: dict[str, tuple[bytes, Expected | None]] = {
     "an empty value": (_head(b"X:"), None),
     "bytes in a value": (_head(b"X: \xff\xfe\x80"), None),
     "NUL in a value": (_head(b"X: a\x00b"), None),
+    "a range": (_head(b"Content-Range: bytes 0-9/99"), None),
     "a cookie": (_head(b"Set-Cookie: a=b; Domain=127.0.0.1"), None),
     "a carriage return in a value": (_head(b"X: a\rb"), MalformedReply),  # it ends the line
     "no colon": (_head(b"no colon here"), MalformedReply),
@@ -175,6 +176,8 @@ HEADS: dict[str, tuple[bytes, Expected | None]] = {
 }
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PROCESSING = b"HTTP/1.1 102 x\r\n\r\n"
+_HINTS = b"HTTP/1.1 103 x\r\nLink: </x>; rel=preload\r\nLink: </y>\r\n\r\n"
 INTERIM: dict[str, tuple[bytes, Expected | None]] = {
     "100": (_CONTINUE + GOOD, None),
     "100 with headers": (b"HTTP/1.1 100 x\r\nContent-Length: 99\r\nX: y\r\n\r\n" + GOOD, None),
@@ -192,9 +195,32 @@ INTERIM: dict[str, tuple[bytes, Expected | None]] = {
     ),
     "100 and garbage": (_CONTINUE + b"garbage\r\n\r\n", MalformedReply),
     "100 and an error": (_CONTINUE + error(422, "InvalidInput"), InvalidInput),
-    # Python reads what follows as the answer: refused, and the connection is not used again
-    "102 and the reply": (b"HTTP/1.1 102 x\r\n\r\n" + GOOD, UnexpectedReply),
-    "103 and the reply": (b"HTTP/1.1 103 x\r\nLink: </x>\r\n\r\n" + GOOD, UnexpectedReply),
+    "102": (_PROCESSING + GOOD, None),
+    "102 of HTTP/1.0, without a reason": (b"HTTP/1.0 102\r\n\r\n" + GOOD, None),
+    "103": (_HINTS + GOOD, None),
+    "103 with line feeds alone": (_HINTS.replace(b"\r\n", b"\n") + GOOD, None),
+    "103 with a length": (b"HTTP/1.1 103 x\r\nContent-Length: 9\r\n\r\n" + GOOD, None),
+    "103 with 90 headers": (b"HTTP/1.1 103 x\r\n" + b"X: y\r\n" * 90 + b"\r\n" + GOOD, None),
+    "103 that closes": (b"HTTP/1.1 103 x\r\nConnection: close\r\n\r\n" + GOOD, None),
+    "104 and 199": (b"HTTP/1.1 104 x\r\n\r\nHTTP/1.1 199 x\r\nX: y\r\n\r\n" + GOOD, None),
+    "100, 102 and 103": (_CONTINUE + _PROCESSING + _HINTS + _HINTS + GOOD, None),
+    "a thousand times 103": (_HINTS * 1000 + GOOD, None),
+    "103 and no more": (_HINTS, UnknownOutcome),
+    "103 cut off": (_HINTS[:-5], UnknownOutcome),
+    "103 and an error": (_HINTS + error(422, "InvalidInput"), InvalidInput),
+    "103 and a redirect": (_HINTS + reply(307, {"Location": "/"}), Redirected),
+    "103 and garbage": (_HINTS + b"garbage\r\n\r\n", MalformedReply),
+    "103 and a body": (b"HTTP/1.1 103 x\r\nContent-Length: 5\r\n\r\nhello" + GOOD, MalformedReply),
+    "103 and too many headers": (
+        b"HTTP/1.1 103 x\r\n" + b"X: y\r\n" * 1000 + b"\r\n" + GOOD,
+        MalformedReply,
+    ),
+    "103 and an endless header": (
+        b"HTTP/1.1 103 x\r\nX: " + b"x" * 2**20 + b"\r\n\r\n" + GOOD,
+        MalformedReply,
+    ),
+    "103 and 101": (_HINTS + b"HTTP/1.1 101 x\r\n\r\n" + GOOD, UnexpectedReply),
+    "101 and the reply": (b"HTTP/1.1 101 x\r\n\r\n" + GOOD, UnexpectedReply),
     "101 and bytes": (b"HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n" + bytes(99), UnexpectedReply),
 }
 

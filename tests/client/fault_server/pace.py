@@ -62,6 +62,8 @@ def drips(first: bytes, then: bytes, pause: float = 0.02) -> Callable[[Peer], No
 
 STALLS = {
     "a stall after 100": stalls(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a stall after 103": stalls(b"HTTP/1.1 103 x\r\nLink: </x>\r\n\r\n"),
+    "a stall in 103": stalls(b"HTTP/1.1 103 x\r\nLink: "),
     "a stall in chunks": stalls(_CHUNKED + b"5\r\nhello\r\n"),
     "a stall in a chunk": stalls(_CHUNKED + b"5\r\nhe"),
     "a stall in a chunk's size": stalls(_CHUNKED + b"5"),
@@ -79,6 +81,8 @@ DRIPS = {
     "drips of headers": drips(b"HTTP/1.1 200 OK\r\n", b"X"),
     "drips of 100": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "a flood of 100": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.001),
+    "drips of 102": drips(b"", b"HTTP/1.1 102 x\r\n\r\n"),
+    "a flood of 103": drips(b"", b"HTTP/1.1 103 x\r\nLink: </x>\r\n\r\n" * 100, 0.001),
     "drips of a body": drips(HEAD.replace(b"Content-Length: ", b"Content-Length: 9"), b" "),
     "drips of a body without a length": drips(raw(BINARY, b""), b" "),
     "drips of chunks": drips(_CHUNKED, b"1\r\n \r\n"),
@@ -105,11 +109,14 @@ def _reads_slowly(peer: Peer) -> None:
         time.sleep(0.01)
 
 
-def _reads_slowly_and_hints(peer: Peer) -> None:
-    peer.receive_head()
-    while peer.sock.recv(4096):
-        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        time.sleep(0.01)
+def _reads_slowly_and_hints(answer: bytes) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        peer.receive_head()
+        while peer.sock.recv(4096):
+            peer.send(answer)
+            time.sleep(0.01)
+
+    return script
 
 
 def _closes_its_ear(peer: Peer) -> None:
@@ -122,7 +129,8 @@ SLOW = {"a stall that reads no more": _closes_its_ear}
 UNREAD = {
     "a request not read": _reads_the_head,
     "a request read slowly": _reads_slowly,
-    "a request read slowly, with 100": _reads_slowly_and_hints,
+    "a request read slowly, with 100": _reads_slowly_and_hints(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a request read slowly, with 103": _reads_slowly_and_hints(b"HTTP/1.1 103 x\r\nX: y\r\n\r\n"),
 }
 
 

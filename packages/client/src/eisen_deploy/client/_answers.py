@@ -6,6 +6,7 @@ handler's own error model, TorchServe 0.12's exception classes, and RFC 9110 for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ from ._errors import (
     UnsupportedMedia,
     WorkerDied,
 )
-from ._failures import too_large
+from ._failures import USE_HTTPS, describe_size
 from ._replies import Answer
 from ._shared import strictjson
 from ._shared.errors import ContractError
@@ -92,8 +93,20 @@ BY_STATUS: dict[int, type[EisenClientError]] = {
 }
 
 
-def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError:
-    """Return the error that an answer with a status other than 200 stands for."""
+#: What nginx, Apache, Go and Tomcat answer with the status 400 to a plain request, where they
+#: speak TLS.
+_WANTS_TLS = re.compile(
+    rb"plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL-enabled server|"
+    rb"HTTP request to an HTTPS server|combination of host and port requires TLS",
+    re.IGNORECASE,
+)
+
+
+def error_of(answer: Answer, endpoint: Endpoint, body: Body, taken: int = 0) -> EisenClientError:
+    """Return the error that an answer with a status other than 200 stands for.
+
+    :param taken: bytes of the largest request that the server is known to take.
+    """
     told = _read_json(answer)
     type_, text = _text(told.get("type")), _text(told.get("message"))
     kind = _kind(answer, type_, text)
@@ -103,6 +116,8 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError
         message += f" to {endpoint.show_redirect(answer.headers.get('Location'))}, not followed"
     if kind is InvalidInput:
         facts["problems"] = tuple(_problems(told, text))
+    if kind is MalformedRequest and _WANTS_TLS.search(answer.body):
+        message, facts["advice"] = "the server speaks TLS at this port, not plain HTTP", USE_HTTPS
     if answer.status == 407:
         facts["advice"] = _PROXY_ADVICE
     if kind is ReplyTooLarge:
@@ -113,7 +128,8 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body) -> EisenClientError
         facts["advice"] = _NO_ROOM_ADVICE
     if kind is RequestTooLarge:
         if type_ is None:
-            message += f": the request is too large; {too_large(body)}"
+            message += f": the request is too large; {describe_size(body)}"
+            message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
         else:  # the handler says itself what is too large, and it is no setting of the server
             facts["advice"] = _HANDLER_LIMIT_ADVICE
     return kind(

@@ -41,17 +41,23 @@ def check_names(batch: Any, outputs: Any) -> None:
         raise _invalid(problems)
 
 
-def conform(batch: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+def conform(
+    batch: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...] | None]:
     """Return a batch as the metadata declares it, converted where that loses nothing.
 
+    :returns: the batch, and the names of the declared outputs; ``None`` if none are declared.
     :raises InvalidInput: with everything in which the batch differs.
     """
     from ._shared.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
 
+    declared = Metadata.parse(metadata)
     try:
-        return Metadata.parse(metadata).conform(batch)
+        conformed = declared.conform(batch)
     except ContractError as error:
         raise _invalid(error.problems) from None
+    outputs = declared.outputs
+    return conformed, None if outputs is None else tuple(field.name for field in outputs)
 
 
 def encode(batch: Mapping[str, Any], outputs: Iterable[str] | None, id_: str) -> Body:
@@ -68,8 +74,9 @@ def encode(batch: Mapping[str, Any], outputs: Iterable[str] | None, id_: str) ->
 def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str, Any]:
     """Return the outputs, whose arrays are views of the answer's body where alignment allows.
 
+    :param outputs: names of those that were asked for or are declared; ``None`` takes any.
     :param id_: the name that was sent with the request.
-    :raises MalformedReply: if the answer is not a whole reply with the outputs asked for.
+    :raises MalformedReply: if the answer is not a whole reply with these outputs and no others.
     """
     _refuse_page(answer)
     try:
@@ -80,9 +87,10 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
         raise _unreadable(answer, f"{error}{_hint(answer)}") from None
     if reply.id is not None and reply.id != id_:
         raise _unreadable(answer, "it is the answer to another request")
-    absent = [name for name in outputs or () if name not in reply.outputs]
-    if absent:
-        raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for")
+    if outputs and (absent := set(outputs).difference(reply.outputs)):
+        raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for or declared")
+    if outputs and (strange := set(reply.outputs).difference(outputs)):
+        raise _unreadable(answer, f"{len(strange)} of its outputs were not asked for or declared")
     return reply.outputs
 
 

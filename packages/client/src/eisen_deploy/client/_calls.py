@@ -112,7 +112,7 @@ class Caller:
         try:
             answer = self._transport.post(call.body, _headers(call), call.deadline, call.progress)
             if answer.status != 200:
-                raise error_of(answer, self._endpoint, call.body)
+                raise error_of(answer, self._endpoint, call.body, self._limit.taken)
         except EisenClientError as error:
             self._limit.learn(size, error)
             what = f"{type(error).__name__} (status {error.status})"

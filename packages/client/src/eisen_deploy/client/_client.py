@@ -16,7 +16,7 @@ from ._cancellation import Cancellation
 from ._credentials import Credentials
 from ._deadline import Deadline, check_seconds
 from ._endpoint import Endpoint
-from ._errors import Cancelled, EisenClientError
+from ._errors import Cancelled, EisenClientError, MalformedReply
 from ._limits import SizeLimit
 from ._many import run_in_order
 from ._progress import Progress
@@ -39,8 +39,9 @@ class EisenServingClient:
     :param url: the prediction endpoint, ``http://HOST:8080/predictions/MODEL[/VERSION]`` or
         ``http://HOST:8080/v2/models/MODEL/infer``. A user part is sent as Basic credentials.
     :param validate_inputs: check each batch against the model's metadata before it is sent, and
-        convert it where that loses nothing. The metadata is fetched once, with the first batch, and
-        whenever it is asked for.
+        convert it where that loses nothing; check also that the reply holds the declared outputs
+        and no others. The metadata is fetched once, with the first batch, whenever it is asked for,
+        and anew after a reply that cannot be read.
     :param token: sent as ``Authorization: Bearer``: the inference key of TorchServe; or the
         ``pathlib.Path`` of a file that holds it, alone or as TorchServe's ``key_file.json``; or a
         function that returns it. File and function are read for each request, and once more where
@@ -127,7 +128,7 @@ class EisenServingClient:
             client's.
         :param outputs: names of the outputs to reply; all that the model declares if ``None``.
         :param idempotent: running the model twice does no harm: send again also where it may have
-            run, after :class:`UnknownOutcome` or a 503 of a proxy, and once after
+            run, after :class:`UnknownOutcome` or a 500, 502, 503 or 504 of a proxy, and once after
             :class:`WorkerDied`.
         :param cancel: ends the call from another thread.
         :param progress: called on this thread with a :class:`Progress`, a few times a second and at
@@ -246,16 +247,20 @@ class EisenServingClient:
         idempotent: bool,
         progress: Callable[[Progress], object] | None,
     ) -> dict[str, Any]:
-        id_ = new_id()
+        id_, declared = new_id(), None
         with self._caller.named_in_errors(_batches.EMPTY, None):
             _batches.check_names(batch, outputs)
             if self._validate_inputs:
-                batch = _batches.conform(batch, self._cached_metadata(deadline))
+                batch, declared = _batches.conform(batch, self._cached_metadata(deadline))
             body = _batches.encode(batch, outputs, id_)
         call = Call(body, deadline, id_, self._retries, idempotent, progress)
         answer = self._caller.make(call)
-        with self._caller.named_in_errors(body, id_):
-            return _batches.decode(answer, outputs, id_)
+        try:
+            with self._caller.named_in_errors(body, id_):
+                return _batches.decode(answer, outputs or declared, id_)
+        except MalformedReply:
+            self._metadata = None  # by now it may be another version of the model that answers
+            raise
 
     def _cached_metadata(self, deadline: Deadline) -> dict[str, Any]:
         # No lock: a thread that waited for another one's request would outlast its deadline.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import getproxies, getproxies_environment
 
@@ -23,6 +23,7 @@ from urllib3.exceptions import LocationValueError, ProxyError
 
 from ._exchange import SMALL, running_exchange
 from ._logging import keep_urllib3_quiet
+from ._responses import Response, look_for_answer
 
 _MAX_IDLE = 32
 
@@ -32,22 +33,12 @@ else:
     _Connection = object
 
 
-class _Response(HTTPResponse):
-    """A response that refuses chunks of a negative size: http.client reads them without bounds."""
-
-    def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
-        if size < 0:
-            raise HTTPException("a chunk has a negative size")
-        return size
-
-
 class _Stoppable(_Connection):
     """A connection that tells the running exchange of itself."""
 
     #: The mark of the exchange that used it last.
     owner: object = None
-    response_class = _Response
+    response_class = Response
     #: The headers that wait for the start of their body.
     _head = b""
     _holds_next = False
@@ -87,7 +78,13 @@ class _Stoppable(_Connection):
         if head and len(data) <= SMALL:
             data = b"".join([head, data])
         elif head:
-            super().send(head)
+            self._send(head)
+        self._send(data)
+
+    def _send(self, data: Any) -> None:
+        exchange = running_exchange()
+        if exchange is not None and exchange.connected:  # else it may be for a proxy
+            look_for_answer(self.sock, exchange)
         super().send(data)
 
     def _tunnel(self) -> None:

@@ -38,6 +38,10 @@ class Exchange:
         self.sent = 0
         #: Whether the server may have the whole body: its last piece was handed over.
         self.complete = False
+        #: What the server sent before the request was sent.
+        self.early = bytearray()
+        #: Whether no more is sent, for the server has answered.
+        self.halted = False
         self.answered = False
         #: Bytes of the reply, counted in whole pieces.
         self.received = 0
@@ -70,7 +74,13 @@ class Exchange:
     @property
     def executed(self) -> bool | None:
         """Whether the model may have run: ``None``, or ``False`` if it cannot have."""
-        return None if self.size and self.connected and self.complete else False
+        may_have = self.size and self.connected and self.complete and not self.halted
+        return None if may_have else False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the request was sent."""
+        return self.sent == self.size and not self.halted
 
     @property
     def uses_proxy(self) -> bool:

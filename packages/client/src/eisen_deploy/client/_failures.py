@@ -7,13 +7,16 @@ query and pieces of what the server sent.
 
 from __future__ import annotations
 
+import re
+import socket
 import ssl
-from collections.abc import Callable, Iterator
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from collections.abc import Callable
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 
 import requests.exceptions as of_requests
 import urllib3.exceptions as of_urllib3
 
+from ._causes import forget_frames, innermost, reason_of
 from ._deadline import CancelRequested, Expired, Stopped
 from ._errors import (
     Cancelled,
@@ -33,8 +36,6 @@ from ._summaries import show_size, summarise
 
 #: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.
 _SUSPICIOUS_BYTES = 2**20
-#: TorchServe's ``max_request_size`` where none is configured, in bytes.
-STOCK_LIMIT = 6_553_500
 #: A message names no more inputs than that.
 _MAX_LISTED = 8
 #: Seconds by which a socket's timeout may end before the deadline from which it was computed.
@@ -43,6 +44,11 @@ _CLOCK_SLACK = 0.1
 _CERTIFICATE_WORDS = ("CERTIFICATE", "UNKNOWN_CA")
 #: In the reasons of OpenSSL for not reading a file.
 _FILE_WORDS = ("PEM", "X509", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_OR_CRL_FOUND")
+#: In what OpenSSL says of an answer that is not TLS, from version 1.0.2 to 3.5.
+_NOT_TLS = ("wrong version number", "unknown protocol", "record layer failure", "http request")
+#: What TLS answers to a plain request: an alert, or another record.
+_TLS_RECORD = re.compile("[\x14-\x17]\x03")
+USE_HTTPS = "use https:// in the address"
 _FILES_ADVICE = (
     "check the files that verify=, cert= or REQUESTS_CA_BUNDLE name: each has to be there and in "
     "the PEM format, and the key of cert= has to belong to its certificate"
@@ -54,7 +60,7 @@ def explain(error: Exception, exchange: Exchange) -> EisenClientError:
     meaning = next(MEANINGS[base] for base in type(error).__mro__ if base in MEANINGS)
     meant = meaning(error, exchange)
     meant.stage = exchange.stage
-    _forget_frames(error)
+    forget_frames(error)
     return meant
 
 
@@ -77,53 +83,61 @@ def _whether_executed(exchange: Exchange) -> dict[str, bool | None]:
 
 def _timed_out(error: Exception, exchange: Exchange) -> EisenClientError:
     # Long before the deadline it is not ours: the system itself gives a dead connection up.
+    return (_late if _is_over(exchange) else _broken)(error, exchange)
+
+
+def _is_over(exchange: Exchange) -> bool:
     remaining = exchange.deadline.remaining
-    is_ours = remaining is not None and remaining < _CLOCK_SLACK
-    return (_late if is_ours else _broken)(error, exchange)
+    return remaining is not None and remaining < _CLOCK_SLACK
 
 
 def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = _innermost(error)
+    root = innermost(error)
+    if isinstance(root, socket.timeout) and _is_over(exchange):
+        return _late(error, exchange)  # while sending, urllib3 does not call it a timeout
     if not exchange.connected:
-        return ConnectionFailed(f"no connection: {_reason(root)}; nothing was sent")
+        return ConnectionFailed(f"no connection: {reason_of(root)}; nothing was sent")
     if isinstance(root, HTTPException) and not isinstance(
         root, (IncompleteRead, RemoteDisconnected)
     ):
+        if isinstance(root, BadStatusLine) and _TLS_RECORD.match(getattr(root, "line", "")):
+            return MalformedReply(
+                "the server speaks TLS at this port, not plain HTTP",
+                executed=False,
+                advice=USE_HTTPS,
+            )
         return MalformedReply(
             f"the answer is not HTTP, or its headers are too large ({type(root).__name__})"
         )
     if exchange.sent < exchange.size:
         return _cut_off(root, exchange)
     return UnknownOutcome(
-        f"the connection broke {exchange.progress} ({_reason(root)}): the request may have been "
+        f"the connection broke {exchange.progress} ({reason_of(root)}): the request may have been "
         "executed"
     )
 
 
 def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
-    what = f"the connection broke {exchange.progress} ({_reason(root)})"
+    what = f"the connection broke {exchange.progress} ({reason_of(root)})"
     if exchange.fits or exchange.size < _SUSPICIOUS_BYTES:
         return ConnectionFailed(f"{what}; nothing was executed")
     return RequestTooLarge(
         f"{what}, as it does where a request is larger than a server or a proxy takes: "
-        f"{too_large(exchange.body)}"
+        f"{describe_size(exchange.body)}"
     )
 
 
-def too_large(body: Body) -> str:
-    """Return how large a request is, input by input, and what TorchServe takes."""
+def describe_size(body: Body) -> str:
+    """Return how large a request is, input by input."""
     listed = [f"{name} {show_size(item.size)}" for name, item in summarise(body).items()]
     if len(listed) > _MAX_LISTED:
         listed = [*listed[:_MAX_LISTED], f"{len(listed) - _MAX_LISTED} more"]
     of_what = f" ({', '.join(listed)})" if listed else ""
-    size = f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
-    if body.size > STOCK_LIMIT:
-        return f"{size}; TorchServe takes {STOCK_LIMIT} unless max_request_size says otherwise"
-    return f"{size}; TorchServe takes that much unless configured: a proxy's limit is likelier"
+    return f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
 
 
 def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = _innermost(error)
+    root = innermost(error)
     # TLS 1.3 refuses a client's certificate only after the handshake.
     about_us = any(word in (getattr(root, "reason", None) or "") for word in _CERTIFICATE_WORDS)
     if exchange.connected and not about_us:
@@ -135,17 +149,33 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
             f"the server's certificate is not trusted: {reason}",
             advice="verify= takes the file of the certificate authority to trust",
         )
-    message = f"TLS failed {exchange.progress}: {_reason(root)}"
+    message = f"TLS failed {exchange.progress}: {reason_of(root)}"
     if any(word in message for word in _FILE_WORDS):
         return TLSFailed(message, advice=_FILES_ADVICE)
+    if _lacks_tls(root):
+        return _not_tls("server", "its address", exchange)
     return TLSFailed(message)
 
 
+def _lacks_tls(error: BaseException) -> bool:
+    return any(words in str(error).lower() for words in _NOT_TLS)
+
+
+def _not_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
+    return TLSFailed(
+        f"TLS failed {exchange.progress}: the {who} does not speak it at this port, but plain HTTP "
+        "as it seems",
+        advice=f"use http:// in {where}, or the port at which it speaks TLS",
+    )
+
+
 def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = _innermost(error)
+    root = innermost(error)
     if isinstance(root, ssl.SSLError):
+        if _lacks_tls(root):
+            return _not_tls("proxy", "HTTPS_PROXY", exchange)
         return _tls(error, exchange)
-    return ProxyFailed(f"the proxy could not be used: {_reason(root)}")
+    return ProxyFailed(f"the proxy could not be used: {reason_of(root)}")
 
 
 def _bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
@@ -166,7 +196,8 @@ def _system(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.connected:
         return _broken(error, exchange)
     return TLSFailed(
-        f"a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: {_reason(error)}",
+        "a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: "
+        f"{reason_of(error)}",
         advice=_FILES_ADVICE,
     )
 
@@ -212,39 +243,3 @@ MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
 
 #: What :func:`explain` explains.
 FAILURES = (Stopped, of_urllib3.HTTPError, HTTPException, OSError)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return the exception with which it all began, however deep the others wrap it."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        error = next(_inside(error), error)
-    return error
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Let go of the frames in which it was raised: urllib3's hold it in turn, and the batch."""
-    seen: dict[int, BaseException] = {}
-    waiting = [error]
-    while waiting:
-        error = waiting.pop()
-        if id(error) not in seen:
-            seen[id(error)] = error.with_traceback(None)
-            waiting += _inside(error)
-            waiting += [error.__context__] if error.__context__ is not None else []
-
-
-def _inside(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    if isinstance(error, of_urllib3.NewConnectionError):
-        cause = cause or error.__context__  # urllib3 1.26 raises it without a cause
-    wrapped = (getattr(error, "reason", None), *reversed(error.args), cause)
-    return (inner for inner in wrapped if isinstance(inner, BaseException))
-
-
-def _reason(error: BaseException) -> str:
-    """Return a system's error in its own words, and any other by its name."""
-    return (
-        getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
-    )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ._errors import EisenClientError, RequestTooLarge
-from ._failures import too_large
+from ._failures import describe_size
 from ._shared.protocol import Body
 
 #: Seconds for which a refusal counts: somebody may raise the server's limit.
@@ -22,7 +22,8 @@ class SizeLimit:
 
     def __init__(self, told: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._told = told
-        self._taken = told or 0
+        #: Bytes of the largest request that the server is known to take, by the caller or itself.
+        self.taken = told or 0
         self._clock = clock
         self._refused: tuple[int, float] | None = None
 
@@ -39,16 +40,16 @@ class SizeLimit:
 
     def takes(self, size: int) -> bool:
         """Whether the server is known to take so many bytes: the caller told it, or it did."""
-        return size <= self._taken
+        return size <= self.taken
 
     def learn(self, size: int, error: EisenClientError | None) -> None:
         """Take note of the size of a request, and of how the server answered it."""
         if error is None:
-            self._taken = max(self._taken, size)
+            self.taken = max(self.taken, size)
         elif isinstance(error, RequestTooLarge) and error.status == 413 and error.type is None:
             self._refused = (size, self._clock() + MEMORY)
-            self._taken = min(self._taken, size - 1)
+            self.taken = min(self.taken, size - 1)
 
 
 def _not_sent(why: str, body: Body) -> RequestTooLarge:
-    return RequestTooLarge(f"the request was not sent: {why}; {too_large(body)}")
+    return RequestTooLarge(f"the request was not sent: {why}; {describe_size(body)}")

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 import urllib3
 
 from ._bodies import read_body
-from ._errors import MalformedReply, ReplyTooLarge, UnknownOutcome
+from ._errors import MalformedReply, ReplyTooLarge, UnexpectedReply, UnknownOutcome
 from ._exchange import Exchange
 from ._failures import FAILURES
 
@@ -65,12 +65,21 @@ def read_answer(response: urllib3.BaseHTTPResponse, exchange: Exchange, max_repl
     :param response: one of which nothing was read yet.
     :param max_reply: largest body that is read, in bytes, on the line and decompressed.
     :raises ReplyTooLarge: if the body is larger.
-    :raises MalformedReply: if its size or its encoding is not one that can be.
+    :raises MalformedReply: if its size or its encoding is not one that can be, or if it came before
+        the whole request was sent and is not an error.
     :raises UnknownOutcome: if the body is shorter than was announced.
     """
     exchange.answered = True
     status, headers = response.status, response.headers
     if status == 200:
+        if not exchange.is_whole:
+            raise MalformedReply(
+                "the server answered 200 before it was sent the whole request: that is no answer "
+                "to it",
+                status=status,
+                executed=exchange.executed,
+                advice=UnexpectedReply.advice,
+            )
         return Answer(status, headers, read_body(response, exchange, max_reply))
     body: bytes | bytearray | memoryview = b""
     if status == 413:

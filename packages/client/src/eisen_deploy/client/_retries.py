@@ -20,6 +20,9 @@ from ._logging import log
 
 T = TypeVar("T")
 
+#: Of a proxy, where no type says that the answer is the server's own.
+_LOST_BEHIND = (500, 502, 504)
+
 
 class Retries:
     """How often, and how soon, a request is sent again.
@@ -181,7 +184,9 @@ class _Failures:
 
 def _is_lost_behind(error: EisenClientError) -> bool:
     """Whether a proxy may have lost the server after that had the request."""
-    return type(error) is ServerFailed and error.status == 503
+    if type(error) is not ServerFailed:
+        return False
+    return error.status == 503 or (error.type is None and error.status in _LOST_BEHIND)
 
 
 def _brief(error: EisenClientError) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def _passed(client: EisenServingClient, arguments: argparse.Namespace) -> Iterat
 
 def _before(arguments: argparse.Namespace, taken: str) -> Iterator[Check]:
     parts = urlsplit(arguments.url)
-    yield Check("address", "ok", f"{parts.hostname}{parts.path}")
+    yield Check("address", "ok", f"{_host_and_port(parts)}{parts.path}")
     yield Check("connection", "ok", taken)
     if parts.scheme == "https":
         checked = "ok" if not arguments.no_verify else "warning"
@@ -116,6 +116,12 @@ def _before(arguments: argparse.Namespace, taken: str) -> Iterator[Check]:
         near = parts.hostname in ("localhost", "127.0.0.1", "::1")
         detail = "none: data and token can be read on the way"
         yield Check("encryption", "ok" if near else "warning", "none" if near else detail)
+
+
+def _host_and_port(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _proven_by(step: str, arguments: argparse.Namespace) -> list[Check]:

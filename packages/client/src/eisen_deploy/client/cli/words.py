@@ -50,7 +50,7 @@ def note(text: str) -> None:
 def explain(error: BaseException) -> str:
     """Return one line for an error; of an unexpected one only its name, for it may quote data."""
     if isinstance(error, EisenClientError):
-        error.advice = _ADVICE.get(type(error), error.advice)
+        error.advice = _advice(error)
         return str(error)
     if isinstance(error, (FileError, Usage)):
         return str(error)
@@ -61,6 +61,13 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"unexpected {type(error).__name__} (--debug tells where)"
+
+
+def _advice(error: EisenClientError) -> str:
+    special: str = vars(error).get("advice", "")
+    if special and "=" not in special:  # else it names parameters
+        return special
+    return _ADVICE.get(type(error), error.advice)
 
 
 def trace(error: BaseException) -> Iterator[str]:

@@ -1,0 +1,59 @@
+"""With what a failure of the libraries below began, and how that is put in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import urllib3.exceptions as of_urllib3
+
+#: How ``http.client`` says that a proxy does not lead to a server.
+_REFUSED_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
+#: Exceptions that say nothing but their names.
+_IN_WORDS = {
+    "RemoteDisconnected": "closed without an answer",
+    "IncompleteRead": "closed in the middle of the answer",
+    "TimeoutError": "timed out",
+    "timeout": "timed out",  # Python 3.9
+    "SSLEOFError": "closed in the middle of TLS",
+    "SSLZeroReturnError": "closed in the middle of TLS",
+}
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return the exception with which it all began, however deep the others wrap it."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        error = next(_inside(error), error)
+    return error
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the frames in which it was raised: urllib3's hold it in turn, and the batch."""
+    seen: dict[int, BaseException] = {}
+    waiting = [error]
+    while waiting:
+        error = waiting.pop()
+        if id(error) not in seen:
+            seen[id(error)] = error.with_traceback(None)
+            waiting += _inside(error)
+            waiting += [error.__context__] if error.__context__ is not None else []
+
+
+def _inside(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    if isinstance(error, of_urllib3.NewConnectionError):
+        cause = cause or error.__context__  # urllib3 1.26 raises it without a cause
+    wrapped = (getattr(error, "reason", None), *reversed(error.args), cause)
+    return (inner for inner in wrapped if isinstance(inner, BaseException))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return a system's error in its own words, and any other in ours, or else by its name."""
+    text = error.args[0] if error.args else None
+    if isinstance(text, str) and (refused := _REFUSED_TUNNEL.match(text)):
+        return f"it answered {refused[1]}"
+    own = getattr(error, "strerror", None) or getattr(error, "reason", None)
+    name = type(error).__name__
+    return own or _IN_WORDS.get(name, name)

@@ -1,0 +1,111 @@
+"""Answers as ``http.client`` reads them, and what it does not look at by itself.
+
+Of interim answers it skips only 100, chunks of a negative size it reads without bounds, and an
+answer that comes before the request was sent it takes as one to that request.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse, parse_headers
+from io import BufferedReader, RawIOBase
+from typing import Any
+
+from urllib3.util import wait_for_read
+
+from ._exchange import Exchange, running_exchange
+
+#: A server that sends one a second would need a day for them.
+_MAX_INTERIM = 100_000
+#: Bytes of an interim answer that is not whole yet.
+_MAX_HEAD = 2**16
+#: Interim answers, all whole; 101 is none, it would be the last one.
+_INTERIM = re.compile(rb"(?:HTTP/1\.\d 1(?!01)\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)*")
+#: In a status line, where the status begins.
+_STATUS = len("HTTP/1.1 ")
+
+
+class Response(HTTPResponse):
+    """The answer to the running exchange, from its first line that is not an interim one's."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        exchange = running_exchange()
+        if exchange is not None and exchange.early:
+            self.fp = BufferedReader(_Joined(exchange.early, self.fp))
+
+    def begin(self) -> None:
+        super().begin()
+        exchange = running_exchange()
+        if exchange is not None and not exchange.is_whole:
+            self.will_close = True  # the server may take what comes next for the rest of it
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MAX_INTERIM):
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            status = line[1]
+            if status // 100 != 1 or status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return line
+            parse_headers(self.fp)
+        raise HTTPException("too many interim answers")
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise HTTPException("a chunk has a negative size")
+        return size
+
+
+def look_for_answer(sock: socket.socket, exchange: Exchange) -> None:
+    """Look whether a server answers already, before more of the request is sent to it.
+
+    :raises BrokenPipeError: if it does: then urllib3 sends no more, and reads the answer.
+    """
+    if not wait_for_read(sock, 0):
+        return
+    early = exchange.early
+    early += _receive(sock)
+    whole = _INTERIM.match(early)
+    del early[: whole.end() if whole else 0]
+    if bytes(early[_STATUS : _STATUS + 1]) not in (b"", b"1") or len(early) > _MAX_HEAD:
+        exchange.halted = True
+        raise BrokenPipeError
+
+
+def _receive(sock: socket.socket) -> bytes:
+    """Return what is there; of TLS it may be only what TLS itself has to say."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        with suppress(BlockingIOError, ssl.SSLWantReadError):
+            return sock.recv(_MAX_HEAD)
+    finally:
+        sock.settimeout(timeout)
+    return b""
+
+
+class _Joined(RawIOBase):
+    """Bytes that were received before, then those that follow them."""
+
+    def __init__(self, first: bytearray, rest: BufferedReader) -> None:
+        self._first = first
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._first:
+            return self._rest.readinto1(buffer)
+        piece = self._first[: len(buffer)]
+        del self._first[: len(piece)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._rest.close()
+        super().close()
