@@ -18,6 +18,7 @@ from numpy.lib import format as npy_format
 from .._shared import tensors
 from .._shared.allowance import UNLIMITED, Allowance
 from .._shared.datatypes import MAX_RANK
+from .._shared.values import sound_bools
 from ..errors import InvalidOutput, MalformedBody
 
 MEDIA_TYPE = "application/x-npy"
@@ -120,5 +121,5 @@ def write(array: np.ndarray[Any, Any]) -> tuple[bytes, memoryview]:
     header = io.BytesIO()
     npy_format.write_array_header_1_0(header, about)
     rows = array.transpose() if about["fortran_order"] else array
-    flat = np.ascontiguousarray(rows).reshape(-1)
+    flat = sound_bools(np.ascontiguousarray(rows).reshape(-1))
     return header.getvalue(), flat.view(np.uint8).data
