@@ -204,7 +204,7 @@ def write_series(tmp_path):
         numbers = random.Random(7).sample(range(1000), len(images))
         for number, image in zip(numbers, images):
             image.InstanceNumber = number
-            write_dicom(folder / f"CanaryFile{number:03}", image)
+            write_dicom(folder / f"IM{number:03}", image)
         return folder
 
     return write

@@ -177,7 +177,7 @@ def test_a_file_that_is_cut_off(make_slices, write_series, left, index):
     """Of the first and the last image nothing else would tell that they are missing."""
     images = make_slices()
     folder = write_series(images)
-    victim = folder / f"CanaryFile{images[index].InstanceNumber:03}"
+    victim = folder / f"IM{images[index].InstanceNumber:03}"
     victim.write_bytes(victim.read_bytes()[:left])
     with pytest.raises(files.FileError) as caught:
         files.read(folder)
