@@ -31,7 +31,7 @@ def remark_missing(ordered: Sequence[Any], beside: Sequence[Any]) -> Iterator[st
     :param beside: headers of further images of the series, which were set aside.
     """
     here = len(ordered) + len(beside)
-    told = max((count for header in ordered for count in _counts(header)), default=0)
+    told = max(count for header in (ordered[0], ordered[-1]) for count in _counts(header))
     if told > here:
         yield (
             f"the headers count {count_images(told)} and there {'is' if here == 1 else 'are'} "

@@ -9,14 +9,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from eisen_deploy.client.files.errors import UnreadableFile
 from eisen_deploy.client.files.extras import reading
 
 from . import names, recognition
 from .headers import Slice, read_header
-from .image_kinds import describe_class, holds_image, is_image_class
+from .image_kinds import PRIVATE, describe_class, holds_image, is_image_class
 
 _AGAIN = "copy it again"
 #: What decides about an image; pydicom reads a value when it is looked at.
@@ -71,7 +71,7 @@ def look_through(folder: Path) -> Found:
     )
 
 
-def examine(path: Path, name: str = "") -> Union[Slice, LeftOut, Refusal]:
+def examine(path: Path, name: str = "") -> Slice | LeftOut | Refusal:
     """Return what a file is, by its content: its name does not count."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -103,19 +103,23 @@ def _check(found: Iterable[tuple[str, Any]]) -> None:
         raise UnreadableFile(f"holds files that cannot be read: {names.list_groups(groups)}")
 
 
-def _judge(found: Slice, *, certain: bool) -> Union[Slice, LeftOut, Refusal]:
+def _judge(found: Slice, *, certain: bool) -> Slice | LeftOut | Refusal:
     header = found.header
-    uid = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+    uids = [header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")]
+    kinds = [describe_class(uid) for uid in uids if uid]
+    complete = bool(kinds and header.get("SeriesInstanceUID"))
     if holds_image(header):
-        if certain or (uid and header.get("SeriesInstanceUID")):
+        if certain or complete:
             return found
         return Refusal("DICOM without a preamble and without UIDs", "export it again")
-    if not uid or (is_image_class(uid) and "Rows" not in header):
+    if "Rows" not in header and (not kinds or any(is_image_class(uid) for uid in uids)):
         return Refusal("cut off, or no complete DICOM object", _AGAIN)
-    return LeftOut(describe_class(uid), is_dicom=True)
+    if kinds[0] == PRIVATE and not complete:
+        return Refusal("cut off, or no complete DICOM object", _AGAIN)
+    return LeftOut(kinds[0], is_dicom=True)
 
 
-def _explain_nothing(path: Path) -> Union[LeftOut, Refusal]:
+def _explain_nothing(path: Path) -> LeftOut | Refusal:
     size = path.stat().st_size
     if not size and path.name.startswith("."):
         return LeftOut("empty")

@@ -114,15 +114,16 @@ def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
     usual = float(np.median(gaps))
     apart = gaps >= max(_OFF * usual, 1e-4)
     if not apart.all():
-        ends = [0, *(np.flatnonzero(apart) + 1), len(slices)]
-        groups = [slices[start:end] for start, end in zip(ends, ends[1:])]
+        ends = np.flatnonzero(apart) + 1
+        groups = [slices[start:end] for start, end in zip([0, *ends], [*ends, len(slices)])]
         raise UnsupportedFile(explain_repeats(groups, len(slices)))
     steps = np.rint(gaps / usual).clip(1)
     missing = int(steps.sum()) - len(gaps)
     if missing and np.abs(gaps / usual - steps).max() < 4 * _OFF:
-        before = name_some([each.name for each, step in zip(slices, steps) if step > 1])
+        ends = zip(slices, slices[1:], steps)
+        where = [f"{one.name} and {other.name}" for one, other, step in ends if step > 1]
         raise UnsupportedFile(
-            f"lacks {missing} of its {len(slices) + missing} images, those that follow {before}"
+            f"lacks {missing} of its {len(slices) + missing} images, between {name_some(where, 4)}"
         )
 
 

@@ -16,12 +16,13 @@ _MADE_OF_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.30",
     "1.2.840.10008.5.1.4.1.1.481.2",
 )
+PRIVATE = "an object of a private class"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _LOCALIZER = {"LOCALIZER", "SCOUT"}
 
-#: Values of Image Type that tell images of different meaning apart (PS3.3, C.7.6.1.1.2, C.8.3.1.1.1,
-#: C.8.16.1, and what Siemens, GE and Philips write); others, of a scanner's filters for example,
-#: differ among the images of one volume.
+#: Values of Image Type that tell images of different meaning apart (PS3.3, C.7.6.1.1.2, C.8.3.1.1.1
+#: and C.8.16.1, and what Siemens, GE and Philips write). Others may differ among the images of one
+#: volume, those of a scanner's filters for example.
 _MEANINGS = {
     *("ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY"),
     *("MPR", "CSA MPR", "CURVED MPR", "REFORMATTED", "RESAMPLED", "PROJECTION IMAGE"),
@@ -40,17 +41,17 @@ def holds_image(header: Any) -> bool:
 
 def is_image_class(uid: Any) -> bool:
     """Whether objects of a class are images, by its name in the standard."""
-    return "Image Storage" in _name_of(uid)
+    return uid is not None and "Image Storage" in _name_of(uid)
 
 
 def describe_class(uid: Any) -> str:
     """Return what objects of a class are: ``Encapsulated PDF``, for example."""
     name = _name_of(uid)
-    return "an object of a private class" if name == str(uid) else name.replace(" Storage", "")
+    return PRIVATE if name == str(uid) else name.replace(" Storage", "")
 
 
 def explain_beside(header: Any) -> str:
-    """Return what an image is if it usually lies beside a volume; nothing if it may be part of it."""
+    """Return what an image is if it usually lies beside a volume; nothing if it may be in it."""
     if _LOCALIZER & set(_types(header)):
         return "a localizer"
     uid = str(header.get("SOPClassUID", ""))
@@ -66,12 +67,15 @@ def describe_type(header: Any) -> str:
 
 def is_mosaic(header: Any) -> bool:
     """Whether an image holds all slices of a volume as tiles, as those of Siemens' EPI do."""
-    return "MOSAIC" in _types(header) or _count_tiles(header) > 1
+    return "MOSAIC" in _types(header) or (
+        header.get("Modality") == "MR" and _count_tiles(header) > 1
+    )
 
 
 def _types(header: Any) -> list[str]:
     values = header.get("ImageType") or []
-    return [str(value).strip().upper() for value in ([values] if isinstance(values, str) else values)]
+    several = [values] if isinstance(values, str) else values
+    return [str(value).strip().upper() for value in several]
 
 
 def _name_of(uid: Any) -> str:

@@ -79,6 +79,7 @@ def _check_values(header: Any) -> None:
         raise UnsupportedFile("does not say how many bits a pixel has")
     if bits[2] != bits[1] - 1 or not 0 < bits[1] <= bits[0]:
         raise UnsupportedFile("has pixels that do not start at the lowest bit")
+    _rescale(header)
 
 
 def _values(each: Slice, dtype: np.dtype[Any], invert: bool) -> Array:

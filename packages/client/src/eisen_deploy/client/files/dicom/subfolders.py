@@ -86,5 +86,5 @@ def _series_of(path: Path) -> str | None:
 def _read_series(file: Any) -> str | None:
     filereader = require("pydicom.filereader", "dicom")
     with reading("DICOM"):
-        header = filereader.read_partial(file, lambda tag, vr, length: tag > _ROWS, force=True)
+        header = filereader.read_partial(file, lambda tag, *_: tag > _ROWS, force=True)
         return str(header.get("SeriesInstanceUID", "")) if holds_image(header) else None
