@@ -122,8 +122,14 @@ def tilt_one(images):
         (move_one(1.3), r"not evenly spaced: IM154, number 3 of 5, lies 0\.750 mm off"),
         (move_one(0.0), r"5 images at 4 positions: .* \(IM154, IM970\)"),
         (tilt_one, r"not parallel: 1 of 5 .* \(IM970\)"),
-        (change_one(SeriesInstanceUID="1.2.3"), r"2 series: 4 images \(IM331, IM404 and 2 more\) and 1 image \(IM154\)"),
-        (change_one(FrameOfReferenceUID="1.2.3"), r"different frames of reference \(IM154 and the others\)"),
+        (
+            change_one(SeriesInstanceUID="1.2.3"),
+            r"2 series: 4 images \(IM331, IM404 and 2 more\) and 1 image \(IM154\)",
+        ),
+        (
+            change_one(FrameOfReferenceUID="1.2.3"),
+            r"different frames of reference \(IM154 and the others\)",
+        ),
         (change_one(PixelSpacing=[1, 1]), r"different pixel spacings \(IM154 and the others\)"),
         (change_one(Rows=5), r"2 different sizes \(IM154 and the others\)"),
         (change_one(PhotometricInterpretation="MONOCHROME1"), "different photometric"),

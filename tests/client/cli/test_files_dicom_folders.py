@@ -209,7 +209,10 @@ def test_files_that_are_no_images_are_named(folder, bundled):
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a localizer"),
         ({"ImageType": ["DERIVED", "PRIMARY", "SCOUT "], "Rows": 7}, "a localizer"),
         ({"SOPClassUID": DOSE}, "RT Dose"),
-        ({"SOPClassUID": PRESENTATION_STATE, "Rows": None}, "Grayscale Softcopy Presentation State"),
+        (
+            {"SOPClassUID": PRESENTATION_STATE, "Rows": None},
+            "Grayscale Softcopy Presentation State",
+        ),
         ({"SOPClassUID": "1.3.12.2.1107.5.9.1", "Rows": None}, "an object of a private class"),
     ],
 )
@@ -277,9 +280,7 @@ def test_other_folders_are_named(folder, make_slices, write_series):
     (folder / "notes").mkdir()
     (folder / "notes" / "x.txt").write_text("x")
     (folder / "other" / "broken").write_bytes(b"")
-    assert remarks(folder) == (
-        "left out: notes, other (folders without images of this series)"
-    )
+    assert remarks(folder) == ("left out: notes, other (folders without images of this series)")
 
 
 def test_folders_without_images(tmp_path, make_slices, write_series, bundled):
