@@ -28,7 +28,7 @@ from .geometry import place
 from .headers import Slice
 from .image_kinds import is_mosaic
 from .names import name_some
-from .series import read_series
+from .series import check_one_type, read_series
 
 _CONVERT = "convert it to NIfTI, with dcm2niix for example"
 
@@ -55,6 +55,7 @@ def read(path: Path, monochrome1: str | None = None) -> Content:
 
 def _read_slices(slices: Sequence[Slice], monochrome1: str | None) -> Content:
     _check_frames(slices)
+    check_one_type(slices)
     invert = pixels.check(slices, monochrome1)
     if len(slices) == 1 and not slices[0].header.get("ImagePositionPatient"):
         array = pixels.read(slices, invert)[0]

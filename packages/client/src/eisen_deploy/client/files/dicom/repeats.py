@@ -25,7 +25,8 @@ def explain_repeats(groups: Sequence[Sequence[Slice]], images: int) -> str:
     :param groups: the images at each position.
     :param images: how many there are.
     """
-    repeated = next(group for group in groups if len(group) > 1)
+    several = (group for group in groups if len(group) > 1)
+    repeated = min(several, key=lambda group: group[0].name)
     files = names.name_some([each.name for each in repeated])
     return f"holds {images} images at {len(groups)} positions: {_reason(repeated)} ({files})"
 

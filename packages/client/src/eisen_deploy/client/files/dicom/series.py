@@ -31,8 +31,7 @@ def read_series(path: Path) -> Series:
     """Return the images of the one series in a folder.
 
     :raises UnreadableFile: if it holds no images, or files that may be images and cannot be read.
-    :raises UnsupportedFile: if it holds several series, here or in its folders, or several types
-        of images.
+    :raises UnsupportedFile: if it holds several series, or more of its series in its folders.
     """
     found = folder.look_through(path)
     if not found.slices:
@@ -42,7 +41,6 @@ def read_series(path: Path) -> Series:
         kinds = [""] * len(kinds)
     slices = [each for each, kind in zip(found.slices, kinds) if not kind]
     _check_one_series(slices)
-    _check_one_type(slices)
     aside = [(each, kind) for each, kind in zip(found.slices, kinds) if kind]
     left_out = names.group([*found.left_out, *((each.name, kind) for each, kind in aside)])
     remarks = [f"left out: {names.list_groups(left_out)}"] if left_out else []
@@ -72,7 +70,11 @@ def _check_one_series(slices: Sequence[Slice]) -> None:
         )
 
 
-def _check_one_type(slices: Sequence[Slice]) -> None:
+def check_one_type(slices: Sequence[Slice]) -> None:
+    """Check that images of one series mean the same.
+
+    :raises UnsupportedFile: if they do not; it says how many there are of each type, and which.
+    """
     groups = _grouped(slices, lambda each: image_kinds.describe_type(each.header))
     if len(groups) > 1:
         raise UnsupportedFile(
