@@ -174,7 +174,7 @@ def write_line(slices, write_series, positions, name="line"):
 
 @pytest.mark.parametrize(
     ("step", "count", "digits"),
-    [(1.25, 30, 1), (1.35, 60, 1), (0.625, 40, 2), (3.3333, 50, 1), (0.15, 80, 2)],
+    [(1.25, 30, 1), (1.75, 60, 1), (0.625, 40, 2), (3.3333, 50, 1), (0.15, 80, 2)],
 )
 def test_positions_are_rounded_along_the_normal(slices, write_series, step, count, digits):
     """The rounding of the first and the last image is no different from that of the others."""
