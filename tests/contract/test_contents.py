@@ -71,7 +71,14 @@ CLIENT_CLI = [
 CLIENT_FILES = [
     *("__init__", "axes", "content", "errors", "extras", "kinds", "npy", "orientation", "png"),
     *("png_chunks", "saving", "segments", "signatures", "silence", "text"),
-    *(f"dicom/{name}" for name in ("__init__", "geometry", "images", "pixels", "segmentation")),
+    *(
+        f"dicom/{name}"
+        for name in (
+            *("__init__", "completeness", "folder", "geometry", "headers", "image_kinds"),
+            *("images", "names", "pixels", "recognition", "repeats", "segmentation", "series"),
+            "subfolders",
+        )
+    ),
     *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
 ]
 DOCTOR = [

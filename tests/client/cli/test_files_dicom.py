@@ -131,7 +131,7 @@ def tilt_one(images):
             r"different frames of reference \(IM154 and the others\)",
         ),
         (change_one(PixelSpacing=[1, 1]), r"different pixel spacings \(IM154 and the others\)"),
-        (change_one(Rows=5), r"2 different sizes \(IM154 and the others\)"),
+        (change_one(Rows=5), r"different sizes \(IM154 and the others\)"),
         (change_one(PhotometricInterpretation="MONOCHROME1"), "different photometric"),
         (change_all(PhotometricInterpretation="MONOCHROME1"), "--monochrome1"),
         (change_all(PhotometricInterpretation="PALETTE COLOR"), "palette"),

@@ -37,8 +37,8 @@ def remark_missing(ordered: Sequence[Any], beside: Sequence[Any]) -> Iterator[st
             f"the headers count {count_images(told)} and there {'is' if here == 1 else 'are'} "
             f"{here}: images at an end may be missing"
         )
-    numbers = [_whole(header.get("InstanceNumber")) for header in ordered]
-    taken = {_whole(header.get("InstanceNumber")) for header in beside}
+    numbers = [_whole(header, "InstanceNumber") for header in ordered]
+    taken = {_whole(header, "InstanceNumber") for header in beside}
     if _are_missing_before(numbers, taken):
         yield f"the image numbers begin at {min(numbers)}: images before may be missing"
 
@@ -55,13 +55,14 @@ def _are_missing_before(numbers: Sequence[int], taken: set[int]) -> bool:
 
 def _counts(header: Any) -> Iterator[int]:
     for keyword in _COUNTS:
-        yield _whole(header.get(keyword))
+        yield _whole(header, keyword)
     for group, creator, element in _PRIVATE_COUNTS:
-        yield _whole(read_private(header, group, creator, element))
+        yield _whole({"count": read_private(header, group, creator, element)}, "count")
 
 
-def _whole(value: Any) -> int:
+def _whole(header: Any, keyword: str) -> int:
+    """Return a whole number of a header; 0 where there is none, for nothing depends on it."""
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        return int(header.get(keyword))
+    except Exception:  # noqa: BLE001 - pydicom raises many
         return 0

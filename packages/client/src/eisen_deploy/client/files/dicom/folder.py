@@ -23,7 +23,9 @@ _AGAIN = "copy it again"
 _DECISIVE = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("RescaleSlope", "RescaleIntercept", "Modality"),
 )
 
 
@@ -91,9 +93,9 @@ def examine(path: Path, name: str = "") -> Slice | LeftOut | Refusal:
             header = read_header(path)
             for keyword in _DECISIVE:
                 header.get(keyword)
+            return _judge(Slice(path, header, name), certain=recognition.has_preamble(start))
     except UnreadableFile:
         return Refusal("damaged", _AGAIN)
-    return _judge(Slice(path, header, name), certain=recognition.has_preamble(start))
 
 
 def _check(found: Iterable[tuple[str, Any]]) -> None:
@@ -112,9 +114,8 @@ def _judge(found: Slice, *, certain: bool) -> Slice | LeftOut | Refusal:
         if certain or complete:
             return found
         return Refusal("DICOM without a preamble and without UIDs", "export it again")
-    if "Rows" not in header and (not kinds or any(is_image_class(uid) for uid in uids)):
-        return Refusal("cut off, or no complete DICOM object", _AGAIN)
-    if kinds[0] == PRIVATE and not complete:
+    whole = complete or (kinds and kinds[0] != PRIVATE)
+    if not whole or any(is_image_class(uid) for uid in uids):
         return Refusal("cut off, or no complete DICOM object", _AGAIN)
     return LeftOut(kinds[0], is_dicom=True)
 

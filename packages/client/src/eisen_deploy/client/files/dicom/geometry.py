@@ -13,7 +13,7 @@ import numpy as np
 from eisen_deploy.client.files.content import Affine, Array
 from eisen_deploy.client.files.errors import UnsupportedFile
 
-from .headers import Slice
+from .headers import Slice, check_same
 from .names import name_some
 from .repeats import explain_repeats
 
@@ -60,10 +60,8 @@ def place(slices: Sequence[Slice]) -> tuple[list[Slice], Affine]:
 
 def _check_parallel(slices: Sequence[Slice]) -> None:
     """Check that images are of one size and lie in parallel planes."""
-    sizes = [f"{each.header.Columns} x {each.header.Rows}" for each in slices]
-    _check_same(slices, sizes, "holds images of {} different sizes")
-    frames = [str(each.header.get("FrameOfReferenceUID", "")) for each in slices]
-    _check_same(slices, frames, "holds images with {} different frames of reference")
+    check_same(slices, ("Rows", "Columns"), "holds images of different sizes")
+    check_same(slices, ("FrameOfReferenceUID",), "holds images with different frames of reference")
     cosines = _numbers(slices, "ImageOrientationPatient", 6)
     spacings = _numbers(slices, "PixelSpacing", 2)
     if spacings.min() <= 0:
@@ -72,7 +70,7 @@ def _check_parallel(slices: Sequence[Slice]) -> None:
     if stray.any():
         raise UnsupportedFile(
             f"holds images that are not parallel: {stray.sum()} of {len(slices)} have another "
-            f"orientation than the others ({_named(slices, stray)}): a localizer, perhaps"
+            f"orientation than the others ({_named(slices, stray)}): perhaps a localizer"
         )
     stray = _strays(np.log(spacings))
     if stray.any():
@@ -83,15 +81,6 @@ def _check_parallel(slices: Sequence[Slice]) -> None:
     products = vectors @ vectors.transpose(0, 2, 1)
     if np.abs(products - np.eye(2)).max() > _COSINE:
         raise UnsupportedFile("has rows and columns that are not at right angles")
-
-
-def _check_same(slices: Sequence[Slice], values: Sequence[str], reason: str) -> None:
-    kinds = sorted(set(values), key=values.count)
-    if len(kinds) > 1:
-        stray = np.array([value != kinds[-1] for value in values])
-        raise UnsupportedFile(
-            f"{reason.format(len(kinds))} ({_named(slices, stray)} and the others)"
-        )
 
 
 def _strays(numbers: Array) -> Array:
@@ -120,8 +109,8 @@ def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
     steps = np.rint(gaps / usual).clip(1)
     missing = int(steps.sum()) - len(gaps)
     if missing and np.abs(gaps / usual - steps).max() < 4 * _OFF:
-        ends = zip(slices, slices[1:], steps)
-        where = [f"{one.name} and {other.name}" for one, other, step in ends if step > 1]
+        pairs = zip(slices, slices[1:], steps)
+        where = [f"{one.name} and {other.name}" for one, other, step in pairs if step > 1]
         raise UnsupportedFile(
             f"lacks {missing} of its {len(slices) + missing} images, between {name_some(where, 4)}"
         )

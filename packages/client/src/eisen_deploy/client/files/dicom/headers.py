@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eisen_deploy.client.files.errors import UnsupportedFile
 from eisen_deploy.client.files.extras import require
+
+from .names import name_strays
 
 #: By whether elements lack their type (implicit VR), and whether they are little-endian.
 _SYNTAXES = {
@@ -58,6 +61,17 @@ def read_private(header: Any, group: int, creator: str, element: int) -> Any:
         return header.private_block(group, creator)[element].value
     except KeyError:
         return None
+
+
+def check_same(slices: Sequence[Slice], keywords: Sequence[str], reason: str) -> None:
+    """Check that attributes have the same values in all images.
+
+    :raises UnsupportedFile: with the reason, and the names of the images that differ from most.
+    """
+    values = [str([each.header.get(keyword, "") for keyword in keywords]) for each in slices]
+    strays = name_strays([each.name for each in slices], values)
+    if strays:
+        raise UnsupportedFile(f"{reason} ({strays} and the others)")
 
 
 def count_bytes(image: Any) -> int:

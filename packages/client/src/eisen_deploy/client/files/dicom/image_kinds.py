@@ -36,7 +36,11 @@ _MEANINGS = {
 
 def holds_image(header: Any) -> bool:
     """Whether an object holds an image, and not something that was made of images."""
-    return "Rows" in header and header.get("SOPClassUID") not in _MADE_OF_IMAGES
+    return (
+        "Rows" in header
+        and "Columns" in header
+        and header.get("SOPClassUID") not in _MADE_OF_IMAGES
+    )
 
 
 def is_image_class(uid: Any) -> bool:

@@ -34,6 +34,12 @@ def count_images(number: int) -> str:
     return "1 image" if number == 1 else f"{number} images"
 
 
+def name_strays(names: Sequence[str], values: Sequence[str]) -> str:
+    """Return the names of those whose value is not the commonest; nothing if all are the same."""
+    usual = max(values, key=values.count)
+    return name_some([name for name, value in zip(names, values) if value != usual])
+
+
 @contextmanager
 def blamed_on(name: str) -> Iterator[None]:
     """Put the name of a folder's file before an error; a file given by itself has none here."""

@@ -12,7 +12,7 @@ from eisen_deploy.client.files.content import Array
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 from eisen_deploy.client.files.extras import reading
 
-from .headers import Slice, count_bytes, read_image
+from .headers import Slice, check_same, count_bytes, read_image
 from .names import blamed_on
 
 _KEPT = ("MONOCHROME1", "MONOCHROME2", "RGB")
@@ -25,10 +25,9 @@ def check(slices: Sequence[Slice], monochrome1: str | None) -> bool:
     :returns: whether to invert them.
     :raises UnsupportedFile: says which property is not supported.
     """
-    kinds = {str(each.header.get("PhotometricInterpretation", "")) for each in slices}
-    if len(kinds) > 1:
-        raise UnsupportedFile("holds images with different photometric interpretations")
-    (kind,) = kinds
+    colours = ("PhotometricInterpretation", "SamplesPerPixel")
+    check_same(slices, colours, "holds images with different photometric interpretations")
+    kind = str(slices[0].header.get("PhotometricInterpretation", ""))
     if kind == "MONOCHROME1" and monochrome1 is None:
         raise UnsupportedFile(
             "is MONOCHROME1, in which small values are bright: say by --monochrome1 whether to "

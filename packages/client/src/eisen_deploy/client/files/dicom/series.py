@@ -102,4 +102,4 @@ def _listed(groups: Mapping[str, Sequence[Slice]], *, told: bool = False) -> str
         some = names.name_some([each.name for each in slices], _EXAMPLES)
         kind = f" {key or 'of no type'}" if told else ""
         parts.append(f"{names.count_images(len(slices))}{kind} ({some})")
-    return " and ".join(parts) if len(parts) < 3 else ", ".join(parts[:8])
+    return " and ".join(parts) if len(parts) < 3 else names.name_some(parts)

@@ -18,7 +18,7 @@ from . import names, recognition
 from .image_kinds import holds_image
 
 _MOST_FILES = 10_000
-_ROWS = 0x00280010
+_COLUMNS = 0x00280011
 
 
 def compare(root: Path, folders: Sequence[Path], series: str | None) -> list[str]:
@@ -63,9 +63,14 @@ def find_series(root: Path, folders: Sequence[Path]) -> list[str]:
 
 def _files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
-        for parent, inner, files in os.walk(folder):
+        for parent, inner, files in os.walk(folder, onerror=_refuse):
             inner.sort()
             yield from (path for name in sorted(files) if (path := Path(parent, name)).is_file())
+
+
+def _refuse(error: OSError) -> None:
+    name = Path(error.filename).name
+    raise UnreadableFile(f"holds a folder that cannot be opened ({name})") from error
 
 
 def _series_of(path: Path) -> str | None:
@@ -86,5 +91,5 @@ def _series_of(path: Path) -> str | None:
 def _read_series(file: Any) -> str | None:
     filereader = require("pydicom.filereader", "dicom")
     with reading("DICOM"):
-        header = filereader.read_partial(file, lambda tag, *_: tag > _ROWS, force=True)
+        header = filereader.read_partial(file, lambda tag, *_: tag > _COLUMNS, force=True)
         return str(header.get("SeriesInstanceUID", "")) if holds_image(header) else None
