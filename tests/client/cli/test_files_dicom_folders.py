@@ -283,6 +283,15 @@ def test_other_folders_are_named(folder, make_slices, write_series):
     assert remarks(folder) == ("left out: notes, other (folders without images of this series)")
 
 
+def test_of_very_many_files_in_folders_the_first_are_looked_at(folder):
+    (folder / "many").mkdir()
+    for index in range(10_000):
+        (folder / "many" / f"{index}.txt").touch()
+    assert "were looked at" not in remarks(folder)
+    (folder / "many" / "one more").touch()
+    assert remarks(folder).endswith("of the files in its folders, only 10000 were looked at")
+
+
 def test_folders_without_images(tmp_path, make_slices, write_series, bundled):
     assert refusal(tmp_path) == "holds no DICOM images"
     (tmp_path / "deeper").mkdir()

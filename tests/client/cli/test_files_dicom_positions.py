@@ -213,10 +213,8 @@ def test_positions_that_are_exact_are_kept(slices, write_series):
 # --- what is not even ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("index", [0, 1, 4, 8])
-@pytest.mark.parametrize(
-    "off", [(0, 0, 0.6), (0, 0, -0.6), (0.6, 0, 0), (0, -0.6, 0), (0.4, 0.3, 0.3)]
-)
+@pytest.mark.parametrize("index", [0, 4, 8])
+@pytest.mark.parametrize("off", [(0, 0, 0.6), (0.6, 0, 0), (0.4, -0.3, 0.3)])
 def test_the_image_that_is_off_is_named(slices, write_series, index, off):
     positions = np.array([[-10, 20, -30 + 2.0 * k] for k in range(9)])
     positions[index] += off
@@ -228,18 +226,30 @@ def test_the_image_that_is_off_is_named(slices, write_series, index, off):
     assert said.endswith("a twentieth of that is tolerated")
 
 
-@pytest.mark.parametrize(("off", "taken"), [(0.04, True), (0.06, False)])
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_twentieth_of_the_distance_is_tolerated(slices, write_series, off, taken, axis):
-    """Of many images, so that one alone does not draw the line."""
-    positions = np.array([[-10, 20, -30 + 2.0 * k] for k in range(100)])
-    positions[50, axis] += 2 * off
-    folder = write_line(slices, write_series, positions)
-    if taken:
-        assert files.read(folder).grid.shape == (6, 5, 100)
-        return
-    with pytest.raises(files.UnsupportedFile, match=r"IM051, number 51 of 100, lies 0\.120 mm off"):
-        files.read(folder)
+@pytest.mark.parametrize("axis", [0, 2])
+def test_a_twentieth_of_the_distance_is_tolerated(slices, write_series, axis):
+    """Every second image is off to the other side."""
+    for off in (0.049, 0.051):
+        positions = np.array([[-10, 20, -30 + 2.0 * k] for k in range(20)])
+        positions[:, axis] += 2 * off * (-1) ** np.arange(20)
+        folder = write_line(slices, write_series, positions, f"off {off}")
+        if off < 0.05:
+            assert files.read(folder).grid.shape == (6, 5, 20)
+            continue
+        with pytest.raises(files.UnsupportedFile, match="not evenly spaced: IM"):
+            files.read(folder)
+
+
+@pytest.mark.parametrize("start", [-30, -100.3, 57.7, 211.45])
+@pytest.mark.parametrize("step", [1.05, 1.25, 1.35])
+def test_halves_may_be_rounded_to_any_side(slices, write_series, start, step):
+    """Numbers such as 1.35 are not exact in binary: many are rounded up at one end of a volume, and
+    down at the other, and yet none is off an even grid by more than 0.05 mm.
+    """
+    positions = [[0, 0, round(start + step * k, 1)] for k in range(40)]
+    affine = files.read(write_line(slices, write_series, positions)).grid.affine
+    places = affine[2, 3] + affine[2, 2] * np.arange(40)
+    np.testing.assert_allclose(places, start + step * np.arange(40), atol=0.1)
 
 
 def test_distances_that_grow_are_not_even(slices, write_series):

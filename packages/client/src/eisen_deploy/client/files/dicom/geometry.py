@@ -25,6 +25,8 @@ _COSINE = 1e-3
 #: How far an image may lie from where it should be, in distances between images. The positions of
 #: some scanners are rounded.
 _OFF = 0.05
+#: After so many fits, a line that fits has been found if there is one, or one that almost does.
+_ROUNDS = 50
 
 
 def place(slices: Sequence[Slice]) -> tuple[list[Slice], Affine]:
@@ -119,25 +121,38 @@ def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
 def _fit_line(slices: Sequence[Slice], positions: Array) -> tuple[Array, Array]:
     """Return the vector from one image to the next, and the position of the first.
 
-    Both are those of the line that is nearest to all positions (n, 3), by least squares, on which
-    the images have even distances.
+    Both are those of a line through all positions (n, 3), on which images have even distances. It
+    is that of least squares. Where positions are rounded, that may be off one by more than is
+    tolerated, and another line by less off all: positions get more weight then where they are off
+    (Lawson's algorithm, which leads to the line with the least greatest distance).
     """
+    weights = np.ones(len(positions))
+    for _ in range(_ROUNDS):
+        weights /= weights.sum()
+        places = np.arange(len(positions)) - weights @ np.arange(len(positions))
+        step = (weights * places) @ positions / (weights @ places**2)
+        line = weights @ positions + places[:, None] * step
+        off = np.linalg.norm(positions - line, axis=1)
+        if off.max() <= _OFF * np.linalg.norm(step):
+            return step, line[0]
+        weights *= off
+    raise UnsupportedFile(f"has images that are not evenly spaced: {_worst(slices, positions)}")
+
+
+def _worst(slices: Sequence[Slice], positions: Array) -> str:
+    """Return which image is the farthest from the line of the others (by least squares)."""
     count = len(positions)
     places = np.arange(count) - (count - 1) / 2
     step = places @ positions / (places @ places)
-    line = positions.mean(axis=0) + places[:, None] * step
-    off = np.linalg.norm(positions - line, axis=1)
-    size = float(np.linalg.norm(step))
-    if off.max() > _OFF * size:
-        # An image that is off draws the line after it, one at an end the most.
-        own = 1 / count + places**2 / (places @ places)
-        worst = int(np.argmax(off / np.sqrt(1 - own)))
-        raise UnsupportedFile(
-            f"has images that are not evenly spaced: {slices[worst].name}, number {worst + 1} of "
-            f"{count}, lies {off[worst] / (1 - own[worst]):.3f} mm off the line of the others, "
-            f"which are {size:.3f} mm apart; a twentieth of that is tolerated"
-        )
-    return step, line[0]
+    off = np.linalg.norm(positions - positions.mean(axis=0) - places[:, None] * step, axis=1)
+    # An image draws the line after it, one at an end the most.
+    own = 1 / count + places**2 / (places @ places)
+    worst = int(np.argmax(off / np.sqrt(1 - own)))
+    return (
+        f"{slices[worst].name}, number {worst + 1} of {count}, lies "
+        f"{off[worst] / (1 - own[worst]):.3f} mm off the line of the others, which are "
+        f"{np.linalg.norm(step):.3f} mm apart; a twentieth of that is tolerated"
+    )
 
 
 def _numbers(slices: Sequence[Slice], keyword: str, count: int) -> Affine:
