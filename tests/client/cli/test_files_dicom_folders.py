@@ -154,7 +154,7 @@ def test_links_that_lead_nowhere_are_named(folder):
     (folder / NAMES[4]).unlink()
     (folder / NAMES[4]).symlink_to("elsewhere")
     (folder / "loop").symlink_to("loop")
-    assert "IM005, loop (not to be opened" in refusal(folder)
+    assert "IM005, loop (not readable" in refusal(folder)
 
 
 def test_images_without_pixels_are_named(make_slices, write_series):

@@ -83,7 +83,7 @@ def examine(path: Path, name: str = "") -> Slice | LeftOut | Refusal:
             return _explain_nothing(path)
         unpacked = recognition.unpack_start(path, start)
     except OSError:
-        return Refusal("not to be opened", "see whether it is there, and yours to read")
+        return Refusal("not readable", "check that it is there, and that you may read it")
     if recognition.begins_dicom(unpacked):
         return Refusal("compressed by gzip", "unpack it")
     if not recognition.begins_dicom(start):
