@@ -86,9 +86,9 @@ def _check_parallel(slices: Sequence[Slice]) -> None:
 
 
 def _strays(numbers: Array) -> Array:
-    """Return which rows (n, k) are not like the one that most are like."""
-    alike = np.abs(numbers[:, None] - numbers[None]).max(axis=2) <= _COSINE
-    stray: Array = ~alike[alike.sum(axis=1).argmax()]
+    """Return which rows (n, k) are not like most, that is, like the one in their middle."""
+    middle = np.abs(numbers - np.median(numbers, axis=0)).max(axis=1).argmin()
+    stray: Array = np.abs(numbers - numbers[middle]).max(axis=1) > _COSINE
     return stray
 
 
@@ -129,9 +129,7 @@ def _fit_line(slices: Sequence[Slice], positions: Array) -> tuple[Array, Array]:
     weights = np.ones(len(positions))
     for _ in range(_ROUNDS):
         weights /= weights.sum()
-        places = np.arange(len(positions)) - weights @ np.arange(len(positions))
-        step = (weights * places) @ positions / (weights @ places**2)
-        line = weights @ positions + places[:, None] * step
+        step, line = _draw_line(positions, weights)
         off = np.linalg.norm(positions - line, axis=1)
         if off.max() <= _OFF * np.linalg.norm(step):
             return step, line[0]
@@ -139,13 +137,21 @@ def _fit_line(slices: Sequence[Slice], positions: Array) -> tuple[Array, Array]:
     raise UnsupportedFile(f"has images that are not evenly spaced: {_worst(slices, positions)}")
 
 
+def _draw_line(positions: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the step and the places (n, 3) of the line of least squares with these weights."""
+    numbers = np.arange(len(positions))
+    places = numbers - weights @ numbers
+    step = (weights * places) @ positions / (weights @ places**2)
+    return step, weights @ positions + places[:, None] * step
+
+
 def _worst(slices: Sequence[Slice], positions: Array) -> str:
     """Return which image is the farthest from the line of the others (by least squares)."""
     count = len(positions)
-    places = np.arange(count) - (count - 1) / 2
-    step = places @ positions / (places @ places)
-    off = np.linalg.norm(positions - positions.mean(axis=0) - places[:, None] * step, axis=1)
+    step, line = _draw_line(positions, np.full(count, 1 / count))
+    off = np.linalg.norm(positions - line, axis=1)
     # An image draws the line after it, one at an end the most.
+    places = np.arange(count) - (count - 1) / 2
     own = 1 / count + places**2 / (places @ places)
     worst = int(np.argmax(off / np.sqrt(1 - own)))
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -36,7 +37,7 @@ def count_images(number: int) -> str:
 
 def name_strays(names: Sequence[str], values: Sequence[str]) -> str:
     """Return the names of those whose value is not the commonest; nothing if all are the same."""
-    usual = max(values, key=values.count)
+    usual = Counter(values).most_common(1)[0][0]
     return name_some([name for name, value in zip(names, values) if value != usual])
 
 
