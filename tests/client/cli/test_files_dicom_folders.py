@@ -179,7 +179,7 @@ def test_files_that_are_no_images_are_named(folder, bundled):
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + b"x" * 200)
     (folder / ".hidden").touch()
     (folder / "scan.nii.gz").write_bytes(gzip.compress(b"\x5c\1\0\0" * 100))
-    (folder / "mask.raw").write_bytes(bytes(5000) + b"\1")
+    (folder / "mask.raw").write_bytes(bytes(600) + b"\1\2" * 300)
     (folder / "report").write_bytes((bundled / "reportsi.dcm").read_bytes())
     (folder / "plan").write_bytes((bundled / "ExplVR_LitEndNoMeta.dcm").read_bytes())
     (folder / "mask.dcm").write_bytes((bundled / "liver_1frame.dcm").read_bytes())
@@ -189,13 +189,15 @@ def test_files_that_are_no_images_are_named(folder, bundled):
     os.mkfifo(folder / "pipe")
     said = remarks(folder)
     for expected in (
-        ".DS_Store, Thumbs.db, mask.raw, scan.nii.gz (no DICOM)",
+        ".DS_Store, mask.raw (no DICOM)",
+        "Thumbs.db (text)",
+        "scan.nii.gz (a gzip file)",
         ".hidden (empty)",
         "report (Basic Text SR)",
         "plan (RT Ion Plan)",
         "mask.dcm (Segmentation)",
         "DICOMDIR (Media Directory)",
-        "all.zip (a zip archive)",
+        "all.zip (a zip file)",
         "pipe (no ordinary file)",
     ):
         assert expected in said
@@ -242,7 +244,7 @@ def test_the_command_prints_what_was_left_out(folder, model, predict, tmp_path):
     arguments = ["--input", f"image={folder}", "--output", f"mask={tmp_path / 'o.npy'}"]
     status, _, err = predict(model(), *arguments)
     assert status == 0
-    assert f"eisen-client: note: image={folder}: left out: no\\u202etes.txt (no DICOM)" in err
+    assert f"eisen-client: note: image={folder}: left out: no\\u202etes.txt (text)" in err
 
 
 # --- several series -----------------------------------------------------------------------

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 from eisen_deploy.client.files.errors import UnreadableFile
 from eisen_deploy.client.files.extras import reading
+from eisen_deploy.client.files.signatures import identify
 
 from . import names, recognition
 from .headers import Slice, read_header
 from .image_kinds import PRIVATE, describe_class, holds_image, is_image_class
 
+NO_DICOM = "no DICOM"
 _AGAIN = "copy it again"
 #: What decides about an image; pydicom reads a value when it is looked at.
 _DECISIVE = (
@@ -30,7 +32,7 @@ _DECISIVE = (
 
 
 class LeftOut(NamedTuple):
-    """A file that is no image: what it is, ``no DICOM`` for example, or which DICOM object."""
+    """A file that is no image: what it is, ``a PDF`` for example, or which DICOM object."""
 
     reason: str
     is_dicom: bool = False
@@ -87,7 +89,7 @@ def examine(path: Path, name: str = "") -> Slice | LeftOut | Refusal:
     if recognition.begins_dicom(unpacked):
         return Refusal("compressed by gzip", "unpack it")
     if not recognition.begins_dicom(start):
-        return LeftOut("a zip archive" if start.startswith(b"PK\x03\x04") else "no DICOM")
+        return LeftOut(identify(path) or NO_DICOM)
     try:
         with reading("DICOM"):
             header = read_header(path)

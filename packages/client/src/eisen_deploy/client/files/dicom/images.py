@@ -79,7 +79,8 @@ def _single(path: Path) -> Slice:
     if isinstance(found, folder.Refusal):
         raise UnreadableFile(f"is {found.state}: {found.advice}")
     if not found.is_dicom:
-        raise UnreadableFile(f"is {found.reason}")
+        also = "" if found.reason == folder.NO_DICOM else f", and {folder.NO_DICOM}"
+        raise UnreadableFile(f"is {found.reason}{also}")
     raise UnsupportedFile(f"is DICOM, and no image: {found.reason}")
 
 
