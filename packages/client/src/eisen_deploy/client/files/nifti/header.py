@@ -61,8 +61,8 @@ def parse(raw: Any) -> Any:
     """Return the header at the start of a file's bytes, as nibabel's, with nothing repaired.
 
     :param raw: all bytes of the file, decompressed.
-    :raises UnreadableFile: if they are not those of a NIfTI file, or the header breaks a rule.
-    :raises UnsupportedFile: if it is NIfTI of a sort that is not read.
+    :raises UnreadableFile: if they are not those of a NIfTI file, or too few.
+    :raises UnsupportedFile: if the header breaks a rule, or is of a sort that is not read.
     """
     nibabel = require("nibabel", "nifti")
     start = bytes(raw[:540])
@@ -77,15 +77,15 @@ def parse(raw: Any) -> Any:
     _check_magic(header)
     problems = list(_problems(header))
     if problems:
-        raise UnreadableFile(f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}")
+        raise UnsupportedFile(f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}")
     return header
 
 
 def find_voxels(header: Any, raw: Any) -> Voxels:
     """Return where the voxels are, by a header of :func:`parse`.
 
-    :raises UnreadableFile: if they are not all there, or overlap with something else.
-    :raises UnsupportedFile: if they are not one real number each.
+    :raises UnreadableFile: if they are not all there.
+    :raises UnsupportedFile: if they overlap with the header, or are not one real number each.
     """
     intent, datatype = int(header["intent_code"]), int(header["datatype"])
     if intent in _CIFTI or intent in _MESHES:
@@ -100,7 +100,7 @@ def find_voxels(header: Any, raw: Any) -> Voxels:
         )
     dtype = np.dtype(header.endianness + _TYPES[datatype])
     if header["bitpix"] != 8 * dtype.itemsize:
-        raise UnreadableFile(
+        raise UnsupportedFile(
             f"has voxels of {8 * dtype.itemsize} bits by datatype, {header['bitpix']} by bitpix"
         )
     shape = tuple(int(size) for size in header["dim"][1 : header["dim"][0] + 1])
@@ -164,7 +164,7 @@ def _offset(header: Any, raw: Any) -> int:
     start = int(header.sizeof_hdr) + _EXTENDER
     offset = float(header["vox_offset"])
     if not offset.is_integer() or offset < start:
-        raise UnreadableFile(
+        raise UnsupportedFile(
             f"has voxels that begin at byte {offset:g} (vox_offset), and its header ends at {start}"
         )
     if offset <= len(raw) and raw[start - _EXTENDER]:
@@ -173,5 +173,5 @@ def _offset(header: Any, raw: Any) -> int:
             size = max(0, int(np.frombuffer(raw[end : end + 4], f"{header.endianness}i4")[0]))
             end += size
         if end > offset:
-            raise UnreadableFile("has voxels that begin within a header extension (vox_offset)")
+            raise UnsupportedFile("has voxels that begin within a header extension (vox_offset)")
     return int(offset)

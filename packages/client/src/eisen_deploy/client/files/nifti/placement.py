@@ -15,8 +15,10 @@ import numpy as np
 from eisen_deploy.client.files.content import Affine
 from eisen_deploy.client.files.dicom.geometry import _COSINE, _OFF
 
-#: By how much b² + c² + d² may exceed 1, for the three are rounded.
-_QUATERNION = 1e-4
+#: By how much b² + c² + d² may exceed 1; some programs write them with two digits.
+_QUATERNION = 0.02
+#: What they leave of 1 where it is taken for 0: they have 24 bits, and no more is known.
+_NO_REST = 1e-7
 #: A volume of three vectors, relative to the product of their lengths, that is none.
 _FLAT = 1e-6
 #: How far from right angles ITK takes an sform (itkNiftiImageIO.cxx, 5.4).
@@ -83,10 +85,11 @@ def make_rigid(affine: Affine, shape: tuple[int, int, int]) -> Affine:
 
 
 def find_departure(affine: Affine, other: Affine, shape: tuple[int, int, int]) -> float:
-    """Return how far apart two affines place a corner of a volume, in voxels of the first."""
+    """Return how far apart two affines place a corner of a volume, in the shortest voxel edges."""
     corners = np.indices((2, 2, 2)).reshape(3, 8) * (np.array(shape)[:, None] - 1)
-    apart = np.linalg.inv(affine) @ (other - affine) @ np.vstack([corners, np.ones(8)])
-    return float(np.abs(apart).max())
+    apart = (other - affine)[:3] @ np.vstack([corners, np.ones(8)])
+    shortest = np.linalg.norm(affine[:3, :3], axis=0).min()
+    return float(np.linalg.norm(apart, axis=0).max() / shortest)
 
 
 def _angles(affine: Affine) -> Affine:
@@ -108,9 +111,10 @@ def _sform(header: Any, _: Any = None) -> Affine:
 
 
 def _qform(header: Any, shape: tuple[int, int, int]) -> Affine:
-    """Return the affine of the quaternion, as nifti1.h has it."""
+    """Return the affine of the quaternion, as nifti1_io.c has it."""
     b, c, d = _numbers(header, "quatern_b", "quatern_c", "quatern_d")
-    a = np.sqrt(max(0.0, 1 - (b * b + c * c + d * d)))
+    rest = 1 - (b * b + c * c + d * d)
+    a = np.sqrt(rest) if rest >= _NO_REST else 0.0
     b, c, d = np.array([b, c, d]) / np.sqrt(a * a + b * b + c * c + d * d)
     affine = np.eye(4)
     affine[:3, :3] = [

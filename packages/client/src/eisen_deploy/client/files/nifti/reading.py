@@ -69,7 +69,7 @@ def _load(path: Path) -> Any:
 
 def _values(raw: Any, voxels: Voxels) -> Array:
     array: Array = np.ndarray(voxels.shape, voxels.dtype, raw, voxels.offset, order="F")
-    if voxels.scaling == (1, 0):
+    if voxels.scaling == (1.0, 0.0):
         return array
     slope, inter = np.array(voxels.scaling, "f4" if voxels.dtype.itemsize <= 2 else "f8")
     scaled: Array = array * slope + inter

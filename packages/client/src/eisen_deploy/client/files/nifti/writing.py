@@ -89,7 +89,9 @@ def _explain_itk(grid: Grid) -> str:
             "file: write .dcm for them, or straighten the series first (dcm2niix does) and send "
             "that"
         )
-    rigid = placement.make_rigid(grid.affine, grid.shape)
+    header = require("nibabel", "nifti").Nifti1Header()
+    _place(header, grid)
+    _, rigid, _ = placement.find_affines(header, grid.shape)
     off = placement.find_departure(grid.affine, rigid, grid.shape)
     if off <= _NOTABLE:
         return ""
@@ -118,9 +120,9 @@ def _place(header: Any, grid: Grid) -> None:
     """Place voxels where an affine has them: exactly by the sform, at right angles by the qform."""
     header.set_sform(grid.affine, _SCANNER)
     header["pixdim"][1:4] = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    header.set_xyzt_units("mm")
     if placement.is_rounded(grid.affine, grid.shape):  # a quaternion has no shear
         header.set_qform(placement.make_rigid(grid.affine, grid.shape), _SCANNER)
-    header.set_xyzt_units("mm")
 
 
 def _copy(header: Any, source: Any) -> None:
