@@ -72,7 +72,7 @@ CLIENT_FILES = [
     *("__init__", "axes", "content", "errors", "extras", "kinds", "npy", "orientation", "png"),
     *("png_chunks", "saving", "segments", "signatures", "silence", "text"),
     *(f"dicom/{name}" for name in ("__init__", "geometry", "images", "pixels", "segmentation")),
-    *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
+    *(f"nifti/{name}" for name in ("__init__", "header", "placement", "reading", "writing")),
 ]
 DOCTOR = [
     *("__init__", "access_checks", "archive_checks", "archives", "asking", "capacity_checks"),

@@ -88,7 +88,9 @@ def read_nifti(path: Path) -> tuple[dict, np.ndarray]:
     if raw[:2] == b"\x1f\x8b":
         raw = gzip.decompress(raw)
     order = "<" if raw[:4] in (b"\x5c\1\0\0", b"\x1c\2\0\0") else ">"
-    fields = NIFTI1 if 348 in struct.unpack("<i", raw[:4]) + struct.unpack(">i", raw[:4]) else NIFTI2
+    fields = (
+        NIFTI1 if 348 in struct.unpack("<i", raw[:4]) + struct.unpack(">i", raw[:4]) else NIFTI2
+    )
     header = {}
     for name, (at, form) in fields.items():
         found = struct.unpack_from(order + form, raw, at)

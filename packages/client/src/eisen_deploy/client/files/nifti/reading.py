@@ -71,9 +71,9 @@ def _values(raw: Any, voxels: Voxels) -> Array:
     array: Array = np.ndarray(voxels.shape, voxels.dtype, raw, voxels.offset, order="F")
     if voxels.scaling == (1.0, 0.0):
         return array
-    slope, inter = np.array(voxels.scaling, "f4" if voxels.dtype.itemsize <= 2 else "f8")
-    scaled: Array = array * slope + inter
-    return scaled
+    slope, inter = voxels.scaling
+    scaled: Array = array * np.float64(slope) + np.float64(inter)
+    return scaled.astype(np.float32) if voxels.dtype.itemsize <= 2 else scaled
 
 
 def _spatial(shape: tuple[int, ...]) -> tuple[int, int, int]:
