@@ -23,7 +23,7 @@ class Grid:
     :param shape: sizes of the axes (i, j, k), in voxels.
     :param affine: 4 x 4, from indices (i, j, k, 1) to millimetres to the right, front and top
         (RAS+) of the patient, as nibabel has it.
-    :param header: of the NIfTI file that it comes from.
+    :param header: of the NIfTI file that it comes from, as it stands on disk.
     :param slices: the headers of the DICOM images that it comes from, in the order of k.
     :param also: the affines by which other programs place the volume, if the file has several.
     :param is_oriented: whether the file says how the volume lies in the patient. If it does not,

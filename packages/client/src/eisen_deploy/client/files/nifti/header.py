@@ -18,7 +18,7 @@ from eisen_deploy.client.files.extras import require
 
 from . import placement
 
-_SIZES = {348: "NIfTI-1", 540: "NIfTI-2"}
+_SIZES = (348, 540)  # of NIfTI-1 and NIfTI-2
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 _EXTENDER = 4
 _DAMAGED = "is damaged, or is not a NIfTI file"
@@ -68,7 +68,7 @@ def parse(raw: Any) -> Any:
     start = bytes(raw[:540])
     order = next((each for each in "<>" if _size_of(start, each) in _SIZES), "")
     if not order:
-        raise UnreadableFile(f"{_DAMAGED}: {_describe(start, bytes(raw[128:132]))}")
+        raise UnreadableFile(f"{_DAMAGED}: {_describe(start)}")
     size = _size_of(start, order)
     if len(raw) < size + _EXTENDER:
         raise UnreadableFile(f"{_DAMAGED}: it ends within its header")
@@ -119,10 +119,10 @@ def _size_of(start: bytes, order: str) -> int:
     return int(np.frombuffer(start[:4].ljust(4, b"\0"), f"{order}i4")[0])
 
 
-def _describe(start: bytes, preamble_end: bytes) -> str:
+def _describe(start: bytes) -> str:
     if not start:
         return "it is empty"
-    if preamble_end == b"DICM":
+    if start[128:132] == b"DICM":
         return "it is DICOM: give it an ending .dcm"
     found = (what for sign, what in _BEGINNINGS.items() if start.startswith(sign))
     return f"it is {what}" if (what := next(found, "")) else "it does not start with 348 or 540"
@@ -167,11 +167,12 @@ def _offset(header: Any, raw: Any) -> int:
         raise UnsupportedFile(
             f"has voxels that begin at byte {offset:g} (vox_offset), and its header ends at {start}"
         )
-    if offset <= len(raw) and raw[start - _EXTENDER]:
-        end, size = start, -1
-        while end + 8 <= offset and size:
-            size = max(0, int(np.frombuffer(raw[end : end + 4], f"{header.endianness}i4")[0]))
-            end += size
-        if end > offset:
-            raise UnsupportedFile("has voxels that begin within a header extension (vox_offset)")
+    end, order = start, header.endianness
+    while raw[start - _EXTENDER] and end + 8 <= min(offset, len(raw)):
+        size = int(np.frombuffer(raw[end : end + 4], f"{order}i4")[0])
+        if size < 8:
+            break  # what follows the last extension
+        end += size
+    if end > offset:
+        raise UnsupportedFile("has voxels that begin within a header extension (vox_offset)")
     return int(offset)

@@ -17,7 +17,7 @@ import numpy as np
 
 from eisen_deploy.client.files.content import Array, Content, Grid
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
-from eisen_deploy.client.files.extras import require
+from eisen_deploy.client.files.extras import reading, require
 from eisen_deploy.client.files.orientation import codes_of
 
 from .header import Voxels, find_voxels, parse
@@ -35,7 +35,11 @@ def read(path: Path) -> Content:
     :raises FileError: if it is damaged, breaks a rule of NIfTI, or is no volume of real numbers.
     """
     require("nibabel", "nifti")
-    raw = _load(path)
+    with reading("a NIfTI file"):
+        return _read(_load(path))
+
+
+def _read(raw: Any) -> Content:
     header = parse(raw)
     voxels = find_voxels(header, raw)
     shape = _spatial(voxels.shape)
