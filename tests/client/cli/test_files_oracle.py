@@ -10,6 +10,8 @@ import gzip
 import os
 import random
 import re
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel
@@ -194,6 +196,43 @@ def test_a_mask_of_nifti_lies_where_its_image_does(tmp_path, grid):
 def _volume(path):
     volume = by_hand.read_nifti(path)[1]
     return volume, volume.ndim
+
+
+def test_headers_with_changed_bytes(tmp_path):
+    """Whatever a program makes of such an image, if it is not refused, it makes of the mask."""
+    source, target = tmp_path / "a.nii", tmp_path / "b.nii"
+    count = 0
+    for grid in range(GRIDS * 4):
+        dice = random.Random(grid)
+        raw = bytearray(nifti_of(dice))
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(348)
+            raw[at] = dice.choice([0, 1, 128, 255, raw[at] ^ 1 << dice.randrange(8)])
+        source.write_bytes(raw)
+        try:
+            through(source, target, None)
+        except files.FileError:
+            continue
+        count += 1
+        before, after = frames(source), frames(target)
+        for reader, frame in before.items():
+            np.testing.assert_allclose(after[reader], frame, 1e-5, 1e-5, err_msg=f"{grid} {reader}")
+    assert count > GRIDS
+
+
+def frames(path: Path) -> dict[str, np.ndarray]:
+    """Return where programs that take a file place its first voxel, and those beside it."""
+    found = {}
+    with suppress(ValueError, nibabel.filebasedimages.ImageFileError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found["nibabel"] = nibabel.load(path).affine
+    with suppress(RuntimeError):
+        image = sitk.ReadImage(str(path))
+        size = image.GetDimension()
+        steps = np.eye(size, dtype=int)[: min(size, 3)] * (np.array(image.GetSize()) > 1)
+        places = [image.TransformIndexToPhysicalPoint(step.tolist())[:3] for step in steps]
+        found["ITK"] = np.array([*places, image.GetOrigin()[:3]])
+    return found
 
 
 # --- DICOM --------------------------------------------------------------------------------
