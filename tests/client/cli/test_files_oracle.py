@@ -124,11 +124,13 @@ def _first(volume: np.ndarray, axes: int) -> np.ndarray:
     return volume[..., 0] if axes > 3 else volume
 
 
-def through(source: Path, target: Path, turn: str | None, **how) -> files.Content:
+def through(source: Path, target: Path, turn: str | None) -> files.Content:
     """Do what ``eisen-client predict`` does, with a model that gives its input back."""
     image = files.read(source)
     array, layout = files.to_model(image, None, turn)
-    files.save(target, files.from_model(array.astype(np.uint8), layout), **how)
+    with np.errstate(invalid="ignore"):  # changed headers scale to anything
+        mask = array.astype(np.uint8)
+    files.save(target, files.from_model(mask, layout))
     return image
 
 

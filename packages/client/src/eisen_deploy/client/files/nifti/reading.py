@@ -76,7 +76,8 @@ def _values(raw: Any, voxels: Voxels) -> Array:
     if voxels.scaling == (1.0, 0.0):
         return array
     slope, inter = voxels.scaling
-    scaled: Array = array * np.float64(slope) + np.float64(inter)
+    scaled: Array = np.multiply(array, slope, dtype=np.float64)
+    scaled += inter
     return scaled.astype(np.float32) if voxels.dtype.itemsize <= 2 else scaled
 
 
