@@ -214,13 +214,14 @@ def test_damaged_compression(tmp_path):
 
 OTHERS = {
     "it is empty": b"",
-    "it is a zip archive": b"PK\3\4" + bytes(400),
-    "it is compressed twice": gzip.compress(gzip.compress(bytes(400))),
-    "it is DICOM": bytes(128) + b"DICM" + bytes(400),
-    "it is a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
-    "it is XML or a web page": b"<html>" + bytes(400),
-    "it is NRRD": b"NRRD0004\n" + bytes(400),
-    "it does not start with 348 or 540": b"CANARY" * 100,
+    "it holds a zip file": b"PK\3\4" + bytes(400),
+    "it holds a gzip file": gzip.compress(gzip.compress(bytes(400))),
+    "it holds DICOM": bytes(128) + b"DICM" + bytes(400),
+    "it holds a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\n",
+    "it holds a web page": b"<html>" + bytes(400),
+    "it holds an NRRD file": b"NRRD0004\n" + bytes(400),
+    "it holds text": b"CANARY" * 100,
+    "it does not start with 348 or 540": b"\xf0\0" * 300,
     "ends within its header": by_hand.nifti(VOXELS)[:349],
 }
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 from eisen_deploy.client.files.extras import require
+from eisen_deploy.client.files.signatures import identify_bytes
 
 from . import placement
 
@@ -30,17 +31,6 @@ _OTHER_TYPES.update(dict.fromkeys((32, 1792, 2048), "complex numbers"))
 _MESHES = (1008, 1009)
 _CIFTI = range(3000, 3100)
 _XFORM_CODES = range(6)
-
-#: How files begin that are often taken for NIfTI.
-_BEGINNINGS = {
-    b"PK\x03\x04": "a zip archive",
-    b"BZh": "compressed by bzip2",
-    b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
-    b"\x1f\x8b": "compressed twice",
-    b"NRRD": "NRRD",
-    b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself",
-    b"<": "XML or a web page",
-}
 
 
 class Voxels(NamedTuple):
@@ -122,10 +112,8 @@ def _size_of(start: bytes, order: str) -> int:
 def _describe(start: bytes) -> str:
     if not start:
         return "it is empty"
-    if start[128:132] == b"DICM":
-        return "it is DICOM: give it an ending .dcm"
-    found = (what for sign, what in _BEGINNINGS.items() if start.startswith(sign))
-    return f"it is {what}" if (what := next(found, "")) else "it does not start with 348 or 540"
+    kind = identify_bytes(start)
+    return f"it holds {kind}" if kind else "it does not start with 348 or 540"
 
 
 def _check_magic(header: Any) -> None:

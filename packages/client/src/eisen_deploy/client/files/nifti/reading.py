@@ -35,7 +35,7 @@ def read(path: Path) -> Content:
     :raises FileError: if it is damaged, breaks a rule of NIfTI, or is no volume of real numbers.
     """
     require("nibabel", "nifti")
-    with reading("a NIfTI file"):
+    with reading("a NIfTI file", path):
         return _read(_load(path))
 
 
