@@ -314,9 +314,27 @@ def test_grids_are_alike_if_every_program_sees_them_alike(tmp_path):
     assert one.is_like(files.Grid(one.shape, one.affine))
     assert not one.is_like(grid_of(tmp_path, **PLACED, qform_code=1))
     assert not one.is_like(grid_of(tmp_path, **PLACED, xyzt_units=1))
+    metres = {"srow": np.array(SROW) / 1000, "pixdim": [1, 0.002, 0.002, 0.003, 1, 1, 1, 1]}
+    elsewhere = grid_of(tmp_path, sform_code=1, xyzt_units=1, **metres)
+    np.testing.assert_allclose(elsewhere.affine, one.affine, rtol=1e-6)
+    assert not one.is_like(elsewhere)  # to programs that ignore units
     both = grid_of(tmp_path, **PLACED, qform_code=1)
     assert both.is_like(grid_of(tmp_path, **PLACED, qform_code=2))
     assert not grid_of(tmp_path).is_like(both)
+
+
+def test_a_quaternion_of_few_bits_makes_no_other_grid(tmp_path):
+    """Of an axial volume that is turned by a hundredth of a degree, 24 bits know no turn."""
+    angle = np.radians(0.01)
+    turn = np.array([[-np.cos(angle), np.sin(angle)], [-np.sin(angle), -np.cos(angle)]])
+    affine = np.diag([1.0, 1, 3, 1])
+    affine[:2, :2] = turn
+    grid = files.Grid((512, 512, 3), affine)
+    files.save(tmp_path / "x.nii.gz", files.Content(np.zeros(grid.shape, np.uint8), 3, grid))
+    found = files.read(tmp_path / "x.nii.gz").grid
+    assert np.abs(found.also[0] - affine).max() > 1e-4
+    assert grid.is_like(found)
+    assert found.is_like(grid)
 
 
 def test_what_has_no_orientation_is_not_turned(tmp_path):

@@ -14,6 +14,8 @@ Affine = npt.NDArray[np.float64]
 
 #: Positions nearer than this, relative to the size of a voxel, are the same.
 _SAME = 1e-3
+#: Likewise, where one may be a quaternion of 24 bits: 7e-4 radians over half of a large volume.
+_SAME_BY_QUATERNION = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,9 @@ class Grid:
         far_corners = np.column_stack([np.diag(self.shape), np.zeros(3), self.shape])
         corners = np.vstack([far_corners, np.ones(5)])
         count = max(len(self.also), len(other.also))
-        apart = [a - b for a, b in zip(self._places(count), other._places(count))]
-        return bool(np.abs(apart @ corners).max() <= _SAME * size)
+        pairs = zip(self._places(count), other._places(count))
+        first, *further = (float(np.abs((a - b) @ corners).max() / size) for a, b in pairs)
+        return first <= _SAME and all(each <= _SAME_BY_QUATERNION for each in further)
 
     def _places(self, further: int) -> list[Affine]:
         return [self.affine, *self.also, *[self.affine] * (further - len(self.also))]
