@@ -79,7 +79,7 @@ CLIENT_FILES = [
             "subfolders",
         )
     ),
-    *(f"nifti/{name}" for name in ("__init__", "reading", "writing")),
+    *(f"nifti/{name}" for name in ("__init__", "header", "placement", "reading", "writing")),
 ]
 DOCTOR = [
     *("__init__", "access_checks", "archive_checks", "archives", "asking", "capacity_checks"),

@@ -21,10 +21,10 @@ from .repeats import explain_repeats
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 #: Direction cosines are often written with four to six digits.
-_COSINE = 1e-3
+COSINE = 1e-3
 #: How far an image may lie from where it should be, in distances between images. The positions of
 #: some scanners are rounded.
-_OFF = 0.05
+OFF = 0.05
 #: After so many fits, a line that fits has been found if there is one, or one that almost does.
 _ROUNDS = 50
 
@@ -81,14 +81,14 @@ def _check_parallel(slices: Sequence[Slice]) -> None:
         )
     vectors = cosines.reshape(-1, 2, 3)
     products = vectors @ vectors.transpose(0, 2, 1)
-    if np.abs(products - np.eye(2)).max() > _COSINE:
+    if np.abs(products - np.eye(2)).max() > COSINE:
         raise UnsupportedFile("has rows and columns that are not at right angles")
 
 
 def _strays(numbers: Array) -> Array:
     """Return which rows (n, k) are not like most, that is, like the one in their middle."""
     middle = np.abs(numbers - np.median(numbers, axis=0)).max(axis=1).argmin()
-    stray: Array = np.abs(numbers - numbers[middle]).max(axis=1) > _COSINE
+    stray: Array = np.abs(numbers - numbers[middle]).max(axis=1) > COSINE
     return stray
 
 
@@ -103,14 +103,14 @@ def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
     """
     gaps = np.diff(along)
     usual = float(np.median(gaps))
-    apart = gaps >= max(_OFF * usual, 1e-4)
+    apart = gaps >= max(OFF * usual, 1e-4)
     if not apart.all():
         ends = np.flatnonzero(apart) + 1
         groups = [slices[start:end] for start, end in zip([0, *ends], [*ends, len(slices)])]
         raise UnsupportedFile(explain_repeats(groups, len(slices)))
     steps = np.rint(gaps / usual).clip(1)
     missing = int(steps.sum()) - len(gaps)
-    if missing and np.abs(gaps / usual - steps).max() < 4 * _OFF:
+    if missing and np.abs(gaps / usual - steps).max() < 4 * OFF:
         pairs = zip(slices, slices[1:], steps)
         where = [f"{one.name} and {other.name}" for one, other, step in pairs if step > 1]
         raise UnsupportedFile(
@@ -131,7 +131,7 @@ def _fit_line(slices: Sequence[Slice], positions: Array) -> tuple[Array, Array]:
         weights /= weights.sum()
         step, line = _draw_line(positions, weights)
         off = np.linalg.norm(positions - line, axis=1)
-        if off.max() <= _OFF * np.linalg.norm(step):
+        if off.max() <= OFF * np.linalg.norm(step):
             return step, line[0]
         weights *= off
     raise UnsupportedFile(f"has images that are not evenly spaced: {_worst(slices, positions)}")
