@@ -196,15 +196,17 @@ def oblique(anatomical) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def write_series(tmp_path):
-    """Write images to a folder, in random order and with random names and numbers."""
+    """Write images to a folder, in random order and with random names and numbers, or with those
+    that are given: ``write_series(images, name, numbers)``.
+    """
 
-    def write(images, name="series"):
+    def write(images, name="series", numbers=None):
         folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        numbers = random.Random(7).sample(range(1000), len(images))
+        folder.mkdir(exist_ok=True, parents=True)
+        numbers = numbers or random.Random(7).sample(range(1000), len(images))
         for number, image in zip(numbers, images):
             image.InstanceNumber = number
-            write_dicom(folder / f"CanaryFile{number:03}", image)
+            write_dicom(folder / f"IM{number:03}", image)
         return folder
 
     return write

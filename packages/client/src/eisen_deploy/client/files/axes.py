@@ -48,12 +48,16 @@ def to_model(
     :param shape: the declared shape of the input, -1 for a free size; ``None`` if there is none:
         an image then gets a batch and a channel axis, other arrays are taken as they are.
     :param orientation: where the indices of the spatial axes shall grow to, such as ``RAS``.
-    :raises GeometryMismatch: if an orientation is asked for, and the file has none.
+    :raises GeometryMismatch: if an orientation is asked for, and the file does not say its own.
     """
     array, turn = np.asarray(content.value), None
     if orientation is not None:
         if content.grid is None:
             raise GeometryMismatch(f"has no orientation that could be turned to {orientation}")
+        if not content.grid.is_oriented:
+            raise GeometryMismatch(
+                f"does not say how it lies in the patient, and cannot be turned to {orientation}"
+            )
         turn = turn_to(orientation, content.grid.affine)
         array = turn.apply(array)
     dropped = _superfluous(array.shape, content.spatial, shape)

@@ -14,6 +14,8 @@ Affine = npt.NDArray[np.float64]
 
 #: Positions nearer than this, relative to the size of a voxel, are the same.
 _SAME = 1e-3
+#: Likewise, where one may be a quaternion of 24 bits: 7e-4 radians over half of a large volume.
+_SAME_BY_QUATERNION = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,23 +25,34 @@ class Grid:
     :param shape: sizes of the axes (i, j, k), in voxels.
     :param affine: 4 x 4, from indices (i, j, k, 1) to millimetres to the right, front and top
         (RAS+) of the patient, as nibabel has it.
-    :param header: of the NIfTI file that it comes from.
+    :param header: of the NIfTI file that it comes from, as it stands on disk.
     :param slices: the headers of the DICOM images that it comes from, in the order of k.
+    :param also: the affines by which other programs place the volume, if the file has several.
+    :param is_oriented: whether the file says how the volume lies in the patient. If it does not,
+        the affine says no more than the sizes of a voxel.
     """
 
     shape: tuple[int, int, int]
     affine: Affine
     header: Any = field(default=None, repr=False)
     slices: Sequence[Any] = field(default=(), repr=False)
+    also: tuple[Affine, ...] = field(default=(), repr=False)
+    is_oriented: bool = True
 
     def is_like(self, other: Grid) -> bool:
-        """Whether another grid has its voxels at the same places."""
-        if self.shape != other.shape:
+        """Whether another grid has its voxels at the same places, as any program sees them."""
+        if self.shape != other.shape or self.is_oriented != other.is_oriented:
             return False
         size = float(np.linalg.norm(self.affine[:3, :3], axis=0).min())
         far_corners = np.column_stack([np.diag(self.shape), np.zeros(3), self.shape])
-        apart = (self.affine - other.affine) @ np.vstack([far_corners, np.ones(5)])
-        return bool(np.abs(apart).max() <= _SAME * size)
+        corners = np.vstack([far_corners, np.ones(5)])
+        count = max(len(self.also), len(other.also))
+        pairs = zip(self._places(count), other._places(count))
+        first, *further = (float(np.abs((a - b) @ corners).max() / size) for a, b in pairs)
+        return first <= _SAME and all(each <= _SAME_BY_QUATERNION for each in further)
+
+    def _places(self, further: int) -> list[Affine]:
+        return [self.affine, *self.also, *[self.affine] * (further - len(self.also))]
 
 
 @dataclass(frozen=True, eq=False)

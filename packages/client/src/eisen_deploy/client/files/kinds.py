@@ -9,6 +9,7 @@ from typing import Any
 from . import npy, png, text
 from .content import Content, Grid
 from .dicom import images, segmentation
+from .dicom.recognition import is_dicom
 from .errors import GeometryMismatch, UnreadableFile, UnsupportedFile, UnwritableFile
 from .nifti import reading as nifti_reading
 from .nifti import writing as nifti_writing
@@ -57,7 +58,7 @@ def _read(path: Path, name: str, monochrome1: str | None) -> Content:
     if not path.exists():
         raise UnreadableFile("there is no such file")
     kind = kind_of(path)
-    if path.is_dir() or kind == _DICOM or (not kind and images.is_dicom(path)):
+    if path.is_dir() or kind == _DICOM or (not kind and is_dicom(path)):
         return images.read(path, monochrome1)
     if kind == ".npz":
         return npy.pick(npy.read_npz(path), name)

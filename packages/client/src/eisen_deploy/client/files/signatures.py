@@ -51,7 +51,11 @@ _PAGES = (b"<!doctype html", b"<html")
 def identify(path: Path) -> str | None:
     """Return what a file is, such as ``a JPEG image``; ``None`` if its first bytes do not say."""
     with path.open("rb") as file:
-        head = file.read(_SIZE)
+        return identify_bytes(file.read(_SIZE))
+
+
+def identify_bytes(head: bytes) -> str | None:
+    """Likewise, by the first bytes of a file, or of what was compressed in it."""
     for offset, signature, kind in _SIGNATURES:
         if head.startswith(signature, offset):
             return _kind_of_zip(head) if kind == "a zip file" else kind

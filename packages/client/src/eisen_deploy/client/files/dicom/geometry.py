@@ -7,105 +7,172 @@ affine is refused with the reason, for a mask on a wrong grid would look right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from eisen_deploy.client.files.content import Affine, Array
 from eisen_deploy.client.files.errors import UnsupportedFile
 
+from .headers import Slice, check_same
+from .names import name_some
+from .repeats import explain_repeats
+
 #: DICOM's patient is LPS: x grows to the left, y to the back. That of NIfTI is RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 #: Direction cosines are often written with four to six digits.
-_COSINE = 1e-3
+COSINE = 1e-3
 #: How far an image may lie from where it should be, in distances between images. The positions of
 #: some scanners are rounded.
-_OFF = 0.05
+OFF = 0.05
+#: After so many fits, a line that fits has been found if there is one, or one that almost does.
+_ROUNDS = 50
 
 
-def place(headers: Sequence[Any]) -> tuple[list[int], Affine]:
-    """Return the order of a series' images, and the affine of the volume that they then make.
+def place(slices: Sequence[Slice]) -> tuple[list[Slice], Affine]:
+    """Return a series' images in their order, and the affine of the volume that they then make.
 
-    :param headers: of the images, in any order.
-    :returns: indices into ``headers``, and the affine (4 x 4) from (column, row, image, 1) to
-        millimetres in RAS+.
-    :raises UnsupportedFile: if the images are not parallel, of one size, and evenly spaced.
+    :param slices: the images, in any order.
+    :returns: the images, and the affine (4 x 4) from (column, row, image, 1) to millimetres in
+        RAS+.
+    :raises UnsupportedFile: if the images are not parallel, of one size, and evenly spaced; the
+        message names those that are the reason.
     """
-    plane = _plane(headers)
-    positions = np.stack([_numbers(header, "ImagePositionPatient", 3) for header in headers])
-    normal = np.cross(plane[:, 0], plane[:, 1])
+    _check_parallel(slices)
+    positions = _numbers(slices, "ImagePositionPatient", 3)
+    cosines = _numbers(slices, "ImageOrientationPatient", 6)
+    normal = np.cross(cosines[0, :3], cosines[0, 3:])
     normal /= np.linalg.norm(normal)
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    positions = positions[order]
+    order = np.argsort(positions @ normal, kind="stable")
+    slices, positions = [slices[index] for index in order], positions[order]
+    down, across = _numbers(slices[:1], "PixelSpacing", 2)[0]
     affine = np.eye(4)
-    affine[:3, :2] = plane
-    affine[:3, 3] = positions[0]
-    if len(headers) == 1:
-        affine[:3, 2] = normal * _numbers(headers[0], "SliceThickness", 1)[0]
+    affine[:3, 0] = cosines[order[0], :3] * across
+    affine[:3, 1] = cosines[order[0], 3:] * down
+    if len(slices) == 1:
+        affine[:3, 2] = normal * _numbers(slices, "SliceThickness", 1)[0]
+        affine[:3, 3] = positions[0]
     else:
-        affine[:3, 2] = _step(positions, along[order])
+        _check_gaps(slices, positions @ normal)
+        affine[:3, 2], affine[:3, 3] = _fit_line(slices, positions)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
         raise UnsupportedFile("has images without a thickness, or in one line")
-    return [int(index) for index in order], _LPS_TO_RAS @ affine
+    return slices, _LPS_TO_RAS @ affine
 
 
-def _plane(headers: Sequence[Any]) -> Affine:
-    """Return the vectors (3 x 2) from one column to the next, and from one row to the next."""
-    sizes = {(header.Rows, header.Columns) for header in headers}
-    if len(sizes) != 1:
-        raise UnsupportedFile(f"holds images of {len(sizes)} different sizes")
-    if len({str(header.get("FrameOfReferenceUID", "")) for header in headers}) != 1:
-        raise UnsupportedFile("holds images with different frames of reference")
-    cosines = np.stack([_numbers(header, "ImageOrientationPatient", 6) for header in headers])
-    spacings = np.stack([_numbers(header, "PixelSpacing", 2) for header in headers])
+def _check_parallel(slices: Sequence[Slice]) -> None:
+    """Check that images are of one size and lie in parallel planes."""
+    check_same(slices, ("Rows", "Columns"), "holds images of different sizes")
+    check_same(slices, ("FrameOfReferenceUID",), "holds images with different frames of reference")
+    cosines = _numbers(slices, "ImageOrientationPatient", 6)
+    spacings = _numbers(slices, "PixelSpacing", 2)
     if spacings.min() <= 0:
         raise UnsupportedFile("has a pixel spacing that is not above 0")
-    stray = np.abs(cosines - cosines[0]).max(axis=1) > _COSINE
+    stray = _strays(cosines)
     if stray.any():
         raise UnsupportedFile(
-            f"holds images that are not parallel: {stray.sum()} of {len(headers)} have another "
-            "orientation than the first (a localiser among them, perhaps)"
+            f"holds images that are not parallel: {stray.sum()} of {len(slices)} have another "
+            f"orientation than the others ({_named(slices, stray)}): perhaps a localizer"
         )
-    if np.abs(spacings / spacings[0] - 1).max() > _COSINE:
-        raise UnsupportedFile("holds images with different pixel spacings")
-    vectors = cosines[0].reshape(2, 3).T
-    if np.abs(vectors.T @ vectors - np.eye(2)).max() > _COSINE:
+    stray = _strays(np.log(spacings))
+    if stray.any():
+        raise UnsupportedFile(
+            f"holds images with different pixel spacings ({_named(slices, stray)} and the others)"
+        )
+    vectors = cosines.reshape(-1, 2, 3)
+    products = vectors @ vectors.transpose(0, 2, 1)
+    if np.abs(products - np.eye(2)).max() > COSINE:
         raise UnsupportedFile("has rows and columns that are not at right angles")
-    scaled: Affine = vectors * spacings[0][::-1]  # Pixel Spacing: between rows first
-    return scaled
 
 
-def _step(positions: Array, along: Array) -> Array:
-    """Return the vector from one image to the next."""
-    count = len(positions)
+def _strays(numbers: Array) -> Array:
+    """Return which rows (n, k) are not like most, that is, like the one in their middle."""
+    middle = np.abs(numbers - np.median(numbers, axis=0)).max(axis=1).argmin()
+    stray: Array = np.abs(numbers - numbers[middle]).max(axis=1) > COSINE
+    return stray
+
+
+def _named(slices: Sequence[Slice], which: Array) -> str:
+    return name_some([each.name for each, stray in zip(slices, which) if stray])
+
+
+def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
+    """Check that no position is there twice or lacks its image.
+
+    :param along: distances of the images (n) along the normal, ascending.
+    """
     gaps = np.diff(along)
     usual = float(np.median(gaps))
-    same = int((gaps < max(_OFF * usual, 1e-4)).sum())
-    if same:
+    apart = gaps >= max(OFF * usual, 1e-4)
+    if not apart.all():
+        ends = np.flatnonzero(apart) + 1
+        groups = [slices[start:end] for start, end in zip([0, *ends], [*ends, len(slices)])]
+        raise UnsupportedFile(explain_repeats(groups, len(slices)))
+    steps = np.rint(gaps / usual).clip(1)
+    missing = int(steps.sum()) - len(gaps)
+    if missing and np.abs(gaps / usual - steps).max() < 4 * OFF:
+        pairs = zip(slices, slices[1:], steps)
+        where = [f"{one.name} and {other.name}" for one, other, step in pairs if step > 1]
         raise UnsupportedFile(
-            f"holds {count} images at {count - same} positions: several time points, echoes or "
-            "reconstructions, or copies"
+            f"lacks {missing} of its {len(slices) + missing} images, between {name_some(where, 4)}"
         )
-    missing = int(np.rint(gaps / usual).clip(1).sum()) - len(gaps)
-    if missing and np.abs(gaps / usual - np.rint(gaps / usual)).max() < 4 * _OFF:
-        raise UnsupportedFile(f"lacks {missing} of its {count + missing} images")
-    step = (positions[-1] - positions[0]) / (count - 1)
-    ideal = positions[0] + np.arange(count)[:, None] * step
-    if np.linalg.norm(positions - ideal, axis=1).max() > _OFF * np.linalg.norm(step):
-        raise UnsupportedFile(
-            f"has images that are not evenly spaced: from {gaps.min():.3f} to {gaps.max():.3f} mm"
-        )
-    vector: Array = step
-    return vector
 
 
-def _numbers(header: Any, keyword: str, count: int) -> Affine:
+def _fit_line(slices: Sequence[Slice], positions: Array) -> tuple[Array, Array]:
+    """Return the vector from one image to the next, and the position of the first.
+
+    Both are those of a line through all positions (n, 3), on which images have even distances. It
+    is that of least squares. Where positions are rounded, that may be off one by more than is
+    tolerated, and another line by less off all: positions get more weight then where they are off
+    (Lawson's algorithm, which leads to the line with the least greatest distance).
+    """
+    weights = np.ones(len(positions))
+    for _ in range(_ROUNDS):
+        weights /= weights.sum()
+        step, line = _draw_line(positions, weights)
+        off = np.linalg.norm(positions - line, axis=1)
+        if off.max() <= OFF * np.linalg.norm(step):
+            return step, line[0]
+        weights *= off
+    raise UnsupportedFile(f"has images that are not evenly spaced: {_worst(slices, positions)}")
+
+
+def _draw_line(positions: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the step and the places (n, 3) of the line of least squares with these weights."""
+    numbers = np.arange(len(positions))
+    places = numbers - weights @ numbers
+    step = (weights * places) @ positions / (weights @ places**2)
+    return step, weights @ positions + places[:, None] * step
+
+
+def _worst(slices: Sequence[Slice], positions: Array) -> str:
+    """Return which image is the farthest from the line of the others (by least squares)."""
+    count = len(positions)
+    step, line = _draw_line(positions, np.full(count, 1 / count))
+    off = np.linalg.norm(positions - line, axis=1)
+    # An image draws the line after it, one at an end the most.
+    places = np.arange(count) - (count - 1) / 2
+    own = 1 / count + places**2 / (places @ places)
+    worst = int(np.argmax(off / np.sqrt(1 - own)))
+    return (
+        f"{slices[worst].name}, number {worst + 1} of {count}, lies "
+        f"{off[worst] / (1 - own[worst]):.3f} mm off the line of the others, which are "
+        f"{np.linalg.norm(step):.3f} mm apart; a twentieth of that is tolerated"
+    )
+
+
+def _numbers(slices: Sequence[Slice], keyword: str, count: int) -> Affine:
+    """Return numbers (images, count) of the headers."""
+    rows = [_read_numbers(each, keyword) for each in slices]
+    strays = np.array([len(row) != count or not np.isfinite(row).all() for row in rows])
+    if strays.any():
+        named = _named(slices, strays)
+        raise UnsupportedFile(f"has images without {keyword}{f' ({named})' if named else ''}")
+    return np.stack(rows)
+
+
+def _read_numbers(each: Slice, keyword: str) -> Affine:
     try:
-        numbers = np.array(header[keyword].value, float).reshape(-1)
+        return np.array(each.header[keyword].value, float).reshape(-1)
     except (KeyError, TypeError, ValueError):
-        numbers = np.empty(0)
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise UnsupportedFile(f"has images without {keyword} ({count} numbers)")
-    return numbers
+        return np.empty(0)

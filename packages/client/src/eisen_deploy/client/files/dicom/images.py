@@ -12,8 +12,9 @@ are rows and columns, as those of a PNG file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,117 +22,85 @@ from eisen_deploy.client.files.content import Content, Grid
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 from eisen_deploy.client.files.extras import reading, require
 
-from . import pixels
+from . import folder, pixels
+from .completeness import remark_missing
 from .geometry import place
+from .headers import Slice
+from .image_kinds import is_mosaic
+from .names import name_some
+from .series import check_one_type, read_series
 
-_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-
-
-class Slice(NamedTuple):
-    """One image: its file, and its header without pixels."""
-
-    path: Path
-    header: Any
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file says of itself that it is DICOM (PS3.10, 7.1)."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+_CONVERT = "convert it to NIfTI, with dcm2niix for example"
 
 
 def read(path: Path, monochrome1: str | None = None) -> Content:
     """Read a folder with one series, or one file; values are those after the rescale slope.
 
-    Files in a folder that are no DICOM images, or are segmentations, are left out. Files that are
-    cut off are not: nothing else would tell that the volume lacks an end.
+    Each file of a folder is an image of the volume, is named in a remark, or is the reason, with
+    its name, why the folder is refused.
 
     :param monochrome1: ``keep`` or ``invert`` the values of images in which small ones are bright.
     :raises UnsupportedFile: if the images are not one series of parallel, evenly spaced slices.
     """
     require("pydicom", "dicom")
     with reading("DICOM"):  # all of it: pydicom parses a value when it is looked at
-        slices = _series(path) if path.is_dir() else [_single(path)]
-        headers = [each.header for each in slices]
-        _check_frames(headers)
-        invert = pixels.check(headers, monochrome1)
-        if len(slices) == 1 and not headers[0].get("ImagePositionPatient"):
-            return _picture(slices[0], invert)
-        return _volume(slices, invert)
+        if not path.is_dir():
+            return _read_slices([_single(path)], monochrome1)
+        series = read_series(path)
+        content = _read_slices(series.slices, monochrome1)
+        ordered = content.grid.slices if content.grid else [series.slices[0].header]
+        missing = remark_missing(ordered, [each.header for each in series.beside])
+        return replace(content, remarks=(*series.remarks, *missing))
 
 
-def _picture(single: Slice, invert: bool) -> Content:
-    array = pixels.read([single.path], [single.header], invert)[0]
-    return Content(np.moveaxis(array, 2, 0) if array.ndim == 3 else array, 2)
+def _read_slices(slices: Sequence[Slice], monochrome1: str | None) -> Content:
+    _check_frames(slices)
+    check_one_type(slices)
+    invert = pixels.check(slices, monochrome1)
+    if len(slices) == 1 and not slices[0].header.get("ImagePositionPatient"):
+        array = pixels.read(slices, invert)[0]
+        return Content(np.moveaxis(array, 2, 0) if array.ndim == 3 else array, 2)
+    return _volume(slices, invert)
 
 
 def _volume(slices: Sequence[Slice], invert: bool) -> Content:
-    headers = [each.header for each in slices]
-    if any(int(header.get("SamplesPerPixel", 1)) != 1 for header in headers):
+    if any(int(each.header.get("SamplesPerPixel", 1)) != 1 for each in slices):
         raise UnsupportedFile("is a series of images in colour")
-    order, affine = place(headers)
-    headers = [headers[index] for index in order]
-    values = pixels.read([slices[index].path for index in order], headers, invert)
-    array = values.transpose(2, 1, 0)
+    ordered, affine = place(slices)
+    array = pixels.read(ordered, invert).transpose(2, 1, 0)
     shape = (array.shape[0], array.shape[1], array.shape[2])
-    return Content(array, 3, Grid(shape, affine, slices=headers))
-
-
-def _series(folder: Path) -> list[Slice]:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
-    if any(path.stat().st_size == 0 for path in files):
-        raise UnreadableFile("holds empty files: copy it again")
-    found = [_slice(path) for path in files if is_dicom(path)]
-    slices = [each for each in found if _is_image(each.header)]
-    classes = {_class_of(each) for each in slices} | {None}
-    if any(_class_of(each) in classes for each in found if "Rows" not in each.header):
-        raise UnreadableFile("holds images that end early: copy it again")
-    if not slices:
-        deeper = any(path.is_dir() for path in folder.iterdir())
-        hint = ", only further folders: give the one of the series" if deeper else ""
-        raise UnreadableFile(f"holds no DICOM images{hint}")
-    return slices
-
-
-def _class_of(each: Slice) -> str | None:
-    """Return what a file is by its very first bytes, where they are there."""
-    found = each.header.file_meta.get("MediaStorageSOPClassUID")
-    return None if found is None else str(found)
+    return Content(array, 3, Grid(shape, affine, slices=[each.header for each in ordered]))
 
 
 def _single(path: Path) -> Slice:
-    if not is_dicom(path):
-        raise UnreadableFile("is not DICOM")
-    single = _slice(path)
-    if not _is_image(single.header):
-        raise UnsupportedFile("is DICOM, and no image")
-    return single
+    found = folder.examine(path)
+    if isinstance(found, Slice):
+        return found
+    if isinstance(found, folder.Refusal):
+        raise UnreadableFile(f"is {found.state}: {found.advice}")
+    if not found.is_dicom:
+        also = "" if found.reason == folder.NO_DICOM else f", and {folder.NO_DICOM}"
+        raise UnreadableFile(f"is {found.reason}{also}")
+    raise UnsupportedFile(f"is DICOM, and no image: {found.reason}")
 
 
-def _slice(path: Path) -> Slice:
-    pydicom = require("pydicom", "dicom")
-    return Slice(path, pydicom.dcmread(path, stop_before_pixels=True))
-
-
-def _is_image(header: Any) -> bool:
-    return "Rows" in header and header.get("SOPClassUID") not in _SEGMENTATIONS
-
-
-def _check_frames(headers: Sequence[Any]) -> None:
-    counts: dict[str, int] = {}
-    for header in headers:
-        series = str(header.get("SeriesInstanceUID", ""))
-        counts[series] = counts.get(series, 0) + 1
-    if len(counts) > 1:
-        sizes = ", ".join(map(str, sorted(counts.values(), reverse=True)))
+def _check_frames(slices: Sequence[Slice]) -> None:
+    """Check that each file holds one slice."""
+    mosaics = [each.name for each in slices if is_mosaic(each.header)]
+    if mosaics:
         raise UnsupportedFile(
-            f"holds {len(counts)} series, of {sizes} images: give a folder with one of them"
+            f"{_subject(mosaics)} a Siemens mosaic, all slices as tiles of one image: {_CONVERT}"
         )
-    if any(_frames(header) for header in headers):
+    several = [each.name for each in slices if _has_frames(each.header)]
+    if several:
         raise UnsupportedFile(
-            "is a multi-frame object: convert it to NIfTI or to one file for each image"
+            f"{_subject(several)} a multi-frame object: {_CONVERT}, or to one file for each image"
         )
 
 
-def _frames(header: Any) -> bool:
+def _subject(found: Sequence[str]) -> str:
+    return f"{name_some(found)}: is" if any(found) else "is"
+
+
+def _has_frames(header: Any) -> bool:
     return "SharedFunctionalGroupsSequence" in header or int(header.get("NumberOfFrames") or 1) > 1

@@ -10,22 +10,24 @@ import numpy as np
 
 from eisen_deploy.client.files.content import Array
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
-from eisen_deploy.client.files.extras import reading, require
+from eisen_deploy.client.files.extras import reading
+
+from .headers import Slice, check_same, count_bytes, read_image
+from .names import blamed_on
 
 _KEPT = ("MONOCHROME1", "MONOCHROME2", "RGB")
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
 
 
-def check(headers: Sequence[Any], monochrome1: str | None) -> bool:
+def check(slices: Sequence[Slice], monochrome1: str | None) -> bool:
     """Check that the values of images can be told from their headers, before pixels are read.
 
     :returns: whether to invert them.
     :raises UnsupportedFile: says which property is not supported.
     """
-    kinds = {str(header.get("PhotometricInterpretation", "")) for header in headers}
-    if len(kinds) > 1:
-        raise UnsupportedFile("holds images with different photometric interpretations")
-    (kind,) = kinds
+    colours = ("PhotometricInterpretation", "SamplesPerPixel")
+    check_same(slices, colours, "holds images with different photometric interpretations")
+    kind = str(slices[0].header.get("PhotometricInterpretation", ""))
     if kind == "MONOCHROME1" and monochrome1 is None:
         raise UnsupportedFile(
             "is MONOCHROME1, in which small values are bright: say by --monochrome1 whether to "
@@ -33,12 +35,13 @@ def check(headers: Sequence[Any], monochrome1: str | None) -> bool:
         )
     if kind not in _KEPT:
         raise UnsupportedFile("has colours that are not RGB, from a palette perhaps: convert them")
-    for header in headers:
-        _check_values(header)
+    for each in slices:
+        with blamed_on(each.name):
+            _check_values(each.header)
     return kind == "MONOCHROME1" and monochrome1 == "invert"
 
 
-def read(paths: Sequence[Path], headers: Sequence[Any], invert: bool) -> Array:
+def read(slices: Sequence[Slice], invert: bool) -> Array:
     """Read images, and return them stacked on axis 0: (images, rows, columns[, colours]).
 
     The type is the smallest of those that hold every value that the headers allow: whole numbers
@@ -47,12 +50,12 @@ def read(paths: Sequence[Path], headers: Sequence[Any], invert: bool) -> Array:
 
     :param invert: exchange the smallest and the largest value that can be stored, and so on.
     """
-    dtype = _dtype(headers)
-    slices = (_values(path, header, dtype, invert) for path, header in zip(paths, headers))
-    first = next(slices)
-    volume = np.empty((len(paths), *first.shape), dtype)
+    dtype = _dtype([each.header for each in slices])
+    images = (_values(each, dtype, invert) for each in slices)
+    first = next(images)
+    volume = np.empty((len(slices), *first.shape), dtype)
     volume[0] = first
-    for index, image in enumerate(slices, 1):
+    for index, image in enumerate(images, 1):
         volume[index] = image
     return _narrowed(volume)
 
@@ -75,10 +78,13 @@ def _check_values(header: Any) -> None:
         raise UnsupportedFile("does not say how many bits a pixel has")
     if bits[2] != bits[1] - 1 or not 0 < bits[1] <= bits[0]:
         raise UnsupportedFile("has pixels that do not start at the lowest bit")
+    _rescale(header)
 
 
-def _values(path: Path, header: Any, dtype: np.dtype[Any], invert: bool) -> Array:
-    stored = _stored(path, header)
+def _values(each: Slice, dtype: np.dtype[Any], invert: bool) -> Array:
+    header = each.header
+    with blamed_on(each.name):
+        stored = _stored(each.path, header)
     if invert:
         stored = sum(_range(header)) - stored.astype(np.int64)
     slope, intercept = _rescale(header)
@@ -92,8 +98,9 @@ def _values(path: Path, header: Any, dtype: np.dtype[Any], invert: bool) -> Arra
 
 
 def _stored(path: Path, header: Any) -> Array:
-    pydicom = require("pydicom", "dicom")
-    image = pydicom.dcmread(path)
+    with reading("DICOM"):
+        image = read_image(path)
+        _check_length(image)
     syntax = image.file_meta.TransferSyntaxUID
     try:
         with reading("DICOM"):
@@ -109,6 +116,21 @@ def _stored(path: Path, header: Any) -> Array:
     if unused > 0 and stored.dtype.kind in "iu":  # others may be in them; pydicom 3 drops them too
         stored = (stored << unused) >> unused
     return stored
+
+
+def _check_length(image: Any) -> None:
+    """Check that there are pixels, as many as the header says."""
+    if "FloatPixelData" in image or "DoubleFloatPixelData" in image:
+        raise UnsupportedFile("has pixels that are floating-point numbers")
+    if "PixelData" not in image:
+        raise UnreadableFile("has no pixels: it is cut off, or was stored without them")
+    if image.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    told, there = count_bytes(image), len(image.PixelData)
+    if there < told:
+        raise UnreadableFile(f"is cut off: {there} of the {told} bytes of its pixels are there")
+    if there >= 2 * told:
+        raise UnsupportedFile("has the pixels of several images, and says that it is one")
 
 
 def _rescale(header: Any) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Arrays to NIfTI files, on the grid of the input.
 
-Affine, codes, zooms and units are those of the input's header, field by field: descriptions and
-extensions, which may name a patient, stay behind.
+What places the voxels is taken from the input's header field by field, with the values on disk:
+whatever a program makes of the input, it makes of the output. Descriptions, extensions and display
+settings, which may name a patient or belong to the input's values, stay behind.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from eisen_deploy.client.files.content import Array, Content, Grid
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.extras import require, writing
 
+from . import placement
+
 #: What places the voxels in the patient (nifti1.h), but for the sizes in ``pixdim``.
 _PLACE = (
-    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "dim_info"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
 _SCANNER = 1
+_LONGEST = 2**15 - 1
+_ITK = "programs built on ITK (3D Slicer, ITK-SNAP, nnU-Net)"
+#: A departure, in voxels, that is worth a remark.
+_NOTABLE = 0.01
 
 
 def check_installed() -> None:
@@ -28,9 +35,17 @@ def check_installed() -> None:
     require("nibabel", "nifti")
 
 
-def check_grid(_: Grid) -> tuple[str, ...]:
-    """Return what the user should know about a NIfTI file on this grid."""
-    return ()
+def check_grid(grid: Grid) -> tuple[str, ...]:
+    """Return what the user should know about a NIfTI file on this grid.
+
+    :raises UnwritableFile: if it is too large for one.
+    """
+    if grid.header is not None:
+        return ()  # the input has the same fields, and is seen at the same place
+    if max(grid.shape) > _LONGEST:
+        raise UnwritableFile(f"NIfTI has at most {_LONGEST} voxels along an axis")
+    remark = _explain_itk(grid)
+    return (remark,) if remark else ()
 
 
 def write(path: Path, content: Content) -> None:
@@ -56,8 +71,34 @@ def write(path: Path, content: Content) -> None:
         header = kind.header_class()
         header.set_data_dtype(array.dtype)
         header.set_data_shape(array.shape)
-        _place(header, grid)
-        nibabel.save(kind(array, None, header), path)
+        image = kind(array, None, header)
+        if grid.header is None:
+            _place(image.header, grid)
+        else:
+            _copy(image.header, grid.header)  # not before: nibabel repairs what it is given
+        nibabel.save(image, path)
+
+
+def _explain_itk(grid: Grid) -> str:
+    """Say how programs built on ITK see a NIfTI file on a grid, unless they see it as it is."""
+    if placement.is_taken_by_itk(grid.affine):
+        return ""
+    if not placement.is_rounded(grid.affine, grid.shape):
+        return (
+            f"its slices are sheared, as those of a tilted gantry, and {_ITK} refuse such a NIfTI "
+            "file: write .dcm for them, or straighten the series first (dcm2niix does) and send "
+            "that"
+        )
+    header = require("nibabel", "nifti").Nifti1Header()
+    _place(header, grid)
+    _, rigid, _ = placement.find_affines(header, grid.shape)
+    off = placement.find_departure(grid.affine, rigid, grid.shape)
+    if off <= _NOTABLE:
+        return ""
+    return (
+        f"the numbers that place it are rounded, so that its axes are not at right angles; {_ITK} "
+        f"put them right, and see it up to {off:.2g} voxels off"
+    )
 
 
 def _storable(array: Array) -> Array:
@@ -76,13 +117,18 @@ def _storable(array: Array) -> Array:
 
 
 def _place(header: Any, grid: Grid) -> None:
-    if grid.header is None:
-        header.set_sform(grid.affine, _SCANNER)
-        rows = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
-        if np.allclose(rows.T @ rows, np.eye(3), atol=1e-4):  # a quaternion has no shear
-            header.set_qform(grid.affine, _SCANNER)
-        header.set_xyzt_units("mm")
-        return
+    """Place voxels where an affine has them: exactly by the sform, at right angles by the qform."""
+    header.set_sform(grid.affine, _SCANNER)
+    header["pixdim"][1:4] = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    header.set_xyzt_units("mm")
+    if placement.is_rounded(grid.affine, grid.shape):  # a quaternion has no shear
+        header.set_qform(placement.make_rigid(grid.affine, grid.shape), _SCANNER)
+
+
+def _copy(header: Any, source: Any) -> None:
     for name in _PLACE:
-        header[name] = grid.header[name]
-    header["pixdim"][:4] = grid.header["pixdim"][:4]
+        header[name] = source[name]
+    header["pixdim"][:4] = source["pixdim"][:4]
+    if header["dim"][0] > 3 and header["dim"][4] == source["dim"][4]:  # the same times
+        header["pixdim"][4] = source["pixdim"][4]
+        header["toffset"] = source["toffset"]

@@ -1,0 +1,95 @@
+"""What the folders in a series' folder hold: images of the same series must not be missed.
+
+Media with few files in each folder, and some programs, spread one series over several.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
+from eisen_deploy.client.files.extras import reading, require
+
+from . import names, recognition
+from .image_kinds import holds_image
+
+_MOST_FILES = 10_000
+_COLUMNS = 0x00280011
+
+
+def compare(root: Path, folders: Sequence[Path], series: str | None) -> list[str]:
+    """Return remarks about the folders in a folder with images.
+
+    :param series: the UID of these images.
+    :raises UnsupportedFile: if one of them holds images of the same series; it is named.
+    """
+    same: dict[str, None] = {}
+    looked_at = 0
+    for looked_at, path in enumerate(_files(folders), 1):
+        if looked_at > _MOST_FILES:
+            break
+        name = path.parent.relative_to(root).as_posix()
+        if name not in same and _series_of(path) == str(series or ""):
+            same[name] = None
+    if same:
+        raise UnsupportedFile(
+            f"holds images of its series in other folders as well ({names.name_some([*same])}): "
+            "put them into one folder"
+        )
+    remarks = []
+    if folders:
+        shown = names.name_some([path.name for path in folders])
+        remarks.append(f"left out: {shown} (folders without images of this series)")
+    if looked_at > _MOST_FILES:
+        remarks.append(f"of the files in its folders, only {_MOST_FILES} were looked at")
+    return remarks
+
+
+def find_series(root: Path, folders: Sequence[Path]) -> list[str]:
+    """Return the names of the folders, at any depth, that hold images."""
+    found: dict[str, None] = {}
+    for count, path in enumerate(_files(folders)):
+        name = path.parent.relative_to(root).as_posix()
+        if count == _MOST_FILES:
+            break
+        if name not in found and _series_of(path) is not None:
+            found[name] = None
+    return list(found)
+
+
+def _files(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        for parent, inner, files in os.walk(folder, onerror=_refuse):
+            inner.sort()
+            yield from (path for name in sorted(files) if (path := Path(parent, name)).is_file())
+
+
+def _refuse(error: OSError) -> None:
+    name = Path(error.filename).name
+    raise UnreadableFile(f"holds a folder that cannot be opened ({name})") from error
+
+
+def _series_of(path: Path) -> str | None:
+    """Return the series of an image, be it compressed by gzip; ``None`` if the file is none."""
+    try:
+        start = recognition.read_start(path)
+        if recognition.begins_dicom(start):
+            with path.open("rb") as file:
+                return _read_series(file)
+        if recognition.begins_dicom(recognition.unpack_start(path, start)):
+            with gzip.open(path) as unpacked:
+                return _read_series(unpacked)
+    except (OSError, UnreadableFile):
+        pass
+    return None
+
+
+def _read_series(file: Any) -> str | None:
+    filereader = require("pydicom.filereader", "dicom")
+    with reading("DICOM"):
+        header = filereader.read_partial(file, lambda tag, *_: tag > _COLUMNS, force=True)
+        return str(header.get("SeriesInstanceUID", "")) if holds_image(header) else None
