@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eisen_deploy.serving.launcher import free_ports
+from eisen_deploy.serving.engines.torchserve.launcher import free_ports
 
 MIB = 2**20
 SMALL = 2**10

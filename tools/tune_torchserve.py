@@ -29,11 +29,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from eisen_deploy.serving import logging_config
-from eisen_deploy.serving.configuration import Configuration, Options, configure
-from eisen_deploy.serving.launcher import TorchServe
-from eisen_deploy.serving.machine import here
-from eisen_deploy.serving.profile import TUNED, Setting
+from eisen_deploy.serving.engines.machine import here
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.settings import logging_config
+from eisen_deploy.serving.engines.torchserve.settings.configuration import (
+    Configuration,
+    Options,
+    configure,
+)
+from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED, Setting
 
 MIB = 2**20
 #: Seconds of requests before the first that counts: Java compiles what has run thousands of times.

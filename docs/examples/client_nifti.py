@@ -26,7 +26,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 import brain_data
 import quickstart
 from eisen_deploy.client import files
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

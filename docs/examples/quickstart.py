@@ -22,7 +22,7 @@ import brain_data
 import brain_unet
 from eisen_deploy.client import EisenServingClient
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 # The volume is 35 MB as float32; TorchServe takes 6.5 MB unless it is told otherwise.
 CONFIG = {

@@ -18,8 +18,8 @@ from eisen_deploy.packaging import EisenServingMAR, create_metadata
 from eisen_deploy.packaging import cli as packing
 from eisen_deploy.packaging._shared import contents, zips
 from eisen_deploy.packaging._shared.errors import CorruptArchive
-from eisen_deploy.serving.archives import BadArchives, verify
 from eisen_deploy.serving.doctor.facts.model_store import read_archive
+from eisen_deploy.serving.engines.archives import BadArchives, verify
 from eisen_deploy.serving.runtime.archive.verified import verify as verify_unpacked
 from eisen_deploy.serving.runtime.errors import LoadFailed
 

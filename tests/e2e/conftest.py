@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 HERE = Path(__file__).resolve().parent
 MIB = 2**20

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from eisen_deploy.serving.launcher import free_ports
+from eisen_deploy.serving.engines.torchserve.launcher import free_ports
 
 COMMAND = [sys.executable, "-u", "-m", "eisen_deploy.serving.cli"]
 READY = "Ctrl-C stops it."

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient, Unauthorized
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 COMMAND = "torchserve --start --ncs --model-store model_zoo --models model.mar"
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient
-from eisen_deploy.serving.calls import Endpoint, Server, ask
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint, Server, ask
 
 HERE = Path(__file__).resolve().parent
 OPEN = {"disable_token_authorization": "true"}

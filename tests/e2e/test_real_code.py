@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = HERE.parent.parent / "packages"

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from eisen_deploy.serving.launcher import LaunchFailed, TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, TorchServe
 
 
 def repacked(archive, target, name):

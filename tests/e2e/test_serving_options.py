@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient, ServerFailed
-from eisen_deploy.serving.launcher import LaunchFailed
+from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
 
 HERE = Path(__file__).resolve().parent
 CONFIG = {"disable_token_authorization": "true", "default_response_timeout": "99"}

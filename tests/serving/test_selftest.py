@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.packaging import EisenServingMAR
-from eisen_deploy.serving.launcher import LaunchFailed, TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, TorchServe
 from eisen_deploy.serving.runtime._shared import contents, protocol
 from eisen_deploy.serving.runtime.answering import selftest
 from eisen_deploy.serving.runtime.answering.selftest import compare, table

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 pytestmark = pytest.mark.torchserve
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.serving.archives import BadArchives, check_copies, verify
-from eisen_deploy.serving.originals import Originals
+from eisen_deploy.serving.engines.archives import BadArchives, check_copies, verify
+from eisen_deploy.serving.engines.originals import Originals
 
 ROWS = np.float32([[1, 2]])
 

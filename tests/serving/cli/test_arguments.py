@@ -10,11 +10,11 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from eisen_deploy.serving import checks
-from eisen_deploy.serving.checks import Refused
 from eisen_deploy.serving.cli import main
 from eisen_deploy.serving.cli.arguments import interpreter, options_of, port, positive, size
-from eisen_deploy.serving.configuration import Options
+from eisen_deploy.serving.engines.torchserve import checks
+from eisen_deploy.serving.engines.torchserve.checks import Refused
+from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
 
 
 @pytest.mark.parametrize(

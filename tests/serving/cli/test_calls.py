@@ -9,8 +9,15 @@ import time
 
 import pytest
 
-from eisen_deploy.serving.calls import Endpoint, Keys, Server, ask, ask_workers, read_keys
 from eisen_deploy.serving.doctor.facts.probes import takes_body
+from eisen_deploy.serving.engines.torchserve.calls import (
+    Endpoint,
+    Keys,
+    Server,
+    ask,
+    ask_workers,
+    read_keys,
+)
 
 KEYS = '{"management": {"key": "m"}, "inference": {"key": "i"}, "API": {"key": "a"}}'
 

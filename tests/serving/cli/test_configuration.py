@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving import logging_config
-from eisen_deploy.serving.configuration import (
+from eisen_deploy.serving.engines.machine import Machine
+from eisen_deploy.serving.engines.torchserve.settings import logging_config
+from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     GIB,
     MIB,
     Options,
@@ -22,9 +23,12 @@ from eisen_deploy.serving.configuration import (
     variables_text,
     workers,
 )
-from eisen_deploy.serving.machine import Machine
-from eisen_deploy.serving.profile import TUNED
-from eisen_deploy.serving.torchserve_properties import PROPERTIES, parse_address, parse_java_int
+from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED
+from eisen_deploy.serving.engines.torchserve.settings.properties import (
+    PROPERTIES,
+    parse_address,
+    parse_java_int,
+)
 
 MACHINE = Machine(cores=8, memory=32 * GIB)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving import guardian
+from eisen_deploy.serving.engines.torchserve import guardian
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eisen_deploy.serving import logs
+from eisen_deploy.serving.engines.torchserve import logs
 
 HEAD = "2026-01-02T03:04:05,678 [INFO ] W-9000-seg_1.0-stdout MODEL_LOG - "
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from eisen_deploy.serving import machine
+from eisen_deploy.serving.engines import machine
 from eisen_deploy.serving.runtime import cores as of_process
 
 

@@ -12,9 +12,9 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.cli import config, main, run
-from eisen_deploy.serving.configuration import Configuration
-from eisen_deploy.serving.logs import lives, of_server, unverified
-from eisen_deploy.serving.profile import Setting
+from eisen_deploy.serving.engines.torchserve.logs import lives, of_server, unverified
+from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration
+from eisen_deploy.serving.engines.torchserve.settings.profile import Setting
 
 EVIL = "\x1b]0;pwn\x07\x9b31m\u202eevil\u2028x\x85\u200b\x7f"
 ODD = ["\x1b[31m.mar", "a\nINFO forged.mar", "\u202eram.mar", "--json.mar", "all", "x=y.mar"]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.calls import Endpoint, Keys, read_keys
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
 from eisen_deploy.serving.doctor.facts.probes import takes_body
-from eisen_deploy.serving.launcher import TorchServe
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint, Keys, read_keys
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 pytestmark = pytest.mark.torchserve
 

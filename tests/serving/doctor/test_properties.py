@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import pytest
 
+from eisen_deploy.serving.engines.torchserve.settings.properties import (
+    PROPERTIES,
+    parse_as_launcher,
+)
 from eisen_deploy.serving.runtime.torchserve.java_properties import parse
-from eisen_deploy.serving.torchserve_properties import PROPERTIES, parse_as_launcher
 
 JAVA = {
     "an equals sign": (b"a=b", {"a": "b"}),

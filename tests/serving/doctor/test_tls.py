@@ -10,8 +10,8 @@ import threading
 import pytest
 import trustme
 
-from eisen_deploy.serving.calls import Endpoint
 from eisen_deploy.serving.doctor.facts.certificate import check_certificate
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint
 
 YESTERDAY = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
 

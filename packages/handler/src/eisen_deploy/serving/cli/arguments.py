@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from eisen_deploy.serving.configuration import MIB, Options
+from eisen_deploy.serving.engines.torchserve.settings.configuration import MIB, Options
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(i?)([bB]?)", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
-from eisen_deploy.serving.archives import BadArchives
-from eisen_deploy.serving.checks import Refused
-from eisen_deploy.serving.environment import UnfitEnvironment
-from eisen_deploy.serving.launcher import LaunchFailed
-from eisen_deploy.serving.readiness import NotReady
+from eisen_deploy.serving.engines.archives import BadArchives
+from eisen_deploy.serving.engines.torchserve.checks import Refused
+from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
+from eisen_deploy.serving.engines.torchserve.readiness import NotReady
+from eisen_deploy.serving.engines.torchserve.settings.environment import UnfitEnvironment
 from eisen_deploy.serving.runtime._shared import program
 
 from . import config, doctor, run

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving import checks, logging_config
-from eisen_deploy.serving.archives import Archive
-from eisen_deploy.serving.configuration import Configuration, configure, variables_text
-from eisen_deploy.serving.java import find_java_home
-from eisen_deploy.serving.launcher import program_beside
-from eisen_deploy.serving.machine import here
+from eisen_deploy.serving.engines.archives import Archive
+from eisen_deploy.serving.engines.machine import here
+from eisen_deploy.serving.engines.torchserve import checks
+from eisen_deploy.serving.engines.torchserve.launcher import program_beside
+from eisen_deploy.serving.engines.torchserve.settings import logging_config
+from eisen_deploy.serving.engines.torchserve.settings.configuration import (
+    Configuration,
+    configure,
+    variables_text,
+)
+from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
 from eisen_deploy.serving.runtime._shared.names import identifier_problem
 from eisen_deploy.serving.runtime._shared.terminal import say
 

@@ -18,8 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.calls import Keys, read_keys
 from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
+from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
 from eisen_deploy.serving.runtime._shared.terminal import clean, columns, say
 
 _EXAMPLE = """\

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.archives import Archive
-from eisen_deploy.serving.configuration import Options
+from eisen_deploy.serving.engines.archives import Archive
+from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
 from eisen_deploy.serving.runtime._shared.terminal import clean
 
 _ANY = "0.0.0.0"  # noqa: S104 - compared with

@@ -14,22 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from eisen_deploy.serving import archives as mars
-from eisen_deploy.serving import checks, environment, logging_config
-from eisen_deploy.serving.archives import Archive
-from eisen_deploy.serving.calls import Server
-from eisen_deploy.serving.configuration import (
+from eisen_deploy.serving.engines import archives as mars
+from eisen_deploy.serving.engines.archives import Archive
+from eisen_deploy.serving.engines.machine import here
+from eisen_deploy.serving.engines.originals import Originals
+from eisen_deploy.serving.engines.torchserve import checks
+from eisen_deploy.serving.engines.torchserve.calls import Server
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe, program_beside
+from eisen_deploy.serving.engines.torchserve.settings import environment, logging_config
+from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     Configuration,
     Options,
     configure,
 )
-from eisen_deploy.serving.launcher import TorchServe, program_beside
-from eisen_deploy.serving.machine import here
-from eisen_deploy.serving.originals import Originals
+from eisen_deploy.serving.engines.torchserve.supervision import Service
 from eisen_deploy.serving.runtime._shared.terminal import clean, say
 from eisen_deploy.serving.runtime.archive.verified import DIGESTS
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
-from eisen_deploy.serving.supervision import Service
 
 from .arguments import add_arguments, options_of
 from .endpoints import Endpoints

@@ -5,10 +5,10 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
-from eisen_deploy.serving.configuration import is_loopback
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
-from eisen_deploy.serving.torchserve_properties import PROPERTIES, Address
+from eisen_deploy.serving.engines.torchserve.settings.configuration import is_loopback
+from eisen_deploy.serving.engines.torchserve.settings.properties import PROPERTIES, Address
 
 AREA: Area[Facts] = Area()
 

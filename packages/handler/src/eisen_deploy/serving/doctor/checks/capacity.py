@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eisen_deploy.serving.configuration import MIB
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, NOTE, Area, Found
+from eisen_deploy.serving.engines.torchserve.settings.configuration import MIB
+from eisen_deploy.serving.engines.torchserve.settings.properties import MAX_INT
 from eisen_deploy.serving.runtime._shared.terminal import size
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
-from eisen_deploy.serving.torchserve_properties import MAX_INT
 
 AREA: Area[Facts] = Area()
 

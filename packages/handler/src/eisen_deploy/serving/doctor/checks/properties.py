@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import Area, Found
-from eisen_deploy.serving.runtime.torchserve.server_config import REFERENCE
-from eisen_deploy.serving.torchserve_properties import (
+from eisen_deploy.serving.engines.torchserve.settings.properties import (
     MAX_INT,
     MAX_LONG,
     PROPERTIES,
@@ -17,6 +16,7 @@ from eisen_deploy.serving.torchserve_properties import (
     parse_java_int,
     parse_object,
 )
+from eisen_deploy.serving.runtime.torchserve.server_config import REFERENCE
 
 AREA: Area[Facts] = Area()
 

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.calls import Endpoint, make_unchecked_context
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint, make_unchecked_context
 
 _SELF_SIGNED = 18
 # By OpenSSL's X509_V_ERR_...

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.environment import Python, UnfitEnvironment, find_python, read_versions
-from eisen_deploy.serving.java import Java, find_default_java
-from eisen_deploy.serving.machine import Machine, count_gpus, here
+from eisen_deploy.serving.engines.machine import Machine, count_gpus, here
+from eisen_deploy.serving.engines.torchserve.settings.environment import (
+    Python,
+    UnfitEnvironment,
+    find_python,
+    read_versions,
+)
+from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
 
 from .model_store import StoredArchive, find_archives, read_archive
 from .properties import Properties, read_properties

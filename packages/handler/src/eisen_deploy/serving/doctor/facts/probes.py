@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 
-from eisen_deploy.serving.calls import Endpoint
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint
+from eisen_deploy.serving.engines.torchserve.settings.properties import MAX_INT
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
-from eisen_deploy.serving.torchserve_properties import MAX_INT
 
 
 def takes_body(endpoint: Endpoint, count: int, timeout: float = 5.0) -> bool | None:

@@ -15,9 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.runtime.torchserve.java_properties import Parsed, parse
-from eisen_deploy.serving.runtime.torchserve.server_config import is_true, resolve
-from eisen_deploy.serving.torchserve_properties import (
+from eisen_deploy.serving.engines.torchserve.settings.properties import (
     ADDRESSES,
     PROPERTIES,
     Address,
@@ -27,6 +25,8 @@ from eisen_deploy.serving.torchserve_properties import (
     parse_object,
     parse_size,
 )
+from eisen_deploy.serving.runtime.torchserve.java_properties import Parsed, parse
+from eisen_deploy.serving.runtime.torchserve.server_config import is_true, resolve
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from eisen_deploy.serving.calls import Answer, Endpoint, Keys, ask, ask_workers
-from eisen_deploy.serving.configuration import is_loopback
+from eisen_deploy.serving.engines.torchserve.calls import Answer, Endpoint, Keys, ask, ask_workers
+from eisen_deploy.serving.engines.torchserve.settings.configuration import is_loopback
 
 from .certificate import Certificate, check_certificate
 from .probes import find_own_address, find_request_limit

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from eisen_deploy.serving.runtime._shared import zips
+from eisen_deploy.serving.runtime._shared.errors import CorruptArchive
+from eisen_deploy.serving.runtime._shared.terminal import clean
+
 from .archives import Archive, mark_of
-from .runtime._shared import zips
-from .runtime._shared.errors import CorruptArchive
-from .runtime._shared.terminal import clean
 
 _POLL = 2.0
 _PIECE = 2**20

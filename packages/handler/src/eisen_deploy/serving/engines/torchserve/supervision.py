@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from eisen_deploy.serving.engines.archives import Archive, BadArchives, check_copies
+
 from . import logs
-from .archives import Archive, BadArchives, check_copies
 from .calls import Server
 from .launcher import TorchServe
 from .readiness import Log, NotReady, ending, is_running, wait

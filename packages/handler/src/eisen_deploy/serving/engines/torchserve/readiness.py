@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from eisen_deploy.serving.engines.archives import Archive
+from eisen_deploy.serving.engines.machine import killed_for_memory
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from . import logs
-from .archives import Archive
 from .calls import Answer, Server
 from .launcher import LaunchFailed, TorchServe
 from .logs import Life
-from .machine import killed_for_memory
 
 _POLL = 0.25
 _TELL_EVERY = 15.0

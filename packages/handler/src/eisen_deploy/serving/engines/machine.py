@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .runtime.cores import cores, groups, read
+from eisen_deploy.serving.runtime.cores import cores, groups, read
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 
 from . import guardian, logs
 from .calls import Server
-from .java import JavaNotFound, find_java_home
+from .settings.java import JavaNotFound, find_java_home
 
 if TYPE_CHECKING:
     from typing_extensions import Self

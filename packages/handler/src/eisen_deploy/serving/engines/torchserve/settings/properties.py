@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE, STOCK_TIMEOUT
+
 from .configuration import is_loopback
-from .runtime.torchserve.server_config import STOCK_SIZE, STOCK_TIMEOUT
 
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .archives import Archive
-from .configuration import MOST_BODY, Options
+from eisen_deploy.serving.engines.archives import Archive
+
+from .settings.configuration import MOST_BODY, Options
 
 _RSA = bytes.fromhex("2a864886f70d010101")  # the object identifier rsaEncryption
 _KEY = re.compile(

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .machine import Machine
+from eisen_deploy.serving.engines.machine import Machine
+
 from .profile import TUNED, Setting
 
 MIB = 2**20

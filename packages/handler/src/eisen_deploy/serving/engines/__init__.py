@@ -1,0 +1,1 @@
+"""Who runs the archives: what every server needs of them, and a folder for each server."""

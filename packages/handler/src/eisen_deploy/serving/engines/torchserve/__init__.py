@@ -1,0 +1,1 @@
+"""TorchServe as eisen-serve runs it: started, watched, asked, and ended."""

@@ -1,0 +1,1 @@
+"""What a TorchServe is set to, and what it needs on its machine."""
