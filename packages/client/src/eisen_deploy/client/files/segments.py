@@ -1,27 +1,43 @@
-"""What the labels of a mask mean."""
+"""What the labels of a mask mean: as the user says it, and as the model's metadata describe it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-_FORM = re.compile(r"(\d{1,5})=([^,]+)(?:,([A-Za-z0-9-]{1,16}):([\w.-]{1,16}))?")
+Color = tuple[int, int, int]
+
+#: Of the characters of a DICOM Long String (LO), such as a segment's label.
+LONGEST_NAME = 64
+MAX_SEGMENTS = 1000
+
+_FORM = re.compile(r"([0-9]{1,5})=([^,]+)(?:,(.+))?")
+_CODE = re.compile(r"([A-Za-z0-9-]{1,16}):([A-Za-z0-9_.-]{1,16})")
+_COLOR = re.compile("#([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})")
+_HELP = "expected NUMBER=NAME or NUMBER=NAME,SCHEME:CODE: 1=Liver,SCT:10200004"
+_UNUSED = "custom.segments of the metadata is not used"
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Segment:
     """One label of a mask.
 
-    :param number: its value in the array, 1 to 65535.
+    :param number: its value in the array, 1 to 65535; with channels, which one it is, from 1.
     :param name: for people, at most 64 characters.
     :param scheme: of ``code``, such as ``SCT`` for SNOMED CT.
     :param code: of the anatomical structure, whose meaning is ``name``.
+    :param color: red, green and blue (sRGB), 0 to 255, to show it in.
     """
 
     number: int
     name: str
     scheme: str = ""
     code: str = ""
+    color: Color | None = None
 
     @classmethod
     def parse(cls, text: str) -> Segment:
@@ -30,8 +46,108 @@ class Segment:
         :raises ValueError: if it is not of that form.
         """
         match = _FORM.fullmatch(text)
-        if match is None or not 0 < int(match[1]) < 2**16 or len(match[2].strip()) > 64:
-            raise ValueError(
-                "expected NUMBER=NAME or NUMBER=NAME,SCHEME:CODE: 1=Liver,SCT:10200004"
-            )
-        return cls(int(match[1]), match[2].strip(), match[3] or "", match[4] or "")
+        if match is None:
+            raise ValueError(_HELP)
+        try:
+            scheme, code = _code(match[3]) if match[3] else ("", "")
+            return cls(_number(int(match[1])), _name(match[2]), scheme, code)
+        except ValueError as error:
+            raise ValueError(f"{_HELP} ({error})") from None
+
+
+def declared_segments(
+    metadata: Mapping[str, Any], output: str
+) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """Return the segments that ``custom.segments`` of a model's metadata declares for an output.
+
+    :param output: name of the output; entries that name none are for every output.
+    :returns: the segments, and a remark for each entry that cannot be used.
+    """
+    custom = metadata.get("custom")
+    entries = custom.get("segments") if isinstance(custom, Mapping) else None
+    if entries is None:
+        return (), ()
+    if not isinstance(entries, list) or len(entries) > MAX_SEGMENTS:
+        kind = f"of {len(entries)}" if isinstance(entries, list) else type(entries).__name__
+        return (), (f"{_UNUSED}: expected a list of at most {MAX_SEGMENTS} objects, got {kind}",)
+    segments: dict[int, Segment] = {}
+    problems = []
+    for index, entry in enumerate(entries):
+        try:
+            segment = _declared(entry, output)
+            if segment is not None and segments.setdefault(segment.number, segment) != segment:
+                raise ValueError(f"number: {segment.number} is described before")
+        except ValueError as error:
+            problems.append(f"custom.segments[{index}] of the metadata is not used: {error}")
+    if len(problems) > _SHOWN:
+        problems[_SHOWN:] = [f"{len(problems) - _SHOWN} more of custom.segments are not used"]
+    return tuple(segments.values()), tuple(problems)
+
+
+def override(declared: Iterable[Segment], given: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Return declared segments, those whose numbers are given replaced; colours are kept."""
+    merged = {each.number: each for each in declared}
+    for segment in given:
+        known = merged.get(segment.number, segment)
+        merged[segment.number] = replace(segment, color=segment.color or known.color)
+    return tuple(merged.values())
+
+
+def _declared(entry: Any, output: str) -> Segment | None:
+    """Read one entry; ``None`` if it is for another output."""
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"expected an object, got {type(entry).__name__}")
+    wanted = entry.get("output")
+    if wanted is not None and not isinstance(wanted, str):
+        raise ValueError("output: expected the name of an output")
+    segment = Segment(
+        _number(entry.get("number")),
+        _name(entry.get("label")),
+        *(_code(entry["code"]) if entry.get("code") is not None else ("", "")),
+        color=_color(entry["color"]) if entry.get("color") is not None else None,
+    )
+    return segment if wanted in (None, output) else None
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**16:
+        raise ValueError("number: expected a whole number from 1 to 65535")
+    return value
+
+
+def _name(value: Any) -> str:
+    """Return a label as DICOM can hold it.
+
+    :raises ValueError: if it has characters that would end, split or hide it.
+    """
+    name = value.strip() if isinstance(value, str) else ""
+    if not 0 < len(name) <= LONGEST_NAME or any(map(_is_forbidden, name)):
+        raise ValueError(
+            f"label: expected a text of 1 to {LONGEST_NAME} characters without backslashes and "
+            "control characters"
+        )
+    return name
+
+
+def _is_forbidden(character: str) -> bool:
+    return character == "\\" or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _code(value: Any) -> tuple[str, str]:
+    match = _CODE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("code: expected SCHEME:CODE, such as SCT:10200004")
+    return match[1], match[2]
+
+
+def _color(value: Any) -> Color:
+    match = _COLOR.fullmatch(value) if isinstance(value, str) else None
+    parts: Sequence[Any] = [int(part, 16) for part in match.groups()] if match else value
+    if (
+        not isinstance(parts, list)
+        or len(parts) != 3
+        or any(isinstance(part, bool) or not isinstance(part, int) for part in parts)
+        or not all(0 <= part <= 255 for part in parts)
+    ):
+        raise ValueError('color: expected three numbers from 0 to 255, or "#RRGGBB"')
+    return parts[0], parts[1], parts[2]

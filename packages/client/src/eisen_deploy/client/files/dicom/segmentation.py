@@ -8,21 +8,26 @@ that the array belongs to, so it takes a DICOM input.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eisen_deploy.client._predictions import ModelIdentity
+from eisen_deploy.client._version import client_version
 from eisen_deploy.client.files.content import Array, Content, Grid
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.extras import require, writing
 from eisen_deploy.client.files.segments import Segment
 
-_TISSUE = ("85756007", "SCT", "Tissue")
-_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
-_INTELLIGENCE = ("123109", "DCM", "Artificial Intelligence")
+from . import source_attributes
+from .character_sets import declare, terms_of
+from .segment_items import describe, long_string, processing_equipment
+from .segment_masks import to_segments
+
 _SERIES_NUMBER = 100
-_MAX_SEGMENTS = 1000
 
 
 def check_installed() -> None:
@@ -33,11 +38,19 @@ def check_installed() -> None:
 def check_grid(grid: Grid) -> tuple[str, ...]:
     """Return what the user should know about a segmentation of these images.
 
+    One is made to find out, with a mask of one voxel.
+
     :raises UnwritableFile: if there are no images, or they lack what it needs.
     """
     if not grid.slices:
         raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
-    return ()
+    with writing("a DICOM segmentation"):
+        source_attributes.check_identity(grid.slices)
+        mask = np.zeros(grid.shape[::-1], np.uint16)
+        mask[0, 0, 0] = 1
+        segmentation, left_out = _make(grid, mask, [Segment(1, "Label 1")], "", ModelIdentity())
+        segmentation.save_as(BytesIO())
+        return source_attributes.remarks_on(grid.slices, left_out)
 
 
 def write(
@@ -45,84 +58,72 @@ def write(
     content: Content,
     segments: Sequence[Segment],
     description: str,
-    algorithm: tuple[str, str],
-) -> None:
+    model: ModelIdentity,
+) -> tuple[str, ...]:
     """Write a mask as a segmentation of the series that it lies on.
 
     :param content: labels (i, j, k), or channels of 0 and 1 (channels, i, j, k), with the grid.
     :param segments: what the labels mean; those that are not told are called ``Label 1``.
     :param description: of the series that is made.
-    :param algorithm: name and version of what made the mask.
+    :param model: that made the mask.
+    :returns: what the user should know about it.
     :raises UnwritableFile: if there is no series, or the array is no mask.
     """
-    highdicom = require("highdicom", "dicom")
-    if content.grid is None:
-        raise UnwritableFile("a DICOM segmentation needs a geometry, and there is none")
-    check_grid(content.grid)
-    masks, numbers = _masks(content.value, segments)
+    if content.grid is None or not content.grid.slices:
+        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
     known = {segment.number: segment for segment in segments}
-    told = [known.get(number, Segment(number, f"Label {number}")) for number in numbers]
+    masks, numbers = to_segments(content.value, known)
+    told = [known.pop(number, Segment(number, f"Label {number}")) for number in numbers]
     with writing("a DICOM segmentation"):
-        segmentation = highdicom.seg.Segmentation(
-            source_images=list(content.grid.slices),
-            pixel_array=masks,
-            segmentation_type="BINARY",
-            segment_descriptions=[
-                _describe(highdicom, index, segment, algorithm)
-                for index, segment in enumerate(told, 1)
-            ],
-            series_instance_uid=highdicom.UID(),
-            series_number=_SERIES_NUMBER,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
-            manufacturer="Eisen-Deploy",
-            manufacturer_model_name="eisen-client",
-            software_versions=algorithm[1] or "unknown",
-            device_serial_number="unknown",
-            series_description=description[:64] or "Segmentation",
-        )
-        segmentation.save_as(path)
+        source_attributes.check_identity(content.grid.slices)
+        _make(content.grid, masks, told, description, model)[0].save_as(path)
+    if known:
+        absent = ", ".join(map(str, sorted(known)))
+        return (f"segments {absent} are described, and the output has {len(numbers)} channels",)
+    return ()
 
 
-def _describe(highdicom: Any, index: int, segment: Segment, algorithm: tuple[str, str]) -> Any:
-    concept = highdicom.sr.CodedConcept
-    kind = concept(*_TISSUE)
-    if segment.code:
-        kind = concept(segment.code, segment.scheme, segment.name)
-    return highdicom.seg.SegmentDescription(
-        segment_number=index,
-        segment_label=segment.name,
-        segmented_property_category=concept(*(_STRUCTURE if segment.code else _TISSUE)),
-        segmented_property_type=kind,
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name=algorithm[0] or "unknown",
-            family=concept(*_INTELLIGENCE),
-            version=algorithm[1] or "unknown",
-        ),
+def _make(
+    grid: Grid, masks: Array, segments: Sequence[Segment], description: str, model: ModelIdentity
+) -> tuple[Any, list[str]]:
+    """Return a segmentation, and the keywords of attributes that had to be left out."""
+    highdicom = require("highdicom", "dicom")
+    version = client_version()
+    segmentation = highdicom.seg.Segmentation(
+        source_images=source_attributes.stand_ins(grid, highdicom.UID()),
+        pixel_array=masks,
+        segmentation_type="BINARY",
+        segment_descriptions=[describe(*numbered, model) for numbered in enumerate(segments, 1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="Eisen-Deploy",
+        manufacturer_model_name="eisen-client",
+        software_versions=version,
+        device_serial_number="unknown",
+        series_description=long_string(description) or "Segmentation",
+        omit_empty_frames=bool(masks.any()),  # it says so on the terminal where all are empty
     )
+    left_out = source_attributes.patient_and_study(grid.slices[0], segmentation)
+    _refer_to_classes(segmentation, grid.slices)
+    time = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
+    equipment = segmentation.get("ContributingEquipmentSequence") or []
+    equipment = [*equipment, processing_equipment(version, time)]
+    segmentation.ContributingEquipmentSequence = equipment
+    declare(segmentation, terms_of(grid.slices[0]))
+    return segmentation, left_out
 
 
-def _masks(array: Array, segments: Sequence[Segment]) -> tuple[Array, list[int]]:
-    """Return masks (images, rows, columns, segments) of 0 and 1, and the label of each segment."""
-    whole = _of_whole_numbers(array)
-    if whole.ndim == 4:
-        if whole.size and whole.max() > 1:
-            raise UnwritableFile("channels of a DICOM segmentation hold 0 and 1 only")
-        return np.moveaxis(whole, 0, 3).transpose(2, 1, 0, 3), list(range(1, len(whole) + 1))
-    labels = {int(label) for label in np.unique(whole)} | {each.number for each in segments}
-    numbers = sorted(labels - {0}) or [1]
-    if len(numbers) > _MAX_SEGMENTS:
-        raise UnwritableFile(f"holds {len(numbers)} labels, at most {_MAX_SEGMENTS} make segments")
-    masks = np.stack([whole == number for number in numbers], axis=-1)
-    return masks.transpose(2, 1, 0, 3).astype(np.uint8), numbers
+def _refer_to_classes(segmentation: Any, headers: Sequence[Any]) -> None:
+    """Put in the classes of the images, in whose place highdicom was shown others."""
+    identity = source_attributes.identity_of
+    classes = {
+        identity(header, "SOPInstanceUID"): identity(header, "SOPClassUID") for header in headers
+    }
 
+    def put(item: Any, element: Any) -> None:
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = classes.get(item.ReferencedSOPInstanceUID, element.value)
 
-def _of_whole_numbers(array: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        whole = array.astype(np.uint16) if array.dtype.kind in "biuf" else np.empty(0)
-    if array.dtype.kind not in "biuf" or not np.array_equal(whole, array):
-        raise UnwritableFile(
-            "a DICOM segmentation holds whole numbers from 0 to 65535, and the output others"
-        )
-    return whole
+    segmentation.walk(put)
