@@ -47,7 +47,9 @@ class Answer:
     @property
     def identity(self) -> ModelIdentity:
         """Which model answered, as far as its headers say it."""
-        digest = re.fullmatch("sha-256=([0-9a-f]{64})", self.headers.get("Eisen-Archive-Digest", ""))
+        digest = re.fullmatch(
+            "sha-256=([0-9a-f]{64})", self.headers.get("Eisen-Archive-Digest", "")
+        )
         version = self._word("Eisen-Model-Version")
         return ModelIdentity(self.model, version, digest and digest[1])
 

@@ -63,7 +63,7 @@ def _described(value: Any, *, hashed: bool) -> dict[str, Any]:
     facts = {"type": "ndarray", "dtype": value.dtype.name, "shape": list(value.shape)}
     if hashed and value.dtype.kind in "biufc":
         little = value.astype(value.dtype.newbyteorder("<"), copy=False)
-        facts["sha256"] = hashlib.sha256(np.ascontiguousarray(little)).hexdigest()
+        facts["sha256"] = hashlib.sha256(np.ascontiguousarray(little).data).hexdigest()
     return facts
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from eisen_deploy.client._shared.metadata import Metadata
 
 Color = tuple[int, int, int]
 
@@ -70,15 +72,15 @@ def declared_segments(
     if not isinstance(entries, list) or len(entries) > MAX_SEGMENTS:
         kind = f"of {len(entries)}" if isinstance(entries, list) else type(entries).__name__
         return (), (f"{_UNUSED}: expected a list of at most {MAX_SEGMENTS} objects, got {kind}",)
+    known = {each.name for each in Metadata.parse(metadata).outputs or ()}
     segments: dict[int, Segment] = {}
     problems = []
     for index, entry in enumerate(entries):
-        try:
-            segment = _declared(entry, output)
-            if segment is not None and segments.setdefault(segment.number, segment) != segment:
-                raise ValueError(f"number: {segment.number} is described before")
-        except ValueError as error:
-            problems.append(f"custom.segments[{index}] of the metadata is not used: {error}")
+        read = _read(entry, output, known)
+        if isinstance(read, Segment) and segments.setdefault(read.number, read) != read:
+            read = f"number: {read.number} is described before"
+        if isinstance(read, str):
+            problems.append(f"custom.segments[{index}] of the metadata is not used: {read}")
     if len(problems) > _SHOWN:
         problems[_SHOWN:] = [f"{len(problems) - _SHOWN} more of custom.segments are not used"]
     return tuple(segments.values()), tuple(problems)
@@ -93,19 +95,23 @@ def override(declared: Iterable[Segment], given: Iterable[Segment]) -> tuple[Seg
     return tuple(merged.values())
 
 
-def _declared(entry: Any, output: str) -> Segment | None:
-    """Read one entry; ``None`` if it is for another output."""
+def _read(entry: Any, output: str, known: Collection[str]) -> Segment | str | None:
+    """Read one entry: a segment, or what is wrong with it; ``None`` if it is for another output."""
     if not isinstance(entry, Mapping):
-        raise ValueError(f"expected an object, got {type(entry).__name__}")
+        return f"expected an object, got {type(entry).__name__}"
     wanted = entry.get("output")
-    if wanted is not None and not isinstance(wanted, str):
-        raise ValueError("output: expected the name of an output")
-    segment = Segment(
-        _number(entry.get("number")),
-        _name(entry.get("label")),
-        *(_code(entry["code"]) if entry.get("code") is not None else ("", "")),
-        color=_color(entry["color"]) if entry.get("color") is not None else None,
-    )
+    if wanted is not None and (not isinstance(wanted, str) or (known and wanted not in known)):
+        return "output: the model has no output of that name"
+    code, color = entry.get("code"), entry.get("color")
+    try:
+        segment = Segment(
+            _number(entry.get("number")),
+            _name(entry.get("label")),
+            *(("", "") if code is None else _code(code)),
+            color=None if color is None else _color(color),
+        )
+    except ValueError as error:
+        return str(error)
     return segment if wanted in (None, output) else None
 
 
@@ -142,7 +148,7 @@ def _code(value: Any) -> tuple[str, str]:
 
 def _color(value: Any) -> Color:
     match = _COLOR.fullmatch(value) if isinstance(value, str) else None
-    parts: Sequence[Any] = [int(part, 16) for part in match.groups()] if match else value
+    parts = [int(part, 16) for part in match.groups()] if match else value
     if (
         not isinstance(parts, list)
         or len(parts) != 3

@@ -8,6 +8,7 @@ byte; otherwise in UTF-8.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ _SINGLE_BYTE = {
 }
 #: Latin alphabet No. 9, which pydicom does not know and reads as No. 1.
 _LATIN_9 = ("ISO_IR 203", "ISO 2022 IR 203")
+#: A change of the character set (ISO 2022), which pydicom leaves in the text of ``ISO 2022 IR 58``.
+_ESCAPE = re.compile(r"\x1b\$?[(-/]?[0-~]")
 
 
 def terms_of(header: Any) -> tuple[str, ...]:
@@ -50,9 +53,9 @@ def is_declared(terms: Sequence[str]) -> bool:
 
 def decoded(text: str, terms: Sequence[str]) -> str:
     """Return a text as it is meant, of which pydicom has read the bytes under these terms."""
-    if set(terms) & set(_LATIN_9) and not text.isascii():
-        return text.encode("iso8859_1", "replace").decode("iso8859_15")
-    return text
+    if set(terms) & set(_LATIN_9):
+        text = text.encode("iso8859_1", "replace").decode("iso8859_15")
+    return _ESCAPE.sub("", text)
 
 
 def declare(dataset: Any, terms: Sequence[str]) -> None:

@@ -9,9 +9,7 @@ import numpy as np
 from eisen_deploy.client.files.segments import Color
 
 #: From linear sRGB to XYZ, and its white. DICOM's Lab is used with that of a daylight (D65).
-_TO_XYZ = np.array(
-    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-)
+_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 
 
