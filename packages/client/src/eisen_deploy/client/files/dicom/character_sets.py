@@ -14,9 +14,9 @@ from typing import Any
 
 from eisen_deploy.client.files.extras import require
 
-UTF8 = "ISO_IR 192"
+_UTF8 = "ISO_IR 192"
 
-_TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
 #: The sets of one byte without code extensions, and how Python calls them.
 _SINGLE_BYTE = {
     "ISO_IR 6": "ascii",
@@ -66,7 +66,7 @@ def declare(dataset: Any, terms: Sequence[str]) -> None:
     single = terms[0] if len(terms) == 1 else "several" if terms else "ISO_IR 6"
     codec = _SINGLE_BYTE.get(single)
     fits = codec is not None and all(_is_encodable(text, codec) for text in texts_of(dataset))
-    dataset.SpecificCharacterSet = single if fits else UTF8
+    dataset.SpecificCharacterSet = single if fits else _UTF8
     if dataset.SpecificCharacterSet == "ISO_IR 6":  # the default has no term, it is absent
         del dataset.SpecificCharacterSet
 
@@ -77,7 +77,7 @@ def texts_of(dataset: Any) -> Iterator[str]:
         if element.VR == "SQ" and element.keyword != "PerFrameFunctionalGroupsSequence":
             for item in element.value:
                 yield from texts_of(item)
-        elif element.VR in _TEXTS:
+        elif element.VR in TEXTS:
             yield from map(str, values_of(element))
 
 

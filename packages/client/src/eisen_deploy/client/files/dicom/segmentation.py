@@ -105,7 +105,7 @@ def _make(
         series_description=long_string(description) or "Segmentation",
         omit_empty_frames=bool(masks.any()),  # it says so on the terminal where all are empty
     )
-    left_out = source_attributes.patient_and_study(grid.slices[0], segmentation)
+    left_out = source_attributes.copy_attributes(grid.slices[0], segmentation)
     _refer_to_classes(segmentation, grid.slices)
     time = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
     equipment = segmentation.get("ContributingEquipmentSequence") or []

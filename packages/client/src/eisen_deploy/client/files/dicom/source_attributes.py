@@ -18,7 +18,7 @@ from eisen_deploy.client.files.content import Grid
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.extras import require
 
-from .character_sets import decoded, is_declared, terms_of, values_of
+from .character_sets import TEXTS, decoded, is_declared, terms_of, values_of
 
 #: Shown to highdicom as the class of every image: it does not know all classes.
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -31,10 +31,10 @@ _SAME = ("StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate", "Pa
 _FIRST = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
 
 _PLACE = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-#: What of the first image a segmentation holds beside patient and study.
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+#: What highdicom takes of the first image beside patient and study.
 _OF_THE_IMAGE = (
-    *("FrameOfReferenceUID", "PositionReferenceIndicator"),
-    *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+    "PositionReferenceIndicator",
     *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber"),
     *("InstitutionName", "InstitutionalDepartmentName", "StationName"),
 )
@@ -68,7 +68,7 @@ def identity_of(header: Any, keyword: str) -> str:
 def stand_ins(grid: Grid, frame_of_reference: str) -> list[Any]:
     """Return headers in the place of the images', with what highdicom needs and takes.
 
-    Nothing of the patient and the study is in them: see :func:`patient_and_study`.
+    Nothing of the patient and the study is in them: see :func:`copy_attributes`.
 
     :param frame_of_reference: for images that have none.
     """
@@ -90,14 +90,17 @@ def stand_ins(grid: Grid, frame_of_reference: str) -> list[Any]:
     return made
 
 
-def patient_and_study(header: Any, taker: Any) -> list[str]:
-    """Copy what an image says of patient and study.
+def copy_attributes(header: Any, segmentation: Any) -> list[str]:
+    """Copy what an image says of patient and study, and whether it was compressed with loss.
 
-    :param taker: highdicom's object, which knows the attributes that it takes.
+    :param segmentation: highdicom's object, which knows the attributes of patient and study.
     :returns: the keywords of those that cannot be read, or not be written.
     """
     source = _Source(header)
-    taker.copy_patient_and_study_information(source)
+    segmentation.copy_patient_and_study_information(source)
+    for keyword in _LOSSY:
+        for element in _readable(header, keyword):
+            segmentation[element.tag] = element
     return source.left_out
 
 
@@ -167,18 +170,25 @@ def _readable(header: Any, keyword: str) -> Iterator[Any]:
 
 
 def _copied(element: Any, terms: Sequence[str]) -> Any:
+    """Return a copy with decoded texts, of the kind that the standard has for the attribute."""
     copied = deepcopy(element)
-    if element.VR == "SQ":
+    if copied.VR == "SQ":
         for item in copied.value:
             terms_here = terms_of(item) or terms
             for each in list(item):
                 item[each.tag] = _copied(each, terms_here)
             item.pop("SpecificCharacterSet", None)  # that of the whole dataset holds for all
-    elif element.VR in ("LO", "LT", "PN", "SH", "ST", "UC", "UT"):
+        return copied
+    if copied.VR in TEXTS:
         # A name that was read keeps its bytes and their character set: make a new one.
         texts = [decoded(str(value), terms) for value in values_of(element)]
         copied.value = texts if len(texts) > 1 else "".join(texts)
-    return copied
+    datadict = require("pydicom.datadict", "dicom")
+    if not datadict.dictionary_has_tag(copied.tag):
+        return copied
+    # What breaks the rules of its kind, pydicom reads as text: that would be written as such.
+    kind = datadict.dictionary_VR(copied.tag)
+    return require("pydicom", "dicom").DataElement(copied.tag, kind, copied.value)
 
 
 def _write(element: Any) -> None:
