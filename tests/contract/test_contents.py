@@ -66,7 +66,7 @@ CLI = [
 ]
 CLIENT_CLI = [
     *("__init__", "__main__", "batch", "check", "command", "connection", "exits", "metadata"),
-    *("predict", "progress", "wait", "words"),
+    *("outputs", "predict", "progress", "provenance", "wait", "words"),
 ]
 CLIENT_FILES = [
     *("__init__", "axes", "content", "errors", "extras", "kinds", "npy", "orientation", "png"),
@@ -79,6 +79,8 @@ CLIENT_FILES = [
             "subfolders",
         )
     ),
+    *("dicom/character_sets", "dicom/colors", "dicom/segment_items", "dicom/segment_masks"),
+    "dicom/source_attributes",
     *(f"nifti/{name}" for name in ("__init__", "header", "placement", "reading", "writing")),
 ]
 DOCTOR = [
@@ -91,17 +93,9 @@ MODULES = {
     "client": [
         *("__init__", "_answers", "_batches", "_bodies", "_calls", "_cancellation", "_causes"),
         *("_client", "_connections", "_credentials", "_deadline", "_endpoint", "_errors"),
-        *(
-            "_exchange",
-            "_failures",
-            "_foreign",
-            "_limits",
-            "_logging",
-            "_many",
-            "_progress",
-            "_readiness",
-        ),
-        *("_replies", "_responses", "_retries", "_summaries", "_threads", "_transport", "testing"),
+        *("_exchange", "_failures", "_foreign", "_limits", "_logging", "_many", "_predictions"),
+        *("_progress", "_readiness", "_replies", "_responses", "_retries", "_summaries"),
+        *("_threads", "_transport", "_version", "testing"),
         *(f"cli/{name}" for name in CLIENT_CLI),
         *(f"files/{name}" for name in CLIENT_FILES),
         *(f"_shared/{name}" for name in SHARED),

@@ -21,8 +21,7 @@ KANJI_BYTES = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"
 KANA_BYTES = b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3"
 BOTH_BYTES = KANA_BYTES + b"=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J"
 HANGUL_BYTES = (
-    b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7="
-    b"\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf"
+    b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf"
 )
 CHINESE_BYTES = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab"
 #: Specific Character Set, a name that the images have in it, and its bytes or their encoding.
@@ -43,7 +42,7 @@ SETS = [
     ("ISO_IR 138", "שרון^דבורה", "iso8859_8"),
     ("ISO_IR 144", RUSSIAN, "iso8859_5"),
     ("ISO 2022 IR 144", RUSSIAN, "iso8859_5"),
-    ("ISO_IR 148", "Yılmaz^Işık", "iso8859_9"),
+    ("ISO_IR 148", "Yılmaz^Işık", "iso8859_9"),  # noqa: RUF001 - it is Turkish
     ("ISO_IR 166", "นามสกุล^ชื่อ", "tis_620"),
     ("ISO_IR 203", "Œuvre^Žofia", "iso8859_15"),
     ("ISO_IR 13", KANA, KANA_BYTES),
@@ -68,7 +67,7 @@ SETS = [
 ]
 LABELS = {
     "ASCII": "Left lobe of liver, S2/S3",
-    "Latin": "Größter Tumor – œdème",
+    "Latin": "Größter Tumor, œdème",
     "Greek": "Ήπαρ και σπλήνας",
     "Cyrillic": "Правая почка, ёж",
     "Japanese": "肝臓の腫瘍・カンゾウ",
