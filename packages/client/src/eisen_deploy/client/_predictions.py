@@ -24,9 +24,9 @@ class Prediction(dict[str, Any]):
     """Outputs by name: a dict, which also says where they come from.
 
     :param outputs: values by name.
-    :param model: :attr:`model`, the :class:`ModelIdentity` of the model that made them.
-    :param request_id: :attr:`request_id`, the name of the request in the server's log, or else
-        the client's own name for it.
+    :param model: the attribute ``model``, a :class:`ModelIdentity`: which one made them.
+    :param request_id: the attribute ``request_id``: the name of the request in the server's log,
+        or else the client's own name for it.
     """
 
     model: ModelIdentity = ModelIdentity()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.segments import MAX_SEGMENTS
 
 
-def to_segments(array: Array, described: Iterable[int]) -> tuple[Array, list[int]]:
+def to_segments(array: Array, described: Collection[int]) -> tuple[Array, list[int]]:
     """Return the pixels of all segments, and what each of them was in the mask.
 
     :param array: labels (i, j, k), or channels of 0 and 1 (channels, i, j, k).
@@ -22,18 +22,22 @@ def to_segments(array: Array, described: Iterable[int]) -> tuple[Array, list[int
     :raises UnwritableFile: if it is no mask.
     """
     whole = _of_whole_numbers(array)
+    planes = np.ascontiguousarray(np.swapaxes(whole, -1, -3))  # each is read for each segment
     if whole.ndim == 4:
         if whole.size and whole.max() > 1:
             raise UnwritableFile("channels of a DICOM segmentation hold 0 and 1 only")
-        numbers = list(range(1, len(whole) + 1))
-        return np.moveaxis(whole, 0, 3).transpose(2, 1, 0, 3).astype(np.uint8), numbers
-    labels = {int(label) for label in np.unique(whole)} | set(described)
-    numbers = sorted(labels - {0}) or [1]
+        return np.moveaxis(planes.astype(np.uint8), 0, 3), list(range(1, len(whole) + 1))
+    found = np.zeros(2**16, bool)
+    for plane in planes:  # an index takes four times the memory
+        found[plane] = True
+    found[list(described)] = True
+    found[0] = False
+    numbers = [int(number) for number in np.flatnonzero(found)] or [1]
     if len(numbers) > MAX_SEGMENTS:
         raise UnwritableFile(f"holds {len(numbers)} labels, at most {MAX_SEGMENTS} make segments")
-    renumbered = np.zeros(2**16, np.uint16)
+    renumbered = np.zeros(2**16, np.uint8 if len(numbers) < 2**8 else np.uint16)
     renumbered[numbers] = np.arange(1, len(numbers) + 1)
-    return renumbered[whole].transpose(2, 1, 0), numbers
+    return np.stack([renumbered[plane] for plane in planes]), numbers
 
 
 def _of_whole_numbers(array: Array) -> Array:
