@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 
 import highdicom
 import nibabel
@@ -104,6 +105,31 @@ def test_a_file_that_appears_meanwhile_is_kept(named, predict, anatomical, tmp_p
     assert "a.nii: exists already" in err
     assert (tmp_path / "a.nii").read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nii", "b.nii"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for files")
+def test_a_file_that_the_system_does_not_take(named, predict, anatomical, tmp_path):
+    """It is named, and the next one is tried."""
+    import resource
+
+    server = named(
+        lambda image: {**mask_of(image), "heat": image[0, 0, 0, 0, :1]}, outputs=("mask", "heat")
+    )
+    large, small = tmp_path / "large.npy", tmp_path / "small.npy"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        status, _, err = predict(
+            server,
+            *("--input", f"image={anatomical}"),
+            *("--output", f"mask={large}", "--output", f"heat={small}"),
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 4
+    assert err.startswith(f"eisen-client: mask={large}: the system took only a part of it")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [small]
 
 
 def test_printed_outputs_are_printed_all_the_same(named, predict, anatomical, tmp_path):
@@ -207,6 +233,8 @@ def test_segments_that_the_metadata_declare(named, predict, series, tmp_path):
     assert [item.SegmentLabel for item in found] == ["Leber", "Milz"]
     nifti = ["--input", f"image={series}", "--output", f"mask={tmp_path / 'm.nii'}"]
     assert predict(server, *nifti)[2] == ""
+    told = predict(server, *nifti, "--overwrite", "--segment", "1=Leber")[2]
+    assert told.startswith("eisen-client: note: --segment is not used")
 
 
 # --- provenance ---------------------------------------------------------------------------

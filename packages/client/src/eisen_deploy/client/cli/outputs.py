@@ -19,7 +19,7 @@ from eisen_deploy.client.files.saving import staged
 
 from . import provenance
 from .batch import NamedFile, blamed_on
-from .words import note, report
+from .words import explain, note, report
 
 _MAX_PRINTED = 100_000
 
@@ -102,8 +102,11 @@ def _save(
             if run is not None:
                 held = reply if file.name is None else {file.name: reply[file.name]}
                 provenance.write(temporaries[sidecar], run, held, written)
-    except OSError as error:
-        raise files.UnwritableFile(error.strerror or type(error).__name__) from error
+    except MemoryError as error:
+        raise files.UnwritableFile(explain(error)) from error
+    except OSError as error:  # numpy's has no reason
+        reason = error.strerror or "the system took only a part of it: the disk may be full"
+        raise files.UnwritableFile(reason) from error
     for remark in remarks:
         note(f"{file}: {remark}")
     return content

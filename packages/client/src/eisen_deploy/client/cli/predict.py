@@ -83,13 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.input, arguments.value, metadata, arguments.orientation, arguments.monochrome1
         )
         targets = [_target(file, batch, told, arguments) for file in wanted]
+        segmented = any(kind_of(file.path) == ".dcm" for file in wanted)
+        if arguments.segment and not segmented:
+            note("--segment is not used: it describes DICOM segmentations, and no output is one")
         for remark in dict.fromkeys(batch.remarks):
             note(remark)
         with bars() as progress:
             reply = client.predict(
                 batch.values, outputs=names, idempotent=arguments.idempotent, progress=progress
             )
-    if arguments.provenance or any(kind_of(file.path) == ".dcm" for file in wanted):
+    if arguments.provenance or segmented:
         outputs.check_named(reply)
     failures = outputs.save_all(targets, reply, batch.values, arguments)
     if arguments.json:
