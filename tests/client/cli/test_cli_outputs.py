@@ -306,8 +306,9 @@ def test_provenance_that_is_in_the_way(named, predict, anatomical, tmp_path):
     status, _, err = predict(server, *arguments, "--provenance")
     assert (status, server.seen) == (4, [])
     assert err == f"eisen-client: {beside}: exists already: --overwrite replaces it\n"
-    assert predict(server, *arguments)[0] == 0
-    assert beside.read_text() == "precious"
+    status, _, err = predict(server, *arguments)
+    assert (status, beside.read_text()) == (0, "precious")
+    assert f"{beside} describes a file that is replaced now" in err
     assert predict(server, *arguments, "--provenance", "--overwrite")[0] == 0
     assert json.loads(beside.read_text())["request_id"] == "request-7"
 

@@ -101,6 +101,8 @@ def test_without_a_frame_of_reference_there_is_a_new_one(few, write_series, tmp_
         del image.FrameOfReferenceUID
     remarks, segmentation = written(files.read(write_series(few)), tmp_path / "o.dcm")
     assert pydicom.uid.UID(segmentation.FrameOfReferenceUID).is_valid
+    _, another = written(files.read(write_series(few)), tmp_path / "p.dcm")
+    assert another.FrameOfReferenceUID == segmentation.FrameOfReferenceUID
     assert len(remarks) == 1
     assert "no FrameOfReferenceUID: the segmentation gets a new one" in remarks[0]
 

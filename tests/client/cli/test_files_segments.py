@@ -108,6 +108,18 @@ def test_what_is_given_overrides_what_is_declared():
     )
 
 
+@pytest.mark.parametrize("number", [0, 2**16, True, "1", None])
+def test_numbers_that_dicom_cannot_hold(number):
+    with pytest.raises(ValueError, match="number: expected"):
+        files.Segment(number, "Liver")
+
+
+@pytest.mark.parametrize("name", ["", "a\\b", "a\0", "x" * 65])
+def test_segments_made_by_hand_are_checked(name):
+    with pytest.raises(ValueError, match="label: expected"):
+        files.Segment(1, name)
+
+
 @pytest.mark.parametrize("text", ["1=a\\b", "1=a\nb", "1=\udcff", "1=" + "x" * 65, "\u0661=Liver"])
 def test_names_that_dicom_cannot_hold(text):
     with pytest.raises(ValueError, match="expected NUMBER=NAME"):

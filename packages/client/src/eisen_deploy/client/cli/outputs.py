@@ -109,6 +109,8 @@ def _save(
         raise files.UnwritableFile(reason) from error
     for remark in remarks:
         note(f"{file}: {remark}")
+    if run is None and sidecar.exists():
+        note(f"{sidecar} describes a file that is replaced now: --provenance writes it anew")
     return content
 
 

@@ -29,10 +29,11 @@ class Segment:
     """One label of a mask.
 
     :param number: its value in the array, 1 to 65535; with channels, which one it is, from 1.
-    :param name: for people, at most 64 characters.
+    :param name: for people, 1 to 64 characters without backslashes and control characters.
     :param scheme: of ``code``, such as ``SCT`` for SNOMED CT.
     :param code: of the anatomical structure, whose meaning is ``name``.
     :param color: red, green and blue (sRGB), 0 to 255, to show it in.
+    :raises ValueError: if DICOM cannot hold it.
     """
 
     number: int
@@ -40,6 +41,15 @@ class Segment:
     scheme: str = ""
     code: str = ""
     color: Color | None = None
+
+    def __post_init__(self) -> None:
+        if not _is_whole(self.number, 1, 2**16 - 1):
+            raise ValueError("number: expected a whole number from 1 to 65535")
+        if not 0 < len(self.name) <= LONGEST_NAME or any(map(_is_forbidden, self.name)):
+            raise ValueError(
+                f"label: expected a text of 1 to {LONGEST_NAME} characters without backslashes and "
+                "control characters"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Segment:
@@ -51,8 +61,7 @@ class Segment:
         if match is None:
             raise ValueError(_HELP)
         try:
-            scheme, code = _code(match[3]) if match[3] else ("", "")
-            return cls(_number(int(match[1])), _name(match[2]), scheme, code)
+            return cls(int(match[1]), match[2].strip(), *(_code(match[3]) if match[3] else ()))
         except ValueError as error:
             raise ValueError(f"{_HELP} ({error})") from None
 
@@ -102,37 +111,17 @@ def _read(entry: Any, output: str, known: Collection[str]) -> Segment | str | No
     wanted = entry.get("output")
     if wanted is not None and (not isinstance(wanted, str) or (known and wanted not in known)):
         return "output: the model has no output of that name"
-    code, color = entry.get("code"), entry.get("color")
+    label, code, color = entry.get("label"), entry.get("code"), entry.get("color")
     try:
         segment = Segment(
-            _number(entry.get("number")),
-            _name(entry.get("label")),
+            entry.get("number", 0),
+            label.strip() if isinstance(label, str) else "",
             *(("", "") if code is None else _code(code)),
             color=None if color is None else _color(color),
         )
     except ValueError as error:
         return str(error)
     return segment if wanted in (None, output) else None
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**16:
-        raise ValueError("number: expected a whole number from 1 to 65535")
-    return value
-
-
-def _name(value: Any) -> str:
-    """Return a label as DICOM can hold it.
-
-    :raises ValueError: if it has characters that would end, split or hide it.
-    """
-    name = value.strip() if isinstance(value, str) else ""
-    if not 0 < len(name) <= LONGEST_NAME or any(map(_is_forbidden, name)):
-        raise ValueError(
-            f"label: expected a text of 1 to {LONGEST_NAME} characters without backslashes and "
-            "control characters"
-        )
-    return name
 
 
 def _is_forbidden(character: str) -> bool:
@@ -149,11 +138,14 @@ def _code(value: Any) -> tuple[str, str]:
 def _color(value: Any) -> Color:
     match = _COLOR.fullmatch(value) if isinstance(value, str) else None
     parts = [int(part, 16) for part in match.groups()] if match else value
-    if (
-        not isinstance(parts, list)
-        or len(parts) != 3
-        or any(isinstance(part, bool) or not isinstance(part, int) for part in parts)
-        or not all(0 <= part <= 255 for part in parts)
-    ):
+    if not isinstance(parts, list) or len(parts) != 3 or not all(map(_is_byte, parts)):
         raise ValueError('color: expected three numbers from 0 to 255, or "#RRGGBB"')
     return parts[0], parts[1], parts[2]
+
+
+def _is_byte(value: Any) -> bool:
+    return _is_whole(value, 0, 255)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

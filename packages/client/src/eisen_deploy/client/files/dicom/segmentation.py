@@ -46,7 +46,7 @@ def check_grid(grid: Grid) -> tuple[str, ...]:
         raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
     with writing("a DICOM segmentation"):
         source_attributes.check_identity(grid.slices)
-        mask = np.zeros(grid.shape[::-1], np.uint16)
+        mask = np.zeros(grid.shape[::-1], np.uint8)
         mask[0, 0, 0] = 1
         segmentation, left_out = _make(grid, mask, [Segment(1, "Label 1")], "", ModelIdentity())
         segmentation.save_as(BytesIO())
@@ -90,7 +90,7 @@ def _make(
     highdicom = require("highdicom", "dicom")
     version = client_version()
     segmentation = highdicom.seg.Segmentation(
-        source_images=source_attributes.stand_ins(grid, highdicom.UID()),
+        source_images=source_attributes.stand_ins(grid),
         pixel_array=masks,
         segmentation_type="BINARY",
         segment_descriptions=[describe(*numbered, model) for numbered in enumerate(segments, 1)],

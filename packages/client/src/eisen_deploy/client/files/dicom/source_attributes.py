@@ -61,18 +61,19 @@ def identity_of(header: Any, keyword: str) -> str:
     """Return an identifier of an image; that of the file says the same as that of the image."""
     text = _text(header, keyword)
     if not text and keyword.startswith("SOP"):
-        text = _text(header.file_meta, f"MediaStorage{keyword}")
+        text = _text(getattr(header, "file_meta", {}), f"MediaStorage{keyword}")
     return text
 
 
-def stand_ins(grid: Grid, frame_of_reference: str) -> list[Any]:
+def stand_ins(grid: Grid) -> list[Any]:
     """Return headers in the place of the images', with what highdicom needs and takes.
 
     Nothing of the patient and the study is in them: see :func:`copy_attributes`.
-
-    :param frame_of_reference: for images that have none.
     """
     pydicom = require("pydicom", "dicom")
+    # All segmentations of a series without a frame of reference get the same one.
+    series = identity_of(grid.slices[0], "SeriesInstanceUID")
+    frame_of_reference = pydicom.uid.generate_uid(entropy_srcs=[series, "frame of reference"])
     made = []
     for header in grid.slices:
         made.append(pydicom.Dataset())
