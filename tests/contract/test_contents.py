@@ -79,7 +79,8 @@ CLIENT_FILES = [
             "subfolders",
         )
     ),
-    *("dicom/character_sets", "dicom/colors", "dicom/segment_items", "dicom/segment_masks"),
+    *("dicom/attribute_copies", "dicom/character_sets", "dicom/colors"),
+    *("dicom/segment_items", "dicom/segment_masks"),
     "dicom/source_attributes",
     *(f"nifti/{name}" for name in ("__init__", "header", "placement", "reading", "writing")),
 ]
