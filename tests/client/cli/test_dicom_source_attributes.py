@@ -81,7 +81,9 @@ def test_each_attribute_of_a_series_may_be_missing(odd_images, tmp_path):
             refused[keyword] = str(error)
         else:
             assert not (keyword in TYPE_2 and segmentation[keyword].value)
-    assert refused == {keyword: f"3 of 3 images have no {keyword}" for keyword in NEEDED}
+    assert refused == {
+        keyword: f"{keyword} is missing in 3 of 3 images, or is no identifier" for keyword in NEEDED
+    }
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -92,7 +94,15 @@ def test_what_identifies_the_images_is_needed(few, write_series, tmp_path, keywo
         if not empty:
             delattr(image, keyword)
     image = files.read(write_series(few))
-    with pytest.raises(files.UnwritableFile, match=f"3 of 3 images have no {keyword}"):
+    with pytest.raises(files.UnwritableFile, match=f"{keyword} is missing in 3 of 3 images"):
+        files.check_grid(tmp_path / "o.dcm", image.grid)
+
+
+@pytest.mark.parametrize("keyword", [*NEEDED, "SOPInstanceUID"])
+@pytest.mark.parametrize("value", [b"1.2\\1.3", b"no identifier", b"\xff\xfe"])
+def test_what_identifies_nothing(odd_images, tmp_path, keyword, value):
+    image = odd_images({keyword: value})
+    with pytest.raises(files.UnwritableFile, match=f"{keyword} is missing in 3 of 3 images"):
         files.check_grid(tmp_path / "o.dcm", image.grid)
 
 

@@ -27,6 +27,7 @@ _PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 #: Of these the first image's is taken if they do not agree.
 _STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
 
+_FRAME = "FrameOfReferenceUID"
 _PLACE = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 #: What highdicom takes of the first image beside patient and study.
@@ -46,7 +47,9 @@ def check_identity(headers: Sequence[Any]) -> None:
     for keyword in _IDENTITY:
         lacking = sum(not identity_of(header, keyword) for header in headers)
         if lacking:
-            raise UnwritableFile(f"{lacking} of {len(headers)} images have no {keyword}")
+            raise UnwritableFile(
+                f"{keyword} is missing in {lacking} of {len(headers)} images, or is no identifier"
+            )
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", *_PATIENT):
         if not _agree(headers, keyword):
             raise UnwritableFile(f"the images do not agree in {keyword}")
@@ -55,11 +58,14 @@ def check_identity(headers: Sequence[Any]) -> None:
 
 
 def identity_of(header: Any, keyword: str) -> str:
-    """Return an identifier of an image; that of the file says the same as that of the image."""
+    """Return an identifier of an image; nothing if it has none, or what cannot be one.
+
+    Some are made by programs that do not keep to digits and dots.
+    """
     text = text_of(header, keyword)
-    if not text and keyword.startswith("SOP"):
+    if not text and keyword.startswith("SOP"):  # the file says the same of its image
         text = text_of(getattr(header, "file_meta", {}), f"MediaStorage{keyword}")
-    return text
+    return text if re.fullmatch("[A-Za-z0-9._-]+", text) else ""
 
 
 def stand_ins(grid: Grid) -> list[Any]:
@@ -79,7 +85,7 @@ def stand_ins(grid: Grid) -> list[Any]:
         for keyword in _IDENTITY:
             setattr(made[-1], keyword, identity_of(header, keyword))
         made[-1].SOPClassUID = CT_IMAGE
-        made[-1].FrameOfReferenceUID = text_of(header, "FrameOfReferenceUID") or frame_of_reference
+        made[-1].FrameOfReferenceUID = identity_of(header, _FRAME) or frame_of_reference
         made[-1].SliceThickness = _thickness(header, grid)
         made[-1].Modality = _modality(header)
         for keyword in (*_PATIENT, *_STUDY):
@@ -106,7 +112,7 @@ def remarks_on(headers: Sequence[Any], left_out: Sequence[str]) -> tuple[str, ..
     :param left_out: keywords of attributes that are left out.
     """
     remarks = []
-    if not text_of(headers[0], "FrameOfReferenceUID"):
+    if not identity_of(headers[0], _FRAME):
         remarks.append(
             "the images have no FrameOfReferenceUID: the segmentation gets a new one, and viewers "
             "may not lay it over the images"
