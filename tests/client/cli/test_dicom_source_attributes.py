@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
+import random
 
 import highdicom
 import numpy as np
@@ -19,6 +21,12 @@ NEEDED = ("StudyInstanceUID", "SeriesInstanceUID")
 TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"),
     *("StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+#: Of many kinds of values, which are only copied.
+OTHERS = (
+    *("PatientAge", "PatientWeight", "StudyDescription", "Manufacturer", "Modality"),
+    *("OtherPatientNames", "LongitudinalTemporalOffsetFromEvent", "PregnancyStatus"),
+    *("LossyImageCompressionRatio", "PositionReferenceIndicator", "StationName"),
 )
 #: What makes no sense for any kind of value, and for some of them.
 ODD = [b"", b"\\", b"70,5", b"2024-13-45", b"1.02.03", b"W", b"\xff\xfe" * 40, b"x" * 300]
@@ -146,15 +154,48 @@ def test_a_file_may_say_what_its_image_does_not(few, write_series, tmp_path):
 @pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value[:8]))
 def test_odd_values_fail_nothing(odd_images, tmp_path, value):
     """In all attributes of patient and study, and in some that are only copied."""
-    others = ("PatientAge", "PatientWeight", "StudyDescription", "Manufacturer", "Modality")
-    others += ("OtherPatientNames", "LongitudinalTemporalOffsetFromEvent", "PregnancyStatus")
-    others += ("LossyImageCompressionRatio", "PositionReferenceIndicator", "StationName")
-    image = odd_images(dict.fromkeys((*TYPE_2, *others), value))
+    image = odd_images(dict.fromkeys((*TYPE_2, *OTHERS), value))
     remarks, segmentation = written(image, tmp_path / "o.dcm")
     said = " ".join(remarks)
     assert all(keyword in segmentation or keyword in said for keyword in TYPE_2)
     assert "70,5" not in said
     assert "2024" not in said
+
+
+#: Headers at random; ``HEADER_CASES=1000`` takes a minute.
+CASES = int(os.environ.get("HEADER_CASES", "15"))
+
+
+def test_headers_at_random(odd_images, tmp_path):
+    """Whatever passes the check is written and can be read; all else is refused by name."""
+    chance = random.Random(11)
+    keywords = (*TYPE_2, *OTHERS, *NEEDED, "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+    sets = (b"ISO_IR 100", b"\\ISO 2022 IR 87", b"GB18030", b"hex", b"\xff", b"")
+    for _ in range(CASES):
+        parts = [
+            *ODD,
+            b"^=",
+            b"\x1b$B;3ED",
+            b"\x1b",
+            b"1e400",
+            b"nan",
+            b"\xe5\xb1\xb1",
+            b"\0",
+            b"1.2",
+        ]
+        odd = {
+            keyword: b"".join(chance.choices(parts, k=chance.choice([1, 1, 2])))
+            for keyword in chance.sample(keywords, chance.randint(1, 8))
+        }
+        image = odd_images({**odd, "SpecificCharacterSet": chance.choice(sets)})
+        try:
+            _, segmentation = written(image, tmp_path / "o.dcm")
+        except files.UnwritableFile as error:
+            named = str(error)
+        else:
+            named = ""
+            assert all(str(element.value) is not None for element in segmentation.iterall())
+        assert not named or any(keyword in named for keyword in keywords), odd
 
 
 def test_values_that_break_a_rule_are_copied_as_they_are(odd_images, tmp_path):
