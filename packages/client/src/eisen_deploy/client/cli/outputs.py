@@ -102,11 +102,8 @@ def _save(
             if run is not None:
                 held = reply if file.name is None else {file.name: reply[file.name]}
                 provenance.write(temporaries[sidecar], run, held, written)
-    except MemoryError as error:
+    except (MemoryError, OSError) as error:
         raise files.UnwritableFile(explain(error)) from error
-    except OSError as error:  # numpy's has no reason
-        reason = error.strerror or "the system took only a part of it: the disk may be full"
-        raise files.UnwritableFile(reason) from error
     for remark in remarks:
         note(f"{file}: {remark}")
     if run is None and sidecar.exists():
