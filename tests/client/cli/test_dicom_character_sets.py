@@ -54,6 +54,8 @@ SETS = [
     ("ISO 2022 IR 6\\ISO 2022 IR 149", HANGUL, HANGUL_BYTES),
     ("ISO 2022 IR 149", HANGUL, HANGUL_BYTES),
     ("\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东", CHINESE_BYTES),
+    ("\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东", "gb2312"),
+    ("\\ISO 2022 IR 149", HANGUL, "euc_kr"),
     ("ISO 2022 IR 100\\ISO 2022 IR 144", "Jörg=Роза", b"J\xf6rg=\x1b-L\xc0\xde\xd7\xd0"),
     ("GB18030", "Wang^XiaoDong=王^小东", "gb18030"),
     ("GBK", "Wang^XiaoDong=王^小东", "gbk"),

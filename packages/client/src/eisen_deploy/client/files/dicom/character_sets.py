@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from eisen_deploy.client.files.extras import require
 
+_ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
 _UTF8 = "ISO_IR 192"
 
 TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
@@ -33,6 +35,8 @@ _SINGLE_BYTE = {
 }
 #: Latin alphabet No. 9, which pydicom does not know and reads as No. 1.
 _LATIN_9 = ("ISO_IR 203", "ISO 2022 IR 203")
+#: Sets of two bytes that some programs (pydicom for one) change to without an escape sequence.
+_TWO_BYTES = {"ISO 2022 IR 58": "gb2312", "ISO 2022 IR 149": "euc_kr"}
 #: A change of the character set (ISO 2022), which pydicom leaves in the text of ``ISO 2022 IR 58``.
 _ESCAPE = re.compile(r"\x1b\$?[(-/]?[0-~]")
 
@@ -47,7 +51,7 @@ def terms_of(header: Any) -> tuple[str, ...]:
 def is_declared(terms: Sequence[str]) -> bool:
     """Whether terms say how text beyond ASCII is to be read."""
     known = require("pydicom.charset", "dicom").python_encoding
-    beyond = [term for term in terms if term not in ("", "ISO_IR 6", "ISO 2022 IR 6")]
+    beyond = [term for term in terms if term not in _ASCII]
     return bool(beyond) and all(term in known or term in _LATIN_9 for term in beyond)
 
 
@@ -55,7 +59,12 @@ def decoded(text: str, terms: Sequence[str]) -> str:
     """Return a text as it is meant, of which pydicom has read the bytes under these terms."""
     if set(terms) & set(_LATIN_9):
         text = text.encode("iso8859_1", "replace").decode("iso8859_15")
-    return _ESCAPE.sub("", text)
+    text = _ESCAPE.sub("", text)
+    if terms and terms[0] in _ASCII and not text.isascii():
+        for term in set(terms) & set(_TWO_BYTES):
+            with suppress(UnicodeError):
+                return text.encode("iso8859_1").decode(_TWO_BYTES[term])
+    return text
 
 
 def declare(dataset: Any, terms: Sequence[str]) -> None:
