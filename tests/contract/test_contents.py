@@ -75,13 +75,16 @@ CLIENT_FILES = [
         f"dicom/{name}"
         for name in (
             *("__init__", "completeness", "folder", "geometry", "headers", "image_kinds"),
-            *("images", "names", "pixels", "recognition", "repeats", "segmentation", "series"),
-            "subfolders",
+            *("images", "names", "pixels", "recognition", "repeats", "series", "subfolders"),
         )
     ),
-    *("dicom/attribute_copies", "dicom/character_sets", "dicom/colors"),
-    *("dicom/segment_items", "dicom/segment_masks"),
-    "dicom/source_attributes",
+    *(
+        f"dicom/segmentation/{name}"
+        for name in (
+            *("__init__", "attribute_copies", "character_sets", "colors", "items", "masks"),
+            *("source_attributes", "writing"),
+        )
+    ),
     *(f"nifti/{name}" for name in ("__init__", "header", "placement", "reading", "writing")),
 ]
 DOCTOR = [

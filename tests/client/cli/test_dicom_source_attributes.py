@@ -253,10 +253,9 @@ def test_a_single_frame_that_counts_its_frames(few, write_series, tmp_path):
         ("PatientName", "SECRET^Jane"),
         ("PatientBirthDate", "19991231"),
         ("PatientSex", "F"),
-        ("StudyInstanceUID", "1.2.3"),
     ],
 )
-def test_images_of_two_patients_or_studies(few, write_series, tmp_path, keyword, value):
+def test_images_of_two_patients(few, write_series, tmp_path, keyword, value):
     setattr(few[1], keyword, value)
     image = files.read(write_series(few))
     with pytest.raises(files.UnwritableFile, match=f"do not agree in {keyword}") as caught:

@@ -1,9 +1,4 @@
-"""DICOM segmentations (SEG, PS3.3 A.51), by highdicom.
-
-A label map of whole numbers becomes one segment for each number but 0, and channels become one
-segment each, which may overlap. The patient, the study and the positions are those of the series
-that the array belongs to, so it takes a DICOM input.
-"""
+"""Making a segmentation, by highdicom, and trying beforehand whether one can be made."""
 
 from __future__ import annotations
 
@@ -24,8 +19,8 @@ from eisen_deploy.client.files.segments import Segment
 
 from . import source_attributes
 from .character_sets import declare, terms_of
-from .segment_items import describe, long_string, processing_equipment
-from .segment_masks import to_segments
+from .items import describe, long_string, processing_equipment
+from .masks import to_segments
 
 _SERIES_NUMBER = 100
 
