@@ -43,7 +43,8 @@ FACTS = {
 
 
 def test_every_error_is_public():
-    others = {"Cancellation", "EisenServingClient", "InputSummary", "Progress", "Retries"}
+    others = {"Cancellation", "EisenServingClient", "InputSummary", "ModelIdentity", "Prediction"}
+    others |= {"Progress", "Retries"}
     assert {error.__name__ for error in ERRORS} | others == set(public.__all__)
     assert sorted(public.__all__) == list(public.__all__)
     assert all(getattr(public, error.__name__) is error for error in ERRORS)

@@ -16,6 +16,7 @@ from eisen_deploy.client import (
     EisenServingClient,
     InvalidInput,
     ModelFailed,
+    Prediction,
 )
 from eisen_deploy.client.testing import FakeModel
 
@@ -226,7 +227,7 @@ def test_each_batch_has_a_deadline_of_its_own(serve, connect, http):
     results = list(
         client.predict_many(Source(6), workers=1, timeout=0.4, return_errors=True)
     )  # together they take longer
-    assert [type(result) for result in results] == [dict] * 5 + [DeadlineExceeded]
+    assert [type(result) for result in results] == [Prediction] * 5 + [DeadlineExceeded]
 
 
 def test_options_are_those_of_predict(serve, connect, http):

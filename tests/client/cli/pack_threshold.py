@@ -23,7 +23,11 @@ class Threshold(torch.nn.Module):
 
 
 def main(folder):
-    metadata = create_metadata(["image"], ["ndarray"], VOLUME, ["mask"], ["ndarray"], VOLUME)
+    segments = [{"number": 1, "label": "Bright", "color": "#dd8265"}]
+    metadata = create_metadata(
+        *(["image"], ["ndarray"], VOLUME, ["mask"], ["ndarray"], VOLUME),
+        custom_meta_dict={"segments": segments},
+    )
     EisenServingMAR(None, None, metadata).pack(Threshold(), folder, "seg", "1.0")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import highdicom
 import nibabel
 import numpy as np
 import pytest
@@ -87,3 +89,34 @@ def test_a_real_volume_and_a_series_of_it(run, mni, write_series, slices, tmp_pa
     one, other = map(nibabel.as_closest_canonical, (masks["nifti"], masks["dicom"]))
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
     np.testing.assert_array_equal(one.get_fdata(), other.get_fdata())
+
+
+def test_what_is_written_names_the_archive_that_was_served(
+    run, server, series, anatomical, tmp_path
+):
+    """The address has no version: name, version and digest are those that the server says."""
+    archive = server.folder.parent / "zoo" / "seg.mar"
+    inspect = [sys.executable, "-m", "eisen_deploy.packaging.cli", "inspect"]
+    told = subprocess.run([*inspect, archive], capture_output=True, text=True, check=True).stdout
+    inspected = json.loads(subprocess.check_output([*inspect, "--json", archive]))
+    expected = {key: inspected["model"][key] for key in ("name", "version")}
+    expected["digest"] = inspected["digest"]
+    assert all(value in told for value in expected.values())
+
+    out = tmp_path / "mask.dcm"
+    status, _, err = run("predict", "--input", f"image={series}", "--output", f"mask={out}")
+    assert (status, err) == (0, "")
+    (segment,) = highdicom.seg.segread(out).SegmentSequence
+    assert segment.SegmentLabel == "Bright"
+    (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
+    found = dict(part.split("=") for part in algorithm.AlgorithmParameters.split(","))
+    assert algorithm.AlgorithmName == found["model"] == expected["name"]
+    assert algorithm.AlgorithmVersion == found["version"] == expected["version"]
+    assert found["archive-sha-256"] == expected["digest"]
+
+    out = tmp_path / "mask.nii"
+    arguments = ["--input", f"image={anatomical}", "--output", f"mask={out}", "--provenance"]
+    assert run("predict", *arguments)[0] == 0
+    facts = json.loads((tmp_path / "mask.nii.provenance.json").read_text("utf-8"))
+    assert facts["model"] == expected
+    assert facts["request_id"]

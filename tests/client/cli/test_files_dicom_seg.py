@@ -90,10 +90,34 @@ def test_channels_become_segments_that_may_overlap(image, tmp_path):
     np.testing.assert_array_equal(masks["Label 2"], channels[1])
 
 
-def test_an_empty_mask(image, tmp_path):
-    files.save(tmp_path / "o.dcm", files.Content(np.zeros(image.value.shape, bool), 3, image.grid))
-    masks, _ = masks_of(tmp_path / "o.dcm", image)
-    assert not masks["Label 1"].any()
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_an_empty_mask(image, tmp_path, capfd, channels):
+    """A healthy patient: highdicom would say on the standard error that nothing is marked."""
+    empty = np.zeros((*channels, *image.value.shape), bool)
+    files.save(tmp_path / "o.dcm", files.Content(empty, 3, image.grid))
+    assert capfd.readouterr().err == ""
+    masks, segmentation = masks_of(tmp_path / "o.dcm", image)
+    assert len(masks) == (channels or (1,))[0]
+    assert not any(mask.any() for mask in masks.values())
+    assert segmentation.NumberOfFrames == len(masks) * len(image.grid.slices)
+
+
+@pytest.mark.parametrize("text", ["a\\b", "\ttab\x1b", "\udcff", "x" * 200, "", " ", "größer"])
+def test_names_that_dicom_cannot_hold(image, tmp_path, text):
+    """Of outputs and of models: they are made to fit, and stand in full in the parameters."""
+    content = files.Content(np.ones(image.value.shape, bool), 3, image.grid)
+    model = ("m" * 127, "1.0") if text else (text, text)
+    files.save(tmp_path / "o.dcm", content, description=text, algorithm=model)
+    segmentation = highdicom.seg.segread(tmp_path / "o.dcm")
+    assert 0 < len(segmentation.SeriesDescription) <= 64
+    assert isinstance(segmentation.SeriesDescription, str)
+    (algorithm,) = segmentation.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence
+    if text:
+        assert algorithm.AlgorithmName == "m" * 64
+        assert algorithm.AlgorithmParameters == f"model={'m' * 127},version=1.0"
+    else:
+        assert algorithm.AlgorithmName == "unknown"
+        assert "AlgorithmParameters" not in algorithm
 
 
 @pytest.mark.parametrize("value", [0.5, -1, 70000, np.nan])

@@ -38,6 +38,7 @@ from ._errors import (
     UnsupportedMedia,
     WorkerDied,
 )
+from ._predictions import ModelIdentity, Prediction
 from ._progress import Progress
 from ._retries import Retries
 from ._summaries import InputSummary
@@ -55,9 +56,11 @@ __all__ = [
     "MalformedReply",
     "MalformedRequest",
     "ModelFailed",
+    "ModelIdentity",
     "ModelNotFound",
     "NotReady",
     "OutOfMemory",
+    "Prediction",
     "Progress",
     "ProxyFailed",
     "Redirected",

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ._errors import InvalidInput, MalformedReply, UnexpectedReply
-from ._replies import Answer
+from ._predictions import ModelIdentity, Prediction
+from ._replies import Answer, checked_word
 from ._shared import protocol, strictjson
 from ._shared.allowance import Allowance
 from ._shared.errors import ContractError
@@ -71,7 +72,7 @@ def encode(batch: Mapping[str, Any], outputs: Iterable[str] | None, id_: str) ->
         raise _invalid(_unsendable(batch)) from None
 
 
-def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str, Any]:
+def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> Prediction:
     """Return the outputs, whose arrays are views of the answer's body where alignment allows.
 
     :param outputs: names of those that were asked for or are declared; ``None`` takes any.
@@ -91,7 +92,12 @@ def decode(answer: Answer, outputs: Iterable[str] | None, id_: str) -> dict[str,
         raise _unreadable(answer, f"it lacks {len(absent)} of the outputs asked for or declared")
     if outputs and (strange := set(reply.outputs).difference(outputs)):
         raise _unreadable(answer, f"{len(strange)} of its outputs were not asked for or declared")
-    return reply.outputs
+    model = ModelIdentity(
+        answer.identity.name or checked_word(reply.model_name),
+        answer.identity.version or checked_word(reply.model_version),
+        answer.identity.digest,
+    )
+    return Prediction(reply.outputs, model=model, request_id=answer.request_id or id_)
 
 
 def decode_metadata(answer: Answer) -> dict[str, Any]:

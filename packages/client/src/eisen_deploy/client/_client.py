@@ -19,6 +19,7 @@ from ._endpoint import Endpoint
 from ._errors import Cancelled, EisenClientError, MalformedReply
 from ._limits import SizeLimit
 from ._many import run_in_order
+from ._predictions import Prediction
 from ._progress import Progress
 from ._readiness import wait_ready
 from ._retries import Retries
@@ -118,7 +119,7 @@ class EisenServingClient:
         idempotent: bool = False,
         cancel: Cancellation | None = None,
         progress: Callable[[Progress], object] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Prediction:
         """Run the model on a batch.
 
         :param batch: inputs by name: numpy arrays and what converts to them (torch tensors on the
@@ -133,8 +134,9 @@ class EisenServingClient:
         :param cancel: ends the call from another thread.
         :param progress: called on this thread with a :class:`Progress`, a few times a second and at
             the end of each attempt. What it raises ends the call.
-        :returns: outputs by name. Arrays are writable; those of numbers are views of the one buffer
-            that the reply was read into.
+        :returns: a dict, outputs by name. Arrays are writable; those of numbers are views of the
+            one buffer that the reply was read into. Its attribute ``model`` says which model
+            answered, see :class:`Prediction`.
         :raises InvalidInput: if the batch cannot be sent, or is not what the model declares.
         :raises EisenClientError: see :class:`EisenClientError` for all else that can go wrong.
         """
@@ -171,7 +173,7 @@ class EisenServingClient:
             raise ValueError("workers must be a number of 1 or more")
         seconds, names, stop = check_seconds(timeout), _listed(outputs), Cancellation()
 
-        def call(batch: Mapping[str, Any]) -> dict[str, Any] | EisenClientError:
+        def call(batch: Mapping[str, Any]) -> Prediction | EisenClientError:
             deadline = self._deadline(seconds, cancel, stop)
             try:
                 return self._predict(batch, deadline, names, idempotent, None)
@@ -246,7 +248,7 @@ class EisenServingClient:
         outputs: Any,
         idempotent: bool,
         progress: Callable[[Progress], object] | None,
-    ) -> dict[str, Any]:
+    ) -> Prediction:
         id_, declared = new_id(), None
         with self._caller.named_in_errors(_batches.EMPTY, None):
             _batches.check_names(batch, outputs)

@@ -14,6 +14,7 @@ from ._bodies import read_body
 from ._errors import MalformedReply, ReplyTooLarge, UnexpectedReply, UnknownOutcome
 from ._exchange import Exchange
 from ._failures import FAILURES
+from ._predictions import ModelIdentity
 
 #: An error's JSON is small; a longer body is a proxy's page, and is not read.
 _MAX_ERROR_BYTES = 256 * 2**10
@@ -44,6 +45,15 @@ class Answer:
         return self._word("Eisen-Model-Name")
 
     @property
+    def identity(self) -> ModelIdentity:
+        """Which model answered, as far as its headers say it."""
+        digest = re.fullmatch(
+            "sha-256=([0-9a-f]{64})", self.headers.get("Eisen-Archive-Digest", "")
+        )
+        version = self._word("Eisen-Model-Version")
+        return ModelIdentity(self.model, version, digest and digest[1])
+
+    @property
     def retry_after(self) -> float | None:
         """Seconds after which the server says to ask again (RFC 9110, 10.2.3)."""
         text = self.headers.get("Retry-After", "").strip()
@@ -55,8 +65,12 @@ class Answer:
             return None
 
     def _word(self, header: str) -> str | None:
-        text = self.headers.get(header, "")
-        return text if re.fullmatch("[!-~]{1,100}", text) else None
+        return checked_word(self.headers.get(header, ""))
+
+
+def checked_word(text: str) -> str | None:
+    """Return a stranger's name for something, if it is one that may be shown."""
+    return text if re.fullmatch("[!-~]{1,127}", text) else None
 
 
 def read_answer(response: urllib3.BaseHTTPResponse, exchange: Exchange, max_reply: int) -> Answer:

@@ -26,6 +26,7 @@ from ._errors import EisenClientError
 from ._exchange import Exchange
 from ._failures import explain
 from ._foreign import Foreign
+from ._predictions import ModelIdentity
 from ._progress import Progress, watcher
 from ._replies import Answer
 from ._shared import protocol
@@ -59,17 +60,21 @@ class FakeModel:
     :param function: returns the outputs by name for the inputs by name. What it raises leaves
         ``predict`` unchanged: raise a :class:`~eisen_deploy.client.ModelFailed` to play a model
         that fails.
+    :param model: what its replies say of the model; nothing by default.
     """
 
     def __init__(
         self,
         metadata: Mapping[str, Any],
         function: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        model: ModelIdentity = ModelIdentity(),  # noqa: B008 - it is immutable
     ) -> None:
         #: Each :class:`FakeRequest` so far, those that failed included.
         self.requests: list[FakeRequest] = []
         self._metadata = metadata
         self._function = function
+        self._model = model
         self._failures: deque[EisenClientError] = deque()
         self._lock = threading.Lock()
 
@@ -136,7 +141,8 @@ class FakeModel:
         if request.outputs is not None:
             outputs = {name: outputs[name] for name in request.outputs if name in outputs}
         reply = protocol.encode_reply(outputs, model_name="", model_version="", id=request.id)
-        return Answer(200, reply.headers, bytearray().join(reply.buffers))
+        headers = {**reply.headers, **_headers_of(self._model)}
+        return Answer(200, headers, bytearray().join(reply.buffers))
 
 
 def _read(body: Body, headers: Mapping[str, str]) -> FakeRequest:
@@ -145,6 +151,15 @@ def _read(body: Body, headers: Mapping[str, str]) -> FakeRequest:
     raw = bytearray().join(body.buffers)
     request = protocol.decode_request(raw, body.json_size)
     return FakeRequest(request.inputs, request.outputs, headers["X-Request-Id"])
+
+
+def _headers_of(model: ModelIdentity) -> dict[str, str]:
+    headers = {
+        "Eisen-Model-Name": model.name,
+        "Eisen-Model-Version": model.version,
+        "Eisen-Archive-Digest": model.digest and f"sha-256={model.digest}",
+    }
+    return {name: value for name, value in headers.items() if value}
 
 
 def _json_answer(status: int, told: Mapping[str, Any]) -> Answer:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
 
 from eisen_deploy.client._shared import program
-from eisen_deploy.client._shared.terminal import say
 
 from . import check, metadata, predict, wait
 from .exits import status_of, table
-from .words import complain, explain, trace
+from .words import report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +38,5 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fail(error: BaseException, debug: bool) -> int:
     """Say what was wrong, and return the exit status."""
-    if debug:
-        say("".join(trace(error)).rstrip(), sys.stderr)
-    complain(explain(error))
+    report(error, debug)
     return status_of(error)

@@ -47,6 +47,13 @@ def note(text: str) -> None:
     complain(f"note: {text}")
 
 
+def report(error: BaseException, debug: bool) -> None:
+    """Say what was wrong, and where if that is asked for."""
+    if debug:
+        say("".join(trace(error)).rstrip(), sys.stderr)
+    complain(explain(error))
+
+
 def explain(error: BaseException) -> str:
     """Return one line for an error; of an unexpected one only its name, for it may quote data."""
     if isinstance(error, EisenClientError):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.client._predictions import ModelIdentity
+
 from . import npy, png, text
 from .content import Content, Grid
 from .dicom import images, segmentation
@@ -105,27 +107,31 @@ def save(
     *,
     segments: Sequence[Segment] = (),
     description: str = "",
-    algorithm: tuple[str, str] = ("", ""),
-) -> None:
+    algorithm: tuple[str | None, ...] = (),
+) -> tuple[str, ...]:
     """Write a file of the kind that its name says; one that is there is replaced.
 
     :param content: the value, with its grid for NIfTI and DICOM.
     :param segments: what the labels of a DICOM segmentation mean.
     :param description: of the DICOM series that is made.
-    :param algorithm: name and version of what made it, for DICOM.
+    :param algorithm: what made it, for DICOM: name, version, and digest of the archive, as the
+        attribute ``model`` of a prediction holds them.
+    :returns: what the user should know about the file.
     :raises FileError: if it cannot be written.
     """
     kind = check_writable(path)
     try:
+        if kind == _DICOM:
+            model = ModelIdentity(*algorithm)
+            return segmentation.write(path, content, segments, description, model)
         if kind in (".nii", ".nii.gz"):
             nifti_writing.write(path, content)
-        elif kind == _DICOM:
-            segmentation.write(path, content, segments, description, algorithm)
         else:
             with path.open("wb") as file:
                 _write(kind, file, content)
     except OSError as error:
         raise UnwritableFile(f"cannot be written: {error.strerror}") from error
+    return ()
 
 
 def _write(kind: str, file: Any, content: Content) -> None:

@@ -1,27 +1,55 @@
-"""What the labels of a mask mean."""
+"""What the labels of a mask mean: as the user says it, and as the model's metadata describe it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-_FORM = re.compile(r"(\d{1,5})=([^,]+)(?:,([A-Za-z0-9-]{1,16}):([\w.-]{1,16}))?")
+from eisen_deploy.client._shared.metadata import Metadata
+
+Color = tuple[int, int, int]
+
+#: Of the characters of a DICOM Long String (LO), such as a segment's label.
+LONGEST_NAME = 64
+MAX_SEGMENTS = 1000
+
+_FORM = re.compile(r"([0-9]{1,5})=([^,]+)(?:,(.+))?")
+_CODE = re.compile(r"([A-Za-z0-9-]{1,16}):([A-Za-z0-9_.-]{1,16})")
+_COLOR = re.compile("#([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})")
+_HELP = "expected NUMBER=NAME or NUMBER=NAME,SCHEME:CODE: 1=Liver,SCT:10200004"
+_UNUSED = "custom.segments of the metadata is not used"
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Segment:
     """One label of a mask.
 
-    :param number: its value in the array, 1 to 65535.
-    :param name: for people, at most 64 characters.
+    :param number: its value in the array, 1 to 65535; with channels, which one it is, from 1.
+    :param name: for people, 1 to 64 characters without backslashes and control characters.
     :param scheme: of ``code``, such as ``SCT`` for SNOMED CT.
     :param code: of the anatomical structure, whose meaning is ``name``.
+    :param color: red, green and blue (sRGB), 0 to 255, to show it in.
+    :raises ValueError: if DICOM cannot hold it.
     """
 
     number: int
     name: str
     scheme: str = ""
     code: str = ""
+    color: Color | None = None
+
+    def __post_init__(self) -> None:
+        if not _is_whole(self.number, 1, 2**16 - 1):
+            raise ValueError("number: expected a whole number from 1 to 65535")
+        if not 0 < len(self.name) <= LONGEST_NAME or any(map(_is_forbidden, self.name)):
+            raise ValueError(
+                f"label: expected a text of 1 to {LONGEST_NAME} characters without backslashes and "
+                "control characters"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Segment:
@@ -30,8 +58,94 @@ class Segment:
         :raises ValueError: if it is not of that form.
         """
         match = _FORM.fullmatch(text)
-        if match is None or not 0 < int(match[1]) < 2**16 or len(match[2].strip()) > 64:
-            raise ValueError(
-                "expected NUMBER=NAME or NUMBER=NAME,SCHEME:CODE: 1=Liver,SCT:10200004"
-            )
-        return cls(int(match[1]), match[2].strip(), match[3] or "", match[4] or "")
+        if match is None:
+            raise ValueError(_HELP)
+        try:
+            return cls(int(match[1]), match[2].strip(), *(_code(match[3]) if match[3] else ()))
+        except ValueError as error:
+            raise ValueError(f"{_HELP} ({error})") from None
+
+
+def declared_segments(
+    metadata: Mapping[str, Any], output: str
+) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """Return the segments that ``custom.segments`` of a model's metadata declares for an output.
+
+    :param output: name of the output; entries that name none are for every output.
+    :returns: the segments, and a remark for each entry that cannot be used.
+    """
+    custom = metadata.get("custom")
+    entries = custom.get("segments") if isinstance(custom, Mapping) else None
+    if entries is None:
+        return (), ()
+    if not isinstance(entries, list) or len(entries) > MAX_SEGMENTS:
+        kind = f"of {len(entries)}" if isinstance(entries, list) else type(entries).__name__
+        return (), (f"{_UNUSED}: expected a list of at most {MAX_SEGMENTS} objects, got {kind}",)
+    known = {each.name for each in Metadata.parse(metadata).outputs or ()}
+    segments: dict[int, Segment] = {}
+    problems = []
+    for index, entry in enumerate(entries):
+        read = _read(entry, output, known)
+        if isinstance(read, Segment) and segments.setdefault(read.number, read) != read:
+            read = f"number: {read.number} is described before"
+        if isinstance(read, str):
+            problems.append(f"custom.segments[{index}] of the metadata is not used: {read}")
+    if len(problems) > _SHOWN:
+        problems[_SHOWN:] = [f"{len(problems) - _SHOWN} more of custom.segments are not used"]
+    return tuple(segments.values()), tuple(problems)
+
+
+def override(declared: Iterable[Segment], given: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Return declared segments, those whose numbers are given replaced; colours are kept."""
+    merged = {each.number: each for each in declared}
+    for segment in given:
+        known = merged.get(segment.number, segment)
+        merged[segment.number] = replace(segment, color=segment.color or known.color)
+    return tuple(merged.values())
+
+
+def _read(entry: Any, output: str, known: Collection[str]) -> Segment | str | None:
+    """Read one entry: a segment, or what is wrong with it; ``None`` if it is for another output."""
+    if not isinstance(entry, Mapping):
+        return f"expected an object, got {type(entry).__name__}"
+    wanted = entry.get("output")
+    if wanted is not None and (not isinstance(wanted, str) or (known and wanted not in known)):
+        return "output: the model has no output of that name"
+    label, code, color = entry.get("label"), entry.get("code"), entry.get("color")
+    try:
+        segment = Segment(
+            entry.get("number", 0),
+            label.strip() if isinstance(label, str) else "",
+            *(("", "") if code is None else _code(code)),
+            color=None if color is None else _color(color),
+        )
+    except ValueError as error:
+        return str(error)
+    return segment if wanted in (None, output) else None
+
+
+def _is_forbidden(character: str) -> bool:
+    return character == "\\" or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _code(value: Any) -> tuple[str, str]:
+    match = _CODE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("code: expected SCHEME:CODE, such as SCT:10200004")
+    return match[1], match[2]
+
+
+def _color(value: Any) -> Color:
+    match = _COLOR.fullmatch(value) if isinstance(value, str) else None
+    parts = [int(part, 16) for part in match.groups()] if match else value
+    if not isinstance(parts, list) or len(parts) != 3 or not all(map(_is_byte, parts)):
+        raise ValueError('color: expected three numbers from 0 to 255, or "#RRGGBB"')
+    return parts[0], parts[1], parts[2]
+
+
+def _is_byte(value: Any) -> bool:
+    return _is_whole(value, 0, 255)
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

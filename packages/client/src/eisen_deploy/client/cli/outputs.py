@@ -1,0 +1,136 @@
+"""The outputs of one prediction: each to its file, and the rest to the standard output.
+
+One that cannot be written never costs another: the model may have run for minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eisen_deploy.client import Prediction, files
+from eisen_deploy.client._shared.terminal import clean, say
+from eisen_deploy.client.files.axes import picture_of
+from eisen_deploy.client.files.kinds import PLACED, kind_of
+from eisen_deploy.client.files.saving import staged
+
+from . import provenance
+from .batch import NamedFile, blamed_on
+from .words import explain, note, report
+
+_MAX_PRINTED = 100_000
+
+
+class Target(NamedTuple):
+    """A file that is to be written, and what is known of it before the model runs.
+
+    :param layout: of the input whose geometry it gets.
+    :param segments: what its labels mean, if it is a DICOM segmentation.
+    """
+
+    file: NamedFile
+    layout: files.Layout | None
+    segments: tuple[files.Segment, ...] = ()
+
+
+def save_all(
+    targets: Iterable[Target],
+    reply: Prediction,
+    batch: Mapping[str, Any],
+    arguments: argparse.Namespace,
+) -> list[Exception]:
+    """Write each output that can be written, and report those that cannot.
+
+    :param batch: inputs by name.
+    :returns: the error of each output that is not written.
+    """
+    run = provenance.describe_run(arguments.url, batch, reply) if arguments.provenance else None
+    failures: list[Exception] = []
+    for target in targets:
+        try:
+            with blamed_on(target.file):
+                content = _save(target, reply, run, overwrite=arguments.overwrite)
+        except Exception as error:  # noqa: BLE001 - the others can still be written
+            report(error, arguments.debug)
+            failures.append(error)
+            continue
+        if not arguments.json:
+            say(f"{clean(str(target.file.path))}: {_described(content.value)}")
+    return failures
+
+
+def check_named(reply: Prediction) -> None:
+    """Say so if files cannot name the model, since the reply does not."""
+    lacking = [what for what in ("name", "version") if getattr(reply.model, what) is None]
+    if lacking:
+        note(f"the model's {' and '.join(lacking)} stay unknown: the server's reply lacks them")
+
+
+def printed(reply: Prediction, saved: set[str | None]) -> dict[str, Any]:
+    """Return the outputs that go to no file."""
+    rest = {} if None in saved else {name: reply[name] for name in reply if name not in saved}
+    for name, value in rest.items():
+        if isinstance(value, np.ndarray) and value.size > _MAX_PRINTED:
+            raise files.UnwritableFile(
+                f"the output {name} has {value.size} numbers, too many to print: "
+                f"--output {name}=FILE"
+            )
+    return rest
+
+
+def _save(
+    target: Target, reply: Prediction, run: Mapping[str, Any] | None, *, overwrite: bool
+) -> files.Content:
+    """Write one output, and its provenance: both or neither."""
+    file, layout, segments = target
+    content = _content(file, reply, layout)
+    sidecar = provenance.beside(file.path)
+    paths = [file.path] if run is None else [file.path, sidecar]
+    try:
+        with staged(paths, overwrite) as temporaries:
+            written = temporaries[file.path]
+            remarks = files.save(
+                written,
+                content,
+                segments=segments,
+                description=file.name or "",
+                algorithm=reply.model,
+            )
+            if run is not None:
+                held = reply if file.name is None else {file.name: reply[file.name]}
+                provenance.write(temporaries[sidecar], run, held, written)
+    except (MemoryError, OSError) as error:
+        raise files.UnwritableFile(explain(error)) from error
+    for remark in remarks:
+        note(f"{file}: {remark}")
+    if run is None and sidecar.exists():
+        note(f"{sidecar} describes a file that is replaced now: --provenance writes it anew")
+    return content
+
+
+def _content(file: NamedFile, reply: Prediction, layout: files.Layout | None) -> files.Content:
+    if file.name is None:
+        return files.Content(dict(reply))
+    if file.name not in reply:
+        raise files.UnwritableFile(f"the model gave no such output: {', '.join(reply)}")
+    value = reply[file.name]
+    kind = kind_of(file.path)
+    if kind not in (*PLACED, ".png"):
+        return files.Content({file.name: value} if kind == ".npz" else value)
+    if not isinstance(value, np.ndarray):
+        raise files.UnwritableFile(f"{type(value).__name__} is no image: use .json")
+    if kind == ".png":
+        return picture_of(value, layout)
+    assert layout is not None  # noqa: S101 - it was found, or nothing was sent
+    return files.from_model(value, layout)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, dict):
+        return clean(", ".join(value))
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}, {' x '.join(map(str, value.shape))}"
+    return type(value).__name__

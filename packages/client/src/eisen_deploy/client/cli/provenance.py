@@ -1,0 +1,75 @@
+"""``--provenance``: a JSON file beside each output, which says how the output was made.
+
+It holds nothing of the patient: no names of files, no headers, no values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eisen_deploy.client import Prediction
+from eisen_deploy.client._endpoint import Endpoint
+from eisen_deploy.client._version import client_version
+
+SCHEMA = "eisen-deploy-provenance/1"
+_ENDING = ".provenance.json"
+
+
+def beside(path: Path) -> Path:
+    """Return the path of the JSON file that belongs to an output."""
+    return path.with_name(f"{path.name}{_ENDING}")
+
+
+def describe_run(url: str, batch: Mapping[str, Any], reply: Prediction) -> dict[str, Any]:
+    """Return what is the same for all outputs of a prediction.
+
+    :param url: of the model.
+    :param batch: inputs by name, as they were handed to the client.
+    """
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "client": {"name": "eisen-deploy-client", "version": client_version()},
+        "server": Endpoint.parse(url).shown,
+        "request_id": reply.request_id,
+        "model": reply.model._asdict(),
+        "inputs": {name: _described(value, hashed=True) for name, value in batch.items()},
+    }
+
+
+def write(path: Path, run: Mapping[str, Any], outputs: Mapping[str, Any], written: Path) -> None:
+    """Write the file that belongs to one output.
+
+    :param run: from :func:`describe_run`.
+    :param outputs: what the output file holds, by name.
+    :param written: the output file.
+    """
+    described = {name: _described(value, hashed=False) for name, value in outputs.items()}
+    facts = {**run, "outputs": described, "file": {"sha256": _hash_of(written)}}
+    path.write_text(f"{json.dumps(facts, indent=2, sort_keys=True)}\n", "utf-8")
+
+
+def _described(value: Any, *, hashed: bool) -> dict[str, Any]:
+    """Describe a value by type and shape; hashed where it is an array, others can be guessed."""
+    if not isinstance(value, np.ndarray):
+        return {"type": type(value).__name__}
+    facts = {"type": "ndarray", "dtype": value.dtype.name, "shape": list(value.shape)}
+    if hashed and value.dtype.kind in "biufc":
+        little = value.astype(value.dtype.newbyteorder("<"), copy=False)
+        facts["sha256"] = hashlib.sha256(np.ascontiguousarray(little).data).hexdigest()
+    return facts
+
+
+def _hash_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

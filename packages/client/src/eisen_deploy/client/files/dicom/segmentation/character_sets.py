@@ -1,0 +1,106 @@
+"""Text in DICOM: read in whatever character set it has, written in one that holds all of it.
+
+The sets that scanners declare include unknown terms, single ones that need a second, and empty
+ones (PS3.3, C.12.1.1.2). pydicom reads the text nevertheless. It is written in the set of the
+images if that is one of a single byte that holds it all, for old systems compare names byte by
+byte; otherwise in UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from eisen_deploy.client.files.extras import require
+
+_ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
+_UTF8 = "ISO_IR 192"
+
+TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+#: The sets of one byte without code extensions, and how Python calls them.
+_SINGLE_BYTE = {
+    "ISO_IR 6": "ascii",
+    "ISO_IR 100": "iso8859_1",
+    "ISO_IR 101": "iso8859_2",
+    "ISO_IR 109": "iso8859_3",
+    "ISO_IR 110": "iso8859_4",
+    "ISO_IR 126": "iso8859_7",
+    "ISO_IR 127": "iso8859_6",
+    "ISO_IR 138": "iso8859_8",
+    "ISO_IR 144": "iso8859_5",
+    "ISO_IR 148": "iso8859_9",
+    "ISO_IR 166": "tis_620",
+}
+#: Latin alphabet No. 9, which pydicom does not know and reads as No. 1.
+_LATIN_9 = ("ISO_IR 203", "ISO 2022 IR 203")
+#: Sets of two bytes that some programs (pydicom for one) change to without an escape sequence.
+_TWO_BYTES = {"ISO 2022 IR 58": "gb2312", "ISO 2022 IR 149": "euc_kr"}
+#: A change of the character set (ISO 2022), which pydicom leaves in the text of ``ISO 2022 IR 58``.
+_ESCAPE = re.compile(r"\x1b\$?[(-/]?[0-~]")
+
+
+def terms_of(header: Any) -> tuple[str, ...]:
+    """Return the terms of a header's Specific Character Set; none if it is absent or empty."""
+    value = header.get("SpecificCharacterSet") or ()
+    values = [value] if isinstance(value, str) else value
+    return tuple(str(term).strip() for term in values) if any(values) else ()
+
+
+def is_declared(terms: Sequence[str]) -> bool:
+    """Whether terms say how text beyond ASCII is to be read."""
+    known = require("pydicom.charset", "dicom").python_encoding
+    beyond = [term for term in terms if term not in _ASCII]
+    return bool(beyond) and all(term in known or term in _LATIN_9 for term in beyond)
+
+
+def decoded(text: str, terms: Sequence[str]) -> str:
+    """Return a text as it is meant, of which pydicom has read the bytes under these terms."""
+    if set(terms) & set(_LATIN_9):
+        text = text.encode("iso8859_1", "replace").decode("iso8859_15")
+    text = _ESCAPE.sub("", text)
+    if terms and terms[0] in _ASCII and not text.isascii():
+        for term in set(terms) & set(_TWO_BYTES):
+            with suppress(UnicodeError):
+                return text.encode("iso8859_1").decode(_TWO_BYTES[term])
+    return text
+
+
+def declare(dataset: Any, terms: Sequence[str]) -> None:
+    """Set the Specific Character Set of a dataset whose texts are decoded.
+
+    :param terms: those of the images that it belongs to.
+    """
+    single = terms[0] if len(terms) == 1 else "several" if terms else "ISO_IR 6"
+    codec = _SINGLE_BYTE.get(single)
+    fits = codec is not None and all(_is_encodable(text, codec) for text in texts_of(dataset))
+    dataset.SpecificCharacterSet = single if fits else _UTF8
+    if dataset.SpecificCharacterSet == "ISO_IR 6":  # the default has no term, it is absent
+        del dataset.SpecificCharacterSet
+
+
+def texts_of(dataset: Any) -> Iterator[str]:
+    """Yield the texts of a dataset; those of its frames are codes of highdicom's, in ASCII."""
+    for element in dataset:
+        if element.VR == "SQ" and element.keyword != "PerFrameFunctionalGroupsSequence":
+            for item in element.value:
+                yield from texts_of(item)
+        elif element.VR in TEXTS:
+            yield from map(str, values_of(element))
+
+
+def values_of(element: Any) -> Sequence[Any]:
+    """Return the values of an element; none if it is empty."""
+    value = element.value
+    if value is None or value == "":
+        return ()
+    return value if isinstance(value, (list, tuple)) or element.VM > 1 else (value,)
+
+
+def _is_encodable(text: str, codec: str) -> bool:
+    try:
+        text.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True

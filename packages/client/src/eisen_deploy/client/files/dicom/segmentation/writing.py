@@ -1,0 +1,124 @@
+"""Making a segmentation, by highdicom, and trying beforehand whether one can be made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eisen_deploy.client._predictions import ModelIdentity
+from eisen_deploy.client._version import client_version
+from eisen_deploy.client.files.content import Array, Content, Grid
+from eisen_deploy.client.files.errors import UnwritableFile
+from eisen_deploy.client.files.extras import require, writing
+from eisen_deploy.client.files.segments import Segment
+
+from . import source_attributes
+from .character_sets import declare, terms_of
+from .items import describe, long_string, processing_equipment
+from .masks import to_segments
+
+_SERIES_NUMBER = 100
+
+
+def check_installed() -> None:
+    """Raise :class:`MissingExtra` if highdicom is not installed."""
+    require("highdicom", "dicom")
+
+
+def check_grid(grid: Grid) -> tuple[str, ...]:
+    """Return what the user should know about a segmentation of these images.
+
+    One is made to find out, with a mask of one voxel.
+
+    :raises UnwritableFile: if there are no images, or they lack what it needs.
+    """
+    if not grid.slices:
+        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+    with writing("a DICOM segmentation"):
+        source_attributes.check_identity(grid.slices)
+        mask = np.zeros(grid.shape[::-1], np.uint8)
+        mask[0, 0, 0] = 1
+        segmentation, left_out = _make(grid, mask, [Segment(1, "Label 1")], "", ModelIdentity())
+        segmentation.save_as(BytesIO())
+        return source_attributes.remarks_on(grid.slices, left_out)
+
+
+def write(
+    path: Path,
+    content: Content,
+    segments: Sequence[Segment],
+    description: str,
+    model: ModelIdentity,
+) -> tuple[str, ...]:
+    """Write a mask as a segmentation of the series that it lies on.
+
+    :param content: labels (i, j, k), or channels of 0 and 1 (channels, i, j, k), with the grid.
+    :param segments: what the labels mean; those that are not told are called ``Label 1``.
+    :param description: of the series that is made.
+    :param model: that made the mask.
+    :returns: what the user should know about it.
+    :raises UnwritableFile: if there is no series, or the array is no mask.
+    """
+    if content.grid is None or not content.grid.slices:
+        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+    known = {segment.number: segment for segment in segments}
+    masks, numbers = to_segments(content.value, known)
+    told = [known.pop(number, Segment(number, f"Label {number}")) for number in numbers]
+    with writing("a DICOM segmentation"):
+        source_attributes.check_identity(content.grid.slices)
+        _make(content.grid, masks, told, description, model)[0].save_as(path)
+    if known:
+        absent = ", ".join(map(str, sorted(known)))
+        return (f"segments {absent} are described, and the output has {len(numbers)} channels",)
+    return ()
+
+
+def _make(
+    grid: Grid, masks: Array, segments: Sequence[Segment], description: str, model: ModelIdentity
+) -> tuple[Any, list[str]]:
+    """Return a segmentation, and the keywords of attributes that had to be left out."""
+    highdicom = require("highdicom", "dicom")
+    version = client_version()
+    segmentation = highdicom.seg.Segmentation(
+        source_images=source_attributes.stand_ins(grid),
+        pixel_array=masks,
+        segmentation_type="BINARY",
+        segment_descriptions=[describe(*numbered, model) for numbered in enumerate(segments, 1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="Eisen-Deploy",
+        manufacturer_model_name="eisen-client",
+        software_versions=version,
+        device_serial_number="unknown",
+        series_description=long_string(description) or "Segmentation",
+        omit_empty_frames=bool(masks.any()),  # it says so on the terminal where all are empty
+    )
+    left_out = source_attributes.copy_attributes(grid.slices[0], segmentation)
+    _refer_to_classes(segmentation, grid.slices)
+    time = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
+    equipment = segmentation.get("ContributingEquipmentSequence") or []
+    equipment = [*equipment, processing_equipment(version, time)]
+    segmentation.ContributingEquipmentSequence = equipment
+    declare(segmentation, terms_of(grid.slices[0]))
+    return segmentation, left_out
+
+
+def _refer_to_classes(segmentation: Any, headers: Sequence[Any]) -> None:
+    """Put in the classes of the images, in whose place highdicom was shown others."""
+    identity = source_attributes.identity_of
+    classes = {
+        identity(header, "SOPInstanceUID"): identity(header, "SOPClassUID") for header in headers
+    }
+
+    def put(item: Any, element: Any) -> None:
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = classes.get(item.ReferencedSOPInstanceUID, element.value)
+
+    segmentation.walk(put)
