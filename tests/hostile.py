@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eisen_deploy.serving.runtime._shared import strictjson
-from eisen_deploy.serving.runtime._shared.allowance import MAX_OBJECTS, Allowance
+from eisen_deploy.serving.runtime._shared.wire import strict_json
+from eisen_deploy.serving.runtime._shared.wire.allowance import MAX_OBJECTS, Allowance
 
 METADATA = {
     "inputs": [
@@ -115,7 +115,7 @@ def whole(*others: tuple) -> tuple:
 
 def _fill(item: bytes, size: int, *, more: bool = False) -> bytes:
     """Return a JSON list of an item of a size, or of the most such items that are read."""
-    size = min(size, strictjson.MAX_BYTES - 400)
+    size = min(size, strict_json.MAX_BYTES - 400)
     sample = Allowance(2**40)
     sample.take_json((item + b",") * 1000, "")
     cost = (2**40 - sample._left) // 1000 + 1

@@ -129,7 +129,7 @@ def plain(url: str, array: np.ndarray) -> Call:
     """Return a call that sends and receives our client's bytes, and does nothing with them."""
     import requests  # noqa: PLC0415
 
-    from eisen_deploy.client._shared import protocol  # noqa: PLC0415
+    from eisen_deploy.client._shared.wire import protocol  # noqa: PLC0415
 
     body = protocol.encode_request({"x": array})
     headers, data = body.headers, b"".join(body.buffers)

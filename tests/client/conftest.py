@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from eisen_deploy.client import EisenClientError, EisenServingClient
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 PATH = "/predictions/seg"
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import DeadlineExceeded, ServerFailed, _deadline, _exchange
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 LIMIT = 0.2
 BODY = protocol.Body((b"abc",), None)

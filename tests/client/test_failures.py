@@ -19,7 +19,7 @@ from eisen_deploy.client import (
     _exchange,
     _failures,
 )
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 
 def _failures_of(module, base):

@@ -16,7 +16,7 @@ from eisen_deploy.client import (
     _limits,
     _summaries,
 )
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 VOLUME = np.zeros((1, 1, 180, 1024, 1024), np.uint8)
 SMALL = {"image": np.zeros(1000, np.uint8), "age": 61}

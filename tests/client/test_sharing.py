@@ -17,7 +17,7 @@ from eisen_deploy.client import (
     MalformedReply,
     ModelFailed,
 )
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import _deadline, _exchange
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 MIB = 2**20
 

@@ -16,7 +16,7 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
 from eisen_deploy.packaging import cli as packing
-from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.archive import contents, zips
 from eisen_deploy.packaging._shared.errors import CorruptArchive
 from eisen_deploy.serving.doctor.facts.model_store import read_archive
 from eisen_deploy.serving.engines.archives import BadArchives, verify

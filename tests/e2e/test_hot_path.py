@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from eisen_deploy.client import EisenServingClient
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 from eisen_deploy.serving.runtime.torchserve.worker_log import INTERVAL
 
 MIB = 2**20

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient, UnknownOutcome
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 from .live_faults.load import LARGE_ROWS, RIGHT, unique_rows
 from .live_faults.strangers import SlowClients, reset_while_sending

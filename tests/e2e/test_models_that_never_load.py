@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.runtime._shared import contents, zips
+from eisen_deploy.serving.runtime._shared.archive import contents, zips
 
 from .running_command import Running
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.e2e.test_foreign_clients import node_modules  # noqa: F401 - a fixture
 
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PROGRAMS = DOCS / "examples" / "other-languages"

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from eisen_deploy.client import EisenServingClient, InvalidInput
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 MIB = 2**20
 BATCH = (

@@ -18,7 +18,7 @@ import torch
 import eisen_deploy.serving
 from eisen_deploy.packaging import EisenServingMAR, IncompleteInstallation
 from eisen_deploy.packaging._contents import vendored
-from eisen_deploy.packaging._shared import contents, eisenjson
+from eisen_deploy.packaging._shared.archive import contents, eisen_json
 
 METADATA = {"inputs": [], "note": "Gehirn \U0001f9e0", "spacing": [1, 2.5, None, True]}
 
@@ -66,7 +66,7 @@ def test_metadata_is_the_users_dict(archive):
 
 def test_eisen_json_says_what_was_packed_with_what(archive, form):
     about = json.loads(archive.read("eisen.json"))
-    assert about["format"] == eisenjson.FORMAT
+    assert about["format"] == eisen_json.FORMAT
     name, file, _ = form
     about_model = {"name": "seg", "version": "7", "form": name, "file": file}
     assert about["model"] == {**about_model, "keywords": [], "training": []}
@@ -117,7 +117,10 @@ def test_the_handler_is_copied_byte_for_byte(archive):
     }
     names = {name for name in archive.namelist() if name.startswith("_eisen_serving/")}
     assert names == set(installed)
-    assert {"_eisen_serving/torchserve/entry.py", "_eisen_serving/_shared/contents.py"} <= names
+    assert {
+        "_eisen_serving/torchserve/entry.py",
+        "_eisen_serving/_shared/archive/contents.py",
+    } <= names
     assert all(archive.read(name) == content for name, content in installed.items())
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.archive import contents, zips
 from eisen_deploy.packaging.cli import main
 
 GROUPS = [

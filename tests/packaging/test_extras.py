@@ -10,7 +10,7 @@ import pytest
 
 from eisen_deploy.packaging import EisenServingMAR, InvalidFiles
 from eisen_deploy.packaging._arguments.additional_files import copy_extras, find_extras
-from eisen_deploy.packaging._shared.names import portable_problem
+from eisen_deploy.packaging._shared.archive.names import portable_problem
 
 
 def _tree(folder: Path, *names: str) -> Path:

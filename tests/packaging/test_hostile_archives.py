@@ -927,7 +927,8 @@ def digest_of(path: Path) -> str:
 
 def unpacked(archive: Path, private: Path) -> tuple[tuple[str, ...] | None, str | None]:
     """Unpack and verify; return what was wrong, and whether headers, content or eisen.json."""
-    from eisen_deploy.client._shared import contents, errors, zips
+    from eisen_deploy.client._shared import errors
+    from eisen_deploy.client._shared.archive import contents, zips
 
     unpacked_whole = False
     try:

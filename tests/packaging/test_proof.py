@@ -19,8 +19,8 @@ import pytest
 from eisen_deploy.packaging import EisenServingMAR, _proof, create_metadata
 from eisen_deploy.packaging._errors import EisenPackagingError, ProofFailed
 from eisen_deploy.packaging._proof import clean_process
-from eisen_deploy.packaging._shared import contents
-from eisen_deploy.packaging._shared.batches import Batches
+from eisen_deploy.packaging._shared.archive import contents
+from eisen_deploy.packaging._shared.archive.batches import Batches
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
 SAMPLE = {"x": np.ones((1, 3), np.float32)}

@@ -17,7 +17,7 @@ from eisen_deploy.packaging._arguments.handlers import find_handler
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._errors import InvalidArgument, InvalidSample, ProofFailed
 from eisen_deploy.packaging._proof import samples
-from eisen_deploy.packaging._shared import protocol
+from eisen_deploy.packaging._shared.wire import protocol
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
 SAMPLE = {"x": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)}

@@ -23,7 +23,7 @@ from eisen_deploy.packaging import (
 )
 from eisen_deploy.packaging._contents import archive_folder
 from eisen_deploy.packaging._pickles import pickling
-from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.archive import contents, zips
 
 STAGES = [
     "archive_folder.model_forms.write",

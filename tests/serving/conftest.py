@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.torchserve import entry
 
 with warnings.catch_warnings():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.answering import batching, npy
 from eisen_deploy.serving.runtime.answering.decode import Call, decode
 from eisen_deploy.serving.runtime.answering.encode import encode

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from eisen_deploy.serving import EisenServingHandler, InvalidInput
-from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.errors import LoadFailed, ModelFailed
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from eisen_deploy.serving import ReplyTooLarge
-from eisen_deploy.serving.runtime._shared.protocol import LENGTH_HEADER
-from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions
-from eisen_deploy.serving.runtime._shared.strictjson import MAX_BYTES
+from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
+from eisen_deploy.serving.runtime._shared.wire.protocol import LENGTH_HEADER
+from eisen_deploy.serving.runtime._shared.wire.strict_json import MAX_BYTES
 from eisen_deploy.serving.runtime.answering.budget import seconds_for
 from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.answering.pipeline import answer

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import create_metadata
-from eisen_deploy.serving.runtime._shared import contents
-from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions
+from eisen_deploy.serving.runtime._shared.archive import contents
+from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 from eisen_deploy.serving.runtime.archive import options as applied
 from eisen_deploy.serving.runtime.archive.loading import load
 from eisen_deploy.serving.runtime.archive.model import Model

@@ -11,7 +11,8 @@ import pytest
 
 from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, TorchServe
-from eisen_deploy.serving.runtime._shared import contents, protocol
+from eisen_deploy.serving.runtime._shared.archive import contents
+from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.answering import selftest
 from eisen_deploy.serving.runtime.answering.selftest import compare, table
 from eisen_deploy.serving.runtime.errors import LoadFailed, SelfTestFailed

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.errors import LoadFailed
 from eisen_deploy.serving.runtime.messages import Request

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eisen_deploy.serving.runtime._shared import protocol
 from eisen_deploy.serving.runtime._shared.errors import ContractError
-from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.answering import decode, encode, npy
 from eisen_deploy.serving.runtime.errors import (
     BodyTooLarge,

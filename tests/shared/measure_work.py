@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.answering import decode, encode
 from eisen_deploy.serving.runtime.messages import Request
 

@@ -9,10 +9,10 @@ import shutil
 
 import pytest
 
-from eisen_deploy.client._shared import contents
-from eisen_deploy.client._shared.batches import Batches
+from eisen_deploy.client._shared.archive import contents
+from eisen_deploy.client._shared.archive.batches import Batches
+from eisen_deploy.client._shared.archive.requirements import render
 from eisen_deploy.client._shared.errors import ContractError, CorruptArchive
-from eisen_deploy.client._shared.requirements import render
 
 MANIFEST = (
     b'{"runtime": "python", "archiverVersion": "0.12.0", "model": {"modelName": "seg", '

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eisen_deploy.client._shared import protocol
 from eisen_deploy.client._shared.errors import ContractError, InvalidInput
-from eisen_deploy.client._shared.metadata import Metadata
+from eisen_deploy.client._shared.model.metadata import Metadata
+from eisen_deploy.client._shared.wire import protocol
 
 pytestmark = pytest.mark.torchserve  # ten seconds
 

@@ -33,17 +33,17 @@ def test_what_the_fuzzer_begins_with_and_every_cut_of_it(target):
 
 
 def test_it_begins_with_a_description_that_is_read():
-    from eisen_deploy.serving.runtime._shared import eisenjson
+    from eisen_deploy.serving.runtime._shared.archive import eisen_json
 
-    about = eisenjson.encode(targets._ABOUT)
-    assert eisenjson.parse(about).model.name == "m"
+    about = eisen_json.encode(targets._ABOUT)
+    assert eisen_json.parse(about).model.name == "m"
 
 
 def test_memory_that_is_not_the_input_s_is_found(monkeypatch):
     """The promise itself is tried: a decoder that hands out free memory is caught."""
     import numpy as np
 
-    from eisen_deploy.serving.runtime._shared import tensors
+    from eisen_deploy.serving.runtime._shared.wire import tensors
 
     def leak(raw, dtype, *_):
         return np.empty(len(raw) // dtype.itemsize, dtype)

@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from eisen_deploy.client._shared import protocol, strictjson
 from eisen_deploy.client._shared.errors import BodyTooLarge, InvalidInput, MalformedBody
-from eisen_deploy.client._shared.metadata import Metadata
+from eisen_deploy.client._shared.model.metadata import Metadata
+from eisen_deploy.client._shared.wire import protocol, strict_json
 
 MIB = 2**20
 STATUS = {MalformedBody: 400, BodyTooLarge: 413, InvalidInput: 422}
@@ -146,7 +146,7 @@ GOOD = b'{"inputs":[]}'
         pytest.param(b'{"inputs":[],"inputs":[]}', MalformedBody, id="row-16-duplicate-key"),
         pytest.param(b'{"inputs":[{"a":1,"\\u0061":1}]}', MalformedBody, id="row-16-escaped-key"),
         pytest.param(
-            GOOD + b" " * strictjson.MAX_BYTES, BodyTooLarge, id="row-17-over-the-cap-of-json"
+            GOOD + b" " * strict_json.MAX_BYTES, BodyTooLarge, id="row-17-over-the-cap-of-json"
         ),
     ],
 )
@@ -157,7 +157,7 @@ def test_json_part(text, kind, peak_of):
 
 
 def test_json_part_may_end_in_spaces_up_to_its_cap():
-    text = GOOD.ljust(strictjson.MAX_BYTES)
+    text = GOOD.ljust(strict_json.MAX_BYTES)
     assert protocol.decode_request(text).inputs == {}
 
 
@@ -545,7 +545,7 @@ def test_json_tensor_of_the_protocol(data, shape, peak_of):
 
 @pytest.mark.parametrize(("data", "shape"), JSON_TENSORS)
 def test_json_tensor_typed_by_hand(data, shape):
-    batch = strictjson.loads_object(json.dumps({"x": data, "age": 1}).encode(), "the body")
+    batch = strict_json.loads_object(json.dumps({"x": data, "age": 1}).encode(), "the body")
     error = refusal(InvalidInput, lambda: DECLARED.conform(batch))
     assert error.problems[0].startswith("x: ")
 
@@ -582,7 +582,7 @@ def test_row_66_empty_lists_by_the_megabyte(peak_of):
     memory = 40 * len(text)
 
     def by_hand():
-        return DECLARED.conform(strictjson.loads_object(text, "the body"))
+        return DECLARED.conform(strict_json.loads_object(text, "the body"))
 
     error, peak = peak_of(lambda: refusal(InvalidInput, by_hand))
     assert error.problems == ("x: expected shape [-1], came [350000, 0]",)

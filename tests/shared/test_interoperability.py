@@ -12,7 +12,7 @@ import struct
 import numpy as np
 import pytest
 
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 EXTENSION_REQUEST = (
     b'{ "model_name" : "mymodel",'

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from eisen_deploy.client._shared import protocol
+from eisen_deploy.client._shared.wire import protocol
 
 MIB = 2**20
 DTYPES = ["?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client._shared.errors import InvalidInput
-from eisen_deploy.client._shared.metadata import TYPE_HELP, Field, Metadata, ValueType
+from eisen_deploy.client._shared.model.metadata import TYPE_HELP, Field, Metadata, ValueType
 
 DTYPES = [
     "bool",

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from eisen_deploy.client._shared import protocol, strictjson, values
 from eisen_deploy.client._shared.errors import UnsupportedValue
+from eisen_deploy.client._shared.wire import protocol, strict_json, values
 
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=40)
 
@@ -266,7 +266,7 @@ def test_arrays_and_tuples_inside_are_lists(value, plain):
 
 def test_nesting_that_is_sent_can_be_read():
     value = 1
-    for _ in range(strictjson.MAX_DEPTH):
+    for _ in range(strict_json.MAX_DEPTH):
         value = [value]
     assert sent({"x": value})["x"] == value
     with pytest.raises(UnsupportedValue, match=r"^x: nested more than 32 deep$"):

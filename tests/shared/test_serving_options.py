@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eisen_deploy.client._shared.errors import CorruptArchive
-from eisen_deploy.client._shared.serving_options import (
+from eisen_deploy.client._shared.model.serving_options import (
     ServingOptions,
     from_config,
     problems_of,

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from eisen_deploy.client._shared import strictjson
 from eisen_deploy.client._shared.errors import BodyTooLarge, MalformedBody
+from eisen_deploy.client._shared.wire import strict_json
 
 MIB = 2**20
 SECRET = "Zz7Qq"
@@ -64,7 +64,7 @@ SECRET = "Zz7Qq"
 )
 def test_refused(text):
     with pytest.raises(MalformedBody) as caught:
-        strictjson.loads(text, "the text")
+        strict_json.loads(text, "the text")
     assert caught.type is MalformedBody
     assert str(caught.value).startswith("the text ")
     for piece in (SECRET, "7Q", "999"):
@@ -97,32 +97,32 @@ def test_refused(text):
 )
 def test_taken(text, value):
     for data in (text, bytearray(text), memoryview(text)):
-        assert repr(strictjson.loads(data, "the text")) == repr(value)
+        assert repr(strict_json.loads(data, "the text")) == repr(value)
 
 
 def test_32_deep_is_taken():
-    value = strictjson.loads(b"[" * 32 + b"1" + b"]" * 32, "the text")
+    value = strict_json.loads(b"[" * 32 + b"1" + b"]" * 32, "the text")
     for _ in range(32):
         (value,) = value
     assert value == 1
 
 
 def test_over_the_cap():
-    text = b'"%s"' % (b"a" * (strictjson.MAX_BYTES - 2))
-    assert len(strictjson.loads(text, "the text")) == strictjson.MAX_BYTES - 2
+    text = b'"%s"' % (b"a" * (strict_json.MAX_BYTES - 2))
+    assert len(strict_json.loads(text, "the text")) == strict_json.MAX_BYTES - 2
     with pytest.raises(BodyTooLarge, match=r"^the text has 8388609 bytes") as caught:
-        strictjson.loads(text + b" ", "the text")
+        strict_json.loads(text + b" ", "the text")
     assert caught.value.status == 413
 
 
 @pytest.mark.parametrize("text", [b"[]", b"1", b'"a"', b"null", b"true", b"1.5"])
 def test_not_an_object(text):
     with pytest.raises(MalformedBody, match=r"^the text must be a JSON object, got (a|an|null)"):
-        strictjson.loads_object(text, "the text")
+        strict_json.loads_object(text, "the text")
 
 
 def test_object():
-    assert strictjson.loads_object(b'{"a":1}', "the text") == {"a": 1}
+    assert strict_json.loads_object(b'{"a":1}', "the text") == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_object():
     ],
 )
 def test_kind_of(value, name):
-    assert strictjson.kind_of(value) == name
+    assert strict_json.kind_of(value) == name
 
 
 @pytest.mark.torchserve  # a few seconds
@@ -163,7 +163,7 @@ def test_kind_of(value, name):
 def test_time_and_memory_grow_with_the_text_alone(text, memory, peak_of):
     def read():
         try:
-            strictjson.loads(text, "the text")
+            strict_json.loads(text, "the text")
         except MalformedBody:
             return
 
@@ -176,4 +176,4 @@ def test_time_and_memory_grow_with_the_text_alone(text, memory, peak_of):
 def test_agrees_with_the_standard_parser_on_what_both_take():
     value = {"a": [1, 2.5, -3e-5, '\u00e9\n"\\', None, True, {"b": []}], "": {}}
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
-        assert strictjson.loads(text.encode(), "the text") == value
+        assert strict_json.loads(text.encode(), "the text") == value

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from eisen_deploy.client._shared import program
-from eisen_deploy.client._shared.terminal import clean, columns, say, size
+from eisen_deploy.client._shared.command import program
+from eisen_deploy.client._shared.command.terminal import columns, say, size
+from eisen_deploy.client._shared.printable import clean
 
 
 def test_columns_are_aligned():

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from eisen_deploy.client._shared import names, zipheaders, zips
+from eisen_deploy.client._shared.archive import names, zip_headers, zips
 from eisen_deploy.client._shared.errors import CorruptArchive
 
 LARGE = 2**32 - 1
@@ -247,9 +247,9 @@ def test_every_bit_counts(tmp_path):
 
 
 def test_many_problems_make_a_short_message(tmp_path):
-    raw = b"".join(zipheaders.local(f"../{n:03d}", 0, 0) for n in range(1000))
-    rest = b"".join(zipheaders.central(f"../{n:03d}", 0, 0, 36 * n) for n in range(1000))
-    (tmp_path / "a.mar").write_bytes(raw + rest + zipheaders.end(1000, len(rest), len(raw)))
+    raw = b"".join(zip_headers.local(f"../{n:03d}", 0, 0) for n in range(1000))
+    rest = b"".join(zip_headers.central(f"../{n:03d}", 0, 0, 36 * n) for n in range(1000))
+    (tmp_path / "a.mar").write_bytes(raw + rest + zip_headers.end(1000, len(rest), len(raw)))
     problems = problems_of(zips.read, tmp_path / "a.mar")
     assert problems[:1] + problems[10:] == ["'../000' has the part '..'", "and 990 more problems"]
 
@@ -331,23 +331,23 @@ def test_an_archive_that_is_replaced_while_it_is_unpacked(archive, private, tmp_
 
 @pytest.mark.parametrize("size", [0, 2**31, LARGE - 1])
 def test_small_sizes_need_no_zip64(size):
-    header = zipheaders.local("x", size, 5)
+    header = zip_headers.local("x", size, 5)
     assert struct.unpack_from("<3I2H", header, 14) == (5, size, size, 1, 0)
     assert header[4:6] == b"\x14\0"
-    assert len(zipheaders.central("x", size, 5, LARGE - 1)) == 46 + 1
-    assert len(zipheaders.end(1, 47, LARGE - 1)) == 22
+    assert len(zip_headers.central("x", size, 5, LARGE - 1)) == 46 + 1
+    assert len(zip_headers.end(1, 47, LARGE - 1)) == 22
 
 
 @pytest.mark.parametrize("size", [LARGE, LARGE + 1, 2**40])
 def test_large_sizes_need_zip64(size):
-    header = zipheaders.local("x", size, 5)
+    header = zip_headers.local("x", size, 5)
     assert struct.unpack_from("<3I2H", header, 14) == (5, LARGE, LARGE, 1, 20)
     assert header[31:] == struct.pack("<2H2Q", 1, 16, size, size)
     assert header[4:6] == b"\x2d\0"
-    assert zipheaders.central("x", size, 5, 7)[47:] == header[31:]
-    assert zipheaders.central("x", size, 5, size)[47:] == struct.pack("<2H3Q", 1, 24, *[size] * 3)
-    assert zipheaders.central("x", 3, 5, size)[47:] == struct.pack("<2HQ", 1, 8, size)
-    assert len(zipheaders.end(1, 47, size)) == 22 + 76
+    assert zip_headers.central("x", size, 5, 7)[47:] == header[31:]
+    assert zip_headers.central("x", size, 5, size)[47:] == struct.pack("<2H3Q", 1, 24, *[size] * 3)
+    assert zip_headers.central("x", 3, 5, size)[47:] == struct.pack("<2HQ", 1, 8, size)
+    assert len(zip_headers.end(1, 47, size)) == 22 + 76
 
 
 @pytest.mark.parametrize(
@@ -356,12 +356,12 @@ def test_large_sizes_need_zip64(size):
 )
 @pytest.mark.parametrize("name", ["x", "\u00e9/\U0001f9e0"])
 def test_a_header_claims_what_it_was_made_of(name, size, position):
-    header = zipheaders.central(name, size, 9, position)
-    claim = zipheaders.claimed_by(b"before" + header + b"after", 6)
+    header = zip_headers.central(name, size, 9, position)
+    claim = zip_headers.claimed_by(b"before" + header + b"after", 6)
     assert claim == (name.encode(), size, 9, 6 + len(header))
-    end = zipheaders.end(3, 100, position)
-    assert zipheaders.directory_claimed_by((bytes(200) + end)[-98:]) == (3, 100, position)
-    assert zipheaders.end_size(position) == len(end)
+    end = zip_headers.end(3, 100, position)
+    assert zip_headers.directory_claimed_by((bytes(200) + end)[-98:]) == (3, 100, position)
+    assert zip_headers.end_size(position) == len(end)
 
 
 SIZES = {"a": 5, "b": 2**32 + 5, "c": 9, "d": LARGE, "e": 0}
@@ -379,12 +379,12 @@ def sparse(tmp_path):
         for name, size in SIZES.items():
             crc32 = zlib.crc32(bytes(size)) if size < 10 else 7
             file.seek(position)
-            header = zipheaders.local(name, size, crc32)
+            header = zip_headers.local(name, size, crc32)
             file.write(header)
-            directory += zipheaders.central(name, size, crc32, position)
+            directory += zip_headers.central(name, size, crc32, position)
             position += len(header) + size
         file.seek(position)
-        file.write(directory + zipheaders.end(len(SIZES), len(directory), position))
+        file.write(directory + zip_headers.end(len(SIZES), len(directory), position))
     assert path.stat().st_blocks * 512 < 2**20
     return path
 
@@ -430,7 +430,7 @@ def test_every_bit_of_a_large_archives_headers_counts(sparse):
     entries = zips.read(sparse)
     size = sparse.stat().st_size
     directory = range(entries[-1].offset, size)
-    local = range(entries[1].offset - len(zipheaders.local("b", SIZES["b"], 0)), entries[1].offset)
+    local = range(entries[1].offset - len(zip_headers.local("b", SIZES["b"], 0)), entries[1].offset)
     for position in [*local, *directory]:
         damage(sparse, position)
         assert problems_of(zips.read, sparse), f"byte {position} of {size}"

@@ -22,9 +22,10 @@ from eisen_deploy.client import EisenClientError
 from eisen_deploy.client import _batches as client
 from eisen_deploy.client import _bodies as client_bodies
 from eisen_deploy.client._replies import Answer
-from eisen_deploy.serving.runtime._shared import eisenjson, protocol, strictjson, zips
+from eisen_deploy.serving.runtime._shared.archive import eisen_json, zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError, CorruptArchive
-from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.wire import protocol, strict_json
 from eisen_deploy.serving.runtime.answering import decode as server
 from eisen_deploy.serving.runtime.answering import encode, npy
 from eisen_deploy.serving.runtime.errors import ServingError
@@ -98,18 +99,18 @@ def reply(data: bytes) -> None:
 def text(data: bytes) -> None:
     """Read a JSON text; what is taken is what Python's own parser reads."""
     try:
-        value = strictjson.loads(data, "the text")
+        value = strict_json.loads(data, "the text")
     except ContractError:
         return
     _check(repr(json.loads(data.decode("utf-8"))) == repr(value), "another value than Python's")
     again = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    _check(repr(strictjson.loads(again, "the text")) == repr(value), "another value once encoded")
+    _check(repr(strict_json.loads(again, "the text")) == repr(value), "another value once encoded")
 
 
 def metadata(data: bytes) -> None:
     """Read metadata, and hold a batch against them."""
     try:
-        raw = strictjson.loads_object(data, "metadata")
+        raw = strict_json.loads_object(data, "metadata")
         Metadata.parse(raw).conform({"x": np.zeros((1, 2)), "y": [1, "a"]})
     except ContractError:
         pass
@@ -118,13 +119,13 @@ def metadata(data: bytes) -> None:
 def description(data: bytes) -> None:
     """Read ``eisen.json``, as it is and with the digest that fits what it says."""
     try:
-        about = strictjson.loads_object(data, "the file")
+        about = strict_json.loads_object(data, "the file")
     except ContractError:
         about = {}
     fitting = {key: about[key] for key in about.keys() - {"format", "digest"}}
-    for raw in (data, eisenjson.encode(fitting)):
+    for raw in (data, eisen_json.encode(fitting)):
         with suppress(CorruptArchive):
-            _check(eisenjson.parse(raw).files is not None, "no files")
+            _check(eisen_json.parse(raw).files is not None, "no files")
 
 
 def archive(data: bytes) -> None:

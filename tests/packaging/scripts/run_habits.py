@@ -136,7 +136,7 @@ def answer(name, folder, kind):
         archive.extractall(place)
     os.chdir(place)
     sys.path.insert(0, str(place))
-    from _eisen_serving._shared import protocol
+    from _eisen_serving._shared.wire import protocol
     from _eisen_serving.messages import Request
     from _eisen_serving.session import InferenceSession
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from eisen_deploy.packaging import ArchiveExists, ArchiveNotWritten, EisenServingMAR
-from eisen_deploy.packaging._shared import contents
+from eisen_deploy.packaging._shared.archive import contents
 
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 torch.set_num_threads(1)

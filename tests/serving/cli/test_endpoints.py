@@ -12,7 +12,7 @@ import pytest
 from eisen_deploy.serving.cli.endpoints import Endpoints
 from eisen_deploy.serving.engines.archives import Archive
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
-from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions
+from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
 SAMPLE = (b"{}123", {"Content-Type": "application/octet-stream", "Some-Length": "2"})
 

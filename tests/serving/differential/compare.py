@@ -22,7 +22,7 @@ from eisen_deploy.packaging._arguments import model_forms, plain_json
 from eisen_deploy.packaging._arguments.handlers import find_handler
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._contents import archive_folder
-from eisen_deploy.serving.runtime._shared import protocol
+from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.errors import SelfTestFailed
 from eisen_deploy.serving.runtime.messages import Request
 from eisen_deploy.serving.runtime.session import InferenceSession

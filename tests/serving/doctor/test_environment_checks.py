@@ -12,8 +12,8 @@ import pytest
 
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING
 from eisen_deploy.serving.doctor.checks import surroundings
-from eisen_deploy.serving.runtime._shared import contents, zips
-from eisen_deploy.serving.runtime._shared.requirements import render
+from eisen_deploy.serving.runtime._shared.archive import contents, zips
+from eisen_deploy.serving.runtime._shared.archive.requirements import render
 
 TESTED = {
     *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit"),

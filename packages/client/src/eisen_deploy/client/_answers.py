@@ -32,10 +32,10 @@ from ._errors import (
 )
 from ._failures import USE_HTTPS, describe_size
 from ._replies import Answer
-from ._shared import strictjson
 from ._shared.errors import ContractError
-from ._shared.protocol import Body
-from ._shared.terminal import clean
+from ._shared.printable import clean
+from ._shared.wire import strict_json
+from ._shared.wire.protocol import Body
 
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
@@ -174,7 +174,7 @@ def _message(answer: Answer, type_: str | None, text: str | None) -> str:
 
 def _read_json(answer: Answer) -> Mapping[str, Any]:
     try:
-        return strictjson.loads_object(answer.body, "the error")
+        return strict_json.loads_object(answer.body, "the error")
     except ContractError:
         return {}
 

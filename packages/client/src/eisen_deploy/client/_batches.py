@@ -11,10 +11,10 @@ from typing import Any
 from ._errors import InvalidInput, MalformedReply, UnexpectedReply
 from ._predictions import ModelIdentity, Prediction
 from ._replies import Answer, checked_word
-from ._shared import protocol, strictjson
-from ._shared.allowance import Allowance
 from ._shared.errors import ContractError
-from ._shared.protocol import Body
+from ._shared.wire import protocol, strict_json
+from ._shared.wire.allowance import Allowance
+from ._shared.wire.protocol import Body
 
 #: The request that asks for the metadata.
 EMPTY = Body((), None)
@@ -50,7 +50,7 @@ def conform(
     :returns: the batch, and the names of the declared outputs; ``None`` if none are declared.
     :raises InvalidInput: with everything in which the batch differs.
     """
-    from ._shared.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
+    from ._shared.model.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
 
     declared = Metadata.parse(metadata)
     try:
@@ -107,7 +107,7 @@ def decode_metadata(answer: Answer) -> dict[str, Any]:
     """
     _refuse_page(answer)
     try:
-        return strictjson.loads_object(answer.body, "the body", Allowance(MAX_METADATA))
+        return strict_json.loads_object(answer.body, "the body", Allowance(MAX_METADATA))
     except ContractError as error:
         raise _unreadable(answer, str(error)) from None
 

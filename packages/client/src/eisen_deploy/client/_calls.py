@@ -18,7 +18,7 @@ from ._logging import log
 from ._progress import Progress
 from ._replies import Answer
 from ._retries import Retries, call_again
-from ._shared.protocol import BINARY_TYPE, JSON_TYPE, Body
+from ._shared.wire.protocol import BINARY_TYPE, JSON_TYPE, Body
 from ._summaries import summarise
 
 _HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}

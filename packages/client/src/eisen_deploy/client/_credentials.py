@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from ._errors import Unauthorized
 from ._foreign import own_code
-from ._shared import strictjson
 from ._shared.errors import ContractError
+from ._shared.wire import strict_json
 
 _MAX_FILE = 2**16
 
@@ -83,7 +83,7 @@ def _decode(raw: bytes) -> str:
 
 def _inference_key(text: str) -> str:
     try:
-        entry = strictjson.loads_object(text.encode(), "the file of the token").get("inference")
+        entry = strict_json.loads_object(text.encode(), "the file of the token").get("inference")
     except ContractError:
         return ""
     key = entry.get("key") if isinstance(entry, dict) else None

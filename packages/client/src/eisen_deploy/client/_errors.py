@@ -39,7 +39,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ._shared.terminal import clean
+from ._shared.printable import clean
 from ._summaries import InputSummary
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ._deadline import Deadline, Stopped
-from ._shared.protocol import Body
+from ._shared.wire.protocol import Body
 
 #: Bytes handed to the socket, and taken from it, at a time.
 PIECE = 2**20

@@ -31,7 +31,7 @@ from ._errors import (
     UnknownOutcome,
 )
 from ._exchange import Exchange
-from ._shared.protocol import Body
+from ._shared.wire.protocol import Body
 from ._summaries import show_size, summarise
 
 #: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.

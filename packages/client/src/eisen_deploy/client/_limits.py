@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ._errors import EisenClientError, RequestTooLarge
 from ._failures import describe_size
-from ._shared.protocol import Body
+from ._shared.wire.protocol import Body
 
 #: Seconds for which a refusal counts: somebody may raise the server's limit.
 MEMORY = 60.0

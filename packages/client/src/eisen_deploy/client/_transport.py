@@ -16,7 +16,7 @@ from ._foreign import Foreign
 from ._limits import SizeLimit
 from ._progress import Progress, watcher
 from ._replies import Answer, read_answer
-from ._shared.protocol import Body
+from ._shared.wire.protocol import Body
 
 _HEADERS = {"Connection": "keep-alive"}
 

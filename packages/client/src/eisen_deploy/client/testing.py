@@ -29,10 +29,10 @@ from ._foreign import Foreign
 from ._predictions import ModelIdentity
 from ._progress import Progress, watcher
 from ._replies import Answer
-from ._shared import protocol
 from ._shared.errors import ContractError
-from ._shared.metadata import Metadata
-from ._shared.protocol import JSON_TYPE, Body
+from ._shared.model.metadata import Metadata
+from ._shared.wire import protocol
+from ._shared.wire.protocol import JSON_TYPE, Body
 
 __all__ = ["FakeModel", "FakeRequest"]
 

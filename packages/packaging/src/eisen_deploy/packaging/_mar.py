@@ -20,9 +20,9 @@ from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata, Unsupp
 from ._progress import Progress, Steps
 from ._proof import samples
 from ._remarks import remark
-from ._shared import names, zips
+from ._shared.archive import names, zips
 from ._shared.errors import CorruptArchive
-from ._shared.metadata import Metadata
+from ._shared.model.metadata import Metadata
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._arguments import plain_json
 from ._errors import InvalidMetadata
-from ._shared.metadata import TYPE_HELP, ValueType
+from ._shared.model.metadata import TYPE_HELP, ValueType
 
 
 def create_metadata(

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eisen_deploy.client import files
-from eisen_deploy.client._shared import strictjson
 from eisen_deploy.client._shared.errors import ContractError
-from eisen_deploy.client._shared.metadata import Field, Metadata
+from eisen_deploy.client._shared.model.metadata import Field, Metadata
+from eisen_deploy.client._shared.wire import strict_json
 from eisen_deploy.client.files.kinds import kind_of
 from eisen_deploy.client.files.npy import read_npz
 
@@ -161,7 +161,7 @@ def _value(name: str, text: str, field: Field | None) -> Any:
     if field is not None and field.type is not None and field.type.kind == "str":
         return text
     try:
-        return strictjson.loads(text.encode("utf-8", "surrogateescape"), name)
+        return strict_json.loads(text.encode("utf-8", "surrogateescape"), name)
     except ContractError:
         kind = "JSON" if field is None or field.type is None else f"{field.type}, in JSON"
         raise Usage(f'--value {name}: expected {kind}; text stands in quotes: "..."') from None

@@ -22,8 +22,8 @@ from eisen_deploy.client import (
     TLSFailed,
     Unauthorized,
 )
-from eisen_deploy.client._shared.metadata import Metadata
-from eisen_deploy.client._shared.terminal import columns, say, size
+from eisen_deploy.client._shared.command.terminal import columns, say, size
+from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.files.text import to_json
 
 from . import connection

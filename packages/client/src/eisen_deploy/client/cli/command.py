@@ -6,7 +6,7 @@ import argparse
 import warnings
 from collections.abc import Sequence
 
-from eisen_deploy.client._shared import program
+from eisen_deploy.client._shared.command import program
 
 from . import check, metadata, predict, wait
 from .exits import status_of, table

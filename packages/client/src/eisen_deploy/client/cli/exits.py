@@ -21,7 +21,7 @@ from eisen_deploy.client import (
     Unauthorized,
     UnknownOutcome,
 )
-from eisen_deploy.client._shared import program
+from eisen_deploy.client._shared.command import program
 from eisen_deploy.client.files import (
     FileError,
     GeometryMismatch,

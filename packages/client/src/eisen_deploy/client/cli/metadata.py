@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from eisen_deploy.client._shared.metadata import Field, Metadata
-from eisen_deploy.client._shared.terminal import clean, columns, say
+from eisen_deploy.client._shared.command.terminal import columns, say
+from eisen_deploy.client._shared.model.metadata import Field, Metadata
+from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files.text import to_json
 
 from . import connection

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eisen_deploy.client import Prediction, files
-from eisen_deploy.client._shared.terminal import clean, say
+from eisen_deploy.client._shared.command.terminal import say
+from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files.axes import picture_of
 from eisen_deploy.client.files.kinds import PLACED, kind_of
 from eisen_deploy.client.files.saving import staged

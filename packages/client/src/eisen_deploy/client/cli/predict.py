@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from eisen_deploy.client import files
-from eisen_deploy.client._shared.metadata import Metadata
-from eisen_deploy.client._shared.terminal import say
+from eisen_deploy.client._shared.command.terminal import say
+from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.files.kinds import PLACED, check_writable, kind_of
 from eisen_deploy.client.files.orientation import check_codes
 from eisen_deploy.client.files.saving import check_free

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from eisen_deploy.client._shared.terminal import say
+from eisen_deploy.client._shared.command.terminal import say
 
 from . import connection
 

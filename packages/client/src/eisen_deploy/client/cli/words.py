@@ -17,7 +17,8 @@ from eisen_deploy.client import (
     Unauthorized,
     UnknownOutcome,
 )
-from eisen_deploy.client._shared.terminal import clean, say
+from eisen_deploy.client._shared.command.terminal import say
+from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files import FileError
 
 from .exits import Usage

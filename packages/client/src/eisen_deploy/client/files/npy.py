@@ -11,7 +11,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from eisen_deploy.client._shared.values import sound_bools
+from eisen_deploy.client._shared.wire.values import sound_bools
 
 from .content import Array, Content
 from .errors import UnreadableFile, UnsupportedFile, UnwritableFile

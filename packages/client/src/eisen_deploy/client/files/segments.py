@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eisen_deploy.client._shared.metadata import Metadata
+from eisen_deploy.client._shared.model.metadata import Metadata
 
 Color = tuple[int, int, int]
 

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from eisen_deploy.client._shared import strictjson
 from eisen_deploy.client._shared.errors import ContractError
+from eisen_deploy.client._shared.wire import strict_json
 
 from .content import Content
 from .errors import UnreadableFile, UnwritableFile
@@ -29,7 +29,7 @@ def read_json(path: Path) -> Content:
     with reading("JSON", path):
         raw = path.read_bytes()
         try:
-            return Content(strictjson.loads(raw.removeprefix(_MARK), "the text"))
+            return Content(strict_json.loads(raw.removeprefix(_MARK), "the text"))
         except ContractError as error:
             if not raw or identify(path) not in (None, "text"):
                 raise

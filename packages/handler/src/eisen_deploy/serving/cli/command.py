@@ -10,7 +10,7 @@ from eisen_deploy.serving.engines.torchserve.checks import Refused
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
 from eisen_deploy.serving.engines.torchserve.readiness import NotReady
 from eisen_deploy.serving.engines.torchserve.settings.environment import UnfitEnvironment
-from eisen_deploy.serving.runtime._shared import program
+from eisen_deploy.serving.runtime._shared.command import program
 
 from . import config, doctor, run
 

@@ -19,8 +19,8 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     variables_text,
 )
 from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
-from eisen_deploy.serving.runtime._shared.names import identifier_problem
-from eisen_deploy.serving.runtime._shared.terminal import say
+from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
+from eisen_deploy.serving.runtime._shared.command.terminal import say
 
 from .arguments import add_arguments, options_of
 from .run import CONFIG, LOGGING, prepare

@@ -20,7 +20,8 @@ from typing import Any
 
 from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
 from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
-from eisen_deploy.serving.runtime._shared.terminal import clean, columns, say
+from eisen_deploy.serving.runtime._shared.command.terminal import columns, say
+from eisen_deploy.serving.runtime._shared.printable import clean
 
 _EXAMPLE = """\
 examples:

@@ -11,7 +11,7 @@ from typing import Any
 
 from eisen_deploy.serving.engines.archives import Archive
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
-from eisen_deploy.serving.runtime._shared.terminal import clean
+from eisen_deploy.serving.runtime._shared.printable import clean
 
 _ANY = "0.0.0.0"  # noqa: S104 - compared with
 

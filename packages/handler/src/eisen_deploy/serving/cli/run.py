@@ -28,7 +28,8 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     configure,
 )
 from eisen_deploy.serving.engines.torchserve.supervision import Service
-from eisen_deploy.serving.runtime._shared.terminal import clean, say
+from eisen_deploy.serving.runtime._shared.command.terminal import say
+from eisen_deploy.serving.runtime._shared.printable import clean
 from eisen_deploy.serving.runtime.archive.verified import DIGESTS
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.runtime._shared.terminal import size
+from eisen_deploy.serving.runtime._shared.command.terminal import size
 
 from .checks import AREAS
 from .facts.gathering import Facts, gather_facts

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eisen_deploy.serving.runtime._shared import archive as reader
-from eisen_deploy.serving.runtime._shared import protocol, zips
+from eisen_deploy.serving.runtime._shared.archive import reader, zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
-from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions
-from eisen_deploy.serving.runtime._shared.terminal import clean
+from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
+from eisen_deploy.serving.runtime._shared.printable import clean
+from eisen_deploy.serving.runtime._shared.wire import protocol
 
 _PIECE = 2**22
 

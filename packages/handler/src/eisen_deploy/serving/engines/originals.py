@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from eisen_deploy.serving.runtime._shared import zips
+from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import CorruptArchive
-from eisen_deploy.serving.runtime._shared.terminal import clean
+from eisen_deploy.serving.runtime._shared.printable import clean
 
 from .archives import Archive, mark_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._shared.errors import ContractError
-from ._shared.metadata import Metadata
+from ._shared.model.metadata import Metadata
 from .answering.decode import Call
 from .answering.encode import declared_outputs, encode
 from .errors import LoadFailed, TransformFailed, from_contract

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._shared.description import OwnHandler
-from ._shared.descriptions import MODEL_FILES
-from ._shared.serving_options import ServingOptions
+from ._shared.archive.allowed_values import MODEL_FILES
+from ._shared.archive.description import OwnHandler
+from ._shared.model.serving_options import ServingOptions
 from .answering.limits import Limits
 from .archive.verified import verify
 from .errors import LoadFailed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eisen_deploy.packaging._errors import InvalidFiles
-from eisen_deploy.packaging._shared import names
+from eisen_deploy.packaging._shared.archive import names
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._errors import InvalidHandler, UnsupportedModel
-from eisen_deploy.packaging._shared import names
-from eisen_deploy.packaging._shared.descriptions import ENTRY, TORCHSERVE_HANDLERS
+from eisen_deploy.packaging._shared.archive import names
+from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY, TORCHSERVE_HANDLERS
 
 from .model_forms import Form
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from eisen_deploy.packaging._shared import strictjson
 from eisen_deploy.packaging._shared.errors import ContractError
+from eisen_deploy.packaging._shared.wire import strict_json
 
 
 def problems_of(value: Any, where: str) -> list[str]:
@@ -26,7 +26,7 @@ def problems_of(value: Any, where: str) -> list[str]:
     found = list(_problems(value, where, 0))
     if not found:
         try:
-            strictjson.loads(_encode(value), where)
+            strict_json.loads(_encode(value), where)
         except ContractError as error:
             found.extend(error.problems)
     return found
@@ -46,8 +46,8 @@ def encode(value: Any) -> bytes:
 def _problems(value: Any, where: str, depth: int) -> Iterator[str]:
     if isinstance(value, np.generic):
         value = value.item()
-    if depth > strictjson.MAX_DEPTH:
-        yield f"{where}: is nested more than {strictjson.MAX_DEPTH} deep"
+    if depth > strict_json.MAX_DEPTH:
+        yield f"{where}: is nested more than {strict_json.MAX_DEPTH} deep"
     elif isinstance(value, dict):
         yield from _dict_problems(value, where, depth)
     elif isinstance(value, (list, tuple)):
@@ -70,8 +70,8 @@ def _dict_problems(value: dict[Any, Any], where: str, depth: int) -> Iterator[st
 def _scalar_problems(value: Any, where: str) -> Iterator[str]:
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{where}: {value} is not JSON"
-    elif isinstance(value, int) and abs(value) >= 10**strictjson.MAX_DIGITS:
-        yield f"{where}: an integer of more than {strictjson.MAX_DIGITS} digits"
+    elif isinstance(value, int) and abs(value) >= 10**strict_json.MAX_DIGITS:
+        yield f"{where}: an integer of more than {strict_json.MAX_DIGITS} digits"
     elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
         yield f"{where}: holds half of a surrogate pair"
 

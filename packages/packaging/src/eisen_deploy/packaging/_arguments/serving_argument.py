@@ -8,9 +8,9 @@ from typing import Any
 
 from eisen_deploy.packaging._errors import InvalidServingOptions, ProofFailed
 from eisen_deploy.packaging._remarks import remark
-from eisen_deploy.packaging._shared import serving_options
-from eisen_deploy.packaging._shared.batches import Batches
-from eisen_deploy.packaging._shared.serving_options import ServingOptions
+from eisen_deploy.packaging._shared.archive.batches import Batches
+from eisen_deploy.packaging._shared.model import serving_options
+from eisen_deploy.packaging._shared.model.serving_options import ServingOptions
 
 from .model_forms import Form
 

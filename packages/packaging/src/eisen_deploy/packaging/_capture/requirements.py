@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from eisen_deploy.packaging._errors import InvalidRequirements
-from eisen_deploy.packaging._shared.requirements import requirement_problem
+from eisen_deploy.packaging._shared.archive.requirements import requirement_problem
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 

@@ -10,8 +10,8 @@ from eisen_deploy.packaging._arguments.handlers import Handler
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._pickles import pickling
 from eisen_deploy.packaging._proof import samples
-from eisen_deploy.packaging._shared import contents
-from eisen_deploy.packaging._shared.batches import Batches
+from eisen_deploy.packaging._shared.archive import contents
+from eisen_deploy.packaging._shared.archive.batches import Batches
 
 from . import captured_code, vendored
 from .captured_code import Pickled

@@ -9,7 +9,7 @@ from typing import Any
 
 from eisen_deploy.packaging._arguments.model_checks import training_names
 from eisen_deploy.packaging._arguments.payload import Payload
-from eisen_deploy.packaging._shared.batches import Batches
+from eisen_deploy.packaging._shared.archive.batches import Batches
 
 from .captured_code import Code
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eisen_deploy.packaging._errors import IncompleteInstallation
-from eisen_deploy.packaging._shared.descriptions import ENTRY
+from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
 
 HANDLER_PACKAGE = ENTRY.partition(".")[0]
 

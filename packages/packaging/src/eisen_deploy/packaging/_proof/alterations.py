@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from eisen_deploy.serving.runtime._shared.metadata import Metadata
+    from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 
 Array = np.ndarray[Any, Any]
 

@@ -26,8 +26,8 @@ from typing import IO, Any
 
 from eisen_deploy.packaging._capture import installed
 from eisen_deploy.packaging._errors import ProofFailed
-from eisen_deploy.packaging._shared import contents, zips
-from eisen_deploy.packaging._shared.description import Description
+from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive.description import Description
 from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import causes, clean_process

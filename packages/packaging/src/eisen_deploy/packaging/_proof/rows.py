@@ -23,7 +23,7 @@ from .alterations import ALTERATIONS, Array, others, resized, retyped
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
-    from eisen_deploy.serving.runtime._shared.batches import Batches
+    from eisen_deploy.serving.runtime._shared.archive.batches import Batches
     from eisen_deploy.serving.runtime.messages import Request
 
 Run = Callable[["Mapping[str, Any]"], "dict[str, Any]"]
@@ -67,7 +67,7 @@ def examine(
     :param tolerance: by which outputs may differ, as of the sample.
     :param batch_size: that the archive asks for; without it, a large sample is not examined.
     """
-    from eisen_deploy.serving.runtime._shared.batches import Batches  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
     from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415 - at a sample only
     from eisen_deploy.serving.runtime.answering.decode import decode  # noqa: PLC0415
 
@@ -115,7 +115,7 @@ class _Examination:
 
     def outcome(self, inputs: Mapping[str, Any], request: Requests) -> Batches:
         """Run everything, and return what was found."""
-        from eisen_deploy.serving.runtime._shared.batches import Batches  # noqa: PLC0415
+        from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
 
         try:
             self._examine_model(inputs)

@@ -22,11 +22,12 @@ from eisen_deploy.packaging._arguments.handlers import Handler
 from eisen_deploy.packaging._arguments.model_checks import listed, training_names
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._errors import InvalidSample, ProofFailed
-from eisen_deploy.packaging._shared import eisenjson, protocol, values
-from eisen_deploy.packaging._shared.batches import Batches
-from eisen_deploy.packaging._shared.descriptions import ENTRY
+from eisen_deploy.packaging._shared.archive import eisen_json
+from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
+from eisen_deploy.packaging._shared.archive.batches import Batches
 from eisen_deploy.packaging._shared.errors import ContractError
-from eisen_deploy.packaging._shared.metadata import Metadata
+from eisen_deploy.packaging._shared.model.metadata import Metadata
+from eisen_deploy.packaging._shared.wire import protocol, values
 
 from . import rows
 
@@ -232,9 +233,9 @@ def _device(model: Any) -> torch.device:
 def _loaded(payload: Payload, module: Any) -> Loaded:
     """Return the archive in memory, as the handler would have it after loading."""
     # At a sample only, and of the handler's own copy of what is shared.
-    from eisen_deploy.serving.runtime._shared.batches import Batches  # noqa: PLC0415
-    from eisen_deploy.serving.runtime._shared.metadata import Metadata  # noqa: PLC0415
-    from eisen_deploy.serving.runtime._shared.serving_options import ServingOptions  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.model.metadata import Metadata  # noqa: PLC0415
+    from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions  # noqa: PLC0415
     from eisen_deploy.serving.runtime.archive import loading, model  # noqa: PLC0415
 
     text = payload.meta_data.decode("utf-8")
@@ -295,7 +296,7 @@ def _handler_class(handler: Handler, folder: Path) -> type[EisenServingHandler]:
 def _code_from(folder: Path) -> Iterator[None]:
     """Let a handler import what lies beside it in the archive; nothing of that stays imported."""
     path, modules, writes = list(sys.path), dict(sys.modules), sys.dont_write_bytecode
-    sys.path += [str(folder), str(folder / eisenjson.CODE_FOLDER)]
+    sys.path += [str(folder), str(folder / eisen_json.CODE_FOLDER)]
     sys.dont_write_bytecode = True  # it would end up in the archive
     try:
         yield

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eisen_deploy.packaging._capture import installed, locate
 from eisen_deploy.packaging._errors import ProofFailed
-from eisen_deploy.packaging._shared.description import Description
+from eisen_deploy.packaging._shared.archive.description import Description
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 

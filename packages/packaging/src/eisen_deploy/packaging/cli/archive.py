@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging._shared import archive
-from eisen_deploy.packaging._shared.archive import Archive
+from eisen_deploy.packaging._shared.archive import reader
+from eisen_deploy.packaging._shared.archive.reader import Archive
 from eisen_deploy.packaging._shared.errors import ContractError
-from eisen_deploy.packaging._shared.terminal import clean
+from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
 
@@ -22,7 +22,7 @@ def open_archive(path: Path) -> Archive:
     :raises Failed: if it cannot be read, or is no archive of ours; it names the archive.
     """
     with named(path):
-        return archive.read(path)
+        return reader.read(path)
 
 
 @contextmanager

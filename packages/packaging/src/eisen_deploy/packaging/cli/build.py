@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._remarks import LOGGER
-from eisen_deploy.packaging._shared import program
-from eisen_deploy.packaging._shared.terminal import clean, say, size
+from eisen_deploy.packaging._shared.command import program
+from eisen_deploy.packaging._shared.command.terminal import say, size
+from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
 from .progress import bars

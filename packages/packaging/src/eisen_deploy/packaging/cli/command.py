@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 
 from eisen_deploy.packaging._errors import EisenPackagingError
-from eisen_deploy.packaging._shared import program
+from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import build, diff, inspect, verify

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging._shared.archive import Archive
-from eisen_deploy.packaging._shared.terminal import clean, say
+from eisen_deploy.packaging._shared.archive.reader import Archive
+from eisen_deploy.packaging._shared.command.terminal import say
+from eisen_deploy.packaging._shared.printable import clean
 
 from .archive import as_json, named, open_archive
 from .inspect import as_json_line, said_of

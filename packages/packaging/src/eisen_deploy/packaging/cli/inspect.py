@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging._shared.archive import Archive
-from eisen_deploy.packaging._shared.terminal import clean, columns, say, size
+from eisen_deploy.packaging._shared.archive.reader import Archive
+from eisen_deploy.packaging._shared.command.terminal import columns, say, size
+from eisen_deploy.packaging._shared.printable import clean
 
 from .archive import as_json, named, open_archive
 from .tables import section

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from eisen_deploy.packaging._shared.terminal import clean
+from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
 

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.packaging._shared.archive import Archive
-from eisen_deploy.packaging._shared.descriptions import ENTRY
-from eisen_deploy.packaging._shared.zips import Entry
+from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
+from eisen_deploy.packaging._shared.archive.reader import Archive
+from eisen_deploy.packaging._shared.archive.zips import Entry
 
 HANDLER_FOLDER = "_eisen_serving/"
 DILL_FOLDER = "dill/"

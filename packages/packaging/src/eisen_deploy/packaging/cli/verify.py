@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._errors import EisenPackagingError
-from eisen_deploy.packaging._shared import contents, zips
+from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.command.terminal import say, size
 from eisen_deploy.packaging._shared.errors import ContractError
-from eisen_deploy.packaging._shared.terminal import clean, say, size
+from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import NotSound
 from .progress import bars

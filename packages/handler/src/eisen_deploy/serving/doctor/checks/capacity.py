@@ -8,7 +8,7 @@ from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, NOTE, Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.configuration import MIB
 from eisen_deploy.serving.engines.torchserve.settings.properties import MAX_INT
-from eisen_deploy.serving.runtime._shared.terminal import size
+from eisen_deploy.serving.runtime._shared.command.terminal import size
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 AREA: Area[Facts] = Area()

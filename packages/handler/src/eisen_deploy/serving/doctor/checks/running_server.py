@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.model_store import declared_size
 from eisen_deploy.serving.doctor.facts.running_server import NO_TOKEN, Server
 from eisen_deploy.serving.doctor.findings import ERROR, NOTE, WARNING, Area, Found
-from eisen_deploy.serving.runtime._shared.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 from . import access, capacity, surroundings

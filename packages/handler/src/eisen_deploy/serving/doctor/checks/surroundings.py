@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.gathering import Facts, name_of
 from eisen_deploy.serving.doctor.findings import NOTE, WARNING, Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
-from eisen_deploy.serving.runtime._shared.terminal import size
+from eisen_deploy.serving.runtime._shared.command.terminal import size
 
 AREA: Area[Facts] = Area()
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.runtime._shared import archive as reader
-from eisen_deploy.serving.runtime._shared import eisenjson, names, serving_options
-from eisen_deploy.serving.runtime._shared.determined import MANIFEST
+from eisen_deploy.serving.runtime._shared.archive import eisen_json, names, reader
+from eisen_deploy.serving.runtime._shared.archive.derived_files import MANIFEST
 from eisen_deploy.serving.runtime._shared.errors import ContractError
-from eisen_deploy.serving.runtime._shared.metadata import Field, Metadata
+from eisen_deploy.serving.runtime._shared.model import serving_options
+from eisen_deploy.serving.runtime._shared.model.metadata import Field, Metadata
 
 _SCALAR = re.compile(r"([A-Za-z]\w*):[ \t]*[\"']?([^\s\"'#]*)")
 _OPTIONS = serving_options.FILE_NAME
@@ -115,7 +115,7 @@ def _describe_unknown(path: Path, problems: tuple[str, ...]) -> StoredArchive:
         problems = problems or ("it has no manifest that can be read",)
     else:
         odd = map(names.identifier_problem, ("its model's name", "its model's version"), found)
-        ours = eisenjson.FILE_NAME in members
+        ours = eisen_json.FILE_NAME in members
         problems = (ours and problems) or tuple(filter(None, odd))
         if not problems:
             named, options = found, None if text is None else _read_scalars(text)

@@ -14,7 +14,7 @@ none                                JSON or ``.npy``, told by the first bytes
 Where the protocol is not used, ``Accept`` may name one of these types for the reply.
 
 Nothing here unpickles, and no size that a request claims is believed before it is checked. What it
-may cost is counted (:mod:`._shared.allowance`). Inputs that the model does not have are not read.
+may cost is counted (:mod:`.allowance`). Inputs that the model does not have are not read.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._shared import protocol, strictjson, values
-from .._shared.allowance import Allowance
 from .._shared.errors import ContractError
-from .._shared.metadata import Metadata
+from .._shared.model.metadata import Metadata
+from .._shared.wire import protocol, strict_json, values
+from .._shared.wire.allowance import Allowance
 from ..errors import BodyTooLarge, MalformedBody, NotSupported, UnsupportedMediaType, from_contract
 from ..messages import Request
 from . import npy
@@ -175,7 +175,7 @@ def _json(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
     if charset.partition(";")[0].strip("\"' ") not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("application/json must be UTF-8")
-    head = strictjson.loads_object(request.body, "the body", allowance)
+    head = strict_json.loads_object(request.body, "the body", allowance)
     if protocol.is_request(head) and "inputs" not in _names(metadata):
         names = metadata.input_names
         return _protocol_call(protocol.request_of(head, names=names, allowance=allowance))
@@ -214,7 +214,7 @@ def _field(name: str, raw: bytes | bytearray, metadata: Metadata, allowance: All
     if declared is None or declared.kind == "ndarray":
         raise MalformedBody(f"{what}: expected a .npy file")
     if declared.kind != "str":
-        return strictjson.loads(raw, what, allowance)
+        return strict_json.loads(raw, what, allowance)
     return values.decode_text(raw, what, allowance)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._shared import protocol, values
-from .._shared.allowance import Allowance
 from .._shared.errors import BodyTooLarge, ContractError
-from .._shared.metadata import Metadata
+from .._shared.model.metadata import Metadata
+from .._shared.wire import protocol, values
+from .._shared.wire.allowance import Allowance
 from ..errors import InvalidInput, InvalidOutput, ReplyTooLarge, from_contract
 from ..messages import Reply
 from . import npy

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .._shared.protocol import JSON_TYPE
+from .._shared.wire.protocol import JSON_TYPE
 from ..errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
 from ..messages import Reply, Request
 from .decode import Call

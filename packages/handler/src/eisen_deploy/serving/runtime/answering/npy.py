@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from .._shared import tensors
-from .._shared.allowance import UNLIMITED, Allowance
-from .._shared.datatypes import MAX_RANK
-from .._shared.values import sound_bools
+from .._shared.wire import tensors
+from .._shared.wire.allowance import UNLIMITED, Allowance
+from .._shared.wire.datatypes import MAX_RANK
+from .._shared.wire.values import sound_bools
 from ..errors import InvalidOutput, MalformedBody
 
 MEDIA_TYPE = "application/x-npy"

@@ -17,7 +17,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any, Protocol
 
-from .._shared.protocol import JSON_TYPE
+from .._shared.wire.protocol import JSON_TYPE
 from ..archive.outputs import owned
 from ..errors import ModelFailed
 from ..handler import EisenServingHandler, is_overridden

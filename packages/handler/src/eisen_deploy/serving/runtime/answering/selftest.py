@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._shared import protocol
-from .._shared.description import RecordedBody, RecordedSample
+from .._shared.archive.description import RecordedBody, RecordedSample
 from .._shared.errors import ContractError
+from .._shared.wire import protocol
 from ..errors import Difference, SelfTestFailed
 from ..handler import EisenServingHandler
 from ..messages import Reply, Request

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._shared.metadata import Metadata
+from .._shared.model.metadata import Metadata
 from ..errors import InvalidInput
 from .outputs import widened
 

@@ -15,9 +15,10 @@ from typing import cast
 
 import torch
 
-from .._shared import serving_options, strictjson
 from .._shared.errors import ContractError
-from .._shared.serving_options import ServingOptions
+from .._shared.model import serving_options
+from .._shared.model.serving_options import ServingOptions
+from .._shared.wire import strict_json
 from ..cores import cores
 from ..errors import LoadFailed
 
@@ -33,7 +34,7 @@ def read_options(folder: Path, name: str | None) -> ServingOptions:
     if name is None:
         return ServingOptions()
     try:
-        config = strictjson.loads_object((folder / name).read_bytes(), name)
+        config = strict_json.loads_object((folder / name).read_bytes(), name)
         return serving_options.from_config(config)
     except ContractError as error:
         raise LoadFailed(str(error)) from None

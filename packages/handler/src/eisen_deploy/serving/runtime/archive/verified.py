@@ -12,8 +12,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from .._shared import contents
-from .._shared.description import Description
+from .._shared.archive import contents
+from .._shared.archive.description import Description
 from .._shared.errors import ContractError, CorruptArchive
 from ..errors import LoadFailed
 

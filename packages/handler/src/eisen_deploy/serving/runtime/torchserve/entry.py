@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .._shared.serving_options import FILE_NAME
+from .._shared.model.serving_options import FILE_NAME
 from ..errors import LoadFailed
 from ..session import InferenceSession
 from . import metrics, rows, server_config

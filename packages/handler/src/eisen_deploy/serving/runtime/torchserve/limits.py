@@ -7,7 +7,7 @@ session checks both before, and its errors name the setting to change.
 
 from __future__ import annotations
 
-from .._shared.serving_options import ServingOptions
+from .._shared.model.serving_options import ServingOptions
 from ..answering.budget import seconds_for
 from ..answering.limits import Limits
 from .server_config import STOCK_TIMEOUT, ServerConfig

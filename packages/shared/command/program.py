@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import NoReturn, TextIO
 
-from .terminal import clean, clean_lines, say, write_anything
+from ..printable import clean, clean_lines
+from .terminal import say, write_anything
 
 #: Exit statuses: SIGINT came, nobody reads the output, SIGTERM came.
 INTERRUPTED = 130

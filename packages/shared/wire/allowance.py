@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .errors import BodyTooLarge
+from ..errors import BodyTooLarge
 
 MIB = 2**20
 #: Memory in bytes that the lists, texts and single values of a message may take.

@@ -28,7 +28,7 @@ server finds it, ``requirements`` which distributions it has to have. ``sample``
 ``{"request": BODY, "reply": BODY, "tolerance": number}``, with two bodies of the Open Inference
 Protocol as ``{"file", "json_size"}``; ``serving`` is null or the file with options for the
 server; ``batches`` says whether requests may share a forward pass, and why (:mod:`.batches`).
-Which values each may have, :mod:`.descriptions` says.
+Which values each may have, :mod:`.allowed_values` says.
 ``files`` lists every file but this one; ``digest`` is the SHA-256 of this file's canonical text
 without it, and so stands for the whole archive.
 
@@ -43,9 +43,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import batches, descriptions, names, strictjson
+from ..errors import ContractError, CorruptArchive, refuse_if
+from ..wire import strict_json
+from . import allowed_values, batches, names
 from .description import Description
-from .errors import ContractError, CorruptArchive, refuse_if
 
 FILE_NAME = "eisen.json"
 #: The user's own modules, at the front of the import path of who loads the archive.
@@ -68,7 +69,7 @@ def parse(raw: bytes) -> Description:
     :raises CorruptArchive: if it is damaged, or of a format that is not known here.
     """
     try:
-        contents = strictjson.loads_object(raw, FILE_NAME)
+        contents = strict_json.loads_object(raw, FILE_NAME)
     except ContractError as error:
         raise CorruptArchive(error.problems) from None
     if contents.get("digest") != _digest(contents) or raw != _canonical(contents):
@@ -86,7 +87,7 @@ def parse(raw: bytes) -> Description:
             "a handler, what packed them, their modules and requirements, a sample, options for a "
             "server and batches, each with a file of the list"
         )
-    refuse_if([f"{FILE_NAME}: {problem}" for problem in descriptions.problems_of(contents)])
+    refuse_if([f"{FILE_NAME}: {problem}" for problem in allowed_values.problems_of(contents)])
     return Description.from_json(contents)
 
 
@@ -109,7 +110,7 @@ def _tells_payload(contents: Mapping[str, Any]) -> bool:
     )
     return (
         _has_texts(model, ("name", "version", "form", "file"))
-        and model["form"] in descriptions.MODEL_FILES
+        and model["form"] in allowed_values.MODEL_FILES
         and all(_is_texts(model.get(key, [])) for key in ("keywords", "training"))
         and isinstance(transforms, dict)
         and {"pre_processing", "post_processing"} == transforms.keys()

@@ -7,15 +7,12 @@ own text pass. Text from elsewhere goes through :func:`clean` first, so that it 
 from __future__ import annotations
 
 import io
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-# Python takes these for printable, and they show nothing (Default_Ignorable_Code_Point).
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+from ..printable import clean, clean_lines
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -31,24 +28,6 @@ def columns(rows: Iterable[Sequence[object]]) -> list[str]:
     texts = [[clean(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
-
-
-def clean(text: str) -> str:
-    """Return a text with all that is no plain, visible character written as an escape."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_shown, text))
-
-
-def clean_lines(text: str) -> str:
-    """Return a text of the program's own, whose line breaks stay what they are."""
-    return "\n".join(map(clean, text.split("\n")))
-
-
-def _shown(char: str) -> str:
-    if char.isprintable() and not _INVISIBLE.match(char):
-        return char
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def size(count: float) -> str:

@@ -10,10 +10,10 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from ..errors import UnsupportedValue
 from . import tensors, values
 from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
-from .errors import UnsupportedValue
 from .messages import Body
 from .tensors import Tensor
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import determined
+from ..errors import CorruptArchive, refuse_if
+from ..printable import clean
+from . import derived_files
 from .description import Description, ListedFile
-from .eisenjson import FILE_NAME, digest_of, encode, parse
-from .errors import CorruptArchive, refuse_if
-from .terminal import clean
+from .eisen_json import FILE_NAME, digest_of, encode, parse
 
 _PIECE = 2**20
 
@@ -64,7 +64,7 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     for name in sorted((present & set(listed)) - set(later)):
         problems += _compare(folder / name, name, listed[name])
     if not problems:
-        problems = determined.problems_of(described, lambda name: (folder / name).read_bytes())
+        problems = derived_files.problems_of(described, lambda name: (folder / name).read_bytes())
     refuse_if(problems)
     return described
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .allowance import UNLIMITED, Allowance
-from .errors import InvalidInput
+from ..errors import InvalidInput
+from ..wire.allowance import UNLIMITED, Allowance
 from .fields import TYPE_HELP, Field, ValueType, undeclared
 
 __all__ = ["TYPE_HELP", "Field", "Metadata", "ValueType"]

@@ -1,7 +1,7 @@
 """What ``eisen.json`` says of an archive, as values: whoever reads an archive gets these.
 
-They are made of a text that has been checked (:mod:`.eisenjson`, :mod:`.descriptions`), so nobody
-has to look again whether something is there.
+They are made of a text that has been checked (:mod:`.eisen_json`, :mod:`.allowed_values`), so
+nobody has to look again whether something is there.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .allowed_values import entry_of
 from .batches import Batches
-from .descriptions import entry_of
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from . import tensors
-from .allowance import UNLIMITED, Allowance
-from .datatypes import NUMPY_OF_NAME, Array, DType
-from .errors import ContractError, InvalidInput
-from .plain import conform_plain
+from ..errors import ContractError, InvalidInput
+from ..wire import tensors
+from ..wire.allowance import UNLIMITED, Allowance
+from ..wire.datatypes import NUMPY_OF_NAME, Array, DType
+from .plain_values import conform_plain
 
 _ARRAY_NAMES = ("ndarray", "np.ndarray", "numpy.ndarray", "nd.array")
 _VALUE_NAMES = ("str", "list", "json", "int", "float", "bool")

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import contents, determined, eisenjson, serving_options, strictjson, zips
+from ..errors import CorruptArchive, refuse_if
+from ..model import serving_options
+from ..model.serving_options import ServingOptions
+from ..printable import clean
+from ..wire import strict_json
+from . import contents, derived_files, eisen_json, zips
 from .description import Description
-from .errors import CorruptArchive, refuse_if
-from .serving_options import ServingOptions
-from .terminal import clean
 from .zips import Entry
 
-_SMALL = strictjson.MAX_BYTES
+_SMALL = strict_json.MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Archive:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the model declares."""
-        return strictjson.loads_object(self.read(determined.METADATA), determined.METADATA)
+        return strict_json.loads_object(self.read(derived_files.METADATA), derived_files.METADATA)
 
     @property
     def serving(self) -> ServingOptions | None:
@@ -80,7 +82,7 @@ def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Arch
         [
             f"{entry.name} was changed: its SHA-256 is not the one that was packed"
             for entry, digest in digests.items()
-            if entry.name != eisenjson.FILE_NAME and digest != listed[entry.name].sha256
+            if entry.name != eisen_json.FILE_NAME and digest != listed[entry.name].sha256
         ]
     )
     return archive
@@ -88,11 +90,11 @@ def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Arch
 
 def _checked(path: Path, found: Iterable[Entry]) -> Archive:
     entries = {entry.name: entry for entry in found}
-    if eisenjson.FILE_NAME not in entries:
-        raise CorruptArchive(f"it has no {eisenjson.FILE_NAME}: Eisen-Deploy did not make it")
-    about = eisenjson.parse(zips.read_file(path, entries[eisenjson.FILE_NAME], _SMALL))
+    if eisen_json.FILE_NAME not in entries:
+        raise CorruptArchive(f"it has no {eisen_json.FILE_NAME}: Eisen-Deploy did not make it")
+    about = eisen_json.parse(zips.read_file(path, entries[eisen_json.FILE_NAME], _SMALL))
     listed = about.files
-    present = entries.keys() - {eisenjson.FILE_NAME}
+    present = entries.keys() - {eisen_json.FILE_NAME}
     refuse_if(
         contents.differences(listed, present)
         + [
@@ -102,5 +104,5 @@ def _checked(path: Path, found: Iterable[Entry]) -> Archive:
         ]
     )
     archive = Archive(path, entries, about)
-    refuse_if(determined.problems_of(about, archive.read))
+    refuse_if(derived_files.problems_of(about, archive.read))
     return archive

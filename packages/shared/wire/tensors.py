@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import MalformedBody, UnsupportedValue
 from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, MAX_RANK, NUMPY_OF_DATATYPE, Array, DType
-from .errors import MalformedBody, UnsupportedValue
-from .strictjson import kind_of
+from .strict_json import kind_of
 
 _LENGTH = struct.Struct("<I")
 _MAX_BYTES = 2**63 - 1

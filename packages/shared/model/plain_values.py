@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from . import strictjson
-from .allowance import UNLIMITED, Allowance
-from .datatypes import Array
-from .errors import BodyTooLarge, ContractError, InvalidInput
-from .tensors import to_lists
+from ..errors import BodyTooLarge, ContractError, InvalidInput
+from ..wire import strict_json
+from ..wire.allowance import UNLIMITED, Allowance
+from ..wire.datatypes import Array
+from ..wire.tensors import to_lists
 
 #: Types of arrays of numbers that neither JSON nor Python's float holds.
 _NO_PLAIN_VALUES = "FDGg"
@@ -76,7 +76,7 @@ def _from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any
         return whole if is_text else to_lists(whole, name, allowance)
     if kind == "json" and type(values[0]) is str:
         try:
-            return strictjson.loads(values[0].encode("utf-8"), name, allowance)
+            return strict_json.loads(values[0].encode("utf-8"), name, allowance)
         except BodyTooLarge:
             raise
         except UnicodeEncodeError:

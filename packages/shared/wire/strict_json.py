@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from itertools import accumulate, chain
 from typing import Any
 
+from ..errors import BodyTooLarge, MalformedBody
 from .allowance import Allowance
-from .errors import BodyTooLarge, MalformedBody
 
 #: Parsed lists take up to 50 times the memory of their text, so text is for small things.
 MAX_BYTES = 8 * 2**20

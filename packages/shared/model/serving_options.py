@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Optional, Union
 
-from . import strictjson
-from .errors import CorruptArchive
+from ..errors import CorruptArchive
+from ..wire import strict_json
 
 FILE_NAME = "model-config.yaml"
 SECTION = "eisen"
@@ -164,7 +164,7 @@ def read(raw: bytes) -> ServingOptions:
 
     :raises ContractError: if it is not a text that packaging writes.
     """
-    return from_config(strictjson.loads_object(raw, FILE_NAME))
+    return from_config(strict_json.loads_object(raw, FILE_NAME))
 
 
 def _problems(serving: Mapping[Any, Any]) -> Iterator[str]:

@@ -6,9 +6,9 @@ Names, sizes and checksums of the files determine every byte around their conten
     central header, name, zip64 field*             of each file, in the same order
     zip64 end record and locator*, end record      (* only where a size or an offset needs it)
 
-Whoever writes makes the headers with the three functions of :mod:`.zipheaders`. Whoever reads takes
-the name, size and checksum of each file from the directory, makes all headers again with the same
-functions, and compares. So whatever is in front, between, behind, doubled, overlapped, hidden,
+Whoever writes makes the headers with the three functions of :mod:`.zip_headers`. Whoever reads
+takes the name, size and checksum of each file from the directory, makes all headers again with the
+same functions, and compares. So whatever is in front, between, behind, doubled, overlapped, hidden,
 compressed, encrypted, commented or claimed otherwise in two places is refused by one rule.
 
 Nothing is compressed, since weights do not shrink. Sizes and checksums stand before the contents:
@@ -28,8 +28,8 @@ from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import NamedTuple
 
-from . import names, zipheaders
-from .errors import CorruptArchive, refuse_if
+from ..errors import CorruptArchive, refuse_if
+from . import names, zip_headers
 
 _PIECE = 2**20
 
@@ -60,7 +60,7 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
     with path.open("xb") as target:
         directory = [_add(target, folder / name, name, buffer, progress) for name in found]
         position, raw = target.tell(), b"".join(directory)
-        target.write(raw + zipheaders.end(len(found), len(raw), position))
+        target.write(raw + zip_headers.end(len(found), len(raw), position))
         target.flush()
         os.fsync(target.fileno())
 
@@ -88,15 +88,15 @@ def _add(
     position = target.tell()
     with source.open("rb") as reader:
         size = os.fstat(reader.fileno()).st_size
-        target.write(zipheaders.local(name, size, 0))
+        target.write(zip_headers.local(name, size, 0))
         copied, crc32 = _copy(reader, target.write, size, buffer, progress)
         if copied != size or reader.read(1):
             raise CorruptArchive(f"{names.shown(name)} changed while it was packed")
     end = target.tell()
     target.seek(position)
-    target.write(zipheaders.local(name, size, crc32))
+    target.write(zip_headers.local(name, size, crc32))
     target.seek(end)
-    return zipheaders.central(name, size, crc32, position)
+    return zip_headers.central(name, size, crc32, position)
 
 
 def _copy(
@@ -207,23 +207,23 @@ def _entries(file: BufferedReader) -> list[Entry]:
 
 def _find_directory(file: BufferedReader, length: int) -> tuple[int, int, int]:
     """Return number of files, size and position of the directory, all of them possible ones."""
-    tail = _read_at(file, max(0, length - zipheaders.END_SIZE_64), zipheaders.END_SIZE_64)
-    claimed = zipheaders.directory_claimed_by(tail)
+    tail = _read_at(file, max(0, length - zip_headers.END_SIZE_64), zip_headers.END_SIZE_64)
+    claimed = zip_headers.directory_claimed_by(tail)
     if claimed is None:
         raise CorruptArchive(_why_no_end(file, length))
     count, size, position = claimed
     if (
         count > names.FILES_LIMIT
-        or size > names.ALL_BYTES_LIMIT + count * zipheaders.CENTRAL_SIZE_64
+        or size > names.ALL_BYTES_LIMIT + count * zip_headers.CENTRAL_SIZE_64
     ):
         raise CorruptArchive(f"the end record claims {count} files, {size} bytes: too many")
-    told = position + size + zipheaders.end_size(position)
+    told = position + size + zip_headers.end_size(position)
     if told != length:
         raise CorruptArchive(
             f"the archive has {length} bytes, and {told} by its end record: something was put in "
             "front of it or into it, or was cut out of it"
         )
-    if not tail.endswith(zipheaders.end(count, size, position)):
+    if not tail.endswith(zip_headers.end(count, size, position)):
         raise CorruptArchive("the end record is not in the one form that it can have")
     return claimed
 
@@ -236,7 +236,7 @@ def _why_no_end(file: BufferedReader, length: int) -> str:
         return "the archive is a gzip file, not a zip file"
     if head not in (b"PK\3\4", b"PK\5\6"):
         return "the archive is not a zip file"
-    begin = max(0, length - 2**16 - zipheaders.END_SIZE)
+    begin = max(0, length - 2**16 - zip_headers.END_SIZE)
     if _has_end(_read_at(file, begin, length - begin), begin):
         return "the archive has a comment or other bytes behind its end record"
     return "the archive is cut off: it has no end record"
@@ -246,7 +246,7 @@ def _has_end(last: bytes, begin: int) -> bool:
     """Whether an end record is in there; a model of torch that is packed has one too, elsewhere."""
     at = last.rfind(b"PK\5\6")
     while at >= 0:
-        claimed = zipheaders.directory_claimed_by(last[at : at + zipheaders.END_SIZE])
+        claimed = zip_headers.directory_claimed_by(last[at : at + zip_headers.END_SIZE])
         if claimed is not None and claimed[1] + claimed[2] == begin + at:
             return True
         at = last.rfind(b"PK\5\6", 0, at)
@@ -262,19 +262,19 @@ def _parse(directory: bytes, count: int, end: int) -> tuple[list[Entry], list[st
     problems: list[str] = []
     at = position = 0
     for number in range(1, count + 1):
-        if at + zipheaders.CENTRAL_SIZE > len(directory):
+        if at + zip_headers.CENTRAL_SIZE > len(directory):
             return entries, [*problems, f"the directory ends before file {number} of {count}"]
-        claim = zipheaders.claimed_by(directory, at)
+        claim = zip_headers.claimed_by(directory, at)
         found, at = directory[at : claim.end], claim.end
         try:
             name = claim.name.decode()
         except UnicodeDecodeError:
             return entries, [*problems, f"the name of file {number} of {count} is not UTF-8"]
-        expected = zipheaders.central(name, claim.size, claim.crc32, position)
+        expected = zip_headers.central(name, claim.size, claim.crc32, position)
         if found != expected:
-            difference = zipheaders.central_difference(found, expected)
+            difference = zip_headers.central_difference(found, expected)
             problems.append(f"{names.shown(name)} {difference}")
-        content = position + len(zipheaders.local(name, claim.size, claim.crc32))
+        content = position + len(zip_headers.local(name, claim.size, claim.crc32))
         position = content + claim.size
         if position > end:
             return entries, [*problems, f"{names.shown(name)} reaches into the directory"]
@@ -286,10 +286,10 @@ def _parse(directory: bytes, count: int, end: int) -> tuple[list[Entry], list[st
 
 def _local_problems(file: BufferedReader, entries: list[Entry]) -> Iterator[str]:
     for entry in entries:
-        expected = zipheaders.local(entry.name, entry.size, entry.crc32)
+        expected = zip_headers.local(entry.name, entry.size, entry.crc32)
         found = _read_at(file, entry.offset - len(expected), len(expected))
         if found != expected:
-            difference = zipheaders.local_difference(found, expected)
+            difference = zip_headers.local_difference(found, expected)
             yield f"{names.shown(entry.name)}, by its local header, {difference}"
 
 

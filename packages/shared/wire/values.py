@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from . import strictjson
+from ..errors import MalformedBody, UnsupportedValue
+from . import strict_json
 from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, COMPLEX_OF_NAME, DATATYPE_OF_NUMPY, Array
-from .errors import MalformedBody, UnsupportedValue
 from .tensors import Tensor, reshape, to_lists
 
 
@@ -161,8 +161,8 @@ def to_plain(name: str, value: Any, allowance: Allowance = UNLIMITED, depth: int
         return value
     if isinstance(value, (np.ndarray, np.generic)):
         return _plain_array(name, value, allowance, depth)
-    if depth == strictjson.MAX_DEPTH:
-        raise UnsupportedValue(f"{name}: nested more than {strictjson.MAX_DEPTH} deep")
+    if depth == strict_json.MAX_DEPTH:
+        raise UnsupportedValue(f"{name}: nested more than {strict_json.MAX_DEPTH} deep")
     if isinstance(value, (list, tuple)):
         items = [to_plain(name, item, allowance, depth + 1) for item in value]
         return value if _are_same(items, value) else items
@@ -199,7 +199,7 @@ def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
         raise MalformedBody(f"{what}: expected one element, got {len(tensor.content)}")
     raw = tensor.content[0]
     if content_type == "json":
-        return strictjson.loads(raw, what, allowance)
+        return strict_json.loads(raw, what, allowance)
     text = decode_text(raw, what, allowance)
     if content_type == "str":
         return text

@@ -10,12 +10,12 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from . import strictjson, tensors, values
+from ..errors import InvalidInput, MalformedBody
+from . import strict_json, tensors, values
 from .allowance import MAX_OBJECTS, Allowance
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
-from .errors import InvalidInput, MalformedBody
 from .messages import LENGTH_HEADER, Reply, Request
-from .strictjson import kind_of
+from .strict_json import kind_of
 from .tensors import Tensor
 
 MAX_TENSORS = 4096
@@ -113,7 +113,7 @@ def _split(
     json_size = len(body) if json_size is None else json_size
     if not 0 < json_size <= len(body):
         raise MalformedBody(f"the JSON part has {json_size} bytes, the body {len(body)}")
-    head = strictjson.loads_object(body[:json_size], "the JSON part", allowance)
+    head = strict_json.loads_object(body[:json_size], "the JSON part", allowance)
     return head, body[json_size:]
 
 

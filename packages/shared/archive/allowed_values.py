@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import names, requirements, serving_options
-from .terminal import clean
+from ..model import serving_options
+from ..printable import clean
+from . import names, requirements
 
 #: The handler that travels in every archive, as the manifest names it to TorchServe.
 ENTRY = "_eisen_serving.torchserve.entry"

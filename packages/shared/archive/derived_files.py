@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from . import requirements, serving_options, strictjson
+from ..errors import ContractError
+from ..model import serving_options
+from ..wire import strict_json
+from . import requirements
 from .description import Description
-from .errors import ContractError
 from .names import shown
 
 MANIFEST = "MAR-INF/MANIFEST.json"
@@ -39,8 +41,8 @@ def problems_of(described: Description, read: Callable[[str], bytes]) -> list[st
     for name, check in checks.items():
         if name in described.files:
             size = described.files[name].size
-            if size > strictjson.MAX_BYTES:
-                found.append(f"{name} has {size} bytes, at most {strictjson.MAX_BYTES} are read")
+            if size > strict_json.MAX_BYTES:
+                found.append(f"{name} has {size} bytes, at most {strict_json.MAX_BYTES} are read")
             else:
                 found += check(read(name), described)
     if described.requirements and requirements.FILE_NAME not in described.files:
@@ -63,7 +65,7 @@ def manifest_of(described: Description) -> dict[str, Any]:
 
 def _of_manifest(raw: bytes, described: Description) -> Iterator[str]:
     try:
-        said = strictjson.loads_object(raw, MANIFEST)
+        said = strict_json.loads_object(raw, MANIFEST)
     except ContractError as error:
         yield from error.problems
         return
@@ -94,7 +96,7 @@ def _differences(said: Mapping[str, Any], expected: Mapping[str, Any], where: st
 
 def _of_metadata(raw: bytes, _: Description) -> Iterator[str]:
     try:
-        strictjson.loads_object(raw, METADATA)
+        strict_json.loads_object(raw, METADATA)
     except ContractError as error:
         yield from error.problems
 

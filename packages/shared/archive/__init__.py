@@ -1,0 +1,1 @@
+"""The archive as a file: its zip, its names, its description, and the one reader."""

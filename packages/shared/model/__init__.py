@@ -1,0 +1,1 @@
+"""What a model declares: metadata, its fields, plain values, serving options."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: bodies of requests and replies, and what one may cost."""
