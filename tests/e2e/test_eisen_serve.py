@@ -33,7 +33,8 @@ ROWS = np.float32([[1, 2], [3, 4]])
 #: ``eisen-serve`` that waits for Java for 6 seconds, and not for a minute; and starts it twice.
 _IMPATIENT = """
 import sys
-from eisen_deploy.serving import cli, supervision
+from eisen_deploy.serving import cli
+from eisen_deploy.serving.engines.torchserve import supervision
 supervision._SILENCE = 6.0
 supervision._FAILURES = 2
 sys.exit(cli.main())
@@ -42,7 +43,8 @@ IMPATIENT = [sys.executable, "-u", "-c", _IMPATIENT]
 #: One with little memory: for two of the largest bodies that come in, and 320 MiB for those inside.
 _SCANT = """
 import sys
-from eisen_deploy.serving import cli, configuration
+from eisen_deploy.serving import cli
+from eisen_deploy.serving.engines.torchserve.settings import configuration
 configuration._DIRECT_SHARE = configuration._HEAP_SHARE = 0.0
 configuration._LEAST_HEAP = 320 * 2**20
 sys.exit(cli.main())
