@@ -10,6 +10,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import Distribution
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -21,15 +22,20 @@ from packaging.version import InvalidVersion, Version
 
 _SUFFIXES = (".py", ".so", ".pyd")
 
-_state: dict[str, list[tuple[str, int]]] = {"read_at": []}
+#: What says in a folder of the import path that a distribution is installed there.
+_METADATA = (".dist-info", ".egg-info", ".egg-link", ".pth")
+
+_known: set[tuple[str, str, int]] = set()
 
 
 def refresh() -> None:
-    """Forget what was read if a folder of the import path has changed: a notebook installs more."""
-    if _read_at() != _state["read_at"]:
+    """Forget what was read if other distributions are installed now: a notebook installs more."""
+    found = set(_metadata_on_path())
+    if found != _known:
         for cached in (_distribution, _owners, _files, _editables, import_roots_of):
             cached.cache_clear()
-        _state["read_at"] = _read_at()
+        _known.clear()
+        _known.update(found)
 
 
 def owner_of(module: str, origin: str | None) -> str | None:
@@ -187,16 +193,13 @@ def _editables() -> dict[str, Path]:
     return found
 
 
-def _read_at() -> list[tuple[str, int]]:
-    """Return when each folder of the import path was changed last; installing changes it."""
-    return [(folder, _changed_at(folder)) for folder in sys.path]
-
-
-def _changed_at(folder: str) -> int:
-    try:
-        return Path(folder).stat().st_mtime_ns
-    except OSError:
-        return 0
+def _metadata_on_path() -> Iterator[tuple[str, str, int]]:
+    """Yield what says which distributions are installed, and when it was changed last."""
+    for folder in sys.path:
+        with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+            for entry in entries:
+                if entry.name.endswith(_METADATA):
+                    yield folder, entry.name, entry.stat().st_mtime_ns
 
 
 def _names() -> list[str]:

@@ -29,13 +29,15 @@ def holders_in(names: Iterable[str]) -> Holders:
 
 def _reached(names: Iterable[str]) -> dict[str, ModuleType]:
     found: dict[str, ModuleType] = {}
-    waiting = list(names)
+    seen: set[str] = set()
+    waiting = set(names)
     while waiting:
         name = waiting.pop()
+        seen.add(name)
         module = sys.modules.get(name)
-        if name not in found and type(module) is ModuleType and is_users(name):
+        if type(module) is ModuleType and is_users(name):
             found[name] = module
-            waiting += [name.rpartition(".")[0], *_leads_to(module)]
+            waiting |= {name.rpartition(".")[0], *_leads_to(module)} - seen
     return found
 
 
