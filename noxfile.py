@@ -12,14 +12,18 @@ PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BY_FILE = ["--dist", "loadfile"]  # what a module's fixtures make is made once
-QUICK = ["-n", "3", *BY_FILE, "-m", "not torchserve"]  # three on two cores: many of them wait
-SLOW = ["-m", "torchserve"]
+# Three on two cores: many of them wait.
+QUICK = ["-n", "3", *BY_FILE, "-m", "not (slow or torchserve)"]
+SLOW = ["-m", "slow or torchserve"]
 # Slow for what they compute: beside each other. Servers, faults and deadlines: one by one.
 COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
 # What the client's ranges begin with.
 FLOORS = ["numpy==1.22.0", "requests==2.28.0", "urllib3==1.26.20"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
-RELEASING = ["tools/distributions.py", "tools/release.py", "packages/client/hatch_build.py"]
+TYPED_TOOLS = [
+    *("tools/distributions.py", "tools/house.py", "tools/release.py"),
+    "packages/client/hatch_build.py",
+]
 # What the hosts of repository and documentation read, by the schema that it follows.
 HOSTED = {
     "github-workflows": [str(path) for path in sorted(ROOT.glob(".github/workflows/*.yml"))],
@@ -97,7 +101,7 @@ def lint(session: nox.Session) -> None:
         session.run("mypy", "--package", f"eisen_deploy.{package}")
     for package in ("client", "packaging"):  # servers are for Linux and macOS
         session.run("mypy", "--platform", "win32", "--package", f"eisen_deploy.{package}")
-    session.run("mypy", *RELEASING)
+    session.run("mypy", *TYPED_TOOLS)
     for schema, files in HOSTED.items():
         session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 

@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from packaging import tags
 
-pytestmark = pytest.mark.torchserve  # takes minutes, as those do
+pytestmark = pytest.mark.slow  # takes minutes, as those do
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CUT_OFF = ("unshare", "--map-root-user", "--net", "--")

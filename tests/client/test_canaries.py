@@ -110,7 +110,7 @@ def clients(server, tmp_path):
     yield EisenServingClient(queried, True, token=lambda: CANARY, retries=retries, timeout=5)
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_over_hundreds_of_calls_nothing_leaks(
     serve, http, logged, tmp_path, monkeypatch, capfd, recwarn
 ):

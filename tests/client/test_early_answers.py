@@ -93,7 +93,7 @@ def test_interim_answers_before_metadata_are_skipped(ask, http):
     assert client.get_metadata() == client.get_metadata() == {"n": 1}
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_interim_answers_without_end_are_refused(fails):
     def script(peer):
         peer.receive()

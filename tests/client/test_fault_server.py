@@ -32,7 +32,7 @@ FAMILIES = {
 LEAKING = list(framing.leaking())
 MEMORY_CLIENT = Path(running.__file__).with_name("memory_client.py")
 
-takes_long = pytest.mark.torchserve
+takes_long = pytest.mark.slow
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 

@@ -14,7 +14,7 @@ from distributions import version_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
-pytestmark = pytest.mark.torchserve
+pytestmark = pytest.mark.slow
 
 TOOLS = {"pip", "setuptools"}
 LOADED = "import sys, json; print(json.dumps(sorted({n.partition('.')[0] for n in sys.modules})))"

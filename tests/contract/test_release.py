@@ -253,7 +253,7 @@ def test_a_checkout_without_symbolic_links_is_refused_in_a_sentence(
     assert not list(tmp_path.glob("dist/*"))
 
 
-@pytest.mark.torchserve  # half a minute
+@pytest.mark.slow  # half a minute
 def test_a_dry_run_changes_nothing_and_checks_what_is_built_of_the_tag(tmp_path):
     clone, version = tmp_path / "clone", Version("99.0.0")
     git(ROOT, "clone", "--quiet", str(ROOT), str(clone))

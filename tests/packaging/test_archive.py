@@ -216,7 +216,7 @@ def test_a_handler_without_its_entry_is_named(packer, linear, tmp_path, monkeypa
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_the_handlers_own_modules_are_not_imported(python, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -89,7 +89,7 @@ def test_a_mapping_in_a_file(build, recipe, tmp_path):
     assert not any("recipe" in name for name in said["files"])
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_what_a_recipe_defines_is_there_on_a_server_that_has_no_recipe(
     build, recipe, tmp_path, unpack, python
 ):
@@ -283,7 +283,7 @@ def test_a_file_without_its_ending(build, recipe, tmp_path, monkeypatch):
     assert (status, len(errors)) == (2, 1)
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bytes_in_another_process(recipe, tmp_path):
     path = recipe(RECIPE)
     command = [sys.executable, "-W", "error", "-m", "eisen_deploy.packaging.cli", "build", path]

@@ -177,7 +177,7 @@ def test_steps_become_bars(monkeypatch):
 # --- signals ------------------------------------------------------------------------------
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 @pytest.mark.parametrize(
     ("number", "status", "told"),

@@ -194,7 +194,7 @@ def test_serving_options(pack, diff):
     assert none["b"]["workers"] == 1
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_samples(pack, diff):
     def sample(value):
         return {"x": np.full((1, 2), value, np.float32)}

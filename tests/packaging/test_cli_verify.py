@@ -53,7 +53,7 @@ def test_structure_and_digests(archive, verify):
     assert lines[2:] == [f"{archive} is sound"]
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_a_clean_process_loads_it(archive, verify):
     status, lines, errors = verify(archive)
     assert (status, errors) == (0, [])
@@ -61,7 +61,7 @@ def test_a_clean_process_loads_it(archive, verify):
     assert lines[2].endswith("there is no sample to predict")
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_a_clean_process_predicts_the_sample(tmp_path, verify):
     metadata = create_metadata(["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]])
     sample = {"x": np.ones((1, 2), np.float32)}
@@ -71,7 +71,7 @@ def test_a_clean_process_predicts_the_sample(tmp_path, verify):
     assert lines[2].startswith("process     clean, sample predicted in ")
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_an_archive_that_does_not_load_is_not_sound(archive, verify, tmp_path):
     """Digests that are right, and a model that no server can read."""
 
@@ -109,7 +109,7 @@ def test_a_digest_that_is_none(archive, verify, digest):
     assert "expected 64 hexadecimal digits" in errors[-1]
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_each_flipped_byte_is_found(archive, verify):
     raw = archive.read_bytes()
     for position in range(0, len(raw), len(raw) // 60):

@@ -21,7 +21,7 @@ FAULTS = Path(__file__).parent / "faults"
 # Every call takes minutes: FAULT_STRIDE=1 strikes them all.
 STRIDE = int(os.environ.get("FAULT_STRIDE", "5"))
 
-takes_minutes = pytest.mark.torchserve
+takes_minutes = pytest.mark.slow
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="preloads a library that Linux alone takes"
 )

@@ -101,7 +101,7 @@ def test_an_archive_answers_as_its_script(quick, name):
     check(quick, name, "plain")
 
 
-@pytest.mark.torchserve  # minutes: two archives of each, and processes that prove them
+@pytest.mark.slow  # minutes: two archives of each, and processes that prove them
 @pytest.mark.parametrize("kind", ["plain", "sampled"])
 @pytest.mark.parametrize("name", HABITS)
 def test_every_habit_is_answered_as_in_its_script_or_refused(all_habits, name, kind):

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.torchserve  # ten seconds
+pytestmark = pytest.mark.slow  # ten seconds
 
 CPU_LIMIT = 1  # seconds for one archive
 MEMORY_LIMIT = 64 * 2**20  # bytes for one archive, besides those that the process has already

@@ -173,7 +173,7 @@ _JSON = st.recursive(
 )
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 @given(st.dictionaries(st.text("ab"), _JSON))
 def test_any_json_object_survives(custom):
     assert create_metadata([], [], [], [], [], [], custom_meta_dict=custom)["custom"] == custom

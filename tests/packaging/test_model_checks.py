@@ -62,7 +62,7 @@ def test_packing_without_a_sample_is_said_in_one_line(pack):
     assert "\n" not in said[0]
 
 
-@pytest.mark.torchserve  # it predicts in processes of its own
+@pytest.mark.slow  # it predicts in processes of its own
 def test_with_a_sample_there_is_nothing_to_say(pack):
     assert pack(torch.nn.Identity(), sample=SAMPLE)[1] == []
     model, said = pack(Uncertain().train(), sample=SAMPLE)

@@ -18,7 +18,7 @@ from eisen_deploy.packaging import EisenServingMAR, NotSerializable
 from eisen_deploy.packaging._pickles import pickling
 from eisen_deploy.packaging._pickles.identity import Graph
 
-slow = pytest.mark.torchserve  # scripts that import torch and pack
+slow = pytest.mark.slow  # scripts that import torch and pack
 
 SCRIPT = Path(__file__).parent / "scripts"
 ENVIRONMENTS = [

@@ -215,7 +215,7 @@ def test_what_is_proved_is_told(archive, tmp_path):
     assert proof.used["numpy"] == np.__version__
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_a_file_and_its_folder_are_proved_alike(tmp_path, linear, packer):
     path = packer.pack(linear, tmp_path)
     before = path.read_bytes()
@@ -230,7 +230,7 @@ def test_a_file_that_is_no_archive(tmp_path):
         _proof.prove(tmp_path / "no.mar")
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_a_process_that_does_not_end(told):
     text = told("print('started', flush=True)\nwhile True: pass", timeout=1)
     assert text == "the clean process did not end in 1 s: its last lines are\nstarted"
@@ -409,7 +409,7 @@ def test_the_finder_notes_who_looks_for_what_else(site):
 # --- all of it ----------------------------------------------------------------------------
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_a_sample_is_predicted_and_no_archive_appears_if_it_differs(tmp_path, linear, monkeypatch):
     packer = EisenServingMAR(None, None, METADATA)
     path = packer.pack(linear, tmp_path, sample=SAMPLE)
@@ -425,7 +425,7 @@ def test_a_sample_is_predicted_and_no_archive_appears_if_it_differs(tmp_path, li
     assert [each.name for each in tmp_path.iterdir()] == ["model.mar"]
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_the_self_test_runs_there_whatever_the_options_say(tmp_path, linear):
     packer = EisenServingMAR(None, None, METADATA)
     options = {"sample": SAMPLE, "serving": {"self_test": False}}
@@ -435,7 +435,7 @@ def test_the_self_test_runs_there_whatever_the_options_say(tmp_path, linear):
         packer.pack(linear, tmp_path, "other", **options)
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_each_form_is_proved(tmp_path, form):
     _, _, model = form
     path = EisenServingMAR(None, None, METADATA).pack(model, tmp_path, sample=SAMPLE)

@@ -66,7 +66,7 @@ def run(number, folder, library):
     return done.stdout.split()
 
 
-@pytest.mark.torchserve  # a minute or two
+@pytest.mark.slow  # a minute or two
 def test_thirty_runs_give_one_digest(tmp_path):
     compiler = shutil.which("cc")
     if compiler is None:

@@ -385,7 +385,7 @@ def torture(tmp_path_factory, python):
     return json.loads(python(script, tmp_path_factory.mktemp("torture")))
 
 
-@pytest.mark.torchserve  # ten seconds
+@pytest.mark.slow  # ten seconds
 def test_processes_with_one_target_end_in_order(torture):
     races = torture["races"]
     assert races["replaced"] == [0] * 8
@@ -394,12 +394,12 @@ def test_processes_with_one_target_end_in_order(torture):
     assert races["left"] == []
 
 
-@pytest.mark.torchserve  # ten seconds
+@pytest.mark.slow  # ten seconds
 def test_a_limit_on_file_sizes_is_told_wherever_it_strikes(torture):
     assert torture["limits"] == {"statuses": [4] * 6, "kept": True, "left": []}
 
 
-@pytest.mark.torchserve  # ten seconds
+@pytest.mark.slow  # ten seconds
 def test_memory_does_not_grow_with_the_model(torture):
     assert torture["memory"]["size"] > 128 * 2**20
     assert torture["memory"]["grown"] < 64

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).resolve().parent / "differential" / "compare.py"
 CASES = int(os.environ.get("DIFFERENTIAL_CASES", "60"))
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_replies_of_a_batch_are_those_of_its_requests_alone(tmp_path):
     command = [sys.executable, SCRIPT, "0", str(CASES), tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -43,7 +43,7 @@ found = {"error": error, "given": given, "raised": raised, "unpickled": unpickle
 print(json.dumps(found))
 """
 
-slow = pytest.mark.torchserve  # fresh interpreters that import torch, or a second or two
+slow = pytest.mark.slow  # fresh interpreters that import torch, or a second or two
 
 
 def load(folder: Path, *blocked: str) -> dict:

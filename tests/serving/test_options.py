@@ -274,7 +274,7 @@ def test_compile_is_off_by_default():
     assert compiled(module, ServingOptions(), CPU) is module
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["eager", "export"])
 def test_a_compiled_model_answers_the_same_for_any_batch(start, form, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
@@ -293,7 +293,7 @@ def test_a_compiled_model_answers_the_same_for_any_batch(start, form, tmp_path, 
         np.testing.assert_allclose(y, eager(torch.from_numpy(x)).detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_without_a_compiler_the_archive_is_refused_and_the_cause_named(unpack, tmp_path):
     """A server without g++: torch names it, and so does the refusal."""
     folder = unpack(torch.nn.Linear(2, 2), {}, serving={"compile": True})

@@ -227,7 +227,7 @@ def test_nothing_else_hides_in_a_byte_code_folder(archive, name):
 # --- eisen.json itself --------------------------------------------------------------------
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 @pytest.mark.parametrize("bit", [1, 2, 0x20, 0x80])
 def test_one_bit_of_eisen_json_flipped_at_every_byte(archive, bit):
     path = archive / "eisen.json"

@@ -13,7 +13,7 @@ from eisen_deploy.client._shared.errors import ContractError, InvalidInput
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client._shared.wire import protocol
 
-pytestmark = pytest.mark.torchserve  # ten seconds
+pytestmark = pytest.mark.slow  # ten seconds
 
 FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 

@@ -202,7 +202,7 @@ def test_shape(shape, datatype, peak_of):
     refuse(peak_of, MalformedBody, json.dumps(head).encode(), memory=memory)
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_row_26_a_million_tensors(peak_of):
     # The parser's own dicts: 64 bytes for 3 of text, and 232 on Python 3.9.
     text = b'{"inputs":[%s]}' % b",".join([b"{}"] * 10**6)
@@ -576,7 +576,7 @@ def test_json_elements_of_the_protocol(datatype, data, peak_of):
     refuse(peak_of, MalformedBody, body)
 
 
-@pytest.mark.torchserve  # a second or two
+@pytest.mark.slow  # a second or two
 def test_row_66_empty_lists_by_the_megabyte(peak_of):
     text = b'{"x":[' + b",".join([b"[]"] * 350_000) + b'],"age":1}'
     memory = 40 * len(text)

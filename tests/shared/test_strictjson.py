@@ -141,7 +141,7 @@ def test_kind_of(value, name):
     assert strict_json.kind_of(value) == name
 
 
-@pytest.mark.torchserve  # a few seconds
+@pytest.mark.slow  # a few seconds
 @pytest.mark.parametrize(
     ("text", "memory"),
     [

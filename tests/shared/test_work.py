@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = [
-    pytest.mark.torchserve,  # a minute
+    pytest.mark.slow,  # a minute
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 MIB = 2**20

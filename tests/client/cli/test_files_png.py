@@ -176,7 +176,7 @@ def test_a_small_file_takes_no_huge_memory(read):
         read(SIGNATURE + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b""))
 
 
-@pytest.mark.torchserve
+@pytest.mark.slow
 def test_a_large_picture_is_read(read, capfd):
     """Pillow alone warns of it, and of one twice as large it refuses to read."""
     values = np.zeros((13400, 13400, 1), np.uint8)
