@@ -168,6 +168,29 @@ def test_one_slice_is_a_volume_of_one_slice(make_slices, write_series):
     np.testing.assert_array_equal(files.read(folder).value, image.value)
 
 
+@pytest.mark.parametrize(
+    ("thickness", "distance", "expected"),
+    [("", "-3.5", 3.5), ("0", "3.5", 3.5), ("2", "3.5", 2), ("", "", 1), ("0", "0", 1)],
+)
+def test_the_thickness_of_one_slice(
+    make_slices, write_series, tmp_path, thickness, distance, expected
+):
+    (single,) = images = make_slices(1)
+    single.SliceThickness, single.SpacingBetweenSlices = thickness, distance
+    image = files.read(write_series(images))
+    assert np.linalg.norm(image.grid.affine[:3, 2]) == pytest.approx(expected)
+    said = "it does not say how thick it is (SliceThickness): 1 mm is assumed"
+    assert image.remarks == ((said,) if expected == 1 else ())
+    for name in ("mask.nii", "mask.dcm"):
+        mask = files.Content((image.value > 0).astype(np.uint8), 3, image.grid)
+        assert files.check_grid(tmp_path / name, image.grid) == ()
+        files.save(tmp_path / name, mask)
+    found = nibabel.load(tmp_path / "mask.nii").affine
+    np.testing.assert_allclose(found, image.grid.affine, atol=1e-5)
+    measures = pydicom.dcmread(tmp_path / "mask.dcm").SharedFunctionalGroupsSequence[0]
+    assert float(measures.PixelMeasuresSequence[0].SliceThickness) == expected
+
+
 # --- values -------------------------------------------------------------------------------
 
 

@@ -149,7 +149,7 @@ def repeat(**attributes):
         ),
         ({"TemporalPositionIdentifier": (1, 2)}, "differ in TemporalPositionIdentifier"),
         ({"DiffusionBValue": (0.0, 1000.0)}, "differ in DiffusionBValue"),
-        ({"SOPInstanceUID": ("1.2.3", "1.2.3")}, "some are there twice"),
+        ({"SOPInstanceUID": ("1.2.3", "1.2.3")}, "some are there several times"),
         ({}, "several time points, echoes or reconstructions, or copies"),
     ],
 )

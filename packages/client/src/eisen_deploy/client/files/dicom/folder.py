@@ -65,7 +65,7 @@ def look_through(folder: Path) -> Found:
     """
     entries = sorted(folder.iterdir())
     folders = [path for path in entries if path.is_dir()]
-    files = [path for path in entries if path not in set(folders)]
+    files = [path for path in entries if not path.is_dir()]
     found = [(path.name, examine(path, path.name)) for path in files]
     _check(found)
     return Found(

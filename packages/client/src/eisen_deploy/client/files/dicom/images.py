@@ -24,7 +24,7 @@ from eisen_deploy.client.files.extras import reading, require
 
 from . import folder, pixels
 from .completeness import remark_missing
-from .geometry import place
+from .geometry import ASSUMED, find_thickness, place
 from .headers import Slice
 from .image_kinds import is_mosaic
 from .names import name_some
@@ -50,7 +50,7 @@ def read(path: Path, monochrome1: str | None = None) -> Content:
         content = _read_slices(series.slices, monochrome1)
         ordered = content.grid.slices if content.grid else [series.slices[0].header]
         missing = remark_missing(ordered, [each.header for each in series.beside])
-        return replace(content, remarks=(*series.remarks, *missing))
+        return replace(content, remarks=(*series.remarks, *content.remarks, *missing))
 
 
 def _read_slices(slices: Sequence[Slice], monochrome1: str | None) -> Content:
@@ -69,7 +69,11 @@ def _volume(slices: Sequence[Slice], invert: bool) -> Content:
     ordered, affine = place(slices)
     array = pixels.read(ordered, invert).transpose(2, 1, 0)
     shape = (array.shape[0], array.shape[1], array.shape[2])
-    return Content(array, 3, Grid(shape, affine, slices=[each.header for each in ordered]))
+    grid = Grid(shape, affine, slices=[each.header for each in ordered])
+    if len(ordered) > 1 or find_thickness(ordered[0]):
+        return Content(array, 3, grid)
+    said = f"it does not say how thick it is (SliceThickness): {ASSUMED:g} mm is assumed"
+    return Content(array, 3, grid, (said,))
 
 
 def _single(path: Path) -> Slice:

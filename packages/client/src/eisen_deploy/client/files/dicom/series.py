@@ -10,7 +10,9 @@ from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 
 from . import folder, image_kinds, names, subfolders
 from .headers import Slice
+from .repeats import drop_copies
 
+_COPY = "the same file as another one"
 _EXAMPLES = 2
 
 
@@ -42,7 +44,9 @@ def read_series(path: Path) -> Series:
     slices = [each for each, kind in zip(found.slices, kinds) if not kind]
     _check_one_series(slices)
     aside = [(each, kind) for each, kind in zip(found.slices, kinds) if kind]
-    left_out = names.group([*found.left_out, *((each.name, kind) for each, kind in aside)])
+    slices, copies = drop_copies(slices)
+    beside = [*aside, *((each, _COPY) for each in copies)]
+    left_out = names.group([*found.left_out, *((each.name, kind) for each, kind in beside)])
     remarks = [f"left out: {names.list_groups(left_out)}"] if left_out else []
     remarks += subfolders.compare(path, found.folders, slices[0].header.get("SeriesInstanceUID"))
     uid = _series_of(slices[0])
