@@ -164,6 +164,20 @@ def test_images_without_pixels_are_named(make_slices, write_series):
     assert said == "IM002 has no pixels: it is cut off, or was stored without them"
 
 
+def test_a_count_that_is_no_number_names_its_file(make_slices, write_series):
+    images = make_slices()
+    images[1].NumberOfFrames = 1
+    folder = write_series(images, numbers=[1, 2, 3, 4, 5])
+    path = folder / "IM002"
+    one, other = (b"\x28\0\x08\0IS\2\0" + text for text in (b"1 ", b"ab"))
+    assert files.read(folder).grid.shape == SHAPE
+    assert one in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(one, other))
+    said = refusal(folder)
+    assert "IM002" in said
+    assert "damaged" in said
+
+
 def test_of_many_files_the_first_are_named(make_slices, write_series):
     folder = write_series(make_slices(25), numbers=range(1, 26))
     for path in sorted(folder.iterdir())[5:25]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from .completeness import remark_missing
 from .geometry import ASSUMED, find_thickness, place
 from .headers import Slice
 from .image_kinds import is_mosaic
-from .names import name_some
+from .names import blamed_on, name_some
 from .series import check_one_type, read_series
 
 _CONVERT = "convert it to NIfTI, with dcm2niix for example"
@@ -95,7 +94,7 @@ def _check_frames(slices: Sequence[Slice]) -> None:
         raise UnsupportedFile(
             f"{_subject(mosaics)} a Siemens mosaic, all slices as tiles of one image: {_CONVERT}"
         )
-    several = [each.name for each in slices if _has_frames(each.header)]
+    several = [each.name for each in slices if _has_frames(each)]
     if several:
         raise UnsupportedFile(
             f"{_subject(several)} a multi-frame object: {_CONVERT}, or to one file for each image"
@@ -106,5 +105,7 @@ def _subject(found: Sequence[str]) -> str:
     return f"{name_some(found)}: is" if any(found) else "is"
 
 
-def _has_frames(header: Any) -> bool:
-    return "SharedFunctionalGroupsSequence" in header or int(header.get("NumberOfFrames") or 1) > 1
+def _has_frames(each: Slice) -> bool:
+    with blamed_on(each.name), reading("DICOM"):
+        frames = int(each.header.get("NumberOfFrames") or 1)
+    return frames > 1 or "SharedFunctionalGroupsSequence" in each.header

@@ -141,7 +141,7 @@ def _rescale(header: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         slope = intercept = 0.0
     if slope == 0 or not np.isfinite([slope, intercept]).all():
-        raise UnsupportedFile("has a rescale slope that is 0, or that or an intercept is no number")
+        raise UnsupportedFile("has a rescale slope of 0, or a slope or intercept that is no number")
     return slope, intercept
 
 

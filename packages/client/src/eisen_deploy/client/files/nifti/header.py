@@ -67,7 +67,10 @@ def parse(raw: Any) -> Any:
     _check_magic(header)
     problems = list(_problems(header))
     if problems:
-        raise UnsupportedFile(f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}")
+        raise UnsupportedFile(
+            f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}: correct it, with "
+            "nifti_tool for example"
+        )
     return header
 
 
