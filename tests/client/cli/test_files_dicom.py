@@ -145,7 +145,10 @@ def tilt_one(images):
         (change_all(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "right angles"),
         (remove("ImagePositionPatient"), r"without ImagePositionPatient \(IM"),
         (remove("PixelSpacing"), "without PixelSpacing"),
-        (remove("BitsStored"), "how many bits"),
+        (remove("BitsStored"), r"^IM\d+ does not say what its pixels are: BitsStored"),
+        (remove("SamplesPerPixel"), "SamplesPerPixel is missing"),
+        (remove("PhotometricInterpretation"), "PhotometricInterpretation is missing"),
+        (remove("PixelRepresentation"), "PixelRepresentation is missing"),
     ],
 )
 def test_what_makes_no_volume_is_refused_with_the_reason(make_slices, write_series, change, reason):
