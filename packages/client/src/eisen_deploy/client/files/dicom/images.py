@@ -89,15 +89,16 @@ def _single(path: Path) -> Slice:
 
 def _check_frames(slices: Sequence[Slice]) -> None:
     """Check that each file holds one slice."""
+    several = [each.name for each in slices if _has_frames(each)]
+    if several:  # some of Siemens are called a mosaic, and are none any more
+        raise UnsupportedFile(
+            f"{_subject(several)} a multi-frame object: {_CONVERT}, or to one file for each image"
+        )
     mosaics = [each.name for each in slices if is_mosaic(each.header)]
     if mosaics:
         raise UnsupportedFile(
-            f"{_subject(mosaics)} a Siemens mosaic, all slices as tiles of one image: {_CONVERT}"
-        )
-    several = [each.name for each in slices if _has_frames(each)]
-    if several:
-        raise UnsupportedFile(
-            f"{_subject(several)} a multi-frame object: {_CONVERT}, or to one file for each image"
+            f"{_subject(mosaics)} a Siemens mosaic or a UIH grid, all slices as tiles of one "
+            f"image: {_CONVERT}"
         )
 
 
