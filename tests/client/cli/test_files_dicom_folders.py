@@ -133,11 +133,11 @@ def test_a_file_without_a_preamble_that_is_cut_off_is_named(folder, left):
     assert "IM005" in refusal(folder)
 
 
-def test_a_file_of_zeros_is_named(folder):
-    size = (folder / NAMES[3]).stat().st_size
+@pytest.mark.parametrize(("size", "state"), [(0, "empty"), (4000, "filled with zeros")])
+def test_a_file_of_zeros_is_named(folder, size, state):
     (folder / NAMES[3]).write_bytes(bytes(size))
     assert refusal(folder) == (
-        "holds files that cannot be read: IM004 (filled with zeros: copy it again)"
+        f"holds files that cannot be read: IM004 ({state}: copy it again, or remove it if no image)"
     )
 
 

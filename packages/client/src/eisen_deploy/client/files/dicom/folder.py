@@ -126,7 +126,7 @@ def _explain_nothing(path: Path) -> LeftOut | Refusal:
     size = path.stat().st_size
     if not size and path.name.startswith("."):
         return LeftOut("empty")
-    return Refusal("filled with zeros" if size else "empty", _AGAIN)
+    return Refusal("filled with zeros" if size else "empty", f"{_AGAIN}, or remove it if no image")
 
 
 def _holds_zeros_only(path: Path) -> bool:
