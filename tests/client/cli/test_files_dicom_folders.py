@@ -291,6 +291,21 @@ def test_images_of_the_series_in_a_further_folder(folder, below, packed):
     )
 
 
+def test_images_of_the_series_behind_links(folder, tmp_path):
+    (folder / "below").mkdir()
+    (folder / "below" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / NAMES[2]).rename(tmp_path / "elsewhere" / NAMES[2])
+    assert "in other folders as well (below/link)" in refusal(folder)
+
+
+def test_links_that_lead_back_are_no_other_folders(folder):
+    (folder / "below").mkdir()
+    (folder / "below" / "back").symlink_to(folder)
+    (folder / "itself").symlink_to(folder)
+    assert remarks(folder) == "left out: below, itself (folders without images of this series)"
+
+
 def test_other_folders_are_named(folder, make_slices, write_series):
     write_series(make_slices(2), "series/other")
     (folder / "notes").mkdir()
