@@ -291,6 +291,15 @@ def test_images_of_the_series_in_a_further_folder(folder, below, packed):
     )
 
 
+@pytest.mark.parametrize("left", [800, 900, -240])
+def test_images_of_the_series_in_a_further_folder_that_are_cut_off(folder, left):
+    (folder / "below").mkdir()
+    image = (folder / NAMES[4]).read_bytes()
+    (folder / NAMES[4]).unlink()
+    (folder / "below" / NAMES[4]).write_bytes(image[:left])
+    assert "in other folders as well (below)" in refusal(folder)
+
+
 def test_images_of_the_series_behind_links(folder, tmp_path):
     (folder / "below").mkdir()
     (folder / "below" / "link").symlink_to(tmp_path / "elsewhere")

@@ -15,7 +15,7 @@ from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 from eisen_deploy.client.files.extras import reading, require
 
 from . import names, recognition
-from .image_kinds import holds_image
+from .image_kinds import holds_image, is_image_class
 
 _MOST_FILES = 10_000
 _COLUMNS = 0x00280011
@@ -99,4 +99,5 @@ def _read_series(file: Any) -> str | None:
     filereader = require("pydicom.filereader", "dicom")
     with reading("DICOM"):
         header = filereader.read_partial(file, lambda tag, *_: tag > _COLUMNS, force=True)
-        return str(header.get("SeriesInstanceUID", "")) if holds_image(header) else None
+        may_be_one = holds_image(header) or is_image_class(header.get("SOPClassUID"))  # or cut off
+        return str(header.get("SeriesInstanceUID", "")) if may_be_one else None
