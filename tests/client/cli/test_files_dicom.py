@@ -127,6 +127,10 @@ def tilt_one(images):
             r"2 series: 4 images \(IM331, IM404 and 2 more\) and 1 image \(IM154\)",
         ),
         (
+            change_one(PatientID="CANARY-1"),
+            r"a series of 2 patients by their PatientID: 4 images \(.*\) and 1 image",
+        ),
+        (
             change_one(FrameOfReferenceUID="1.2.3"),
             r"different frames of reference \(IM154 and the others\)",
         ),

@@ -43,6 +43,7 @@ def read_series(path: Path) -> Series:
         kinds = [""] * len(kinds)
     slices = [each for each, kind in zip(found.slices, kinds) if not kind]
     _check_one_series(slices)
+    _check_one_patient(slices)
     aside = [(each, kind) for each, kind in zip(found.slices, kinds) if kind]
     slices, copies = drop_copies(slices)
     beside = [*aside, *((each, _COPY) for each in copies)]
@@ -71,6 +72,17 @@ def _check_one_series(slices: Sequence[Slice]) -> None:
     if len(groups) > 1:
         raise UnsupportedFile(
             f"holds {len(groups)} series: {_listed(groups)}: give a folder with one of them"
+        )
+
+
+def _check_one_patient(slices: Sequence[Slice]) -> None:
+    """Check that no image is of another patient; one without an ID may be of any."""
+    groups = _grouped(slices, lambda each: str(each.header.get("PatientID") or "").strip())
+    groups.pop("", None)
+    if len(groups) > 1:
+        raise UnsupportedFile(
+            f"holds a series of {len(groups)} patients by their PatientID: {_listed(groups)}: "
+            "give a folder with the images of one"
         )
 
 
