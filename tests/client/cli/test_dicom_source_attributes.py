@@ -249,7 +249,6 @@ def test_a_single_frame_that_counts_its_frames(few, write_series, tmp_path):
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [
-        ("PatientID", "SECRET"),
         ("PatientName", "SECRET^Jane"),
         ("PatientBirthDate", "19991231"),
         ("PatientSex", "F"),

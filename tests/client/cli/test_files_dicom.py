@@ -127,6 +127,10 @@ def tilt_one(images):
             r"2 series: 4 images \(IM331, IM404 and 2 more\) and 1 image \(IM154\)",
         ),
         (
+            change_one(PatientID="CANARY-1"),
+            r"a series of 2 patients by their PatientID: 4 images \(.*\) and 1 image",
+        ),
+        (
             change_one(FrameOfReferenceUID="1.2.3"),
             r"different frames of reference \(IM154 and the others\)",
         ),
@@ -145,7 +149,10 @@ def tilt_one(images):
         (change_all(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "right angles"),
         (remove("ImagePositionPatient"), r"without ImagePositionPatient \(IM"),
         (remove("PixelSpacing"), "without PixelSpacing"),
-        (remove("BitsStored"), "how many bits"),
+        (remove("BitsStored"), r"^IM\d+ does not say what its pixels are: BitsStored"),
+        (remove("SamplesPerPixel"), "SamplesPerPixel is missing"),
+        (remove("PhotometricInterpretation"), "PhotometricInterpretation is missing"),
+        (remove("PixelRepresentation"), "PixelRepresentation is missing"),
     ],
 )
 def test_what_makes_no_volume_is_refused_with_the_reason(make_slices, write_series, change, reason):
@@ -166,6 +173,29 @@ def test_one_slice_is_a_volume_of_one_slice(make_slices, write_series):
     assert files.to_model(image, [-1, 1, -1, -1])[0].shape == (1, 1, 12, 10)
     assert files.to_model(image, [-1, 1, -1, -1, -1])[0].shape == (1, 1, 12, 10, 1)
     np.testing.assert_array_equal(files.read(folder).value, image.value)
+
+
+@pytest.mark.parametrize(
+    ("thickness", "distance", "expected"),
+    [("", "-3.5", 3.5), ("0", "3.5", 3.5), ("2", "3.5", 2), ("", "", 1), ("0", "0", 1)],
+)
+def test_the_thickness_of_one_slice(
+    make_slices, write_series, tmp_path, thickness, distance, expected
+):
+    (single,) = images = make_slices(1)
+    single.SliceThickness, single.SpacingBetweenSlices = thickness, distance
+    image = files.read(write_series(images))
+    assert np.linalg.norm(image.grid.affine[:3, 2]) == pytest.approx(expected)
+    said = "it does not say how thick it is (SliceThickness): 1 mm is assumed"
+    assert image.remarks == ((said,) if expected == 1 else ())
+    for name in ("mask.nii", "mask.dcm"):
+        mask = files.Content((image.value > 0).astype(np.uint8), 3, image.grid)
+        assert files.check_grid(tmp_path / name, image.grid) == ()
+        files.save(tmp_path / name, mask)
+    found = nibabel.load(tmp_path / "mask.nii").affine
+    np.testing.assert_allclose(found, image.grid.affine, atol=1e-5)
+    measures = pydicom.dcmread(tmp_path / "mask.dcm").SharedFunctionalGroupsSequence[0]
+    assert float(measures.PixelMeasuresSequence[0].SliceThickness) == expected
 
 
 # --- values -------------------------------------------------------------------------------

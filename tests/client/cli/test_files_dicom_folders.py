@@ -133,11 +133,11 @@ def test_a_file_without_a_preamble_that_is_cut_off_is_named(folder, left):
     assert "IM005" in refusal(folder)
 
 
-def test_a_file_of_zeros_is_named(folder):
-    size = (folder / NAMES[3]).stat().st_size
+@pytest.mark.parametrize(("size", "state"), [(0, "empty"), (4000, "filled with zeros")])
+def test_a_file_of_zeros_is_named(folder, size, state):
     (folder / NAMES[3]).write_bytes(bytes(size))
     assert refusal(folder) == (
-        "holds files that cannot be read: IM004 (filled with zeros: copy it again)"
+        f"holds files that cannot be read: IM004 ({state}: copy it again, or remove it if no image)"
     )
 
 
@@ -162,6 +162,20 @@ def test_images_without_pixels_are_named(make_slices, write_series):
     del images[1].PixelData
     said = refusal(write_series(images, numbers=[1, 2, 3, 4, 5]))
     assert said == "IM002 has no pixels: it is cut off, or was stored without them"
+
+
+def test_a_count_that_is_no_number_names_its_file(make_slices, write_series):
+    images = make_slices()
+    images[1].NumberOfFrames = 1
+    folder = write_series(images, numbers=[1, 2, 3, 4, 5])
+    path = folder / "IM002"
+    one, other = (b"\x28\0\x08\0IS\2\0" + text for text in (b"1 ", b"ab"))
+    assert files.read(folder).grid.shape == SHAPE
+    assert one in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(one, other))
+    said = refusal(folder)
+    assert "IM002" in said
+    assert "damaged" in said
 
 
 def test_of_many_files_the_first_are_named(make_slices, write_series):
@@ -277,6 +291,30 @@ def test_images_of_the_series_in_a_further_folder(folder, below, packed):
     )
 
 
+@pytest.mark.parametrize("left", [800, 900, -240])
+def test_images_of_the_series_in_a_further_folder_that_are_cut_off(folder, left):
+    (folder / "below").mkdir()
+    image = (folder / NAMES[4]).read_bytes()
+    (folder / NAMES[4]).unlink()
+    (folder / "below" / NAMES[4]).write_bytes(image[:left])
+    assert "in other folders as well (below)" in refusal(folder)
+
+
+def test_images_of_the_series_behind_links(folder, tmp_path):
+    (folder / "below").mkdir()
+    (folder / "below" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / NAMES[2]).rename(tmp_path / "elsewhere" / NAMES[2])
+    assert "in other folders as well (below/link)" in refusal(folder)
+
+
+def test_links_that_lead_back_are_no_other_folders(folder):
+    (folder / "below").mkdir()
+    (folder / "below" / "back").symlink_to(folder)
+    (folder / "itself").symlink_to(folder)
+    assert remarks(folder) == "left out: below, itself (folders without images of this series)"
+
+
 def test_other_folders_are_named(folder, make_slices, write_series):
     write_series(make_slices(2), "series/other")
     (folder / "notes").mkdir()
@@ -307,10 +345,45 @@ def test_folders_without_images(tmp_path, make_slices, write_series, bundled):
     assert refusal(tmp_path / "deeper") == "holds no DICOM images: report (Basic Text SR)"
 
 
-# --- a missing end ------------------------------------------------------------------------
+# --- copies -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [[3], [1, 5], [1, 2, 3, 4, 5]])
+def test_copies_of_files_are_left_out(folder, which):
+    plain = files.read(folder)
+    for index in which:
+        copy = folder / f"IM00{index} (1)"
+        copy.write_bytes((folder / f"IM00{index}").read_bytes())
+    named = ", ".join(f"IM00{index} (1)" for index in which)
+    assert remarks(folder) == f"left out: {named} (the same file as another one)"
+    np.testing.assert_array_equal(files.read(folder).value, plain.value)
+    np.testing.assert_array_equal(files.read(folder).grid.affine, plain.grid.affine)
+
+
+@pytest.mark.parametrize("keyword", ["SeriesDescription", "PixelData"])
+def test_an_image_that_is_there_twice_and_differs(folder, keyword):
+    image = pydicom.dcmread(folder / "IM003")
+    value = {"SeriesDescription": "Canary", "PixelData": bytes(len(image.PixelData))}[keyword]
+    setattr(image, keyword, value)
+    image.save_as(folder / "again")
+    assert refusal(folder) == (
+        "holds 6 images at 5 positions: some are there several times (one SOPInstanceUID), and "
+        "differ: keep one of each (IM003, again)"
+    )
+
+
+def test_images_that_have_one_identifier_are_no_copies(make_slices, write_series):
+    images = make_slices()
+    for image in images:
+        image.SOPInstanceUID = "1.2.3"
+    assert remarks(write_series(images, numbers=[1, 2, 3, 4, 5])) == ""
+
+
+# --- images that are missing --------------------------------------------------------------
 
 
 BEGIN = "the image numbers begin at 4: images before may be missing"
+STEP = "the image numbers go up by 2: images between may be missing"
 
 
 @pytest.mark.parametrize(
@@ -319,16 +392,19 @@ BEGIN = "the image numbers begin at 4: images before may be missing"
         ([1, 2, 3, 4, 5], ""),
         ([5, 4, 3, 2, 1], ""),
         ([0, 1, 2, 3, 4], ""),
-        ([2, 4, 6, 8, 10], ""),
+        ([2, 4, 6, 8, 10], STEP),
+        ([9, 7, 5, 3, 1], STEP),
+        ([1, 10**9 + 1, 2 * 10**9 + 1], STEP.replace("2", str(10**9))),
         ([4, 5, 6, 7, 8], BEGIN),
         ([8, 7, 6, 5, 4], BEGIN),
-        ([4, 6, 8, 10, 12], BEGIN),
+        ([4, 6, 8, 10, 12], f"{BEGIN}\n{STEP}"),
         ([4, 5, 6, 7, 9], ""),
         ([8, 5, 6, 7, 4], ""),
     ],
 )
-def test_image_numbers_that_do_not_begin_at_one(make_slices, write_series, numbers, said):
-    assert remarks(write_series(make_slices(), numbers=numbers)) == said
+def test_image_numbers_that_leave_out_some(make_slices, write_series, numbers, said):
+    series = write_series(make_slices(len(numbers)), numbers=numbers)
+    assert "\n".join(files.read(series).remarks) == said
 
 
 def test_numbers_of_localizers_are_not_missing(make_slices, write_series):
@@ -336,6 +412,17 @@ def test_numbers_of_localizers_are_not_missing(make_slices, write_series):
     images[0].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     said = remarks(write_series(images, numbers=[1, 2, 3, 4, 5, 6]))
     assert said == "left out: IM001 (a localizer)"
+
+
+def test_numbers_of_what_lies_between_are_not_missing(make_slices, write_series):
+    images = make_slices(5)
+    for k in range(4):
+        images.append(make_slices(k + 1)[k])
+        images[-1].StudyInstanceUID = images[0].StudyInstanceUID
+        images[-1].SeriesInstanceUID = images[0].SeriesInstanceUID
+        images[-1].SOPClassUID = SECONDARY_CAPTURE
+    said = remarks(write_series(images, numbers=[1, 3, 5, 7, 9, 2, 4, 6, 8]))
+    assert said == "left out: IM002, IM004, IM006, IM008 (a secondary capture)"
 
 
 @pytest.mark.parametrize(

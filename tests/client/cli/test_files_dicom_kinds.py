@@ -46,6 +46,8 @@ def make_mosaic(image, sign):
     image.Modality, image.SOPClassUID = "MR", MR
     if sign == "type":
         image.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    elif sign == "type of UIH":
+        image.ImageType = ["ORIGINAL", "PRIMARY", "VFRAME"]
     elif sign == "count":
         image.private_block(0x19, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", 36)
     elif sign == "count without a type":
@@ -55,9 +57,9 @@ def make_mosaic(image, sign):
         block.add_new(0x10, "OB", csa_header(b"      36"))
 
 
-@pytest.mark.parametrize("sign", ["type", "count", "count without a type", "header"])
+@pytest.mark.parametrize("sign", ["type", "type of UIH", "count", "count without a type", "header"])
 @pytest.mark.parametrize("which", [[0], [1], [0, 1]])
-def test_siemens_mosaics_are_refused(make_slices, write_series, sign, which):
+def test_mosaics_are_refused(make_slices, write_series, sign, which):
     """As all slices of a volume are tiles of one image, its position is no slice's."""
     images = make_slices(2)
     for index in which:
@@ -67,6 +69,14 @@ def test_siemens_mosaics_are_refused(make_slices, write_series, sign, which):
         files.read(folder)
     with pytest.raises(files.UnsupportedFile, match=r"^is a Siemens mosaic"):
         files.read(folder / f"IM00{which[0] + 1}")
+
+
+def test_frames_that_were_a_mosaic_are_called_frames(make_slices, write_series):
+    (image,) = images = make_slices(1)
+    make_mosaic(image, "type")
+    image.NumberOfFrames = 36
+    with pytest.raises(files.UnsupportedFile, match=r"^IM001: is a multi-frame object"):
+        files.read(write_series(images, numbers=[1]))
 
 
 @pytest.mark.parametrize("tiles", [b"       1", b"", b"x"])
@@ -149,7 +159,7 @@ def repeat(**attributes):
         ),
         ({"TemporalPositionIdentifier": (1, 2)}, "differ in TemporalPositionIdentifier"),
         ({"DiffusionBValue": (0.0, 1000.0)}, "differ in DiffusionBValue"),
-        ({"SOPInstanceUID": ("1.2.3", "1.2.3")}, "some are there twice"),
+        ({"SOPInstanceUID": ("1.2.3", "1.2.3")}, "some are there several times"),
         ({}, "several time points, echoes or reconstructions, or copies"),
     ],
 )

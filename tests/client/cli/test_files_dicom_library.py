@@ -118,16 +118,13 @@ REFUSED = {
 }
 
 #: Where nibabel has its own: below nicom/tests/data and tests/data.
-READ_OF_NIBABEL = ["nicom/decimal_rescale.dcm"]
+READ_OF_NIBABEL = ["nicom/decimal_rescale.dcm", "nicom/slicethickness_empty_string.dcm"]
 REFUSED_OF_NIBABEL = {
     "is compressed by gzip": """
         nicom/philips_mprage.dcm.gz nicom/siemens_dwi_0.dcm.gz nicom/siemens_dwi_1000.dcm.gz
     """,
     "is a Siemens mosaic": """
         nicom/0.dcm nicom/1.dcm nicom/csa_slice_norm.dcm tests/data/0.dcm tests/data/1.dcm
-    """,
-    "without SliceThickness": """
-        nicom/slicethickness_empty_string.dcm
     """,
 }
 

@@ -258,6 +258,12 @@ def test_distances_that_grow_are_not_even(slices, write_series):
         files.read(write_line(slices, write_series, positions))
 
 
+def test_a_microscopes_distances_are_read(slices, write_series):
+    affine = np.diag([-0.0005, -0.0005, 0.0005, 1])
+    folder = write_series(slices(np.zeros((4, 3, 5), np.int16), affine))
+    np.testing.assert_allclose(files.read(folder).grid.affine, affine, atol=1e-8)
+
+
 def test_images_that_are_missing_are_between_named_ones(slices, write_series):
     places = [0, 1, 2, 5, 6, 7, 9, 10, 11, 12]
     folder = write_line(slices, write_series, [[0, 0, 2.0 * k] for k in places])

@@ -1,7 +1,8 @@
 """What headers show about images that are not there.
 
-Gaps between images are seen in the positions, and refused. A missing end is seen only where the
-headers count the images. They do not always mean this series, so it is a remark.
+Gaps between images are seen in the positions, and refused. A missing end, or each second image that
+is missing, is seen only where the headers count the images. They do not always mean this series, so
+it is a remark.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PRIVATE_COUNTS = (
 
 
 def remark_missing(ordered: Sequence[Any], beside: Sequence[Any]) -> Iterator[str]:
-    """Yield sentences about images that may be missing at the ends of a volume.
+    """Yield sentences about images that may be missing, and no positions show it.
 
     :param ordered: headers of the images in their order along the normal.
     :param beside: headers of further images of the series, which were set aside.
@@ -39,18 +40,18 @@ def remark_missing(ordered: Sequence[Any], beside: Sequence[Any]) -> Iterator[st
         )
     numbers = [_whole(header, "InstanceNumber") for header in ordered]
     taken = {_whole(header, "InstanceNumber") for header in beside}
-    if _are_missing_before(numbers, taken):
-        yield f"the image numbers begin at {min(numbers)}: images before may be missing"
+    step, first, last = _find_step(numbers), min(numbers), max(numbers)
+    if step and any(number not in taken for number in range(first - step, 0, -step)):
+        yield f"the image numbers begin at {first}: images before may be missing"
+    between = sum(first < number < last for number in taken.difference(numbers))
+    if between < last - first + 1 - len(numbers) and step:
+        yield f"the image numbers go up by {step}: images between may be missing"
 
 
-def _are_missing_before(numbers: Sequence[int], taken: set[int]) -> bool:
-    """Whether numbers that run along the normal leave out some before the first."""
-    steps = set(np.abs(np.diff(numbers)))
-    ascending = sorted(numbers)
-    if len(steps) != 1 or list(numbers) not in (ascending, ascending[::-1]):
-        return False
-    step = int(steps.pop())
-    return step > 0 and any(n not in taken for n in range(ascending[0] - step, 0, -step))
+def _find_step(numbers: Sequence[int]) -> int:
+    """Return by how much numbers go up or down along the normal; 0 if that is not even."""
+    steps = {int(step) for step in np.diff(numbers)}
+    return abs(steps.pop()) if len(steps) == 1 else 0
 
 
 def _counts(header: Any) -> Iterator[int]:

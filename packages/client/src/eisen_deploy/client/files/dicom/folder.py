@@ -65,7 +65,7 @@ def look_through(folder: Path) -> Found:
     """
     entries = sorted(folder.iterdir())
     folders = [path for path in entries if path.is_dir()]
-    files = [path for path in entries if path not in set(folders)]
+    files = [path for path in entries if not path.is_dir()]
     found = [(path.name, examine(path, path.name)) for path in files]
     _check(found)
     return Found(
@@ -126,7 +126,7 @@ def _explain_nothing(path: Path) -> LeftOut | Refusal:
     size = path.stat().st_size
     if not size and path.name.startswith("."):
         return LeftOut("empty")
-    return Refusal("filled with zeros" if size else "empty", _AGAIN)
+    return Refusal("filled with zeros" if size else "empty", f"{_AGAIN}, or remove it if no image")
 
 
 def _holds_zeros_only(path: Path) -> bool:

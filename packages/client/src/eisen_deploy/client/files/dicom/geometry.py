@@ -25,6 +25,8 @@ COSINE = 1e-3
 #: How far an image may lie from where it should be, in distances between images. The positions of
 #: some scanners are rounded.
 OFF = 0.05
+#: The thickness of a single image that does not say it, as ITK and dcm2niix have it.
+ASSUMED = 1.0
 #: After so many fits, a line that fits has been found if there is one, or one that almost does.
 _ROUNDS = 50
 
@@ -50,14 +52,23 @@ def place(slices: Sequence[Slice]) -> tuple[list[Slice], Affine]:
     affine[:3, 0] = cosines[order[0], :3] * across
     affine[:3, 1] = cosines[order[0], 3:] * down
     if len(slices) == 1:
-        affine[:3, 2] = normal * _numbers(slices, "SliceThickness", 1)[0]
+        affine[:3, 2] = normal * (find_thickness(slices[0]) or ASSUMED)
         affine[:3, 3] = positions[0]
     else:
         _check_gaps(slices, positions @ normal)
         affine[:3, 2], affine[:3, 3] = _fit_line(slices, positions)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
-        raise UnsupportedFile("has images without a thickness, or in one line")
+    if not np.isfinite(affine).all():
+        raise UnsupportedFile("has positions or spacings that are too large")
     return slices, _LPS_TO_RAS @ affine
+
+
+def find_thickness(single: Slice) -> float | None:
+    """Return what an image says of its thickness, in millimetres."""
+    for keyword in ("SliceThickness", "SpacingBetweenSlices"):
+        found = np.abs(_read_numbers(single, keyword))
+        if found.size == 1 and 0 < found[0] < np.inf:
+            return float(found[0])
+    return None
 
 
 def _check_parallel(slices: Sequence[Slice]) -> None:

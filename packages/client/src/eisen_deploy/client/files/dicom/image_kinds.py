@@ -19,6 +19,8 @@ _MADE_OF_IMAGES = (
 PRIVATE = "an object of a private class"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _LOCALIZER = {"LOCALIZER", "SCOUT"}
+#: Of Siemens, and of UIH.
+_TILES = {"MOSAIC", "VFRAME"}
 
 #: Values of Image Type that tell images of different meaning apart (PS3.3, C.7.6.1.1.2, C.8.3.1.1.1
 #: and C.8.16.1, and what Siemens, GE and Philips write). Others may differ among the images of one
@@ -70,8 +72,8 @@ def describe_type(header: Any) -> str:
 
 
 def is_mosaic(header: Any) -> bool:
-    """Whether an image holds all slices of a volume as tiles, as those of Siemens' EPI do."""
-    return "MOSAIC" in _types(header) or (
+    """Whether an image holds all slices of a volume as tiles, as those of EPI do."""
+    return not _TILES.isdisjoint(_types(header)) or (
         header.get("Modality") == "MR" and _count_tiles(header) > 1
     )
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,10 +23,10 @@ from eisen_deploy.client.files.extras import reading, require
 
 from . import folder, pixels
 from .completeness import remark_missing
-from .geometry import place
+from .geometry import ASSUMED, find_thickness, place
 from .headers import Slice
 from .image_kinds import is_mosaic
-from .names import name_some
+from .names import blamed_on, name_some
 from .series import check_one_type, read_series
 
 _CONVERT = "convert it to NIfTI, with dcm2niix for example"
@@ -50,7 +49,7 @@ def read(path: Path, monochrome1: str | None = None) -> Content:
         content = _read_slices(series.slices, monochrome1)
         ordered = content.grid.slices if content.grid else [series.slices[0].header]
         missing = remark_missing(ordered, [each.header for each in series.beside])
-        return replace(content, remarks=(*series.remarks, *missing))
+        return replace(content, remarks=(*series.remarks, *content.remarks, *missing))
 
 
 def _read_slices(slices: Sequence[Slice], monochrome1: str | None) -> Content:
@@ -69,7 +68,11 @@ def _volume(slices: Sequence[Slice], invert: bool) -> Content:
     ordered, affine = place(slices)
     array = pixels.read(ordered, invert).transpose(2, 1, 0)
     shape = (array.shape[0], array.shape[1], array.shape[2])
-    return Content(array, 3, Grid(shape, affine, slices=[each.header for each in ordered]))
+    grid = Grid(shape, affine, slices=[each.header for each in ordered])
+    if len(ordered) > 1 or find_thickness(ordered[0]):
+        return Content(array, 3, grid)
+    said = f"it does not say how thick it is (SliceThickness): {ASSUMED:g} mm is assumed"
+    return Content(array, 3, grid, (said,))
 
 
 def _single(path: Path) -> Slice:
@@ -86,15 +89,16 @@ def _single(path: Path) -> Slice:
 
 def _check_frames(slices: Sequence[Slice]) -> None:
     """Check that each file holds one slice."""
+    several = [each.name for each in slices if _has_frames(each)]
+    if several:  # some of Siemens are called a mosaic, and are none any more
+        raise UnsupportedFile(
+            f"{_subject(several)} a multi-frame object: {_CONVERT}, or to one file for each image"
+        )
     mosaics = [each.name for each in slices if is_mosaic(each.header)]
     if mosaics:
         raise UnsupportedFile(
-            f"{_subject(mosaics)} a Siemens mosaic, all slices as tiles of one image: {_CONVERT}"
-        )
-    several = [each.name for each in slices if _has_frames(each.header)]
-    if several:
-        raise UnsupportedFile(
-            f"{_subject(several)} a multi-frame object: {_CONVERT}, or to one file for each image"
+            f"{_subject(mosaics)} a Siemens mosaic or a UIH grid, all slices as tiles of one "
+            f"image: {_CONVERT}"
         )
 
 
@@ -102,5 +106,7 @@ def _subject(found: Sequence[str]) -> str:
     return f"{name_some(found)}: is" if any(found) else "is"
 
 
-def _has_frames(header: Any) -> bool:
-    return "SharedFunctionalGroupsSequence" in header or int(header.get("NumberOfFrames") or 1) > 1
+def _has_frames(each: Slice) -> bool:
+    with blamed_on(each.name), reading("DICOM"):
+        frames = int(each.header.get("NumberOfFrames") or 1)
+    return frames > 1 or "SharedFunctionalGroupsSequence" in each.header

@@ -16,6 +16,11 @@ from .headers import Slice, check_same, count_bytes, read_image
 from .names import blamed_on
 
 _KEPT = ("MONOCHROME1", "MONOCHROME2", "RGB")
+#: Without one of these a pixel may mean anything (PS3.3, C.7.6.3).
+_NEEDED = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "PixelRepresentation"),
+    *("BitsAllocated", "BitsStored", "HighBit"),
+)
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
 
 
@@ -25,6 +30,9 @@ def check(slices: Sequence[Slice], monochrome1: str | None) -> bool:
     :returns: whether to invert them.
     :raises UnsupportedFile: says which property is not supported.
     """
+    for each in slices:
+        with blamed_on(each.name):
+            _check_values(each.header)
     colours = ("PhotometricInterpretation", "SamplesPerPixel")
     check_same(slices, colours, "holds images with different photometric interpretations")
     kind = str(slices[0].header.get("PhotometricInterpretation", ""))
@@ -35,9 +43,6 @@ def check(slices: Sequence[Slice], monochrome1: str | None) -> bool:
         )
     if kind not in _KEPT:
         raise UnsupportedFile("has colours that are not RGB, from a palette perhaps: convert them")
-    for each in slices:
-        with blamed_on(each.name):
-            _check_values(each.header)
     return kind == "MONOCHROME1" and monochrome1 == "invert"
 
 
@@ -73,9 +78,10 @@ def _check_values(header: Any) -> None:
         raise UnsupportedFile("has its values in a modality look-up table")
     if "DoseGridScaling" in header:
         raise UnsupportedFile("holds doses")
-    bits = [header.get(name) for name in ("BitsAllocated", "BitsStored", "HighBit")]
-    if not all(isinstance(number, int) for number in bits):
-        raise UnsupportedFile("does not say how many bits a pixel has")
+    lacking = [name for name in _NEEDED if not isinstance(header.get(name), (int, str))]
+    if lacking:
+        raise UnsupportedFile(f"does not say what its pixels are: {', '.join(lacking)} is missing")
+    bits = [header[name].value for name in ("BitsAllocated", "BitsStored", "HighBit")]
     if bits[2] != bits[1] - 1 or not 0 < bits[1] <= bits[0]:
         raise UnsupportedFile("has pixels that do not start at the lowest bit")
     _rescale(header)
@@ -141,7 +147,7 @@ def _rescale(header: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         slope = intercept = 0.0
     if slope == 0 or not np.isfinite([slope, intercept]).all():
-        raise UnsupportedFile("has a rescale slope or intercept that is no number")
+        raise UnsupportedFile("has a rescale slope of 0, or a slope or intercept that is no number")
     return slope, intercept
 
 

@@ -10,7 +10,9 @@ from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 
 from . import folder, image_kinds, names, subfolders
 from .headers import Slice
+from .repeats import drop_copies
 
+_COPY = "the same file as another one"
 _EXAMPLES = 2
 
 
@@ -41,8 +43,11 @@ def read_series(path: Path) -> Series:
         kinds = [""] * len(kinds)
     slices = [each for each, kind in zip(found.slices, kinds) if not kind]
     _check_one_series(slices)
+    _check_one_patient(slices)
     aside = [(each, kind) for each, kind in zip(found.slices, kinds) if kind]
-    left_out = names.group([*found.left_out, *((each.name, kind) for each, kind in aside)])
+    slices, copies = drop_copies(slices)
+    beside = [*aside, *((each, _COPY) for each in copies)]
+    left_out = names.group([*found.left_out, *((each.name, kind) for each, kind in beside)])
     remarks = [f"left out: {names.list_groups(left_out)}"] if left_out else []
     remarks += subfolders.compare(path, found.folders, slices[0].header.get("SeriesInstanceUID"))
     uid = _series_of(slices[0])
@@ -67,6 +72,17 @@ def _check_one_series(slices: Sequence[Slice]) -> None:
     if len(groups) > 1:
         raise UnsupportedFile(
             f"holds {len(groups)} series: {_listed(groups)}: give a folder with one of them"
+        )
+
+
+def _check_one_patient(slices: Sequence[Slice]) -> None:
+    """Check that no image is of another patient; one without an ID may be of any."""
+    groups = _grouped(slices, lambda each: str(each.header.get("PatientID") or "").strip())
+    groups.pop("", None)
+    if len(groups) > 1:
+        raise UnsupportedFile(
+            f"holds a series of {len(groups)} patients by their PatientID: {_listed(groups)}: "
+            "give a folder with the images of one"
         )
 
 

@@ -15,7 +15,7 @@ from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
 from eisen_deploy.client.files.extras import reading, require
 
 from . import names, recognition
-from .image_kinds import holds_image
+from .image_kinds import holds_image, is_image_class
 
 _MOST_FILES = 10_000
 _COLUMNS = 0x00280011
@@ -29,7 +29,7 @@ def compare(root: Path, folders: Sequence[Path], series: str | None) -> list[str
     """
     same: dict[str, None] = {}
     looked_at = 0
-    for looked_at, path in enumerate(_files(folders), 1):
+    for looked_at, path in enumerate(_files(root, folders), 1):
         if looked_at > _MOST_FILES:
             break
         name = path.parent.relative_to(root).as_posix()
@@ -52,7 +52,7 @@ def compare(root: Path, folders: Sequence[Path], series: str | None) -> list[str
 def find_series(root: Path, folders: Sequence[Path]) -> list[str]:
     """Return the names of the folders, at any depth, that hold images."""
     found: dict[str, None] = {}
-    for count, path in enumerate(_files(folders)):
+    for count, path in enumerate(_files(root, folders)):
         name = path.parent.relative_to(root).as_posix()
         if count == _MOST_FILES:
             break
@@ -61,9 +61,16 @@ def find_series(root: Path, folders: Sequence[Path]) -> list[str]:
     return list(found)
 
 
-def _files(folders: Sequence[Path]) -> Iterator[Path]:
+def _files(root: Path, folders: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of folders in a folder, at any depth; links may lead back."""
+    seen = {root.resolve()}
     for folder in folders:
-        for parent, inner, files in os.walk(folder, onerror=_refuse):
+        for parent, inner, files in os.walk(folder, onerror=_refuse, followlinks=True):
+            here = Path(parent).resolve()
+            if here in seen:
+                inner.clear()
+                continue
+            seen.add(here)
             inner.sort()
             yield from (path for name in sorted(files) if (path := Path(parent, name)).is_file())
 
@@ -92,4 +99,5 @@ def _read_series(file: Any) -> str | None:
     filereader = require("pydicom.filereader", "dicom")
     with reading("DICOM"):
         header = filereader.read_partial(file, lambda tag, *_: tag > _COLUMNS, force=True)
-        return str(header.get("SeriesInstanceUID", "")) if holds_image(header) else None
+        may_be_one = holds_image(header) or is_image_class(header.get("SOPClassUID"))  # or cut off
+        return str(header.get("SeriesInstanceUID", "")) if may_be_one else None

@@ -67,7 +67,10 @@ def parse(raw: Any) -> Any:
     _check_magic(header)
     problems = list(_problems(header))
     if problems:
-        raise UnsupportedFile(f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}")
+        raise UnsupportedFile(
+            f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}: correct it, with "
+            "nifti_tool for example"
+        )
     return header
 
 
@@ -89,13 +92,14 @@ def find_voxels(header: Any, raw: Any) -> Voxels:
             f"holds {held} (datatype {datatype}), and not one real number for each voxel"
         )
     dtype = np.dtype(header.endianness + _TYPES[datatype])
-    if header["bitpix"] != 8 * dtype.itemsize:
-        raise UnsupportedFile(
-            f"has voxels of {8 * dtype.itemsize} bits by datatype, {header['bitpix']} by bitpix"
-        )
     shape = tuple(int(size) for size in header["dim"][1 : header["dim"][0] + 1])
     offset = _offset(header, raw)
     spare = len(raw) - offset - math.prod(shape) * dtype.itemsize
+    if spare and header["bitpix"] != 8 * dtype.itemsize:  # some programs write another bitpix
+        raise UnsupportedFile(
+            f"has voxels of {8 * dtype.itemsize} bits by datatype, {header['bitpix']} by bitpix, "
+            "and its length does not show which is right"
+        )
     if spare < 0:
         raise UnreadableFile(
             f"{_DAMAGED}: {-spare} bytes are missing of {' x '.join(map(str, shape))} voxels"
