@@ -77,6 +77,7 @@ def stand_ins(grid: Grid) -> list[Any]:
     # All segmentations of a series without a frame of reference get the same one.
     series = identity_of(grid.slices[0], "SeriesInstanceUID")
     frame_of_reference = pydicom.uid.generate_uid(entropy_srcs=[series, "frame of reference"])
+    distance = _distance(grid)
     made = []
     for header in grid.slices:
         made.append(pydicom.Dataset())
@@ -86,7 +87,8 @@ def stand_ins(grid: Grid) -> list[Any]:
             setattr(made[-1], keyword, identity_of(header, keyword))
         made[-1].SOPClassUID = CT_IMAGE
         made[-1].FrameOfReferenceUID = identity_of(header, _FRAME) or frame_of_reference
-        made[-1].SliceThickness = _thickness(header, grid)
+        made[-1].SliceThickness = _thickness(header, distance)
+        made[-1].SpacingBetweenSlices = distance  # some highdicoms make one up, others leave it out
         made[-1].Modality = _modality(header)
         for keyword in (*_PATIENT, *_STUDY):
             setattr(made[-1], keyword, "")
@@ -141,17 +143,20 @@ def _agree(headers: Sequence[Any], keyword: str) -> bool:
     return len({text_of(header, keyword) for header in headers}) == 1
 
 
-def _thickness(header: Any, grid: Grid) -> str:
+def _thickness(header: Any, distance: str) -> str:
     """Return the thickness of an image, or else the distance from one image to the next."""
     try:
         thickness = float(text_of(header, "SliceThickness"))
     except ValueError:
         thickness = 0.0
-    if not (np.isfinite(thickness) and thickness > 0):
-        columns = grid.affine[:3, :3]
-        normal = np.cross(columns[:, 0], columns[:, 1])
-        thickness = float(abs(columns[:, 2] @ normal) / np.linalg.norm(normal))
-    return f"{thickness:.10g}"
+    return f"{thickness:.10g}" if np.isfinite(thickness) and thickness > 0 else distance
+
+
+def _distance(grid: Grid) -> str:
+    """Return the distance from one image to the next; of a single one, its thickness."""
+    columns = grid.affine[:3, :3]
+    normal = np.cross(columns[:, 0], columns[:, 1])
+    return f"{abs(columns[:, 2] @ normal) / np.linalg.norm(normal):.10g}"
 
 
 def _modality(header: Any) -> str:
