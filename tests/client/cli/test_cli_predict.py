@@ -252,6 +252,14 @@ def test_only_the_outputs_asked_for_are_sent(model, predict, tmp_path):
         (["--value", "x=[1]", "--output", "y=no/o.npy"], 4, "folder does not exist"),
         (["--value", "x=[1]", "--output", "y=o.npy", "--output", "z=o.npy"], 2, "same file"),
         (
+            ["--value", "x=[1]", "--output", "y=o.npy", "--output", "z=../here/o.npy"],
+            2,
+            "same file",
+        ),
+        (["--value", "x=[1]", "--output", "y=o.npy", "--output", "z=$PWD/o.npy"], 2, "same file"),
+        (["--value", "x=[1]", "--output", f"y={'o' * 255}.npy"], 4, "too long"),
+        (["--value", "x=[1]", "--output", f"y={'o' * 250}.npy", "--provenance"], 4, "too long"),
+        (
             ["--value", "x=[1]", "--value", "t=a", "--output", "q=o.npy"],
             2,
             "no output q: it gives y, z",
@@ -267,18 +275,21 @@ def test_only_the_outputs_asked_for_are_sent(model, predict, tmp_path):
         (["--value", "x=[1]", "--value", "t=a", "--json", "--timeout", "0"], 2, "timeout"),
         (["--value", "x=[1]", "--json", "--orientation", "RAX"], 2, "one letter each"),
         (["--value", "x=[1]", "--json", "--segment", "Liver"], 2, "expected NUMBER=NAME"),
+        (["--value", "x=[1]", "--json", "--segment", "1=A", "--segment", "01=B"], 2, "same number"),
     ],
 )
 def test_wrong_arguments(model, predict, tmp_path, monkeypatch, arguments, status, told):
-    monkeypatch.chdir(tmp_path)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     server = model(lambda x, t: {"y": x, "z": x}, {"x": [-1], "t": "str"}, {"y": [-1], "z": [-1]})
-    found, out, err = predict(server, *arguments)
+    found, out, err = predict(server, *(text.replace("$PWD", str(here)) for text in arguments))
     assert found == status, err
     assert told in err
     assert "SECRET" not in err + out
     if status:
         assert server.asked == []
-        assert list(tmp_path.iterdir()) == []
+        assert list(here.iterdir()) == []
 
 
 def test_existing_outputs(model, predict, tmp_path):

@@ -132,5 +132,5 @@ def _described(value: Any) -> str:
     if isinstance(value, dict):
         return clean(", ".join(value))
     if isinstance(value, np.ndarray):
-        return f"{value.dtype}, {' x '.join(map(str, value.shape))}"
+        return ", ".join(filter(None, [str(value.dtype), " x ".join(map(str, value.shape))]))
     return type(value).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -112,8 +113,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise Usage("--provenance describes files: give --output")
     beside = [provenance.beside(file.path) for file in wanted if arguments.provenance]
     paths = [*(file.path for file in wanted), *beside]
-    if len(set(paths)) < len(paths):
+    if len(set(map(os.path.realpath, paths))) < len(paths):
         raise Usage("two outputs go to the same file")
+    numbers = [segment.number for segment in arguments.segment]
+    if len(set(numbers)) < len(numbers):
+        raise Usage("--segment describes the same number twice")
     for file in wanted:
         with blamed_on(file):
             check_writable(file.path)
