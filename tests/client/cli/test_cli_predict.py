@@ -196,6 +196,18 @@ def test_npz_in_and_out(model, predict, tmp_path):
     np.testing.assert_array_equal(found["y"], [1, 2, 3])
 
 
+def test_single_values(model, predict, tmp_path):
+    values = {"n": np.float32(3), "s": "text", "image": [1, 2]}
+    server = model(lambda x: values, {"x": [-1]}, dict.fromkeys(values, "json"))
+    kinds = (("n", "npy"), ("s", "txt"), ("s", "png"), ("image", "json"), ("image", "png"))
+    outputs = [f"--output={name}={tmp_path / name}.{kind}" for name, kind in kinds]
+    status, told, err = predict(server, "--value", "x=[1]", *outputs)
+    assert told.replace(f"{tmp_path}/", "") == "n.npy: float32\ns.txt: str\nimage.json: list\n"
+    assert (status, err.count("eisen-client: ")) == (4, 2)
+    assert "s.png: str is no image: use .json" in err
+    assert "image.png: list is no image: use .json" in err
+
+
 def test_json_on_the_standard_output(model, predict, tmp_path):
     server = model(
         lambda x, sex: {"p": x / 2, "text": sex},

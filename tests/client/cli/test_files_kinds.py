@@ -41,6 +41,21 @@ def test_what_is_not_there_or_not_known(tmp_path):
         check_writable(tmp_path / "x.tiff")
 
 
+@pytest.mark.parametrize("name", ["x.dcm", "x.nii", "x.nii.gz", "x.png"])
+@pytest.mark.parametrize("value", ["text", [[1]], 1.5, {"a": 1}, None])
+def test_what_is_no_image(tmp_path, name, value):
+    with pytest.raises(files.UnwritableFile, match=f"^{type(value).__name__} is no image: use"):
+        files.save(tmp_path / name, files.Content(value))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_may_be_text(tmp_path):
+    path = str(tmp_path / "x.npy")
+    assert files.check_grid(path, None) == ()
+    files.save(path, files.Content(np.arange(3)))
+    np.testing.assert_array_equal(files.read(path).value, [0, 1, 2])
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "complex64", "U3"])
 def test_npy(tmp_path, dtype):
     array = np.array([[0, 1], [2, 3]]).astype(dtype)
