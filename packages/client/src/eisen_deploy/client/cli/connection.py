@@ -61,7 +61,7 @@ def client_of(arguments: argparse.Namespace, **options: Any) -> EisenServingClie
         raise Usage("--ca and --no-verify exclude each other")
     for flag in ("ca", "cert", "key"):
         path = getattr(arguments, flag)
-        if path is not None and not os.path.exists(path):
+        if path is not None and not Path(path).exists():
             raise Usage(f"--{flag} {path}: there is no such file")
     if arguments.no_verify:
         complain("warning: --no-verify: whoever is in between can read the data and the token")
