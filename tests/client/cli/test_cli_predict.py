@@ -208,6 +208,17 @@ def test_single_values(model, predict, tmp_path):
     assert "image.png: list is no image: use .json" in err
 
 
+def test_nan_is_told(model, predict, tmp_path):
+    outputs = {"y": [-1], "z": [-1]}
+    server = model(lambda x: {"y": np.full_like(x, np.nan), "z": x}, {"x": [-1]}, outputs)
+    arguments = ["--value", "x=[0.5]", f"--output=z={tmp_path / 'z.json'}"]
+    status, told, err = predict(server, *arguments, "--json")
+    assert (status, json.loads(told)) == (0, {"y": [None]})
+    assert err.count("note: NaN or infinity is among") == err.count("note") == 1
+    status, _, err = predict(server, *arguments, "--overwrite", f"--output=y={tmp_path / 'y.json'}")
+    assert (status, err.count("y.json: NaN or infinity is among"), err.count("note")) == (0, 1, 1)
+
+
 def test_json_on_the_standard_output(model, predict, tmp_path):
     server = model(
         lambda x, sex: {"p": x / 2, "text": sex},

@@ -49,6 +49,30 @@ def test_what_is_no_image(tmp_path, name, value):
     assert list(tmp_path.iterdir()) == []
 
 
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (NAN, None),
+        ({"dice": [0.5, {"hd95": INFINITE}]}, {"dice": [0.5, {"hd95": None}]}),
+        (np.array([[1, NAN], [-INFINITE, 2]], np.float32), [[1, None], [None, 2]]),
+        (np.float16(INFINITE), None),
+        ((np.array([complex(1, NAN)]),), [[[1, None]]]),
+    ],
+)
+def test_numbers_that_json_has_not_are_told(tmp_path, value, written):
+    (remark,) = files.save(tmp_path / "x.json", files.Content(value))
+    assert remark == "NaN or infinity is among its numbers, for which JSON has only null"
+    assert json.loads((tmp_path / "x.json").read_text()) == written
+
+
+@pytest.mark.parametrize("value", [1e300, "NaN", [1, None, True], np.arange(3), np.array(["a"])])
+def test_numbers_that_json_has(tmp_path, value):
+    assert files.save(tmp_path / "x.json", files.Content(value)) == ()
+
+
 def test_paths_may_be_text(tmp_path):
     path = str(tmp_path / "x.npy")
     assert files.check_grid(path, None) == ()

@@ -14,7 +14,7 @@ from eisen_deploy.client.files.kinds import PLACED, check_writable, kind_of
 from eisen_deploy.client.files.orientation import check_codes
 from eisen_deploy.client.files.saving import check_free
 from eisen_deploy.client.files.segments import declared_segments, override
-from eisen_deploy.client.files.text import to_json
+from eisen_deploy.client.files.text import remarks_on_json, to_json
 
 from . import batch as batches
 from . import connection, outputs, provenance
@@ -99,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printed = outputs.printed(reply, {file.name for file in wanted})
         say(to_json(printed, for_terminal=True))
+        for remark in remarks_on_json(printed):
+            note(remark)
     return status_of(failures[0]) if failures else 0
 
 

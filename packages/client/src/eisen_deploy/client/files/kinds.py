@@ -138,7 +138,7 @@ def save(
                 _write(kind, file, content)
     except OSError as error:
         raise UnwritableFile(f"cannot be written: {error.strerror}") from error
-    return ()
+    return text.remarks_on_json(content.value) if kind == ".json" else ()
 
 
 def _write(kind: str, file: Any, content: Content) -> None:
