@@ -140,7 +140,10 @@ def remarks_on(headers: Sequence[Any], left_out: Sequence[str]) -> tuple[str, ..
 
 
 def _agree(headers: Sequence[Any], keyword: str) -> bool:
-    return len({text_of(header, keyword) for header in headers}) == 1
+    texts = {text_of(header, keyword) for header in headers}
+    if keyword.endswith("Name"):  # empty parts at the end of a name may be written or not
+        texts = {re.sub(r"[\^ ]+(?==|$)|=+$", "", text) for text in texts}
+    return len(texts) == 1
 
 
 def _thickness(header: Any, distance: str) -> str:
