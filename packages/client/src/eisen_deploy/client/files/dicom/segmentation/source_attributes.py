@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eisen_deploy.client.files.content import Grid
+from eisen_deploy.client.files.dicom.names import name_some
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.extras import require
 
@@ -36,7 +37,6 @@ _OF_THE_IMAGE = (
     *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber"),
     *("InstitutionName", "InstitutionalDepartmentName", "StationName"),
 )
-_SHOWN = 8
 
 
 def check_identity(headers: Sequence[Any]) -> None:
@@ -122,18 +122,19 @@ def remarks_on(headers: Sequence[Any], left_out: Sequence[str]) -> tuple[str, ..
     differing = [keyword for keyword in _STUDY if not _agree(headers, keyword)]
     if differing:
         remarks.append(
-            f"the images do not agree in {_listed(differing)}: the segmentation gets what the "
+            f"the images do not agree in {name_some(differing)}: the segmentation gets what the "
             "first one has"
         )
     if left_out:
         remarks.append(
-            f"left out of the segmentation, since it cannot be read or written: {_listed(left_out)}"
+            "left out of the segmentation, since it cannot be read or written: "
+            f"{name_some(left_out)}"
         )
     if not is_declared(terms_of(headers[0])):
         strange = [key for key in (*_PATIENT, *_STUDY) if not text_of(headers[0], key).isascii()]
         if strange:
             remarks.append(
-                f"{_listed(strange)} may be read wrong: the images have characters beyond ASCII, "
+                f"{name_some(strange)} may be read wrong: the images have characters beyond ASCII, "
                 "and do not say of which character set (SpecificCharacterSet)"
             )
     return tuple(remarks)
@@ -165,8 +166,3 @@ def _distance(grid: Grid) -> str:
 def _modality(header: Any) -> str:
     text = text_of(header, "Modality")
     return text if re.fullmatch("[A-Z]{1,12}", text) else "OT"
-
-
-def _listed(keywords: Sequence[str]) -> str:
-    more = f" and {len(keywords) - _SHOWN} more" if len(keywords) > _SHOWN else ""
-    return f"{', '.join(keywords[:_SHOWN])}{more}"
