@@ -315,6 +315,20 @@ def test_wrong_arguments(model, predict, tmp_path, monkeypatch, arguments, statu
         assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["x.npy", "../here/x.npy", "link.npy"])
+def test_inputs_are_never_replaced(model, predict, tmp_path, monkeypatch, text):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    np.save("x.npy", [1.5])
+    (here / "link.npy").symlink_to("x.npy")
+    server = model(lambda x: {"y": x * 2}, {"x": [-1]}, {"y": [-1]})
+    status, _, err = predict(server, "--input=x=x.npy", f"--output=y={text}", "--overwrite")
+    assert (status, server.seen) == (2, [])
+    assert "an output would replace an input" in err
+    np.testing.assert_array_equal(np.load("x.npy"), [1.5])
+
+
 def test_existing_outputs(model, predict, tmp_path):
     server = model(lambda x: {"y": x}, {"x": [-1]}, {"y": [-1]})
     out = tmp_path / "y.npy"

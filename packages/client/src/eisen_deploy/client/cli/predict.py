@@ -115,8 +115,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise Usage("--provenance describes files: give --output")
     beside = [provenance.beside(file.path) for file in wanted if arguments.provenance]
     paths = [*(file.path for file in wanted), *beside]
-    if len(set(map(os.path.realpath, paths))) < len(paths):
+    places = {os.path.realpath(path) for path in paths}
+    if len(places) < len(paths):
         raise Usage("two outputs go to the same file")
+    if places.intersection(os.path.realpath(file.path) for file in arguments.input):
+        raise Usage("an output would replace an input: give it another name")
     numbers = [segment.number for segment in arguments.segment]
     if len(set(numbers)) < len(numbers):
         raise Usage("--segment describes the same number twice")
