@@ -18,8 +18,8 @@ from eisen_deploy.client.files.dicom.names import name_some
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.extras import require
 
-from .attribute_copies import CT_IMAGE, Copies, copy_of, put, text_of
-from .character_sets import is_declared, terms_of
+from .attribute_copies import CT_IMAGE, Copies, copy_of, put, raw_text_of, text_of
+from .character_sets import has_unread_escapes, is_declared, terms_of
 
 #: Of an image and its series; without one of them nothing can refer to it.
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
@@ -130,14 +130,21 @@ def remarks_on(headers: Sequence[Any], left_out: Sequence[str]) -> tuple[str, ..
             "left out of the segmentation, since it cannot be read or written: "
             f"{name_some(left_out)}"
         )
-    if not is_declared(terms_of(headers[0])):
-        strange = [key for key in (*_PATIENT, *_STUDY) if not text_of(headers[0], key).isascii()]
-        if strange:
-            remarks.append(
-                f"{name_some(strange)} may be read wrong: the images have characters beyond ASCII, "
-                "and do not say of which character set (SpecificCharacterSet)"
-            )
+    strange = [key for key in (*_PATIENT, *_STUDY) if _is_doubtful(headers[0], key)]
+    if strange:
+        remarks.append(
+            f"{name_some(strange)} may be read wrong: the images have characters beyond ASCII, and "
+            "do not say of which character set (SpecificCharacterSet)"
+        )
     return tuple(remarks)
+
+
+def _is_doubtful(header: Any, keyword: str) -> bool:
+    """Whether a text has characters of a set that the header does not declare."""
+    terms = terms_of(header)
+    if has_unread_escapes(raw_text_of(header, keyword), terms):
+        return True
+    return not is_declared(terms) and not text_of(header, keyword).isascii()
 
 
 def _agree(headers: Sequence[Any], keyword: str) -> bool:
