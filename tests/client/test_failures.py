@@ -14,6 +14,7 @@ import urllib3.exceptions
 from eisen_deploy.client import (
     DeadlineExceeded,
     EisenClientError,
+    TLSFailed,
     UnknownOutcome,
     _deadline,
     _exchange,
@@ -126,3 +127,12 @@ def test_a_chain_that_bites_its_tail_ends():
     first.args, second.args = (second,), (first,)
     exchange = _exchange_that(connected=True, sent=10)
     assert isinstance(_failures.explain(first, exchange), EisenClientError)
+
+
+@pytest.mark.parametrize("option", ["verify", "cert"])
+def test_a_file_that_is_not_there_is_said_in_words(connect, certificates, option):
+    files = {"verify": str(certificates / "authority.pem"), option: "/no/such/canary.pem"}
+    client = connect("https://127.0.0.1:1/predictions/m", **files)
+    with pytest.raises(TLSFailed, match="cannot be used: there is no such file") as caught:
+        client.get_metadata()
+    assert "canary" not in str(caught.value)

@@ -93,6 +93,8 @@ def test_a_prediction_is_a_dict():
 
 def test_a_prediction_made_by_hand():
     assert Prediction({"y": 1}).model == ModelIdentity()
+    assert Prediction() == Prediction({}) == {}
+    assert Prediction([("y", 1)]) == {"y": 1}
     assert Prediction({"y": 1}, model=MODEL, request_id="a").request_id == "a"
 
 

@@ -117,6 +117,17 @@ def test_a_lost_reply(serve, http, run):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["check", "metadata", "predict"])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 \r\nContent-Length: 9\r\n\r\n{}"])
+def test_a_lost_reply_with_metadata(serve, http, run, command, answer):
+    """No model ran for it, and most commands have no --idempotent."""
+    arguments = ["--value", "x=[1]", "--json"] if command == "predict" else []
+    status, out, err = run(command, serve(http.once(answer)).url, "--timeout", "1", *arguments)
+    assert status == 18
+    assert "no model ran for it: try again" in out + err
+    assert "--idempotent" not in out + err
+
+
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x/y", "http://"])
 def test_wrong_addresses(run, url):
     status, _, err = run("metadata", url)
@@ -210,6 +221,16 @@ def test_tls(serve, http, run, certificates, tls_context):
 def test_options_that_exclude_each_other(run):
     assert run("metadata", "https://x/predictions/m", "--key", "k.pem")[0] == 2
     assert run("metadata", "https://x/predictions/m", "--ca", "k.pem", "--no-verify")[0] == 2
+
+
+@pytest.mark.parametrize("flag", ["--ca", "--cert", "--key"])
+def test_files_that_are_not_there(run, certificates, tmp_path, flag):
+    there = certificates / "workstation.pem"
+    given = {"--ca": there, "--cert": there, "--key": there, flag: tmp_path / "no.pem"}
+    arguments = [text for pair in given.items() for text in pair]
+    status, out, err = run("check", "https://x/predictions/m", *arguments)
+    assert (status, out) == (2, "")
+    assert err == f"eisen-client: {flag} {tmp_path / 'no.pem'}: there is no such file\n"
 
 
 # --- metadata, wait -----------------------------------------------------------------------
@@ -339,6 +360,7 @@ def test_check_of_address_connection_and_encryption(serve, http, run, tls_contex
         ("https://us%40er:canary@Model.invalid:8443/m?key=canary", "model.invalid:8443/m"),
         ("http://[::1]/m", "[::1]:80/m"),
         ("http://[2001:DB8::1]:8080/m", "[2001:db8::1]:8080/m"),
+        ("http://model.invalid:0/m", "model.invalid:0/m"),
     ],
 )
 def test_the_address_is_shown_with_its_port(serve, http, run, monkeypatch, url, shown):
@@ -358,7 +380,9 @@ def test_the_port_of_https_is_shown(serve, http, run, tls_context, certificates)
 
 @pytest.mark.parametrize("text", ["", "x", "1XB", "-1", "1.5MB", "9" * 13])
 def test_wrong_sizes(run, text):
-    assert run("check", "http://x/predictions/m", "--size", text)[0] == 2
+    status, _, err = run("check", "http://x/predictions/m", "--size", text)
+    assert status == 2
+    assert "expected a size such as 180MiB, in bytes or kB, MB, GB, KiB, MiB, GiB" in err
 
 
 # --- as a process -------------------------------------------------------------------------

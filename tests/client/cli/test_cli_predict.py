@@ -196,6 +196,29 @@ def test_npz_in_and_out(model, predict, tmp_path):
     np.testing.assert_array_equal(found["y"], [1, 2, 3])
 
 
+def test_single_values(model, predict, tmp_path):
+    values = {"n": np.float32(3), "s": "text", "image": [1, 2]}
+    server = model(lambda x: values, {"x": [-1]}, dict.fromkeys(values, "json"))
+    kinds = (("n", "npy"), ("s", "txt"), ("s", "png"), ("image", "json"), ("image", "png"))
+    outputs = [f"--output={name}={tmp_path / name}.{kind}" for name, kind in kinds]
+    status, told, err = predict(server, "--value", "x=[1]", *outputs)
+    assert told.replace(f"{tmp_path}/", "") == "n.npy: float32\ns.txt: str\nimage.json: list\n"
+    assert (status, err.count("eisen-client: ")) == (4, 2)
+    assert "s.png: str is no image: use .json" in err
+    assert "image.png: list is no image: use .json" in err
+
+
+def test_nan_is_told(model, predict, tmp_path):
+    outputs = {"y": [-1], "z": [-1]}
+    server = model(lambda x: {"y": np.full_like(x, np.nan), "z": x}, {"x": [-1]}, outputs)
+    arguments = ["--value", "x=[0.5]", f"--output=z={tmp_path / 'z.json'}"]
+    status, told, err = predict(server, *arguments, "--json")
+    assert (status, json.loads(told)) == (0, {"y": [None]})
+    assert err.count("note: NaN or infinity is among") == err.count("note") == 1
+    status, _, err = predict(server, *arguments, "--overwrite", f"--output=y={tmp_path / 'y.json'}")
+    assert (status, err.count("y.json: NaN or infinity is among"), err.count("note")) == (0, 1, 1)
+
+
 def test_json_on_the_standard_output(model, predict, tmp_path):
     server = model(
         lambda x, sex: {"p": x / 2, "text": sex},
@@ -252,6 +275,14 @@ def test_only_the_outputs_asked_for_are_sent(model, predict, tmp_path):
         (["--value", "x=[1]", "--output", "y=no/o.npy"], 4, "folder does not exist"),
         (["--value", "x=[1]", "--output", "y=o.npy", "--output", "z=o.npy"], 2, "same file"),
         (
+            ["--value", "x=[1]", "--output", "y=o.npy", "--output", "z=../here/o.npy"],
+            2,
+            "same file",
+        ),
+        (["--value", "x=[1]", "--output", "y=o.npy", "--output", "z=$PWD/o.npy"], 2, "same file"),
+        (["--value", "x=[1]", "--output", f"y={'o' * 255}.npy"], 4, "too long"),
+        (["--value", "x=[1]", "--output", f"y={'o' * 250}.npy", "--provenance"], 4, "too long"),
+        (
             ["--value", "x=[1]", "--value", "t=a", "--output", "q=o.npy"],
             2,
             "no output q: it gives y, z",
@@ -267,18 +298,35 @@ def test_only_the_outputs_asked_for_are_sent(model, predict, tmp_path):
         (["--value", "x=[1]", "--value", "t=a", "--json", "--timeout", "0"], 2, "timeout"),
         (["--value", "x=[1]", "--json", "--orientation", "RAX"], 2, "one letter each"),
         (["--value", "x=[1]", "--json", "--segment", "Liver"], 2, "expected NUMBER=NAME"),
+        (["--value", "x=[1]", "--json", "--segment", "1=A", "--segment", "01=B"], 2, "same number"),
     ],
 )
 def test_wrong_arguments(model, predict, tmp_path, monkeypatch, arguments, status, told):
-    monkeypatch.chdir(tmp_path)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     server = model(lambda x, t: {"y": x, "z": x}, {"x": [-1], "t": "str"}, {"y": [-1], "z": [-1]})
-    found, out, err = predict(server, *arguments)
+    found, out, err = predict(server, *(text.replace("$PWD", str(here)) for text in arguments))
     assert found == status, err
     assert told in err
     assert "SECRET" not in err + out
     if status:
         assert server.asked == []
-        assert list(tmp_path.iterdir()) == []
+        assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["x.npy", "../here/x.npy", "link.npy"])
+def test_inputs_are_never_replaced(model, predict, tmp_path, monkeypatch, text):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    np.save("x.npy", [1.5])
+    (here / "link.npy").symlink_to("x.npy")
+    server = model(lambda x: {"y": x * 2}, {"x": [-1]}, {"y": [-1]})
+    status, _, err = predict(server, "--input=x=x.npy", f"--output=y={text}", "--overwrite")
+    assert (status, server.seen) == (2, [])
+    assert "an output would replace an input" in err
+    np.testing.assert_array_equal(np.load("x.npy"), [1.5])
 
 
 def test_existing_outputs(model, predict, tmp_path):

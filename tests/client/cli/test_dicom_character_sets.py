@@ -202,3 +202,18 @@ def test_text_of_an_unknown_set_is_told(images, tmp_path, terms):
     (remark,) = files.check_grid(tmp_path / "o.dcm", images(terms, GERMAN, "iso8859_1").grid)
     assert "PatientName may be read wrong" in remark
     assert "ller" not in remark
+
+
+@pytest.mark.parametrize("terms", [None, "no such set", "ISO_IR 100", r"\ISO 2022 IR 100"])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("山田^太郎", "iso2022_jp"), ("Yamada=山田", "iso2022_jp_2")]
+)
+def test_escapes_to_a_set_that_is_not_declared_are_told(images, tmp_path, terms, name, codec):
+    """All bytes of such a text are ASCII, and what is left of it without escapes is as well."""
+    (remark,) = files.check_grid(tmp_path / "o.dcm", images(terms, name, codec).grid)
+    assert "PatientName may be read wrong" in remark
+
+
+def test_escapes_to_a_set_that_is_declared_are_not_told(images, tmp_path):
+    grid = images(r"\ISO 2022 IR 87", "山田^太郎", "iso2022_jp").grid
+    assert files.check_grid(tmp_path / "o.dcm", grid) == ()

@@ -262,6 +262,26 @@ def test_images_of_two_patients(few, write_series, tmp_path, keyword, value):
     assert value not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "names", [("A^B", "A^B^^^", "A^B^ "), ("A^B=C^D", "A^B^^=C^D^=", "A^B=C^D==")]
+)
+def test_empty_parts_at_the_end_of_a_name_do_not_count(few, write_series, tmp_path, names):
+    for image, name in zip(few, names):
+        image.PatientName = name
+    image = files.read(write_series(few))
+    remarks, segmentation = written(image, tmp_path / "o.dcm")
+    assert remarks == ()
+    assert segmentation.PatientName == image.grid.slices[0].PatientName
+
+
+@pytest.mark.parametrize("name", ["A^^B", "=A^B", "B^A", "A^B=A^B", "A^b"])
+def test_other_names_do(few, write_series, tmp_path, name):
+    few[0].PatientName, few[1].PatientName, few[2].PatientName = "A^B", name, "A^B"
+    image = files.read(write_series(few))
+    with pytest.raises(files.UnwritableFile, match="do not agree in PatientName"):
+        files.check_grid(tmp_path / "o.dcm", image.grid)
+
+
 def test_two_images_of_one_name(few, write_series, tmp_path):
     few[1].SOPInstanceUID = few[0].SOPInstanceUID
     few[1].file_meta.MediaStorageSOPInstanceUID = few[0].SOPInstanceUID

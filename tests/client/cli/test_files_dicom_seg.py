@@ -137,3 +137,25 @@ def test_without_images_there_is_no_segmentation(anatomical, tmp_path):
 def test_wrong_segments(text):
     with pytest.raises(ValueError, match="expected NUMBER=NAME"):
         files.Segment.parse(text)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("thickness", ["2.5", "4"])
+def test_the_distance_between_its_planes(make_slices, write_series, tmp_path, count, thickness):
+    """As the images say it, of a single one its thickness: readers give the mask this depth."""
+    images = make_slices(count)
+    for each in images:
+        each.SliceThickness = thickness
+    image = files.read(write_series(images))
+    files.save(tmp_path / "o.dcm", files.Content(np.ones(image.value.shape, bool), 3, image.grid))
+    shared = highdicom.seg.segread(tmp_path / "o.dcm").SharedFunctionalGroupsSequence[0]
+    (measures,) = shared.PixelMeasuresSequence
+    assert measures.SliceThickness == float(thickness)
+    assert measures.SpacingBetweenSlices == (float(thickness) if count == 1 else 2.5)
+
+
+@pytest.mark.parametrize("shape", [(), (12, 10), (10, 12, 5), (0, 12, 10, 5), (1, 1, 12, 10, 5)])
+def test_arrays_that_are_no_masks_of_the_images(image, tmp_path, shape):
+    assert image.value.shape == (12, 10, 5)
+    with pytest.raises(files.UnwritableFile, match=r"is no mask of images of \[12, 10, 5\]"):
+        files.save(tmp_path / "o.dcm", files.Content(np.ones(shape, bool), 3, image.grid))

@@ -41,6 +41,45 @@ def test_what_is_not_there_or_not_known(tmp_path):
         check_writable(tmp_path / "x.tiff")
 
 
+@pytest.mark.parametrize("name", ["x.dcm", "x.nii", "x.nii.gz", "x.png"])
+@pytest.mark.parametrize("value", ["text", [[1]], 1.5, {"a": 1}, None])
+def test_what_is_no_image(tmp_path, name, value):
+    with pytest.raises(files.UnwritableFile, match=f"^{type(value).__name__} is no image: use"):
+        files.save(tmp_path / name, files.Content(value))
+    assert list(tmp_path.iterdir()) == []
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (NAN, None),
+        ({"dice": [0.5, {"hd95": INFINITE}]}, {"dice": [0.5, {"hd95": None}]}),
+        (np.array([[1, NAN], [-INFINITE, 2]], np.float32), [[1, None], [None, 2]]),
+        (np.float16(INFINITE), None),
+        ((np.array([complex(1, NAN)]),), [[[1, None]]]),
+    ],
+)
+def test_numbers_that_json_has_not_are_told(tmp_path, value, written):
+    (remark,) = files.save(tmp_path / "x.json", files.Content(value))
+    assert remark == "NaN or infinity is among its numbers, for which JSON has only null"
+    assert json.loads((tmp_path / "x.json").read_text()) == written
+
+
+@pytest.mark.parametrize("value", [1e300, "NaN", [1, None, True], np.arange(3), np.array(["a"])])
+def test_numbers_that_json_has(tmp_path, value):
+    assert files.save(tmp_path / "x.json", files.Content(value)) == ()
+
+
+def test_paths_may_be_text(tmp_path):
+    path = str(tmp_path / "x.npy")
+    assert files.check_grid(path, None) == ()
+    files.save(path, files.Content(np.arange(3)))
+    np.testing.assert_array_equal(files.read(path).value, [0, 1, 2])
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "complex64", "U3"])
 def test_npy(tmp_path, dtype):
     array = np.array([[0, 1], [2, 3]]).astype(dtype)

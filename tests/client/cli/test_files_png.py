@@ -169,6 +169,19 @@ def test_pixels_that_there_are_not(read, pixels):
         read(raw)
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("colour", "depth"), KINDS)
+def test_rows_that_are_not_there(read, colour, depth, interlaced):
+    """Compressed as a whole, and too few: Pillow would take zeros for some of them."""
+    whole = png(sample(colour, depth, 20, 20), colour, depth, interlaced, idat=10**6)
+    start = whole.index(b"IDAT") + 4
+    pixels = zlib.decompress(whole[start:])
+    for length in (len(pixels) - 1, len(pixels) // 2, len(pixels) // 20, 1, 0):
+        fewer = chunk(b"IDAT", zlib.compress(pixels[:length]))
+        with pytest.raises(files.UnreadableFile, match="too few pixels"):
+            read(whole[: start - 8] + fewer + chunk(b"IEND", b""))
+
+
 def test_a_small_file_takes_no_huge_memory(read):
     head = struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 16, 6, 0, 0, 0)
     pixels = chunk(b"IDAT", zlib.compress(bytes(10**6)))

@@ -114,10 +114,29 @@ def test_numbers_that_dicom_cannot_hold(number):
         files.Segment(number, "Liver")
 
 
-@pytest.mark.parametrize("name", ["", "a\\b", "a\0", "x" * 65])
+@pytest.mark.parametrize("name", ["", " ", "a\\b", "a\0", "x" * 65])
 def test_segments_made_by_hand_are_checked(name):
     with pytest.raises(ValueError, match="label: expected"):
         files.Segment(1, name)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"color": (300, 0, 0)}, "color"),
+        ({"color": (-1, 0, 0)}, "color"),
+        ({"color": (0.5, 0, 0)}, "color"),
+        ({"color": (1, 2)}, "color"),
+        ({"color": "#FF0000"}, "color"),
+        ({"scheme": "SCT"}, "code"),
+        ({"code": "10200004"}, "code"),
+        ({"scheme": "a\\b", "code": "1"}, "code"),
+        ({"scheme": "SCT", "code": "1" * 17}, "code"),
+    ],
+)
+def test_colours_and_codes_made_by_hand_are_checked(made, told):
+    with pytest.raises(ValueError, match=f"{told}: expected"):
+        files.Segment(1, "Liver", **made)
 
 
 @pytest.mark.parametrize("text", ["1=a\\b", "1=a\nb", "1=\udcff", "1=" + "x" * 65, "\u0661=Liver"])

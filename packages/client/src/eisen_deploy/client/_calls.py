@@ -12,7 +12,7 @@ from ._answers import error_of
 from ._bodies import CODING
 from ._deadline import Deadline
 from ._endpoint import Endpoint
-from ._errors import EisenClientError
+from ._errors import EisenClientError, UnknownOutcome
 from ._limits import SizeLimit
 from ._logging import log
 from ._progress import Progress
@@ -103,6 +103,8 @@ class Caller:
             error.inputs = summarise(body)
             if not body.buffers:  # it asked for the metadata: no model runs for that
                 error.executed = False
+                if isinstance(error, UnknownOutcome):
+                    error.advice = "no model ran for it: try again"
             raise
 
     def _attempt(self, call: Call) -> Answer:

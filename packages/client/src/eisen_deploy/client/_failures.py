@@ -197,7 +197,7 @@ def _system(error: Exception, exchange: Exchange) -> EisenClientError:
         return _broken(error, exchange)
     return TLSFailed(
         "a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: "
-        f"{reason_of(error)}",
+        f"{getattr(error, 'strerror', None) or 'there is no such file'}",  # requests looks itself
         advice=_FILES_ADVICE,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -34,7 +34,7 @@ class Prediction(dict[str, Any]):
 
     def __init__(
         self,
-        outputs: Mapping[str, Any],
+        outputs: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
         *,
         model: ModelIdentity = ModelIdentity(),  # noqa: B008 - it is immutable
         request_id: str | None = None,

@@ -120,7 +120,7 @@ def _before(arguments: argparse.Namespace, taken: str) -> Iterator[Check]:
 
 def _host_and_port(parts: SplitResult) -> str:
     host = parts.hostname or ""
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    port = {"http": 80, "https": 443}[parts.scheme] if parts.port is None else parts.port
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -165,5 +165,6 @@ def _limits(client: EisenServingClient, count: int) -> Check:
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d{1,12})\s*([A-Za-z]*)", text)
     if match is None or match[2] not in _UNITS:
-        raise argparse.ArgumentTypeError(f"expected a size such as 180MiB, in {', '.join(_UNITS)}")
+        units = ", ".join(filter(None, _UNITS))
+        raise argparse.ArgumentTypeError(f"expected a size such as 180MiB, in bytes or {units}")
     return int(match[1]) * _UNITS[match[2]]

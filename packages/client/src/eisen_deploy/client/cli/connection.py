@@ -59,6 +59,10 @@ def client_of(arguments: argparse.Namespace, **options: Any) -> EisenServingClie
         raise Usage("--key belongs to --cert, which is missing")
     if arguments.no_verify and arguments.ca:
         raise Usage("--ca and --no-verify exclude each other")
+    for flag in ("ca", "cert", "key"):
+        path = getattr(arguments, flag)
+        if path is not None and not Path(path).exists():
+            raise Usage(f"--{flag} {path}: there is no such file")
     if arguments.no_verify:
         complain("warning: --no-verify: whoever is in between can read the data and the token")
     try:

@@ -15,7 +15,7 @@ from eisen_deploy.client import Prediction, files
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files.axes import picture_of
-from eisen_deploy.client.files.kinds import PLACED, kind_of
+from eisen_deploy.client.files.kinds import IMAGES, kind_of
 from eisen_deploy.client.files.saving import staged
 
 from . import provenance
@@ -119,10 +119,8 @@ def _content(file: NamedFile, reply: Prediction, layout: files.Layout | None) ->
         raise files.UnwritableFile(f"the model gave no such output: {', '.join(reply)}")
     value = reply[file.name]
     kind = kind_of(file.path)
-    if kind not in (*PLACED, ".png"):
+    if kind not in IMAGES or not isinstance(value, np.ndarray):
         return files.Content({file.name: value} if kind == ".npz" else value)
-    if not isinstance(value, np.ndarray):
-        raise files.UnwritableFile(f"{type(value).__name__} is no image: use .json")
     if kind == ".png":
         return picture_of(value, layout)
     assert layout is not None  # noqa: S101 - it was found, or nothing was sent
@@ -133,5 +131,5 @@ def _described(value: Any) -> str:
     if isinstance(value, dict):
         return clean(", ".join(value))
     if isinstance(value, np.ndarray):
-        return f"{value.dtype}, {' x '.join(map(str, value.shape))}"
+        return ", ".join(filter(None, [str(value.dtype), " x ".join(map(str, value.shape))]))
     return type(value).__name__

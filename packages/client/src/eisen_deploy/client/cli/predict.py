@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from eisen_deploy.client.files.kinds import PLACED, check_writable, kind_of
 from eisen_deploy.client.files.orientation import check_codes
 from eisen_deploy.client.files.saving import check_free
 from eisen_deploy.client.files.segments import declared_segments, override
-from eisen_deploy.client.files.text import to_json
+from eisen_deploy.client.files.text import remarks_on_json, to_json
 
 from . import batch as batches
 from . import connection, outputs, provenance
@@ -98,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printed = outputs.printed(reply, {file.name for file in wanted})
         say(to_json(printed, for_terminal=True))
+        for remark in remarks_on_json(printed):
+            note(remark)
     return status_of(failures[0]) if failures else 0
 
 
@@ -112,8 +115,14 @@ def _check(arguments: argparse.Namespace) -> None:
         raise Usage("--provenance describes files: give --output")
     beside = [provenance.beside(file.path) for file in wanted if arguments.provenance]
     paths = [*(file.path for file in wanted), *beside]
-    if len(set(paths)) < len(paths):
+    places = {os.path.realpath(path) for path in paths}
+    if len(places) < len(paths):
         raise Usage("two outputs go to the same file")
+    if places.intersection(os.path.realpath(file.path) for file in arguments.input):
+        raise Usage("an output would replace an input: give it another name")
+    numbers = [segment.number for segment in arguments.segment]
+    if len(set(numbers)) < len(numbers):
+        raise Usage("--segment describes the same number twice")
     for file in wanted:
         with blamed_on(file):
             check_writable(file.path)

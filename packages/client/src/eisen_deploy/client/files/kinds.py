@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eisen_deploy.client._predictions import ModelIdentity
 
 from . import npy, png, text
@@ -23,6 +25,8 @@ _DICOM = ".dcm"
 
 #: Kinds whose files have a geometry; they are written of a :class:`Content` with a grid.
 PLACED = (".nii", ".nii.gz", _DICOM)
+#: Kinds whose files hold an image.
+IMAGES = (*PLACED, ".png")
 
 _READERS: Mapping[str, Callable[[Path], Content]] = {
     ".npy": npy.read_npy,
@@ -86,14 +90,14 @@ def check_writable(path: Path) -> str:
     return kind
 
 
-def check_grid(path: Path, grid: Grid | None) -> tuple[str, ...]:
+def check_grid(path: Path | str, grid: Grid | None) -> tuple[str, ...]:
     """Check, before there is an array, that a file can be written on the grid of an input.
 
     :param path: of the file; kinds without a geometry need no grid.
     :returns: what the user should know about such a file.
     :raises FileError: if it cannot; the message says what the input lacks.
     """
-    kind = kind_of(path)
+    kind = kind_of(Path(path))
     if kind not in PLACED:
         return ()
     if grid is None:
@@ -102,7 +106,7 @@ def check_grid(path: Path, grid: Grid | None) -> tuple[str, ...]:
 
 
 def save(
-    path: Path,
+    path: Path | str,
     content: Content,
     *,
     segments: Sequence[Segment] = (),
@@ -119,7 +123,10 @@ def save(
     :returns: what the user should know about the file.
     :raises FileError: if it cannot be written.
     """
+    path = Path(path)
     kind = check_writable(path)
+    if kind in IMAGES and not isinstance(content.value, np.ndarray):
+        raise UnwritableFile(f"{type(content.value).__name__} is no image: use .json")
     try:
         if kind == _DICOM:
             model = ModelIdentity(*algorithm)
@@ -131,7 +138,7 @@ def save(
                 _write(kind, file, content)
     except OSError as error:
         raise UnwritableFile(f"cannot be written: {error.strerror}") from error
-    return ()
+    return text.remarks_on_json(content.value) if kind == ".json" else ()
 
 
 def _write(kind: str, file: Any, content: Content) -> None:

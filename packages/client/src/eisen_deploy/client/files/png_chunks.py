@@ -17,8 +17,13 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 #: Samples of a pixel, and bits that each may have.
 _SAMPLES = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {GREY: (1, 2, 4, 8, 16), PALETTE: (1, 2, 4, 8)}
-#: Deflate makes at most so many bytes of one.
-_MAX_RATIO = 1032
+#: Of interlaced pixels (Adam7): the first column and row of each pass, and the steps to the next.
+_PASSES = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+#: Bytes that are decompressed at a time.
+_PIECE = 2**14
 
 
 class Header(NamedTuple):
@@ -66,10 +71,10 @@ def parse(raw: bytes) -> Picture:
             raise UnsupportedFile(f"has a chunk {kind.decode()}, which no specification knows")
         else:
             others.setdefault(kind, data)
-    header = _header(others.get(b"IHDR", b""))
-    if _MAX_RATIO * sum(map(len, pixels)) < _size(header):
+    picture = Picture(_header(others.get(b"IHDR", b"")), b"".join(pixels), others)
+    if not _is_complete(picture):  # Pillow would take zeros for what is not there
         raise UnreadableFile("is cut off: it has too few pixels for its size")
-    return Picture(header, b"".join(pixels), others)
+    return picture
 
 
 def _chunks(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -96,8 +101,27 @@ def _header(raw: bytes) -> Header:
     return header
 
 
+def _is_complete(picture: Picture) -> bool:
+    """Whether there are all pixels that the header announces."""
+    lacking = _size(picture.header)
+    inflater = zlib.decompressobj()
+    compressed = memoryview(picture.pixels)
+    for start in range(0, len(compressed), _PIECE):
+        lacking -= len(inflater.decompress(compressed[start : start + _PIECE]))
+        if lacking <= 0:
+            return True
+    return False
+
+
 def _size(header: Header) -> int:
-    return header.rows * (header.columns * header.depth * _SAMPLES[header.colour] // 8)
+    """Return the bytes of all pixels: in each pass, whole bytes for each row and one before it."""
+    bits = header.depth * _SAMPLES[header.colour]
+    size = 0
+    for left, top, right, down in _PASSES if header.interlacing else ((0, 0, 1, 1),):
+        columns = len(range(left, header.columns, right))
+        rows = len(range(top, header.rows, down)) if columns else 0
+        size += rows * (1 + (columns * bits + 7) // 8)
+    return size
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -15,11 +15,18 @@ from .kinds import kind_of
 def check_free(path: Path, overwrite: bool) -> None:
     """Check that a file may be written.
 
-    :raises UnwritableFile: if it exists, or is no file, or its folder is missing or read-only.
+    :raises UnwritableFile: if it exists, or is no file, or has a name that cannot be, or its
+        folder is missing or read-only.
     """
     if not path.parent.is_dir():
         raise UnwritableFile("its folder does not exist")
-    if os.path.lexists(path) and (not overwrite or not path.is_file()):
+    try:
+        exists = bool(path.lstat())
+    except FileNotFoundError:
+        exists = False
+    except OSError as error:  # its name is too long, for example
+        raise UnwritableFile(f"cannot be written: {error.strerror}") from error
+    if exists and (not overwrite or not path.is_file()):
         raise UnwritableFile(
             "exists already: --overwrite replaces it" if path.is_file() else "is not a file"
         )

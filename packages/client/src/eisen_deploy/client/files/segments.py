@@ -45,11 +45,16 @@ class Segment:
     def __post_init__(self) -> None:
         if not _is_whole(self.number, 1, 2**16 - 1):
             raise ValueError("number: expected a whole number from 1 to 65535")
-        if not 0 < len(self.name) <= LONGEST_NAME or any(map(_is_forbidden, self.name)):
+        name = self.name
+        if not name.strip() or len(name) > LONGEST_NAME or any(map(_is_forbidden, name)):
             raise ValueError(
                 f"label: expected a text of 1 to {LONGEST_NAME} characters without backslashes and "
                 "control characters"
             )
+        if self.scheme or self.code:
+            _code(f"{self.scheme}:{self.code}")
+        if self.color is not None and not _is_color(self.color):
+            raise ValueError('color: expected three numbers from 0 to 255, or "#RRGGBB"')
 
     @classmethod
     def parse(cls, text: str) -> Segment:
@@ -117,7 +122,7 @@ def _read(entry: Any, output: str, known: Collection[str]) -> Segment | str | No
             entry.get("number", 0),
             label.strip() if isinstance(label, str) else "",
             *(("", "") if code is None else _code(code)),
-            color=None if color is None else _color(color),
+            _color(color),
         )
     except ValueError as error:
         return str(error)
@@ -135,16 +140,16 @@ def _code(value: Any) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _color(value: Any) -> Color:
+def _color(value: Any) -> Any:
+    """Return a colour as :class:`Segment` takes it, if it is one."""
     match = _COLOR.fullmatch(value) if isinstance(value, str) else None
     parts = [int(part, 16) for part in match.groups()] if match else value
-    if not isinstance(parts, list) or len(parts) != 3 or not all(map(_is_byte, parts)):
-        raise ValueError('color: expected three numbers from 0 to 255, or "#RRGGBB"')
-    return parts[0], parts[1], parts[2]
+    return tuple(parts) if isinstance(parts, list) else parts
 
 
-def _is_byte(value: Any) -> bool:
-    return _is_whole(value, 0, 255)
+def _is_color(value: Any) -> bool:
+    is_triple = isinstance(value, tuple) and len(value) == 3
+    return is_triple and all(_is_whole(part, 0, 255) for part in value)
 
 
 def _is_whole(value: Any, least: int, most: int) -> bool:

@@ -64,6 +64,13 @@ def to_json(value: Any, *, for_terminal: bool = False) -> str:
     return json.dumps(_plain(value), indent=indent, ensure_ascii=for_terminal, allow_nan=False)
 
 
+def remarks_on_json(value: Any) -> tuple[str, ...]:
+    """Return what the user should know about a value as JSON."""
+    if _is_finite(value):
+        return ()
+    return ("NaN or infinity is among its numbers, for which JSON has only null",)
+
+
 def write_json(file: BinaryIO, value: Any) -> None:
     """Write a value as JSON."""
     with writing("JSON"):
@@ -78,6 +85,13 @@ def write_txt(file: BinaryIO, value: Any) -> None:
     with writing("text in UTF-8"):
         raw = value.encode()
     file.write(raw)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (list, tuple, dict)):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    is_array = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fc"
+    return not (is_array or isinstance(value, float)) or bool(np.isfinite(value).all())
 
 
 def _plain(value: Any) -> Any:

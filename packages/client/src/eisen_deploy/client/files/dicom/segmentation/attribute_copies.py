@@ -85,8 +85,13 @@ def _write(element: Any) -> None:
 
 def text_of(header: Any, keyword: str) -> str:
     """Return the value of an attribute as text; nothing if it is absent or cannot be read."""
+    return decoded(raw_text_of(header, keyword), terms_of(header)).strip()
+
+
+def raw_text_of(header: Any, keyword: str) -> str:
+    """Likewise, as pydicom reads it."""
     try:
         value = header.get(keyword)
     except Exception:  # noqa: BLE001 - it breaks the rules of its kind
         return ""
-    return "" if value is None else decoded(str(value), terms_of(header)).strip()
+    return "" if value is None else str(value)

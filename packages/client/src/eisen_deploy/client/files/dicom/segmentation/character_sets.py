@@ -55,6 +55,11 @@ def is_declared(terms: Sequence[str]) -> bool:
     return bool(beyond) and all(term in known or term in _LATIN_9 for term in beyond)
 
 
+def has_unread_escapes(text: str, terms: Sequence[str]) -> bool:
+    """Whether a text changes to a set of two bytes that the terms do not declare."""
+    return "\x1b$" in text and not set(terms) & set(_TWO_BYTES)
+
+
 def decoded(text: str, terms: Sequence[str]) -> str:
     """Return a text as it is meant, of which pydicom has read the bytes under these terms."""
     if set(terms) & set(_LATIN_9):

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from eisen_deploy.client.files.content import Grid
+from eisen_deploy.client.files.dicom.names import name_some
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.extras import require
 
-from .attribute_copies import CT_IMAGE, Copies, copy_of, put, text_of
-from .character_sets import is_declared, terms_of
+from .attribute_copies import CT_IMAGE, Copies, copy_of, put, raw_text_of, text_of
+from .character_sets import has_unread_escapes, is_declared, terms_of
 
 #: Of an image and its series; without one of them nothing can refer to it.
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
@@ -36,7 +37,6 @@ _OF_THE_IMAGE = (
     *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber"),
     *("InstitutionName", "InstitutionalDepartmentName", "StationName"),
 )
-_SHOWN = 8
 
 
 def check_identity(headers: Sequence[Any]) -> None:
@@ -77,6 +77,7 @@ def stand_ins(grid: Grid) -> list[Any]:
     # All segmentations of a series without a frame of reference get the same one.
     series = identity_of(grid.slices[0], "SeriesInstanceUID")
     frame_of_reference = pydicom.uid.generate_uid(entropy_srcs=[series, "frame of reference"])
+    distance = _distance(grid)
     made = []
     for header in grid.slices:
         made.append(pydicom.Dataset())
@@ -86,7 +87,8 @@ def stand_ins(grid: Grid) -> list[Any]:
             setattr(made[-1], keyword, identity_of(header, keyword))
         made[-1].SOPClassUID = CT_IMAGE
         made[-1].FrameOfReferenceUID = identity_of(header, _FRAME) or frame_of_reference
-        made[-1].SliceThickness = _thickness(header, grid)
+        made[-1].SliceThickness = _thickness(header, distance)
+        made[-1].SpacingBetweenSlices = distance  # some highdicoms make one up, others leave it out
         made[-1].Modality = _modality(header)
         for keyword in (*_PATIENT, *_STUDY):
             setattr(made[-1], keyword, "")
@@ -120,45 +122,54 @@ def remarks_on(headers: Sequence[Any], left_out: Sequence[str]) -> tuple[str, ..
     differing = [keyword for keyword in _STUDY if not _agree(headers, keyword)]
     if differing:
         remarks.append(
-            f"the images do not agree in {_listed(differing)}: the segmentation gets what the "
+            f"the images do not agree in {name_some(differing)}: the segmentation gets what the "
             "first one has"
         )
     if left_out:
         remarks.append(
-            f"left out of the segmentation, since it cannot be read or written: {_listed(left_out)}"
+            "left out of the segmentation, since it cannot be read or written: "
+            f"{name_some(left_out)}"
         )
-    if not is_declared(terms_of(headers[0])):
-        strange = [key for key in (*_PATIENT, *_STUDY) if not text_of(headers[0], key).isascii()]
-        if strange:
-            remarks.append(
-                f"{_listed(strange)} may be read wrong: the images have characters beyond ASCII, "
-                "and do not say of which character set (SpecificCharacterSet)"
-            )
+    strange = [key for key in (*_PATIENT, *_STUDY) if _is_doubtful(headers[0], key)]
+    if strange:
+        remarks.append(
+            f"{name_some(strange)} may be read wrong: the images have characters beyond ASCII, and "
+            "do not say of which character set (SpecificCharacterSet)"
+        )
     return tuple(remarks)
 
 
+def _is_doubtful(header: Any, keyword: str) -> bool:
+    """Whether a text has characters of a set that the header does not declare."""
+    terms = terms_of(header)
+    if has_unread_escapes(raw_text_of(header, keyword), terms):
+        return True
+    return not is_declared(terms) and not text_of(header, keyword).isascii()
+
+
 def _agree(headers: Sequence[Any], keyword: str) -> bool:
-    return len({text_of(header, keyword) for header in headers}) == 1
+    texts = {text_of(header, keyword) for header in headers}
+    if keyword.endswith("Name"):  # empty parts at the end of a name may be written or not
+        texts = {re.sub(r"[\^ ]+(?==|$)|=+$", "", text) for text in texts}
+    return len(texts) == 1
 
 
-def _thickness(header: Any, grid: Grid) -> str:
+def _thickness(header: Any, distance: str) -> str:
     """Return the thickness of an image, or else the distance from one image to the next."""
     try:
         thickness = float(text_of(header, "SliceThickness"))
     except ValueError:
         thickness = 0.0
-    if not (np.isfinite(thickness) and thickness > 0):
-        columns = grid.affine[:3, :3]
-        normal = np.cross(columns[:, 0], columns[:, 1])
-        thickness = float(abs(columns[:, 2] @ normal) / np.linalg.norm(normal))
-    return f"{thickness:.10g}"
+    return f"{thickness:.10g}" if np.isfinite(thickness) and thickness > 0 else distance
+
+
+def _distance(grid: Grid) -> str:
+    """Return the distance from one image to the next; of a single one, its thickness."""
+    columns = grid.affine[:3, :3]
+    normal = np.cross(columns[:, 0], columns[:, 1])
+    return f"{abs(columns[:, 2] @ normal) / np.linalg.norm(normal):.10g}"
 
 
 def _modality(header: Any) -> str:
     text = text_of(header, "Modality")
     return text if re.fullmatch("[A-Z]{1,12}", text) else "OT"
-
-
-def _listed(keywords: Sequence[str]) -> str:
-    more = f" and {len(keywords) - _SHOWN} more" if len(keywords) > _SHOWN else ""
-    return f"{', '.join(keywords[:_SHOWN])}{more}"

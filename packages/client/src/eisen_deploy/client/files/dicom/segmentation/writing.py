@@ -66,6 +66,11 @@ def write(
     """
     if content.grid is None or not content.grid.slices:
         raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+    shape = content.value.shape
+    if len(shape) not in (3, 4) or shape[-3:] != content.grid.shape or not content.value.size:
+        raise UnwritableFile(
+            f"an array of shape {list(shape)} is no mask of images of {list(content.grid.shape)}"
+        )
     known = {segment.number: segment for segment in segments}
     masks, numbers = to_segments(content.value, known)
     told = [known.pop(number, Segment(number, f"Label {number}")) for number in numbers]
