@@ -8,7 +8,8 @@ import re
 import pytest
 
 import eisen_deploy.client as public
-from eisen_deploy.client import EisenClientError, InvalidInput, _answers
+from eisen_deploy.client import EisenClientError, InvalidInput
+from eisen_deploy.client._call import answers
 
 TYPED = [
     # the handler's
@@ -127,8 +128,8 @@ def test_an_answer_without_a_type_is_read_by_its_status(status, expected, body, 
 
 
 def test_every_type_of_answer_is_in_the_table_above():
-    assert set(_answers.BY_TYPE) <= {type_ for _, type_, _ in TYPED}
-    assert set(_answers.BY_STATUS) <= {status for status, _ in PAGES}
+    assert set(answers.BY_TYPE) <= {type_ for _, type_, _ in TYPED}
+    assert set(answers.BY_STATUS) <= {status for status, _ in PAGES}
 
 
 def test_a_dead_worker_is_told_from_a_failing_model(ask, http):

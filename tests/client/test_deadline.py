@@ -13,8 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eisen_deploy.client import DeadlineExceeded, ServerFailed, _deadline, _exchange
+from eisen_deploy.client import DeadlineExceeded, ServerFailed
+from eisen_deploy.client._http import exchange as exchanges
 from eisen_deploy.client._shared.wire import protocol
+from eisen_deploy.client._waiting import deadline
 
 LIMIT = 0.2
 BODY = protocol.Body((b"abc",), None)
@@ -284,12 +286,12 @@ def test_nothing_of_the_batch_is_sent_after_the_deadline(serve, connect, monkeyp
 
 
 def test_a_stopped_exchange_takes_no_connection_and_sends_nothing():
-    exchange = _exchange.Exchange(_deadline.Deadline(5), BODY)
-    upload = iter(_exchange.Upload(exchange))
+    exchange = exchanges.Exchange(deadline.Deadline(5), BODY)
+    upload = iter(exchanges.Upload(exchange))
     exchange.stop()
-    with pytest.raises(_deadline.Stopped):
+    with pytest.raises(deadline.Stopped):
         exchange.attach(SimpleNamespace(sock=None))
-    with pytest.raises(_deadline.Stopped):
+    with pytest.raises(deadline.Stopped):
         next(upload)
 
 
@@ -297,7 +299,7 @@ def test_a_stopped_exchange_leaves_a_connection_alone_that_another_one_uses():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = SimpleNamespace(sock=ours)
-        first, second = (_exchange.Exchange(_deadline.Deadline(5), BODY) for _ in range(2))
+        first, second = (exchanges.Exchange(deadline.Deadline(5), BODY) for _ in range(2))
         first.attach(connection)
         second.attach(connection)
         first.stop()
@@ -320,7 +322,7 @@ def test_what_the_work_raises_is_raised_where_the_caller_is():
 
     for seconds in (5, None):
         with pytest.raises(KeyError, match="reason"):
-            _deadline.run_until(_deadline.Deadline(seconds), fail, lambda: None)
+            deadline.run_until(deadline.Deadline(seconds), fail, lambda: None)
 
 
 def test_an_interrupted_wait_stops_the_work():
@@ -330,14 +332,14 @@ def test_an_interrupted_wait_stops_the_work():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _deadline.run_until(_deadline.Deadline(5), lambda: stopped.wait(5), stopped.set, interrupt)
+        deadline.run_until(deadline.Deadline(5), lambda: stopped.wait(5), stopped.set, interrupt)
     assert stopped.is_set()
 
 
 def test_work_that_begins_after_the_deadline_sends_nothing(serve, connect, http):
     server = serve(http.echo())
-    late = _exchange.Exchange(_deadline.Deadline(1e-9), BODY)
-    with pytest.raises(_deadline.Expired):
+    late = exchanges.Exchange(deadline.Deadline(1e-9), BODY)
+    with pytest.raises(deadline.Expired):
         connect(server)._transport._run(late, {})
     assert server.connections == 0
 
@@ -362,7 +364,7 @@ def test_ctrl_c_ends_a_call_and_its_connection(serve, connect, ctrl_c):
     [(BODY, 0, False, False), (BODY, 0, True, None), (BODY, 3, True, None)],
 )
 def test_a_body_whose_last_piece_is_under_way_may_be_executed(body, sent, complete, executed):
-    exchange = _exchange.Exchange(_deadline.Deadline(5), body)
+    exchange = exchanges.Exchange(deadline.Deadline(5), body)
     assert exchange.executed is False
     exchange.connected, exchange.sent, exchange.complete = True, sent, complete
     assert exchange.executed is executed

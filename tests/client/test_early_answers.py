@@ -15,11 +15,11 @@ from eisen_deploy.client import (
     RequestTooLarge,
     ServerBusy,
     Unauthorized,
-    _deadline,
-    _exchange,
-    _responses,
 )
+from eisen_deploy.client._http import exchange as exchanges
+from eisen_deploy.client._http import responses
 from eisen_deploy.client._shared.wire import protocol
+from eisen_deploy.client._waiting import deadline
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -160,7 +160,7 @@ def line():
     ours, theirs = socket.socketpair()
     ours.settimeout(5)
     with ours, theirs:
-        yield ours, theirs, _exchange.Exchange(_deadline.Deadline(5), protocol.Body((b"x",), None))
+        yield ours, theirs, exchanges.Exchange(deadline.Deadline(5), protocol.Body((b"x",), None))
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_more_is_sent_while_no_answer_is_there(pieces, line):
     ours, theirs, exchange = line
     for piece in pieces:
         theirs.sendall(piece)
-        _responses.look_for_answer(ours, exchange)
-    _responses.look_for_answer(ours, exchange)
+        responses.look_for_answer(ours, exchange)
+    responses.look_for_answer(ours, exchange)
     assert not exchange.halted
     assert exchange.is_whole is False
     assert len(exchange.early) < 2**16
@@ -203,7 +203,7 @@ def test_an_answer_stops_what_is_sent(answer, line):
     ours, theirs, exchange = line
     theirs.sendall(answer)
     with pytest.raises(BrokenPipeError):
-        _responses.look_for_answer(ours, exchange)
+        responses.look_for_answer(ours, exchange)
     assert exchange.halted
     assert exchange.executed is False
 
@@ -211,15 +211,15 @@ def test_an_answer_stops_what_is_sent(answer, line):
 def test_an_interim_answer_that_does_not_end_stops_it_too(line):
     ours, theirs, exchange = line
     theirs.sendall(b"HTTP/1.1 103 x\r\nX: " + b"x" * 2**16)
-    _responses.look_for_answer(ours, exchange)
+    responses.look_for_answer(ours, exchange)
     with pytest.raises(BrokenPipeError):
-        _responses.look_for_answer(ours, exchange)
+        responses.look_for_answer(ours, exchange)
 
 
 def test_a_line_that_ended_is_left_to_who_sends(line):
     ours, theirs, exchange = line
     theirs.close()
-    _responses.look_for_answer(ours, exchange)
+    responses.look_for_answer(ours, exchange)
     assert not exchange.halted
 
 

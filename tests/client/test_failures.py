@@ -11,16 +11,11 @@ import requests
 import requests.exceptions
 import urllib3.exceptions
 
-from eisen_deploy.client import (
-    DeadlineExceeded,
-    EisenClientError,
-    TLSFailed,
-    UnknownOutcome,
-    _deadline,
-    _exchange,
-    _failures,
-)
+from eisen_deploy.client import DeadlineExceeded, EisenClientError, TLSFailed, UnknownOutcome
+from eisen_deploy.client._http import exchange as exchanges
+from eisen_deploy.client._http import failures
 from eisen_deploy.client._shared.wire import protocol
+from eisen_deploy.client._waiting import deadline
 
 
 def _failures_of(module, base):
@@ -37,7 +32,7 @@ OF_HTTP = _failures_of(http.client, http.client.HTTPException)
 
 
 def _exchange_that(*, connected, sent):
-    exchange = _exchange.Exchange(_deadline.Deadline(30), protocol.Body((b"[1]       ",), None))
+    exchange = exchanges.Exchange(deadline.Deadline(30), protocol.Body((b"[1]       ",), None))
     exchange.connected, exchange.sent, exchange.complete = connected, sent, sent == 10
     return exchange
 
@@ -50,7 +45,7 @@ def _instance(failure):
 
 @pytest.mark.parametrize("failure", OF_REQUESTS, ids=lambda failure: failure.__name__)
 def test_each_exception_of_requests_is_listed(failure):
-    assert failure in _failures.MEANINGS
+    assert failure in failures.MEANINGS
 
 
 @pytest.mark.parametrize(
@@ -62,9 +57,9 @@ def test_each_exception_of_requests_is_listed(failure):
     ids=["connecting", "sending", "sent"],
 )
 def test_each_exception_becomes_an_error_of_ours(failure, connected, sent):
-    assert issubclass(failure, _failures.FAILURES)
+    assert issubclass(failure, failures.FAILURES)
     exchange = _exchange_that(connected=connected, sent=sent)
-    error = _failures.explain(_instance(failure), exchange)
+    error = failures.explain(_instance(failure), exchange)
     assert isinstance(error, EisenClientError)
     assert "canary" not in str(error)
     assert not (error.retry and connected and sent == 10)
@@ -84,7 +79,7 @@ def test_the_reason_is_found_however_deep_it_is_wrapped():
     failed = urllib3.exceptions.NewConnectionError(pool, "canary")
     failed.__cause__ = refused
     outer = requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/canary", failed))
-    error = _failures.explain(outer, _exchange_that(connected=False, sent=0))
+    error = failures.explain(outer, _exchange_that(connected=False, sent=0))
     assert "Connection refused" in str(error)
     assert "canary" not in str(error)
 
@@ -100,7 +95,7 @@ def test_the_reason_is_found_however_deep_it_is_wrapped():
     ],
 )
 def test_a_failure_is_put_in_words(failure, words):
-    error = _failures.explain(failure, _exchange_that(connected=True, sent=10))
+    error = failures.explain(failure, _exchange_that(connected=True, sent=10))
     assert words in str(error)
     assert "canary" not in str(error)
 
@@ -109,24 +104,24 @@ def test_a_timeout_of_the_socket_at_the_deadline_is_the_deadline():
     """As urllib3 reports it where it happens while sending."""
     exchange = _exchange_that(connected=True, sent=0)
     failure = urllib3.exceptions.ProtocolError("", socket.timeout())  # noqa: UP041
-    assert isinstance(_failures.explain(failure, exchange), EisenClientError)
-    exchange.deadline = _deadline.Deadline(0.01)
-    assert isinstance(_failures.explain(failure, exchange), DeadlineExceeded)
+    assert isinstance(failures.explain(failure, exchange), EisenClientError)
+    exchange.deadline = deadline.Deadline(0.01)
+    assert isinstance(failures.explain(failure, exchange), DeadlineExceeded)
 
 
 @pytest.mark.parametrize("failure", [requests.ReadTimeout, requests.ConnectTimeout])
 def test_a_timeout_long_before_the_deadline_is_the_systems_own(failure):
     exchange = _exchange_that(connected=True, sent=10)
-    assert isinstance(_failures.explain(failure(), exchange), UnknownOutcome)
-    exchange.deadline = _deadline.Deadline(0.01)
-    assert isinstance(_failures.explain(failure(), exchange), DeadlineExceeded)
+    assert isinstance(failures.explain(failure(), exchange), UnknownOutcome)
+    exchange.deadline = deadline.Deadline(0.01)
+    assert isinstance(failures.explain(failure(), exchange), DeadlineExceeded)
 
 
 def test_a_chain_that_bites_its_tail_ends():
     first, second = requests.ConnectionError(), requests.ConnectionError()
     first.args, second.args = (second,), (first,)
     exchange = _exchange_that(connected=True, sent=10)
-    assert isinstance(_failures.explain(first, exchange), EisenClientError)
+    assert isinstance(failures.explain(first, exchange), EisenClientError)
 
 
 @pytest.mark.parametrize("option", ["verify", "cert"])

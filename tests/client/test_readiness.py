@@ -21,10 +21,9 @@ from eisen_deploy.client import (
     TLSFailed,
     Unauthorized,
     WorkerDied,
-    _deadline,
-    _readiness,
 )
-from eisen_deploy.client._retries import Retries
+from eisen_deploy.client._call.retries import Retries
+from eisen_deploy.client._waiting import deadline, readiness
 
 AT_ONCE = Retries(first_delay=0)
 
@@ -47,7 +46,7 @@ def test_what_is_waited_for(obstacle, serve, connect, http, monkeypatch):
         peer.receive()
         peer.send(answers.pop(0))
 
-    monkeypatch.setattr(_readiness.wait_ready, "__defaults__", (AT_ONCE,))
+    monkeypatch.setattr(readiness.wait_ready, "__defaults__", (AT_ONCE,))
     server = serve(script)
     assert connect(server).wait_ready(10) == {"inputs": []}
     assert server.connections == 3
@@ -122,7 +121,7 @@ def test_a_model_that_never_answers(serve, connect):
 
 
 def test_a_request_that_is_lost_is_not_waited_for_to_the_end(monkeypatch):
-    monkeypatch.setattr(_readiness, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(readiness, "PROBE_SECONDS", 0.05)
     waits = []
 
     def ask(deadline):
@@ -131,7 +130,7 @@ def test_a_request_that_is_lost_is_not_waited_for_to_the_end(monkeypatch):
             raise DeadlineExceeded("no reply")
         return "ready"
 
-    assert _readiness.wait_ready(ask, _deadline.Deadline(5), AT_ONCE) == "ready"
+    assert readiness.wait_ready(ask, deadline.Deadline(5), AT_ONCE) == "ready"
     assert waits == [0.05] * 3
 
 
@@ -140,7 +139,7 @@ def test_a_worker_that_dies_is_waited_for_as_long_as_asked():
         raise WorkerDied("Worker died.")
 
     with pytest.raises(NotReady, match="WorkerDied"):
-        _readiness.wait_ready(ask, _deadline.Deadline(0.05), AT_ONCE)
+        readiness.wait_ready(ask, deadline.Deadline(0.05), AT_ONCE)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/m", "stalling"])

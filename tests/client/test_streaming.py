@@ -8,8 +8,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from eisen_deploy.client import _deadline, _exchange
+from eisen_deploy.client._http import exchange as exchanges
 from eisen_deploy.client._shared.wire import protocol
+from eisen_deploy.client._waiting import deadline
 
 MIB = 2**20
 
@@ -42,8 +43,8 @@ def test_a_body_has_a_length_and_is_sent_in_views(serve, connect, http):
 def test_the_pieces_are_views_of_the_arrays():
     data = bytearray(2 * MIB + 5)
     body = protocol.Body((b"abc", memoryview(data)), 3)
-    exchange = _exchange.Exchange(_deadline.Deadline(None), body)
-    upload = _exchange.Upload(exchange)
+    exchange = exchanges.Exchange(deadline.Deadline(None), body)
+    upload = exchanges.Upload(exchange)
     assert len(upload) == 3 + len(data)
     sizes = []
     for piece in upload:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from eisen_deploy.client import _threads
-from eisen_deploy.client._threads import Outcome, start
+from eisen_deploy.client._waiting import threads
+from eisen_deploy.client._waiting.threads import Outcome, start
 
 
 def run(work):
@@ -44,14 +44,14 @@ def test_what_it_raises_is_raised_where_it_is_awaited_and_the_thread_lives_on():
 
 
 def test_an_idle_thread_ends_after_a_while(monkeypatch):
-    monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.05)
-    monkeypatch.setattr(_threads, "_idle", [])
+    monkeypatch.setattr(threads, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "_idle", [])
     ident = run(threading.get_ident)
     end = time.monotonic() + 5
     while any(each.ident == ident for each in threading.enumerate()):
         assert time.monotonic() < end
         time.sleep(0.01)
-    assert _threads._idle == []
+    assert threads._idle == []
     assert run(lambda: 1) == 1
 
 

@@ -121,7 +121,7 @@ def test_it_hangs(zoo, server_python):
     assert complaint.startswith(
         "eisen-serve: hangs did not load: it neither answered nor failed within 30 s: its worker "
         "is still loading, at hangs_handler.py:11 in wait_for_ever, called from "
-        "hangs_handler.py:6 in initialize, called from handler.py:"
+        "hangs_handler.py:6 in initialize, called from session.py:"
     )
     assert status == 1
     assert seconds < 30 + 30

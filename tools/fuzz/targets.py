@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from eisen_deploy.client import EisenClientError
-from eisen_deploy.client import _batches as client
-from eisen_deploy.client import _bodies as client_bodies
-from eisen_deploy.client._replies import Answer
+from eisen_deploy.client._call import batches as client
+from eisen_deploy.client._http import bodies as client_bodies
+from eisen_deploy.client._http.replies import Answer
 from eisen_deploy.serving.runtime._shared.archive import eisen_json, zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError, CorruptArchive
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata

@@ -9,7 +9,8 @@ Every error is an :class:`EisenClientError`.
 
 from __future__ import annotations
 
-from ._cancellation import Cancellation
+from ._call.retries import Retries
+from ._call.summaries import InputSummary
 from ._client import EisenServingClient
 from ._errors import (
     Cancelled,
@@ -39,9 +40,8 @@ from ._errors import (
     WorkerDied,
 )
 from ._predictions import ModelIdentity, Prediction
-from ._progress import Progress
-from ._retries import Retries
-from ._summaries import InputSummary
+from ._waiting.cancellation import Cancellation
+from ._waiting.progress import Progress
 
 __all__ = [
     "Cancellation",

@@ -10,20 +10,20 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import _batches
-from ._calls import Call, Caller, new_id
-from ._cancellation import Cancellation
-from ._credentials import Credentials
-from ._deadline import Deadline, check_seconds
-from ._endpoint import Endpoint
+from ._call import batches
+from ._call.calls import Call, Caller, new_id
+from ._call.limits import SizeLimit
+from ._call.many import run_in_order
+from ._call.retries import Retries
 from ._errors import Cancelled, EisenClientError, MalformedReply
-from ._limits import SizeLimit
-from ._many import run_in_order
+from ._http.credentials import Credentials
+from ._http.endpoint import Endpoint
+from ._http.transport import Transport
 from ._predictions import Prediction
-from ._progress import Progress
-from ._readiness import wait_ready
-from ._retries import Retries
-from ._transport import Transport
+from ._waiting.cancellation import Cancellation
+from ._waiting.deadline import Deadline, check_seconds
+from ._waiting.progress import Progress
+from ._waiting.readiness import wait_ready
 
 if TYPE_CHECKING:
     from .testing import FakeModel
@@ -202,7 +202,7 @@ class EisenServingClient:
         :raises EisenClientError: for what waiting does not mend.
         """
         deadline = self._deadline(timeout, cancel)
-        with self._caller.named_in_errors(_batches.EMPTY, None):
+        with self._caller.named_in_errors(batches.EMPTY, None):
             return wait_ready(partial(self._fetch_metadata, retries=_NEVER), deadline)
 
     def close(self) -> None:
@@ -250,16 +250,16 @@ class EisenServingClient:
         progress: Callable[[Progress], object] | None,
     ) -> Prediction:
         id_, declared = new_id(), None
-        with self._caller.named_in_errors(_batches.EMPTY, None):
-            _batches.check_names(batch, outputs)
+        with self._caller.named_in_errors(batches.EMPTY, None):
+            batches.check_names(batch, outputs)
             if self._validate_inputs:
-                batch, declared = _batches.conform(batch, self._cached_metadata(deadline))
-            body = _batches.encode(batch, outputs, id_)
+                batch, declared = batches.conform(batch, self._cached_metadata(deadline))
+            body = batches.encode(batch, outputs, id_)
         call = Call(body, deadline, id_, self._retries, idempotent, progress)
         answer = self._caller.make(call)
         try:
             with self._caller.named_in_errors(body, id_):
-                return _batches.decode(answer, outputs or declared, id_)
+                return batches.decode(answer, outputs or declared, id_)
         except MalformedReply:
             self._metadata = None  # by now it may be another version of the model that answers
             raise
@@ -272,9 +272,9 @@ class EisenServingClient:
 
     def _fetch_metadata(self, deadline: Deadline, retries: Retries) -> dict[str, Any]:
         id_ = new_id()
-        call = Call(_batches.EMPTY, deadline, id_, retries, idempotent=True)
-        with self._caller.named_in_errors(_batches.EMPTY, id_):
-            metadata = _batches.decode_metadata(self._caller.make(call))
+        call = Call(batches.EMPTY, deadline, id_, retries, idempotent=True)
+        with self._caller.named_in_errors(batches.EMPTY, id_):
+            metadata = batches.decode_metadata(self._caller.make(call))
         self._metadata = copy.deepcopy(metadata)  # what is returned is the caller's to change
         return metadata
 

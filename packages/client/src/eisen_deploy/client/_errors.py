@@ -39,8 +39,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ._call.summaries import InputSummary
 from ._shared.printable import clean
-from ._summaries import InputSummary
 
 
 class EisenClientError(Exception):

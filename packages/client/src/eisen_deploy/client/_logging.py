@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from ._exchange import running_exchange
+from ._http.exchange import running_exchange
 
 log = logging.getLogger("eisen_deploy.client")
 

@@ -21,18 +21,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ._deadline import Deadline, Stopped
 from ._errors import EisenClientError
-from ._exchange import Exchange
-from ._failures import explain
-from ._foreign import Foreign
+from ._http.exchange import Exchange
+from ._http.failures import explain
+from ._http.foreign import Foreign
+from ._http.replies import Answer
 from ._predictions import ModelIdentity
-from ._progress import Progress, watcher
-from ._replies import Answer
 from ._shared.errors import ContractError
 from ._shared.model.metadata import Metadata
 from ._shared.wire import protocol
 from ._shared.wire.protocol import JSON_TYPE, Body
+from ._waiting.deadline import Deadline, Stopped
+from ._waiting.progress import Progress, watcher
 
 __all__ = ["FakeModel", "FakeRequest"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eisen_deploy.client import Prediction
-from eisen_deploy.client._endpoint import Endpoint
+from eisen_deploy.client._http.endpoint import Endpoint
 from eisen_deploy.client._version import client_version
 
 SCHEMA = "eisen-deploy-provenance/1"

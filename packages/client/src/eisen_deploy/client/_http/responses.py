@@ -17,7 +17,7 @@ from typing import Any
 
 from urllib3.util import wait_for_read
 
-from ._exchange import Exchange, running_exchange
+from .exchange import Exchange, running_exchange
 
 #: A server that sends one a second would need a day for them.
 _MAX_INTERIM = 100_000

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ._cancellation import Cancellation
-from ._threads import Outcome, start
+from .cancellation import Cancellation
+from .threads import Outcome, start
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ._exchange import Exchange
-from ._foreign import own_code
+from eisen_deploy.client._http.exchange import Exchange
+from eisen_deploy.client._http.foreign import own_code
 
 
 class Progress(NamedTuple):

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ._shared.wire.datatypes import NUMPY_OF_DATATYPE
-from ._shared.wire.protocol import Body
+from eisen_deploy.client._shared.wire.datatypes import NUMPY_OF_DATATYPE
+from eisen_deploy.client._shared.wire.protocol import Body
 
 
 class InputSummary(NamedTuple):

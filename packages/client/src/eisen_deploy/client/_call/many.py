@@ -9,9 +9,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from ._cancellation import Cancellation
-from ._deadline import GLANCE
-from ._threads import Outcome, start
+from eisen_deploy.client._waiting.cancellation import Cancellation
+from eisen_deploy.client._waiting.deadline import GLANCE
+from eisen_deploy.client._waiting.threads import Outcome, start
 
 T = TypeVar("T")
 

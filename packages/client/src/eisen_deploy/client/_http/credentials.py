@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Callable
 
-from ._errors import Unauthorized
-from ._foreign import own_code
-from ._shared.errors import ContractError
-from ._shared.wire import strict_json
+from eisen_deploy.client._errors import Unauthorized
+from eisen_deploy.client._shared.errors import ContractError
+from eisen_deploy.client._shared.wire import strict_json
+
+from .foreign import own_code
 
 _MAX_FILE = 2**16
 

@@ -10,11 +10,17 @@ from email.utils import parsedate_to_datetime
 
 import urllib3
 
-from ._bodies import read_body
-from ._errors import MalformedReply, ReplyTooLarge, UnexpectedReply, UnknownOutcome
-from ._exchange import Exchange
-from ._failures import FAILURES
-from ._predictions import ModelIdentity
+from eisen_deploy.client._errors import (
+    MalformedReply,
+    ReplyTooLarge,
+    UnexpectedReply,
+    UnknownOutcome,
+)
+from eisen_deploy.client._predictions import ModelIdentity
+
+from .bodies import read_body
+from .exchange import Exchange
+from .failures import FAILURES
 
 #: An error's JSON is small; a longer body is a proxy's page, and is not read.
 _MAX_ERROR_BYTES = 256 * 2**10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
-from ._errors import InvalidURL
+from eisen_deploy.client._errors import InvalidURL
 
 #: Characters of a stranger's address that a message shows.
 _MAX_SHOWN = 300

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TypeVar
 
-from ._deadline import CancelRequested, Deadline, Expired
-from ._errors import (
+from eisen_deploy.client._call.retries import Retries
+from eisen_deploy.client._errors import (
     Cancelled,
     ConnectionFailed,
     DeadlineExceeded,
@@ -17,7 +17,8 @@ from ._errors import (
     UnknownOutcome,
     WorkerDied,
 )
-from ._retries import Retries
+
+from .deadline import CancelRequested, Deadline, Expired
 
 T = TypeVar("T")
 

@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ._endpoint import Endpoint
-from ._errors import (
+from eisen_deploy.client._errors import (
     EisenClientError,
     InvalidInput,
     MalformedRequest,
@@ -30,12 +29,13 @@ from ._errors import (
     UnsupportedMedia,
     WorkerDied,
 )
-from ._failures import USE_HTTPS, describe_size
-from ._replies import Answer
-from ._shared.errors import ContractError
-from ._shared.printable import clean
-from ._shared.wire import strict_json
-from ._shared.wire.protocol import Body
+from eisen_deploy.client._http.endpoint import Endpoint
+from eisen_deploy.client._http.failures import USE_HTTPS, describe_size
+from eisen_deploy.client._http.replies import Answer
+from eisen_deploy.client._shared.errors import ContractError
+from eisen_deploy.client._shared.printable import clean
+from eisen_deploy.client._shared.wire import strict_json
+from eisen_deploy.client._shared.wire.protocol import Body
 
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100

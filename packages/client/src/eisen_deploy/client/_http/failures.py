@@ -16,9 +16,8 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisc
 import requests.exceptions as of_requests
 import urllib3.exceptions as of_urllib3
 
-from ._causes import forget_frames, innermost, reason_of
-from ._deadline import CancelRequested, Expired, Stopped
-from ._errors import (
+from eisen_deploy.client._call.summaries import show_size, summarise
+from eisen_deploy.client._errors import (
     Cancelled,
     ConnectionFailed,
     DeadlineExceeded,
@@ -30,9 +29,11 @@ from ._errors import (
     TLSFailed,
     UnknownOutcome,
 )
-from ._exchange import Exchange
-from ._shared.wire.protocol import Body
-from ._summaries import show_size, summarise
+from eisen_deploy.client._shared.wire.protocol import Body
+from eisen_deploy.client._waiting.deadline import CancelRequested, Expired, Stopped
+
+from .causes import forget_frames, innermost, reason_of
+from .exchange import Exchange
 
 #: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.
 _SUSPICIOUS_BYTES = 2**20

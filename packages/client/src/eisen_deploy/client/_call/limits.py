@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ._errors import EisenClientError, RequestTooLarge
-from ._failures import describe_size
-from ._shared.wire.protocol import Body
+from eisen_deploy.client._errors import EisenClientError, RequestTooLarge
+from eisen_deploy.client._http.failures import describe_size
+from eisen_deploy.client._shared.wire.protocol import Body
 
 #: Seconds for which a refusal counts: somebody may raise the server's limit.
 MEMORY = 60.0

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from ._connections import Connections, given_back
-from ._credentials import Credentials
-from ._deadline import Deadline, Expired, run_until
-from ._endpoint import Endpoint
-from ._errors import EisenClientError
-from ._exchange import Exchange, Upload
-from ._failures import FAILURES, explain
-from ._foreign import Foreign
-from ._limits import SizeLimit
-from ._progress import Progress, watcher
-from ._replies import Answer, read_answer
-from ._shared.wire.protocol import Body
+from eisen_deploy.client._call.limits import SizeLimit
+from eisen_deploy.client._errors import EisenClientError
+from eisen_deploy.client._shared.wire.protocol import Body
+from eisen_deploy.client._waiting.deadline import Deadline, Expired, run_until
+from eisen_deploy.client._waiting.progress import Progress, watcher
+
+from .connections import Connections, given_back
+from .credentials import Credentials
+from .endpoint import Endpoint
+from .exchange import Exchange, Upload
+from .failures import FAILURES, explain
+from .foreign import Foreign
+from .replies import Answer, read_answer
 
 _HEADERS = {"Connection": "keep-alive"}
 

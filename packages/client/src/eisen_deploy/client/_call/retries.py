@@ -6,8 +6,7 @@ import random as _random
 from collections.abc import Callable
 from typing import TypeVar
 
-from ._deadline import CancelRequested, Deadline, Expired
-from ._errors import (
+from eisen_deploy.client._errors import (
     Cancelled,
     DeadlineExceeded,
     EisenClientError,
@@ -16,7 +15,8 @@ from ._errors import (
     UnknownOutcome,
     WorkerDied,
 )
-from ._logging import log
+from eisen_deploy.client._logging import log
+from eisen_deploy.client._waiting.deadline import CancelRequested, Deadline, Expired
 
 T = TypeVar("T")
 

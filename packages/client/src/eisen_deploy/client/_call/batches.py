@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ._errors import InvalidInput, MalformedReply, UnexpectedReply
-from ._predictions import ModelIdentity, Prediction
-from ._replies import Answer, checked_word
-from ._shared.errors import ContractError
-from ._shared.wire import protocol, strict_json
-from ._shared.wire.allowance import Allowance
-from ._shared.wire.protocol import Body
+from eisen_deploy.client._errors import InvalidInput, MalformedReply, UnexpectedReply
+from eisen_deploy.client._http.replies import Answer, checked_word
+from eisen_deploy.client._predictions import ModelIdentity, Prediction
+from eisen_deploy.client._shared.errors import ContractError
+from eisen_deploy.client._shared.wire import protocol, strict_json
+from eisen_deploy.client._shared.wire.allowance import Allowance
+from eisen_deploy.client._shared.wire.protocol import Body
 
 #: The request that asks for the metadata.
 EMPTY = Body((), None)
@@ -50,7 +50,7 @@ def conform(
     :returns: the batch, and the names of the declared outputs; ``None`` if none are declared.
     :raises InvalidInput: with everything in which the batch differs.
     """
-    from ._shared.model.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
+    from eisen_deploy.client._shared.model.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
 
     declared = Metadata.parse(metadata)
     try:

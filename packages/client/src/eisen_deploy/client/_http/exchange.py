@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ._deadline import Deadline, Stopped
-from ._shared.wire.protocol import Body
+from eisen_deploy.client._shared.wire.protocol import Body
+from eisen_deploy.client._waiting.deadline import Deadline, Stopped
 
 #: Bytes handed to the socket, and taken from it, at a time.
 PIECE = 2**20

@@ -21,9 +21,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import LocationValueError, ProxyError
 
-from ._exchange import SMALL, running_exchange
-from ._logging import keep_urllib3_quiet
-from ._responses import Response, look_for_answer
+from eisen_deploy.client._logging import keep_urllib3_quiet
+
+from .exchange import SMALL, running_exchange
+from .responses import Response, look_for_answer
 
 _MAX_IDLE = 32
 

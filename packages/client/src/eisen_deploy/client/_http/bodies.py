@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import urllib3
 
-from ._errors import MalformedReply, ReplyTooLarge, UnknownOutcome
-from ._exchange import PIECE, Exchange
+from eisen_deploy.client._errors import MalformedReply, ReplyTooLarge, UnknownOutcome
+
+from .exchange import PIECE, Exchange
 
 #: Where the server tells how large the body is if ``Content-Length`` does not: one that it
 #: compressed, or sends in chunks.

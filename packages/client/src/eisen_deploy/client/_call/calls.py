@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from ._answers import error_of
-from ._bodies import CODING
-from ._deadline import Deadline
-from ._endpoint import Endpoint
-from ._errors import EisenClientError, UnknownOutcome
-from ._limits import SizeLimit
-from ._logging import log
-from ._progress import Progress
-from ._replies import Answer
-from ._retries import Retries, call_again
-from ._shared.wire.protocol import BINARY_TYPE, JSON_TYPE, Body
-from ._summaries import summarise
+from eisen_deploy.client._errors import EisenClientError, UnknownOutcome
+from eisen_deploy.client._http.bodies import CODING
+from eisen_deploy.client._http.endpoint import Endpoint
+from eisen_deploy.client._http.replies import Answer
+from eisen_deploy.client._logging import log
+from eisen_deploy.client._shared.wire.protocol import BINARY_TYPE, JSON_TYPE, Body
+from eisen_deploy.client._waiting.deadline import Deadline
+from eisen_deploy.client._waiting.progress import Progress
+
+from .answers import error_of
+from .limits import SizeLimit
+from .retries import Retries, call_again
+from .summaries import summarise
 
 _HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}
 

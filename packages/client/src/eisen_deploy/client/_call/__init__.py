@@ -1,0 +1,1 @@
+"""One call: what is sent, when it is sent again, and what the answer means."""

@@ -1,0 +1,1 @@
+"""Waiting, and its end: the deadline, cancellation, progress, a server that gets ready."""
