@@ -124,7 +124,7 @@ def test_cancelling_between_two_attempts_of_which_one_may_have_run(serve, connec
     cancel = Cancellation()
     server = serve(lambda peer: peer.receive())
     client = connect(server, retries=Retries(3, first_delay=8, random=lambda: 1.0))
-    with cancelled(cancel) as caught:
+    with cancelled(cancel, after=4 * WAIT) as caught:
         client.predict({"x": 1}, cancel=cancel, idempotent=True)
     assert (caught.value.executed, caught.value.retry) == (None, False)
 

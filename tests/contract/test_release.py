@@ -15,6 +15,8 @@ from distributions import FOLDERS, NotReleasable, git, version_in
 from packaging.version import Version
 from release import check_version, commit_and_tag, cut, cut_changelog, parse_version, release
 
+pytestmark = pytest.mark.slow  # each makes a repository
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHANGELOG = """\
 # Changelog

@@ -16,6 +16,8 @@ from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._capture.requirements import read_requirements
 from eisen_deploy.packaging._contents import archive_folder
 
+pytestmark = pytest.mark.slow  # each packs with a sample, and tries many forms of it
+
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 4]], ["y"], ["ndarray"], [[-1, -1]])
 SAMPLE = {"x": np.linspace(-1, 2, 12, dtype=np.float32).reshape(3, 4)}
 # Models of this module travel, and what it imports at its top with them.
