@@ -4,14 +4,14 @@
 >>> image = files.read("ct.nii.gz")  # doctest: +SKIP
 >>> array, layout = files.to_model(image, shape=(-1, 1, -1, -1, -1))  # doctest: +SKIP
 >>> mask = client.predict({"image": array})["mask"]  # doctest: +SKIP
->>> files.save(Path("mask.nii.gz"), files.from_model(mask, layout))  # doctest: +SKIP
+>>> files.save("mask.nii.gz", files.from_model(mask, layout))  # doctest: +SKIP
 
-Which files are read and written, and how their axes become those of an array, is told in the
-documentation of ``eisen-client``. Each kind of file is a module; the libraries that they need are
+The documentation of ``eisen-client`` explains which files are read and written, and how their axes
+become those of an array. Each kind of file is a module; the libraries that they need are
 extras, and are imported when the first such file is met.
 
-Errors are a :class:`FileError`. Their messages hold neither names of files nor what the headers of
-files say, other than sizes and positions: both can name a patient.
+Errors are a :class:`FileError`. Their messages hold nothing of what the headers of files say, other
+than sizes and positions: it can name a patient. Of a folder they name the files that are meant.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 
 class FileError(Exception):
-    """Base of the errors of files. Its message names no file: the caller knows which one."""
+    """Base of the errors of files.
+
+    Its message does not name the file or folder that was given: the caller knows which one.
+    """
 
 
 class MissingExtra(FileError):
