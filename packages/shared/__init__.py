@@ -10,3 +10,16 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 * :mod:`.errors` - what can be wrong with a body, a batch or an archive
 * :mod:`.printable` - text from elsewhere, as it may stand in a line
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Give the protocol at first use: what imports this package may do without numpy."""
+    if name != "protocol":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .wire import protocol  # noqa: PLC0415
+
+    return protocol
