@@ -155,8 +155,10 @@ class _Workers:
     def look(self) -> None:
         """Tell what has changed."""
         if self._looks % _LOOKS == 0:
+            missed = [archive for archive, _ in self._ended]  # whose new ones are told below
             for archive in self._archives:
-                self._running.update(dict.fromkeys(self._begun(archive), archive))
+                if archive not in missed:
+                    self._running.update(dict.fromkeys(self._begun(archive), archive))
         self._looks += 1
         for pid in [pid for pid in self._running if not is_running(pid)]:
             archive = self._running.pop(pid)
