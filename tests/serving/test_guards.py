@@ -151,7 +151,7 @@ def test_metrics_are_printed_only_for_a_server_that_takes_them(start, monkeypatc
     monkeypatch.setattr(metrics, "print_line", lines.append)
     monkeypatch.setattr(server_config, "read", lambda: ServerConfig(reads_model_metrics=reads))
     worker = start(Zeros(), METADATA)
-    counters = entry._session._counters
+    counters = entry._session._answer.keywords["counters"]
     counters._thread = "none is started"
     worker.predict({"x": np.float32([7])})
     counters.report()

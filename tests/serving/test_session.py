@@ -117,6 +117,13 @@ def test_it_says_why_requests_run_one_by_one(affine_folder):
     assert InferenceSession.open(affine_folder).batch_problem is not None
 
 
+def test_nothing_is_read_before_it_is_verified(affine_folder):
+    """The context of ``initialize`` holds the manifest."""
+    (affine_folder / "MAR-INF" / "MANIFEST.json").write_text("{")
+    with pytest.raises(LoadFailed, match=r"MANIFEST\.json"):
+        InferenceSession.open(affine_folder)
+
+
 def test_a_folder_that_is_no_archive(tmp_path, caplog):
     with pytest.raises(LoadFailed):
         InferenceSession.open(tmp_path)

@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,11 @@ class InferenceSession:
         limits: Limits = Limits(),  # noqa: B008 - it is immutable
         counters: Counters | None = None,
     ) -> None:
+        from .answering import pipeline  # noqa: PLC0415 - needs torch
+
         self.handler = handler
         self.limits = limits
-        self._counters = counters
+        self._answer = partial(pipeline.answer, handler, limits=limits, counters=counters)
 
     @classmethod
     def open(
@@ -92,7 +95,7 @@ class InferenceSession:
             sample gets another reply than when it was packed.
         """
         try:
-            handler = _load(folder, workers, context or Context(folder, gpu_id))
+            handler = _load(folder, gpu_id, workers, context)
             archive = handler.archive
             if archive.sample is not None and (self_test or archive.options.self_test):
                 from .answering import selftest  # noqa: PLC0415 - needs torch
@@ -117,12 +120,12 @@ class InferenceSession:
             of the last one has to be sent before the next call. Never raises for what is in a
             request.
         """
-        from .answering import pipeline  # noqa: PLC0415 - needs torch
-
-        return pipeline.answer(self.handler, requests, self.limits, self._counters)
+        return self._answer(requests)
 
 
-def _load(folder: Path, workers: int | None, context: Any) -> EisenServingHandler:
+def _load(
+    folder: Path, gpu_id: int | None, workers: int | None, context: Any
+) -> EisenServingHandler:
     """Return the archive's handler, initialised."""
     about = verify(folder, later=set(MODEL_FILES.values()))  # all code before any is imported
     handler_class = _import_handler(folder, about.handler)
@@ -130,7 +133,7 @@ def _load(folder: Path, workers: int | None, context: Any) -> EisenServingHandle
 
     use_threads(read_options(folder, about.serving), workers)
     handler = handler_class()
-    handler.initialize(context)
+    handler.initialize(Context(folder, gpu_id) if context is None else context)
     return handler
 
 
