@@ -20,7 +20,7 @@ _PIECE = 2**20
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return size (bytes) and SHA-256 of each file below a folder, by its POSIX path."""
     return {
-        name: {"sha256": _sha256(folder / name), "size": (folder / name).stat().st_size}
+        name: {"sha256": sha256_of(folder / name), "size": (folder / name).stat().st_size}
         for name in sorted(_walk(folder))
         if name != FILE_NAME
     }
@@ -83,7 +83,7 @@ def _compare(path: Path, name: str, listed: ListedFile) -> list[str]:
         return [f"{name} is a symbolic link"]
     if size != listed.size:
         return [f"{name} has {size} bytes, {listed.size} were packed"]
-    if _sha256(path) != listed.sha256:
+    if sha256_of(path) != listed.sha256:
         return [f"{name} was changed: its SHA-256 is not the one that was packed"]
     return []
 
@@ -109,7 +109,8 @@ def _is_compared_by_python(path: Path) -> bool:
         return file.read(8)[4:] == bytes(4)  # PEP 552: the flags; 0 means by time and size
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while piece := file.read(_PIECE):

@@ -16,6 +16,7 @@ import numpy as np
 
 from eisen_deploy.client import Prediction
 from eisen_deploy.client._http.endpoint import Endpoint
+from eisen_deploy.client._shared.archive.contents import sha256_of
 from eisen_deploy.client._version import client_version
 
 SCHEMA = "eisen-deploy-provenance/1"
@@ -52,7 +53,7 @@ def write(path: Path, run: Mapping[str, Any], outputs: Mapping[str, Any], writte
     :param written: the output file.
     """
     described = {name: _described(value, hashed=False) for name, value in outputs.items()}
-    facts = {**run, "outputs": described, "file": {"sha256": _hash_of(written)}}
+    facts = {**run, "outputs": described, "file": {"sha256": sha256_of(written)}}
     path.write_text(f"{json.dumps(facts, indent=2, sort_keys=True)}\n", "utf-8")
 
 
@@ -65,11 +66,3 @@ def _described(value: Any, *, hashed: bool) -> dict[str, Any]:
         little = value.astype(value.dtype.newbyteorder("<"), copy=False)
         facts["sha256"] = hashlib.sha256(np.ascontiguousarray(little).data).hexdigest()
     return facts
-
-
-def _hash_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
