@@ -82,7 +82,7 @@ def _check_one_patient(slices: Sequence[Slice]) -> None:
     if len(groups) > 1:
         raise UnsupportedFile(
             f"holds a series of {len(groups)} patients by their PatientID: {_listed(groups)}: "
-            "give a folder with the images of one"
+            "give a folder with the images of one patient"
         )
 
 
