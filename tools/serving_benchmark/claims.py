@@ -14,8 +14,8 @@ from .systems.system import KIB, MIB
 _PEERS = ("litserve", "bentoml", "bentoml-numpy", "ray-serve")
 # What runs on it: a handler that does nothing; our archive, whose handler helps there as well.
 _STOCK = {
-    "torchserve-stock-echo-bytes": "TorchServe as it comes",
-    "torchserve-stock": "TorchServe as it comes, with our archive,",
+    "torchserve-stock-echo-bytes": "Stock TorchServe",
+    "torchserve-stock": "Stock TorchServe, with our archive,",
 }
 _BARE = "torchserve-echo-bytes"
 

@@ -173,7 +173,7 @@ SYSTEMS = (
     ),
     _system(
         "torchserve-stock",
-        "TorchServe as it comes",
+        "Stock TorchServe",
         start_stock,
     ),
     _system(
@@ -185,7 +185,7 @@ SYSTEMS = (
     ),
     _system(
         "torchserve-stock-echo-bytes",
-        "Bare handler, as it comes",
+        "Bare handler, stock",
         start_stock_bare,
         client="http",
         tasks=("echo",),
