@@ -1,4 +1,4 @@
-"""The tasks of this repository. ``python3 tools/dev.py`` runs them where there is no nox."""
+"""The tasks of this repository. ``python3 tools/dev.py`` runs them without an installed nox."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).resolve().parent
-# pip and everything that calls it, in every environment, see the same pins.
+# The same pins apply to pip, and to everything that calls it, in every environment.
 PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-BY_FILE = ["--dist", "loadfile"]  # what a module's fixtures make is made once
-# Three on two cores: many of them wait.
+BY_FILE = ["--dist", "loadfile"]  # so that each module's fixtures run only once
+# Three processes on two cores, because many tests wait.
 QUICK = ["-n", "3", *BY_FILE, "-m", "not (slow or torchserve)"]
 SLOW = ["-m", "slow or torchserve"]
-# Slow for what they compute: beside each other. Servers, faults and deadlines: one by one.
+# Slow tests that compute run in parallel; those with servers and deadlines run one by one.
 COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
-# What the client's ranges begin with.
+# The oldest versions that the client allows.
 FLOORS = ["numpy==1.22.0", "requests==2.28.0", "urllib3==1.26.20"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 TYPED_TOOLS = [
     *("tools/distributions.py", "tools/house.py", "tools/release.py"),
     "packages/client/hatch_build.py",
 ]
-# What the hosts of repository and documentation read, by the schema that it follows.
+# Files that GitHub and Read the Docs read, by the schema that they follow.
 HOSTED = {
     "github-workflows": [str(path) for path in sorted(ROOT.glob(".github/workflows/*.yml"))],
     "github-issue-forms": [".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/feature.yml"],
@@ -59,10 +59,10 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test, those against a real TorchServe included."""
+    """Run every test, including those against a real TorchServe."""
     everything = "--editable=packages/client[all]"  # the command's libraries for files
     install(session, *OURS, everything, *group("tests"))
-    install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users lack
+    install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users do not have
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
@@ -84,9 +84,9 @@ def quick(session: nox.Session) -> None:
     ids=["oldest", "3.9", "3.10", "3.11", "3.12", "3.13"],
 )
 def client(session: nox.Session, requirements: list[str]) -> None:
-    """Run the client's tests on each Python that there is, and with its oldest requirements."""
+    """Run the client's tests on each installed Python, and with its oldest requirements."""
     session.install("packages/client[all]", *group("client-tests"), *requirements)
-    session.install("--no-deps", "nilearn")  # its files alone
+    session.install("--no-deps", "nilearn")  # only its files are needed
     others = "--ignore=tests/client/cli/test_cli_torchserve.py"  # needs packaging and torch
     session.run("pytest", *QUICK, others, "tests/client", *session.posargs)
 
@@ -115,9 +115,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Fuzz what reads bytes from strangers: ``-- reply --runs 1000000`` (``tools/fuzz``)."""
+    """Fuzz the code that reads bytes from others: ``-- reply --runs 1000000`` (``tools/fuzz``)."""
     install(session, *group("fuzz"))
-    # Without torch, which what is fuzzed does not need.
+    # Without torch, which the fuzzed code does not need.
     install(session, "--no-deps", "--editable=packages/handler", "--editable=packages/client")
     session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tools"})
 
@@ -145,7 +145,7 @@ def release(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure serving beside other systems, and write it into the documentation: an hour."""
+    """Compare serving with other systems, and write the results into the documentation: an hour."""
     install(session, *OURS, *group("bench"))
     page, picture = "docs/serving-benchmark", "docs/images/serving-benchmark.png"
     written = [f"--page={page}.rst", f"--json={page}.json", f"--plot={picture}"]

@@ -24,8 +24,8 @@ autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
-# What others document: their sites cannot be looked into while this one is built. A name of ours
-# that has no target stays a warning.
+# Names that other projects document: their sites are not available while this one is built. A name
+# of this project without a target stays a warning.
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|pathlib|os|requests|numpy|np|torch)(\..*)?|Path"),
 ]

@@ -1,13 +1,13 @@
-"""Make a folder with which a workstation without a network installs the client.
+"""Make a folder from which a workstation without a network can install the client.
 
 Usage: ``python tools/bundle.py [--platform win_amd64] [--python 3.9] [--extras nifti,dicom,cli]
-[--folder FOLDER]``, in an environment that has ``hatchling`` and ``packaging``; ``nox -s bundle --
-ARGUMENTS`` is such a one. Without arguments the folder is for a machine like this one.
+[--folder FOLDER]``, in an environment that has ``hatchling`` and ``packaging``, as ``nox -s bundle
+-- ARGUMENTS`` makes one. Without arguments the folder is for a machine like this one.
 
-It holds wheels only, so nothing is compiled on the workstation, and the digest of each. pip
-itself cannot tell what another platform needs: it reads the conditions of requirements
-(``; sys_platform == "win32"``) as those of the machine that it runs on. So it is asked without
-dependencies, and these are followed here.
+It contains only wheels, so that nothing is compiled on the workstation, and the digest of each. pip
+cannot find out what another platform needs: it evaluates the conditions of requirements
+(``; sys_platform == "win32"``) for the machine that it runs on. So pip downloads without
+dependencies, and this program resolves them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PROJECT = ROOT / "packages" / "client"
 CLIENT = "eisen-deploy-client"
 #: The names that PEP 600 gives to the older tags of Linux, by the version of glibc they stand for.
 LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-#: Choosing wheels ends in a few rounds, unless two distributions go on excluding each other.
+#: Choosing wheels takes a few rounds, unless two distributions keep excluding each other.
 ROUNDS = 20
 
 INSTALL = """\
@@ -51,7 +51,7 @@ Then this prints the version:
 
     eisen-client --version
 
-pip holds every file against its digest in requirements.txt, and asks no package index.
+pip checks every file against its digest in requirements.txt, and uses no package index.
 """
 
 
@@ -90,7 +90,7 @@ class Target(NamedTuple):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the conditions of requirements ask for."""
+        """The values to which the conditions of requirements refer."""
         os_name, sys_platform, system = next(
             names for start, names in _SYSTEMS.items() if self.platform.startswith(start)
         )
@@ -118,7 +118,7 @@ _SYSTEMS = {
 
 
 def _manylinux(name: str, machine: str) -> Iterator[str]:
-    """Yield a tag of Linux and those of all older systems."""
+    """Yield the tag of a Linux system and those of all older systems."""
     versions = {old: version for version, old in LEGACY.items()}
     newest = versions[name] if name in versions else int(name.rpartition("_")[2])
     for version in range(newest, 4, -1):
@@ -128,8 +128,8 @@ def _manylinux(name: str, machine: str) -> Iterator[str]:
 
 
 def this_machine() -> Target:
-    """Return what the running interpreter is."""
-    # No index has wheels of the tag linux_*: those of manylinux_* come after it.
+    """Return the target that the running interpreter is."""
+    # No index has wheels with the tag linux_*, so the first tag manylinux_* is used.
     platform = next(tag for tag in tags.platform_tags() if not tag.startswith("linux_"))
     return Target(platform, "{}.{}".format(*sys.version_info[:2]))
 
@@ -168,7 +168,7 @@ def requirements_of(wheel: Path) -> list[Requirement]:
 
 
 def needed(wheels: Mapping[str, Path], extras: Sequence[str], target: Target) -> dict[str, str]:
-    """Return what the client needs as far as these wheels tell: requirements by name."""
+    """Return what the client needs according to these wheels: requirements by name."""
     specifiers: dict[str, SpecifierSet] = {}
     waiting, seen = [(CLIENT, extra) for extra in ("", *extras)], set()
     while waiting:
@@ -186,13 +186,13 @@ def needed(wheels: Mapping[str, Path], extras: Sequence[str], target: Target) ->
 
 
 def applies(requirement: Requirement, extra: str, target: Target) -> bool:
-    """Whether a requirement is one on this workstation, with this extra."""
+    """Whether a requirement applies to this workstation, with this extra."""
     marker = requirement.marker
     return marker is None or marker.evaluate({**target.environment, "extra": extra})
 
 
 def collect(folder: Path, extras: Sequence[str], target: Target) -> dict[str, Path]:
-    """Put the client's wheel and all that it needs into a folder.
+    """Put the client's wheel and everything that it needs into a folder.
 
     :returns: the wheels by the names of their distributions.
     :raises RuntimeError: if no set of wheels is found.
@@ -210,14 +210,14 @@ def collect(folder: Path, extras: Sequence[str], target: Target) -> dict[str, Pa
             return wheels_in(folder)
         download(new, target, folder)
         asked = wanted
-    raise RuntimeError("no versions were found that go together")
+    raise RuntimeError("found no versions that are compatible with each other")
 
 
 # --- the folder ---------------------------------------------------------------------------
 
 
 def pinned(wheels: Mapping[str, Path]) -> str:
-    """Return a requirements file with the one version and the digest of each wheel."""
+    """Return a requirements file with the version and the digest of each wheel."""
     entries = []
     for name, path in wheels.items():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -227,7 +227,7 @@ def pinned(wheels: Mapping[str, Path]) -> str:
 
 
 def install_text(client: Path, target: Target) -> str:
-    """Return what to do with the folder."""
+    """Return the instructions for the folder."""
     command = f"py -{target.python}" if target.is_windows else f"python{target.python}"
     version = parse_wheel_filename(client.name)[1]
     return INSTALL.format(client=CLIENT, version=version, command=command, **target._asdict())
@@ -236,10 +236,10 @@ def install_text(client: Path, target: Target) -> str:
 def make(folder: Path, target: Target, extras: Sequence[str] = ()) -> None:
     """Make the bundle: ``wheels/``, ``requirements.txt``, ``INSTALL.txt``.
 
-    :raises FileExistsError: if the folder is there already.
+    :raises FileExistsError: if the folder exists already.
     """
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already: remove it, or give --folder")
+        raise FileExistsError(f"{folder} exists already: remove it, or give --folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary) / "bundle"

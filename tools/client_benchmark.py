@@ -1,15 +1,15 @@
-"""What 64 MiB to a model and 64 MiB back cost a workstation, beside other clients.
+"""Compare what 64 MiB to a model and 64 MiB back cost a workstation with several clients.
 
-One server, which only moves bytes, answers all of them. Each runs in a fresh process, in turns,
-each turn in another order: one call for memory and to warm up, then those that are timed. All are
-held against ``requests.post(url, data=body).content`` with the bytes of our client's own request,
-which neither encodes nor decodes. Time is that of the client's process, of the processor and on
-the clock. Memory is the largest residence during the first call above that before it, when the
-input is there and the client is made.
+One server, which only moves bytes, answers all of them. Each client runs in a fresh process, in
+turns, each turn in another order: one call for memory and to warm up, then those that are timed.
+All are compared with ``requests.post(url, data=body).content``, which sends the bytes of our
+client's own request, and neither encodes nor decodes. The time is that of the client's process, of
+the processor and on the clock. Memory is the increase of the peak of resident memory during the
+first call; the input and the client exist before.
 
 Usage: ``python tools/client_benchmark.py [--size MIB] [--runs N] [--calls N] [--page FILE]`` in an
 environment that has ``eisen-deploy-client``. ``tritonclient[http]``, ``bentoml``, and ``msgpack``
-with ``msgpack-numpy`` are measured where they are installed. Linux only. Prints a table in
+with ``msgpack-numpy`` are measured if they are installed. Linux only. Prints a table in
 reStructuredText, or puts it into the page.
 """
 
@@ -76,7 +76,7 @@ def read_head(stream: Any) -> tuple[str, dict[str, str]] | None:
 
 
 def discard(sock: socket.socket, length: int) -> None:
-    """Receive so many bytes and forget them."""
+    """Receive this many bytes and forget them."""
     buffer = bytearray(PIECE)
     while length > 0:
         received = sock.recv_into(buffer, min(length, PIECE))
@@ -86,7 +86,7 @@ def discard(sock: socket.socket, length: int) -> None:
 
 
 def answer(sock: socket.socket, folder: Path, path: str, headers: dict[str, str]) -> None:
-    """Send what a path stands for: the protocol's reply, or the bytes of a file."""
+    """Send the answer for a path: the protocol's reply, or the bytes of a file."""
     kind = path.strip("/").split("/")[0]
     name = {"predictions": "tensor", "v2": "tensor"}.get(kind, kind)
     with (folder / name).open("rb") as file:
@@ -104,11 +104,11 @@ def answer(sock: socket.socket, folder: Path, path: str, headers: dict[str, str]
 def protocol_part(size: int, request_id: str | None) -> bytes:
     """Return the JSON part of a reply with one array of floats, padded as our handler does."""
     tensor = {"name": "y", "shape": [size // 4], "datatype": "FP32"}
-    told: dict[str, Any] = {"model_name": "echo", "model_version": "1"}
+    reply: dict[str, Any] = {"model_name": "echo", "model_version": "1"}
     if request_id is not None:
-        told["id"] = request_id
-    told["outputs"] = [{**tensor, "parameters": {"binary_data_size": size}}]
-    text = json.dumps(told).encode()
+        reply["id"] = request_id
+    reply["outputs"] = [{**tensor, "parameters": {"binary_data_size": size}}]
+    text = json.dumps(reply).encode()
     return text.ljust(-(-len(text) // 64) * 64)
 
 
@@ -169,7 +169,7 @@ def msgpack(url: str, array: np.ndarray) -> Call:
 
 
 def bentoml(url: str, array: np.ndarray) -> Call:
-    """Return a call of BentoML's client with files: all else it sends as numbers in JSON."""
+    """Return a call of BentoML's client with files, because it sends arrays as numbers in JSON."""
     from bentoml import SyncHTTPClient  # noqa: PLC0415
 
     client = SyncHTTPClient(url, timeout=300)
@@ -187,7 +187,7 @@ def bentoml(url: str, array: np.ndarray) -> Call:
 
 
 class System(NamedTuple):
-    """One client: its call, what it is called in the table, and the modules that it needs."""
+    """One client: its call, its title in the table, and the modules that it needs."""
 
     call: Callable[[str, np.ndarray], Call]
     title: str
@@ -212,7 +212,7 @@ SYSTEMS = {
 
 
 def random_array(size: int) -> np.ndarray:
-    """Return so many MiB of 32-bit floats, without another array on the way."""
+    """Return ``size`` MiB of 32-bit floats, without making a second array."""
     return np.random.default_rng(0).random(size * MIB // 4, dtype=np.float32)
 
 
@@ -230,28 +230,28 @@ def work(name: str, url: str, size: int, calls: int) -> None:
     for _ in range(calls):
         call()
     wall, cpu = time.perf_counter() - started, processor() - used
-    told = {"cpu": cpu / calls, "wall": wall / calls, "peak": peak - before}
-    print(json.dumps(told))
+    costs = {"cpu": cpu / calls, "wall": wall / calls, "peak": peak - before}
+    print(json.dumps(costs))
 
 
 def check(answer: Any, array: np.ndarray) -> None:
-    """Raise if a client did not bring back what the server has, which is the array itself."""
+    """Raise an error if a client did not return what the server has, which is the array itself."""
     if isinstance(answer, bytes):
         answer = np.frombuffer(answer[-array.nbytes :], array.dtype)
     if answer.dtype != array.dtype or not np.array_equal(answer, array):
-        raise ValueError("the client brought something else back")
+        raise ValueError("the client returned something else than the array")
 
 
 def processor() -> float:
-    """Return the seconds of processor that this process has used."""
+    """Return the seconds of processor time that this process has used."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def residence(field: str) -> float:
-    """Return the MiB of memory that this process holds, ``VmRSS``, or held at most, ``VmHWM``.
+    """Return the MiB of resident memory of this process: now, ``VmRSS``, or at its peak, ``VmHWM``.
 
-    ``ru_maxrss`` would not do: it begins with what the process held that started this one.
+    ``ru_maxrss`` cannot be used: it begins with the memory of the process that started this one.
     """
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"{field}:\s*(\d+) kB", status)[1]) / 1024  # type: ignore[index]
@@ -262,7 +262,7 @@ def residence(field: str) -> float:
 
 @contextmanager
 def server(size: int) -> Iterator[str]:
-    """Run the server with its files, and give its URL."""
+    """Run the server with its files, and yield its URL."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         array = random_array(size)
@@ -288,7 +288,7 @@ def write_msgpack(folder: Path, array: np.ndarray) -> None:
     (folder / "msgpack").write_bytes(packer.packb({"y": array}, default=msgpack_numpy.encode))
 
 
-#: What a service of BentoML tells of itself.
+#: How a service of BentoML describes itself.
 BENTOML_ROUTE = {
     "name": "echo",
     "route": "/bentoml.npy",
@@ -309,15 +309,15 @@ def run(name: str, url: str, size: int, calls: int) -> dict[str, float]:
     clean = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
     with tempfile.TemporaryDirectory() as folder:  # some write files
         output = subprocess.check_output(command, text=True, env=clean, cwd=folder)
-    told: dict[str, float] = json.loads(output)
-    return told
+    costs: dict[str, float] = json.loads(output)
+    return costs
 
 
 Measured = dict[str, list[dict[str, float]]]
 
 
 def measure(names: list[str], size: int, runs: int, calls: int) -> Measured:
-    """Return what each of ``runs`` turns gave, by the name of the system."""
+    """Return the results of all ``runs`` turns, by the name of the system."""
     measured: Measured = {name: [] for name in names}
     with server(size) as url:
         for turn in range(runs):
@@ -364,7 +364,7 @@ def circumstances(names: list[str], given: argparse.Namespace) -> str:
 
 
 def put_into(page: Path, text: str) -> None:
-    """Replace what a page says between its two marks."""
+    """Replace the text between the two marks of a page."""
     marks = r"(?s)(?<=\n\.\. measured\n\n).*?(?=\.\. end of what was measured\n)"
     replaced, count = re.subn(marks, lambda _: f"{text}\n\n", page.read_text(encoding="utf-8"))
     if count != 1:

@@ -1,7 +1,7 @@
-"""Run a task of this repository on a machine that has nothing but Python 3.10 or later.
+"""Run a task of this repository on a machine that has only Python 3.10 or later.
 
 ``python3 tools/dev.py quickstart`` makes a private environment with nox (once) and runs the session
-``quickstart`` of ``noxfile.py``; ``python3 tools/dev.py`` alone lists what there is.
+``quickstart`` of ``noxfile.py``; ``python3 tools/dev.py`` alone lists the sessions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def is_installed() -> bool:
-    """Whether the environment is there and whole."""
+    """Whether the environment exists and is complete."""
     probe = [str(PYTHON), "-c", "import nox"]
     return PYTHON.exists() and subprocess.run(probe, check=False).returncode == 0
 

@@ -1,12 +1,12 @@
-"""Build a distribution as for a release, and check what users would get of it.
+"""Build a distribution as for a release, and check what users would get.
 
 Usage: ``python tools/distributions.py client [--folder dist]``, in an environment that has
-``hatchling``, ``packaging`` and ``twine``; ``python3 tools/dev.py build -- client`` is one. A tag
-may stand for the name: ``client-v0.2.0`` is refused where the version is another one.
+``hatchling``, ``packaging`` and ``twine``; ``python3 tools/dev.py build -- client`` makes one. A
+tag may stand for the name: ``client-v0.2.0`` is refused if the distribution has another version.
 
-What is committed is cloned and built twice, in two folders. Both builds must be equal to the
-byte, ``twine check`` must pass, the wheel must describe itself (an SBOM, PEP 770), and must work
-in an environment that has nothing but it and what it requires.
+The last commit is cloned and built twice, in two folders. Both builds must be equal to the byte,
+``twine check`` must pass, and the wheel must contain an SBOM of itself (PEP 770) and work in an
+environment that has nothing but what it requires.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Where each distribution is made, by the name that its tags begin with.
+#: The folder of each distribution, by the name with which its tags begin.
 FOLDERS = {
     "client": "packages/client",
     "handler": "packages/handler",
     "packaging": "packages/packaging",
     "eisen-deploy": ".",
 }
-#: The packages that each one brings.
+#: The packages that each distribution installs.
 PACKAGES = {
     "client": ["eisen_deploy.client"],
     "handler": ["eisen_deploy.serving"],
@@ -48,36 +48,36 @@ VERSION_LINE = re.compile(r'^version = "(.+)"$', re.MULTILINE)
 
 
 class NotReleasable(Exception):
-    """Why a distribution cannot be released as it is."""
+    """The reason why a distribution cannot be released in its present state."""
 
 
 def run(*command: str | Path, cwd: Path, environment: dict[str, str] | None = None) -> str:
     """Run a program and return what it prints.
 
-    :raises NotReleasable: with its last words, if it fails.
+    :raises NotReleasable: with the end of its output, if it fails.
     """
     env = {**os.environ, **(environment or {})}
     done = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False, encoding="utf-8"
     )
     if done.returncode != 0:
-        words = (done.stdout + done.stderr).strip()[-2000:]
-        raise NotReleasable(f"{' '.join(map(str, command))} failed:\n{words}")
+        output = (done.stdout + done.stderr).strip()[-2000:]
+        raise NotReleasable(f"{' '.join(map(str, command))} failed:\n{output}")
     return done.stdout
 
 
 def git(checkout: Path, *arguments: str) -> str:
-    """Run git in a checkout, and return what it prints, without the last line's end."""
+    """Run git in a checkout, and return what it prints, without white space around it."""
     return run("git", *arguments, cwd=checkout).strip()
 
 
 def project_of(name: str) -> str:
-    """Return the whole name of a distribution."""
+    """Return the full name of a distribution."""
     return name if name == "eisen-deploy" else f"eisen-deploy-{name}"
 
 
 def version_in(checkout: Path, name: str) -> Version:
-    """Return the version in ``pyproject.toml``, the one place that has it."""
+    """Return the version in ``pyproject.toml``, which is the only place that has it."""
     text = (checkout / FOLDERS[name] / "pyproject.toml").read_text(encoding="utf-8")
     (version,) = VERSION_LINE.findall(text)
     return Version(version)
@@ -99,7 +99,7 @@ def build(checkout: Path, name: str, folder: Path, targets: Sequence[str]) -> li
 def build_twice(
     root: Path, name: str, folder: Path, prepare: Callable[[Path], None]
 ) -> tuple[Path, Path]:
-    """Build in two fresh clones, the first of which is kept for as long as ``folder``.
+    """Build in two fresh clones below ``folder``.
 
     :param prepare: changes a clone before it is built.
     :returns: sdist and wheel, in ``folder``.
@@ -134,7 +134,7 @@ def check_sbom(wheel: Path, project: str, version: Version) -> None:
     subjects = [sbom["metadata"]["component"] for sbom in sboms]
     found = [(subject["name"], subject["version"]) for subject in subjects]
     if found != [(project, str(version))]:
-        raise NotReleasable(f"{wheel.name} has SBOMs of {found}, instead of its own")
+        raise NotReleasable(f"{wheel.name}: expected an SBOM of itself, got SBOMs of {found}")
 
 
 def required_siblings(wheel: Path) -> list[str]:
@@ -149,8 +149,8 @@ def required_siblings(wheel: Path) -> list[str]:
 def check_alone(wheel: Path, name: str, checkout: Path) -> None:
     """Install a wheel with what it requires into a fresh environment, and import it there.
 
-    :param checkout: where those of our own that it requires are built: the index may not have
-        them yet.
+    :param checkout: where our own distributions that the wheel requires are built; the index may
+        not have them yet.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -172,7 +172,7 @@ def make(
     """Build and check a distribution, and put sdist and wheel into a folder.
 
     :param prepare: changes each clone of ``root`` before it is built.
-    :raises NotReleasable: if any check fails; the folder is as it was then.
+    :raises NotReleasable: if any check fails; nothing is put into the folder then.
     """
     with tempfile.TemporaryDirectory() as temporary:
         sdist, wheel = build_twice(root, name, Path(temporary), prepare)
@@ -194,9 +194,9 @@ def report(files: Sequence[Path]) -> str:
 
 
 def name_of(text: str, root: Path) -> str:
-    """Return the distribution that a name or a tag is of.
+    """Return the distribution to which a name or a tag belongs.
 
-    :raises NotReleasable: if it is of none, or the version is not that of the tag.
+    :raises NotReleasable: if it belongs to none, or the tag has another version.
     """
     name, is_tag, version = text.partition("-v")
     if name not in FOLDERS:

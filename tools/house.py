@@ -1,8 +1,8 @@
-"""The house in figures, and what its rules are held by: ``python tools/house.py [CHECKOUT...]``.
+"""Figures about the source, and functions that check its rules: ``tools/house.py [CHECKOUT...]``.
 
 For each checkout: lines, modules, the fullest folder, lengths of functions, how often a type is
 ``Any``, repeated lines, circles of imports, and how many modules of an archive's runtime a session
-loads. One table, a column for each checkout, so that a change can be seen.
+loads. The table has a column for each checkout, so that changes can be seen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: So many equal lines in a row, in two places, are a repetition.
+#: This many equal lines in a row, in two places, are a repetition.
 REPEATED = 6
 
 _SESSION = """
@@ -41,7 +41,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def source_roots(checkout: Path) -> dict[str, Path]:
-    """Return the folders with our source, by the name of the package."""
+    """Return the folders with the source of each package, by the package's name."""
     packages = checkout / "packages"
     named = {"packaging": "packaging", "handler": "serving", "client": "client"}
     roots = {name: packages / name / "src/eisen_deploy" / inner for name, inner in named.items()}
@@ -76,7 +76,7 @@ def imported_by(name: str, path: Path, known: set[str], *, lazily: bool) -> Iter
 
 
 def _stem_of(node: ast.ImportFrom, package: list[str]) -> list[str] | None:
-    """Return what stands behind ``from``, seen from the root; ``None`` if it lies elsewhere."""
+    """Return the module after ``from``, relative to the root; ``None`` if it is elsewhere."""
     parts = node.module.split(".") if node.module else []
     if node.level:
         return package[: len(package) - node.level + 1] + parts
@@ -98,7 +98,7 @@ def find_circle(root: Path, *, lazily: bool) -> list[str]:
 
 
 def figures_of(checkout: Path) -> dict[str, str]:
-    """Return the figures of a checkout, each as text, by what they say."""
+    """Return the figures of a checkout as texts, by their names."""
     roots = source_roots(checkout)
     paths = [path for root in roots.values() for path in modules_of(root).values()]
     lines = [path.read_text("utf-8").splitlines() for path in paths]
@@ -135,7 +135,7 @@ def _count_any(path: Path) -> int:
 
 
 def _count_repeated(files: list[list[str]]) -> int:
-    """Return how many runs of equal lines there are a second time; blank ones do not count."""
+    """Return how many runs of equal lines are repetitions; blank lines do not count."""
     seen: set[tuple[str, ...]] = set()
     count = 0
     for lines in files:

@@ -1,4 +1,4 @@
-"""What importing the client costs beyond numpy and requests, which it cannot do without.
+"""Measure what importing the client costs in addition to numpy and requests, which it needs.
 
 Runs both imports in fresh interpreters, in turns, and prints the medians.
 Usage: ``python tools/import_time.py [RUNS]`` in an environment that has the client.
@@ -20,7 +20,7 @@ TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter()
 def seconds(statement: str, bytecode: str) -> float:
     """Return the time that a statement takes in a fresh interpreter; ``bytecode`` is a folder."""
     command = [sys.executable, "-c", TIMED.format(statement)]
-    # An installed package has its byte code. The environment may forbid to write any.
+    # Installed packages have byte code, so Python has to write some here too.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}
     return float(subprocess.check_output(command, text=True, env=environment))
 

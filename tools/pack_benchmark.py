@@ -1,10 +1,10 @@
-"""What packing a large model costs, beside ``torch-model-archiver`` with its defaults.
+"""Compare packing a large model with ``torch-model-archiver`` and its defaults.
 
 Both make archives of the same files, in turns, each time in a fresh process; only the packing is
-timed, not the start of Python. Ours saves the model as part of packing; for the archiver, which
-needs it saved before, the time is told without that and with it. Memory is the largest residence
-of a process that makes the model and packs it, of one that only makes it, and of one that does
-neither.
+timed, not the start of Python. ``pack`` saves the model as part of its work. The archiver needs a
+model that was saved before, so its time is given with and without saving. Memory is the peak of the
+resident memory of a process that makes the model and packs it, of one that only makes it, and of
+one that does neither.
 
 Usage: ``python tools/pack_benchmark.py [--size MIB] [--runs N] [--folder FOLDER]`` in an
 environment that has ``eisen-deploy-packaging``. Prints a table in reStructuredText.
@@ -43,13 +43,13 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def report(seconds: float) -> None:
-    """Print seconds, and the largest residence of this process in MiB."""
+    """Print the seconds, and the peak of this process's resident memory in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak": peak}))
 
 
 def random_model(size: int):  # noqa: ANN201 - torch is imported where it is needed
-    """Return a model of so many MiB of random 32-bit floats."""
+    """Return a model of ``size`` MiB of random 32-bit floats."""
     import torch  # noqa: PLC0415
 
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def random_model(size: int):  # noqa: ANN201 - torch is imported where it is nee
 
 
 def imports(folder: Path, size: int) -> None:
-    """Import what packing needs, and no more."""
+    """Import what packing needs, and do nothing else."""
     from eisen_deploy.packaging import EisenServingMAR  # noqa: F401, PLC0415
 
     del folder, size
@@ -104,7 +104,7 @@ def archiver(folder: Path, size: int) -> None:
     report(timed(generate_model_archive))
 
 
-NOT_EXTRA = ("model.pt", "MAR-INF")  # the one is its argument, the other it makes itself
+NOT_EXTRA = ("model.pt", "MAR-INF")  # the archiver gets the first as argument, and makes the second
 
 
 # --- the measurement ----------------------------------------------------------------------
@@ -119,7 +119,7 @@ def run(work: Callable[[Path, int], None], folder: Path, size: int) -> dict[str,
 
 
 def measure(folder: Path, size: int, runs: int) -> dict[str, list[dict[str, float]]]:
-    """Return what each of ``runs`` turns gave, by the name of the work."""
+    """Return the results of all ``runs`` turns, by the name of the work."""
     run(ours, folder, size)  # byte code and disk cache, and the files for the archiver
     with zipfile.ZipFile(folder / "ours.mar") as archive:
         archive.extractall(folder / "files")

@@ -1,11 +1,11 @@
 """Make the next version of one distribution: ``python tools/release.py client 0.2.0 --dry-run``.
 
-It runs in an environment that has ``hatchling``, ``packaging`` and ``twine``:
-``python3 tools/dev.py release -- client 0.2.0 --dry-run`` is one. The version goes into
+It needs an environment that has ``hatchling``, ``packaging`` and ``twine``;
+``python3 tools/dev.py release -- client 0.2.0 --dry-run`` makes one. The version is written to
 ``pyproject.toml``, the section "Unreleased" of ``CHANGELOG.md`` becomes the section of that
-version, and the outcome is built and checked (``tools/distributions.py``), all in clones. Where
+version, and the result is built and checked (``tools/distributions.py``), all in clones. If
 nothing is wrong, and without ``--dry-run``, the same change is committed here and tagged
-``client-v0.2.0``. Pushing the tag publishes it (``.github/workflows/release.yml``).
+``client-v0.2.0``. Pushing the tag publishes the release (``.github/workflows/release.yml``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SPELLING = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
 def parse_version(text: str) -> Version:
     """Read a version.
 
-    :raises NotReleasable: if it is not in its one spelling.
+    :raises NotReleasable: if it is not written in the canonical form.
     """
     if not SPELLING.fullmatch(text) or str(Version(text)) != text:
         raise NotReleasable(f"{text!r}: expected a version such as 0.2.0 or 0.2.0rc1")
@@ -52,10 +52,10 @@ def released_versions(root: Path, name: str) -> list[Version]:
 
 
 def check_version(version: Version, current: Version, released: list[Version]) -> None:
-    """Check that versions only ever grow.
+    """Check that a version is newer than all before.
 
-    :param current: the one in ``pyproject.toml``: it may still be unreleased.
-    :raises NotReleasable: if this one is there already, or older than another one.
+    :param current: the version in ``pyproject.toml``, which may still be unreleased.
+    :raises NotReleasable: if the version was released already, or is older than another one.
     """
     if version in released:
         raise NotReleasable(f"{version} has a tag already")
@@ -65,9 +65,9 @@ def check_version(version: Version, current: Version, released: list[Version]) -
 
 
 def check_tree(root: Path) -> None:
-    """Check that all is committed.
+    """Check that there are no uncommitted changes.
 
-    :raises NotReleasable: if something is not.
+    :raises NotReleasable: if there are any.
     """
     changed = git(root, "status", "--porcelain")
     if changed:
@@ -78,7 +78,7 @@ def check_tree(root: Path) -> None:
 
 
 def cut_changelog(text: str, version: Version, date: str) -> str:
-    """Return a changelog in which what was unreleased is in a section of a version.
+    """Return a changelog in which the unreleased entries are in the section of a version.
 
     :raises NotReleasable: if nothing is unreleased, or the version has a section already.
     """
@@ -105,7 +105,7 @@ def cut(checkout: Path, name: str, version: Version, date: str) -> None:
 
 def commit_and_tag(root: Path, name: str, version: Version) -> str:
     """Commit the change and tag it; return the tag."""
-    # Dated as its parent: what is built from the tag then equals what was built and checked here.
+    # With its parent's date, builds of the tag are equal to what was built and checked here.
     time = git(root, "log", "-1", "--format=%ct +0000")
     dates = {"GIT_AUTHOR_DATE": time, "GIT_COMMITTER_DATE": time}
     title, tag = f"Release {project_of(name)} {version}", f"{name}-v{version}"
@@ -116,9 +116,9 @@ def commit_and_tag(root: Path, name: str, version: Version) -> str:
 
 
 def release(root: Path, name: str, version: Version, folder: Path, *, dry_run: bool) -> str:
-    """Make a release, or only show that it can be made; return what to tell.
+    """Make a release, or only check that it can be made; return what to print.
 
-    :raises NotReleasable: if it cannot; nothing has changed then.
+    :raises NotReleasable: if it cannot be made; nothing has changed then.
     """
     check_tree(root)
     check_version(version, version_in(root, name), released_versions(root, name))
@@ -138,7 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=FOLDERS, help="which distribution")
     parser.add_argument("version", help="such as 0.2.0, newer than all before")
-    parser.add_argument("--dry-run", action="store_true", help="check all, change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "dist", help="default: dist")
     given = parser.parse_args()
     try:

@@ -1,9 +1,9 @@
-"""Whether a served model's memory stays flat: mixed load for as long as is wanted.
+"""Check that the memory of a server stays flat under mixed load, for as long as you want.
 
-Threads send small requests and such of 64 MiB, one after the other, to ``eisen-serve run`` with a
-model that answers y = 2 x + 1; each answer is compared. Meanwhile the memory of Java and of the
-workers is looked at: what is resident, and the same with what is shared divided by those who share
-it (Pss), whoever they are. After the warm-up a line is laid through it by least squares.
+Threads send small requests and requests of 64 MiB, one after the other, to ``eisen-serve run`` with
+a model that answers y = 2 x + 1; each answer is checked. Meanwhile the memory of Java and of the
+workers is measured: the resident memory, and the proportional one (Pss), which divides shared pages
+among the processes that share them. After the warm-up, a line is fitted by least squares.
 
 Usage: ``python tools/soak.py [--minutes N] [--warm-up N] [--workers N] [--json FILE]`` in an
 environment that has the three distributions and TorchServe, or with its interpreter as
@@ -66,15 +66,15 @@ def pack(folder: Path, workers: int) -> Path:
 
 
 class Served(NamedTuple):
-    """A server that runs: the process that was started, and what it says of itself."""
+    """A running server: the process that was started, and the endpoints that it printed."""
 
     process: subprocess.Popen[str]
-    told: dict[str, Any]
+    endpoints: dict[str, Any]
 
     @property
     def url(self) -> str:
         """Where the model answers."""
-        return str(self.told["models"][0]["predictions"])
+        return str(self.endpoints["models"][0]["predictions"])
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def served(archive: Path, python: str, folder: Path) -> Iterator[Served]:
 
 
 def processes(folder: Path) -> dict[str, list[int]]:
-    """Return the processes of a server, whose temporary files are below a folder, by their kind."""
+    """Return the processes of the server with temporary files below a folder, by their kind."""
     found: dict[str, list[int]] = {"java": [], "workers": [], "others": []}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -122,9 +122,10 @@ def processes(folder: Path) -> dict[str, list[int]]:
 
 
 class Load:
-    """Threads that call the model until this is left.
+    """Threads that call the model until the context ends.
 
-    :param rows: of the request of each thread; a row has 64 KiB, 0 stands for one of 1 KiB.
+    :param rows: for each thread, the rows of its requests; a row has 64 KiB, and 0 stands for a
+        request of 1 KiB.
     """
 
     def __init__(self, url: str, rows: list[int]) -> None:
@@ -171,7 +172,7 @@ class Load:
 
 
 class Sample(NamedTuple):
-    """MiB of all processes of a kind, by kind and measure, after so many minutes."""
+    """MiB of all processes of a kind, by kind and measure, after a number of minutes."""
 
     minutes: float
     sizes: dict[str, float]
@@ -190,7 +191,7 @@ def look(folder: Path, start: float) -> Sample:
 
 
 def kibibytes(pid: int, file: str, name: str) -> int:
-    """Return a size that the kernel tells of a process; 0 of one that is gone."""
+    """Return a size that the kernel reports for a process; 0 if the process is gone."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
             if line.startswith(f"{name}:"):
@@ -212,7 +213,7 @@ def watch(
 
 
 def trend(samples: list[Sample], name: str) -> dict[str, float]:
-    """Return how a size went: MiB per minute by least squares, and its range."""
+    """Return how a size developed: MiB per minute by least squares, and its range."""
     minutes = np.array([sample.minutes for sample in samples])
     sizes = np.array([sample.sizes[name] for sample in samples])
     slope = float(np.polyfit(minutes, sizes, 1)[0]) if len(samples) > 2 else float("nan")
@@ -221,7 +222,7 @@ def trend(samples: list[Sample], name: str) -> dict[str, float]:
 
 
 def metrics(address: str) -> list[str]:
-    """Return what the Prometheus endpoint tells of requests and of our handler."""
+    """Return what the Prometheus endpoint reports about requests and our handler."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(address, timeout=30) as reply:
         text = reply.read().decode()
@@ -233,7 +234,7 @@ def metrics(address: str) -> list[str]:
 
 
 def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Serve, load, watch and end; return what was seen."""
+    """Serve, load, watch and end; return the measurements."""
     archive = pack(folder / "zoo", arguments.workers)
     private = folder / "server"
     private.mkdir()
@@ -241,8 +242,8 @@ def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with served(archive, arguments.python, private) as server:
         before = look(private, time.monotonic())
         with Load(server.url, rows) as load:
-            samples = watch(private, arguments.minutes, arguments.every, tell)
-            told = metrics(server.told["metrics"])
+            samples = watch(private, arguments.minutes, arguments.every, show)
+            counters = metrics(server.endpoints["metrics"])
     left = sum(map(len, processes(private).values()))
     late = [sample for sample in samples if sample.minutes >= arguments.warm_up] or samples
     return {
@@ -251,21 +252,21 @@ def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "GiB sent": round(load.sent / 2**30, 2),
         "MiB before": {name: round(size, 1) for name, size in before.sizes.items()},
         "MiB after the warm-up": {name: trend(late, name) for name in before.sizes},
-        "metrics": told,
+        "metrics": counters,
         "processes left": left,
         "files left": len(list(private.iterdir())),
         "samples": [[round(each.minutes, 2), each.sizes] for each in samples],
     }
 
 
-def tell(sample: Sample) -> None:
-    """Print one look."""
+def show(sample: Sample) -> None:
+    """Print one sample."""
     sizes = ", ".join(f"{name} {size:.0f}" for name, size in sample.sizes.items())
     print(f"{sample.minutes:6.2f} min: {sizes} MiB", flush=True)
 
 
 def is_good(report: dict[str, Any]) -> bool:
-    """Whether all calls were answered rightly, and nothing was left."""
+    """Whether all answers were right, and nothing was left behind."""
     all_right = all(name.endswith(": right") for name in report["calls"])
     return all_right and not report["processes left"] and not report["files left"]
 
@@ -276,13 +277,15 @@ def read_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--minutes", type=float, default=20.0, help="default: %(default)s")
     add("--warm-up", type=float, help="minutes that do not count; default: a quarter, 5 at most")
-    add("--every", type=float, default=5.0, help="seconds between two looks; default: %(default)s")
+    add(
+        "--every", type=float, default=5.0, help="seconds between two samples; default: %(default)s"
+    )
     add("--workers", type=int, default=1, help="default: %(default)s")
     add("--small", type=int, default=3, help="threads with requests of 1 KiB; default: %(default)s")
     add("--large", type=int, default=1, help="threads with large requests; default: %(default)s")
     add("--large-mib", type=int, default=64, help="MiB of a large request; default: %(default)s")
     add("--python", default=sys.executable, help="interpreter of the server's environment")
-    add("--json", type=Path, help="file for all that was seen")
+    add("--json", type=Path, help="file for all measurements")
     arguments = parser.parse_args()
     if arguments.warm_up is None:
         arguments.warm_up = min(5.0, arguments.minutes / 4)
@@ -290,7 +293,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Do it, and print what was seen."""
+    """Measure, and print the results."""
     arguments = read_arguments()
     with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as name:
         report = soak(arguments, Path(name))

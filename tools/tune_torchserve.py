@@ -1,14 +1,14 @@
-"""What each setting of the tuned profile does, and what else was tried.
+"""Measure what each setting of the tuned profile does, and what else was tried.
 
-One server runs for each variant. They are asked in turns, each turn in another order, by a client
-that only moves bytes, for a model whose handler gives them back, or only keeps them (*up*), after
-some seconds of requests that do not count. Told
-are the milliseconds of a request on the clock, and those of the processor that Java took for it, in
-its own code and in the kernel: what else the machine does changes these less.
+Each variant has a running server. A client that only moves bytes calls them in turns, each turn in
+another order, after some seconds of requests that do not count. The handler of the model returns
+the bytes, or only keeps them (*up*). The table shows the milliseconds of a request on the clock,
+and those of the processor that Java used for it, in its own code and in the kernel. Other work on
+the machine changes the latter less.
 
 Usage: ``python tools/tune_torchserve.py [--sizes BYTES ...] [--rounds N] [--calls N] [--python
-FILE] [VARIANT ...]``; ``--python`` is the interpreter beside which TorchServe is installed. Linux
-only. Prints a table in reStructuredText.
+FILE] [VARIANT ...]``; ``--python`` is the interpreter of TorchServe's environment. Linux only.
+Prints a table in reStructuredText.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _with(*settings: tuple[str, str, str]) -> tuple[Setting, ...]:
     return tuple(Setting(kind, name, value, "") for kind, name, value in settings)  # type: ignore[arg-type]
 
 
-#: Settings that are none of the profile: they changed nothing that could be measured, or harmed.
+#: Settings that are not in the profile, because they made no measurable difference or did harm.
 TRIED: dict[str, tuple[Setting, ...]] = {
     "unpooled buffers": _with(("vmarg", "-Dio.netty.allocator.type=", "unpooled")),
     "the quick compiler only": _with(("vmarg", "-XX:TieredStopAtLevel=", "1")),
@@ -83,7 +83,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
 
 
 def variants() -> dict[str, Configuration]:
-    """Return the profile, each setting left out in turn, and what else was tried."""
+    """Return the profile, the profile without each setting in turn, and what else was tried."""
     tuned = configure(Options(max_body=600 * MIB), here())
     found = {"the profile": tuned, "stock": _changed(tuned, without=[each.name for each in TUNED])}
     for setting in TUNED:
@@ -102,7 +102,7 @@ def _changed(
 
 
 class Variant:
-    """A server that runs with a configuration, and a connection to it."""
+    """A server that runs with one configuration, and a connection to it."""
 
     def __init__(
         self, stack: ExitStack, folder: Path, settings: Configuration, python: str
@@ -141,7 +141,7 @@ class Variant:
             raise SystemExit(f"answered {answer.status}: {bytes(into[:known])[:200]!r}")
 
     def processor(self) -> tuple[float, float]:
-        """Return the milliseconds that Java has taken so far, its compilers left out."""
+        """Return the milliseconds that Java has used so far, without those of its compilers."""
         spent = [0.0, 0.0]
         for thread in Path(f"/proc/{self.java}/task").iterdir():
             with suppress(OSError):
@@ -174,7 +174,7 @@ def _javas(folder: Path) -> Iterator[int]:
 
 
 class Cost(NamedTuple):
-    """Milliseconds of one request: on the clock, and of the processor, own code and kernel."""
+    """Milliseconds of one request: on the clock, and of the processor in own code and kernel."""
 
     clock: float
     own: float
@@ -185,7 +185,7 @@ def measure(asked: dict[str, Variant], size: int, rounds: int, calls: int) -> di
     """Return the costs of each variant, one for each round."""
     body, into = os.urandom(min(size, MIB)) * max(1, size // MIB), memoryview(bytearray(size))
     kinds: list[Mapping[str, str]] = [{}, {"X-Keep": "yes"}] if size >= MIB else [{}]
-    told: dict[str, list[Cost]] = {}
+    costs: dict[str, list[Cost]] = {}
     for headers in kinds:
         for variant in asked.values():
             end = time.monotonic() + HEAT
@@ -201,8 +201,8 @@ def measure(asked: dict[str, Variant], size: int, rounds: int, calls: int) -> di
                 after = asked[name].processor()
                 spent = [(b - a) / calls for a, b in zip(before, after, strict=True)]
                 key = f"{name}, up" if headers else name
-                told.setdefault(key, []).append(Cost(statistics.median(times), *spent))
-    return told
+                costs.setdefault(key, []).append(Cost(statistics.median(times), *spent))
+    return costs
 
 
 def main() -> None:
@@ -227,11 +227,11 @@ def main() -> None:
             _print(size, measure(asked, size, given.rounds, calls))
 
 
-def _print(size: int, told: dict[str, list[Cost]]) -> None:
+def _print(size: int, costs: dict[str, list[Cost]]) -> None:
     print(f"\n.. list-table:: {size} bytes\n   :header-rows: 1\n")
     rows = [("", "Clock, ms", "Java, ms", "Kernel, ms")]
-    for name, costs in told.items():
-        medians = [f"{statistics.median(column):.3g}" for column in zip(*costs, strict=True)]
+    for name, measured in costs.items():
+        medians = [f"{statistics.median(column):.3g}" for column in zip(*measured, strict=True)]
         rows.append((name, *medians))  # type: ignore[arg-type]
     for row in rows:
         print("   * - " + "\n     - ".join(row), flush=True)

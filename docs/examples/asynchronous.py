@@ -17,4 +17,4 @@ async def predict(
     try:
         return await asyncio.to_thread(client.predict, batch, cancel=cancel, **options)
     finally:
-        cancel.cancel()  # does nothing where the prediction is done
+        cancel.cancel()  # does nothing if the prediction is finished

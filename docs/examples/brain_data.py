@@ -3,11 +3,11 @@
 The volume is the T1-weighted ICBM 2009a symmetric template at 1 mm (Fonov et al., NeuroImage 2011),
 an average of 152 people, which nilearn ships inside its package together with the probability maps
 of grey and white matter. Nothing is downloaded. The skull has been removed from it already, so the
-task is to tell brain tissue from the cerebrospinal fluid in and around it, and from air.
+task is to separate brain tissue from the cerebrospinal fluid in and around it, and from air.
 
 That is an easy task, chosen to show the way of a real volume through a server, not to rank methods:
 on the held-out slabs T1 > 0 reaches a Dice of 0.95, and a threshold fitted to the trained slabs
-0.99, as the network does. Held out or not, all slabs are of one volume.
+0.99, as the network does. All slabs, held out or not, belong to one volume.
 
 Arrays are indexed (x, y, z) = (left to right, posterior to anterior, inferior to superior), and
 one voxel is 1 mm wide along every axis.
@@ -165,7 +165,7 @@ def _augmented(image: Floats, target: Floats, rng: np.random.Generator) -> tuple
 
 
 class _Progress:
-    """One line that is rewritten on a terminal, else a plain line for every tenth of the steps."""
+    """Rewrite one line on a terminal; elsewhere, print a line for every tenth of the steps."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

@@ -1,6 +1,6 @@
 """A small 3-D U-Net for brain masks, with the transforms before and after it.
 
-This module travels inside the archive, so it imports numpy and torch and nothing else.
+This module is copied into the archive, so it imports only numpy and torch.
 
 The transforms follow Eisen: each is a callable that takes a dictionary holding a collated batch
 and returns a new one, leaving what it was given untouched. Around the model they run as::

@@ -1,4 +1,4 @@
-"""One head as a NIfTI file and as a DICOM series, each with the mask that ``eisen-client`` wrote.
+"""Draw a head as a NIfTI file and as a DICOM series, with the masks that ``eisen-client`` wrote.
 
 Trains and packs the network of the quickstart, serves it, writes the MNI template as a DICOM series
 of sagittal slices, runs ``eisen-client predict`` on both, and draws the same axial plane of each in

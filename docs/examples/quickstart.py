@@ -24,7 +24,7 @@ from eisen_deploy.client import EisenServingClient
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
-# The volume is 35 MB as float32; TorchServe takes 6.5 MB unless it is told otherwise.
+# The volume is 35 MB as float32; by default, TorchServe accepts 6.5 MB.
 CONFIG = {
     "max_request_size": str(64 * 2**20),
     "max_response_size": str(64 * 2**20),
@@ -63,7 +63,7 @@ def main(folder: Path) -> int:
 def pack(model: brain_unet.UNet3d, volume: brain_data.Floats, store: Path) -> Path:
     """Put model, transforms, metadata and a sample into one archive.
 
-    The classes of model and transforms live in ``brain_unet.py``, which travels by itself.
+    The classes of model and transforms are in ``brain_unet.py``, which ``pack`` finds and copies.
     """
     metadata = create_metadata(
         ["image"],
@@ -122,7 +122,7 @@ def predict_here(model: brain_unet.UNet3d, volume: brain_data.Floats) -> brain_d
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Say what is being done, and keep the time that it takes."""
+    """Print what is being done, and record how long it takes."""
     print(f"==> {name}", flush=True)
     start = time.monotonic()
     yield
@@ -130,7 +130,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def show_waiting(waited: float) -> None:
-    """Show on a terminal that the server is being waited for."""
+    """Show on a terminal that the program is waiting for the server."""
     if sys.stdout.isatty():
         print(f"\r    waiting for the model to answer: {waited:3.0f} s ", end="", flush=True)
 

@@ -16,7 +16,7 @@ ROOTS = {
 }
 #: A module or a folder as the pages write it: ``answering.pipeline``, ``runtime/torchserve``.
 NAME = re.compile(r"``([a-z_]+(?:[./][a-z_]+)*)``")
-#: What looks like one: the runtime's name in archives, a file in them, the link to the shared source.
+#: What only looks like one: names inside archives, and links to the shared source.
 OTHER_NAMES = {"_eisen_serving", "eisen.json", "_shared", "runtime/_shared"}
 
 

@@ -223,7 +223,7 @@ def test_a_wheel_without_its_own_sbom(sboms, tmp_path):
         for number, name in enumerate(sboms):
             subject = f'{{"metadata": {{"component": {{"name": "{name}", "version": "1.0.0"}}}}}}'
             archive.writestr(f"eisen_deploy_client-1.0.0.dist-info/sboms/{number}.json", subject)
-    with pytest.raises(NotReleasable, match="instead of its own"):
+    with pytest.raises(NotReleasable, match="expected an SBOM of itself"):
         distributions.check_sbom(wheel, "eisen-deploy-client", Version("1.0.0"))
 
 

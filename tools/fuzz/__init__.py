@@ -1,1 +1,1 @@
-"""A coverage-guided fuzzer of all that reads bytes from strangers: ``python -m fuzz --help``."""
+"""A coverage-guided fuzzer for the code that reads bytes from others: ``python -m fuzz --help``."""

@@ -1,8 +1,8 @@
-"""Fuzz what reads bytes from strangers, one target after the other.
+"""Fuzz the code that reads bytes from others, one target after the other.
 
 Usage: ``PYTHONPATH=tools python -m fuzz [TARGET ...] [--runs N] [--rounds N]``, in an environment
-with atheris, which ``nox -s fuzz`` makes. What was found lies in ``.cache/fuzz``; ``--pack`` makes
-of it the small corpus that the tests replay.
+with atheris, which ``nox -s fuzz`` makes. The findings are in ``.cache/fuzz``; ``--pack`` makes the
+small corpus that the tests replay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fuzz import targets
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".cache" / "fuzz"
 CORPUS = ROOT / "tests" / "shared" / "fuzz_corpus.zip"
-#: Inputs that a packed corpus has of each target, the smallest ones.
+#: How many inputs of each target, the smallest ones, the packed corpus contains.
 PACKED = 200
 _OPTIONS = ("-max_len=768", "-rss_limit_mb=1500", "-timeout=10", "-print_final_stats=1")
 
@@ -51,7 +51,7 @@ def _folder(name: str) -> Path:
 
 
 def _begin(name: str) -> None:
-    """Put the seeds and the packed corpus where the fuzzer begins."""
+    """Put the seeds and the packed corpus into the folder from which the fuzzer starts."""
     folder = _folder(name)
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(targets.seeds(name)):
@@ -68,7 +68,7 @@ def _escaped(word: str) -> str:
 
 
 def packed() -> list[tuple[str, bytes]]:
-    """Return the packed corpus: ``TARGET/NUMBER`` and the input."""
+    """Return the packed corpus as pairs of ``TARGET/NUMBER`` and the input."""
     if not CORPUS.exists():
         return []
     with zipfile.ZipFile(CORPUS) as file:
@@ -103,7 +103,7 @@ def _run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def _pack(names: list[str]) -> None:
-    """Keep of each corpus the smallest inputs that reach what it reaches."""
+    """Keep the smallest inputs of each corpus that together reach the same code."""
     kept = {name: [*_smallest(name)] for name in names}
     with zipfile.ZipFile(CORPUS, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, inputs in kept.items():
@@ -113,7 +113,7 @@ def _pack(names: list[str]) -> None:
 
 
 def _smallest(name: str) -> Iterator[bytes]:
-    """Yield the inputs that reach lines that no smaller one reaches."""
+    """Yield the inputs that reach code that no smaller input reaches."""
     seen: set[tuple[str, int, int]] = set()
     inputs = sorted((path.read_bytes() for path in _folder(name).iterdir()), key=len)
     for data in inputs:

@@ -23,7 +23,7 @@ def main() -> None:
         start = time.process_time()
         target(data)
         if time.process_time() - start > _TOO_LONG:
-            raise targets.BrokenPromise("it took too long")
+            raise targets.BrokenPromise("the target took too long")
 
     atheris.Setup([program, *options], run)
     atheris.Fuzz()

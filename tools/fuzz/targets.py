@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes, and raises where a promise is broken.
+"""The targets of the fuzzer: each takes any bytes, and raises an error if a promise is broken.
 
-The promises: nothing but the typed errors is raised; no byte of a value comes from anywhere but
-the input; what was decoded is encoded and decoded to the same again.
+The promises: only the typed errors are raised; every byte of a value comes from the input; a
+decoded value does not change when it is encoded and decoded again.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ METADATA = [
     Metadata.parse({}),
 ]
 _PROTOCOL, _JSON, _NPY = protocol.BINARY_TYPE, protocol.JSON_TYPE, npy.MEDIA_TYPE
-#: Ends the JSON part of a body; no byte of UTF-8.
+#: Ends the JSON part of a body; UTF-8 does not use this byte.
 END = b"\xff"
-#: Of a form the name of each part.
+#: The names of the parts of a form.
 _NAMES = ["x", "y", "", "z" * 50]
 
 
@@ -84,7 +84,7 @@ def _fresh(sent: Request) -> Request:
 
 
 def reply(data: bytes) -> None:
-    """Decode a reply as the client does; a byte that is none of UTF-8 ends its JSON part."""
+    """Decode a reply as the client does; ``END`` ends its JSON part."""
     head, end, raw = data.partition(END)
     headers = {protocol.LENGTH_HEADER: str(len(head))} if end else {}
 
@@ -97,7 +97,7 @@ def reply(data: bytes) -> None:
 
 
 def text(data: bytes) -> None:
-    """Read a JSON text; what is taken is what Python's own parser reads."""
+    """Read a JSON text; if it is accepted, the value must be that of Python's own parser."""
     try:
         value = strict_json.loads(data, "the text")
     except ContractError:
@@ -108,7 +108,7 @@ def text(data: bytes) -> None:
 
 
 def metadata(data: bytes) -> None:
-    """Read metadata, and hold a batch against them."""
+    """Read metadata, and check a batch against them."""
     try:
         raw = strict_json.loads_object(data, "metadata")
         Metadata.parse(raw).conform({"x": np.zeros((1, 2)), "y": [1, "a"]})
@@ -117,7 +117,7 @@ def metadata(data: bytes) -> None:
 
 
 def description(data: bytes) -> None:
-    """Read ``eisen.json``, as it is and with the digest that fits what it says."""
+    """Read ``eisen.json``, unchanged and with the digest that fits its content."""
     try:
         about = strict_json.loads_object(data, "the file")
     except ContractError:
@@ -140,8 +140,8 @@ def archive(data: bytes) -> None:
 
 
 def inflate(data: bytes) -> None:
-    """Inflate what is compressed by gzip; server and client read the same."""
-    data = b"\x1f\x8b" + data  # a server takes zlib's own format too
+    """Inflate gzip data; server and client must get the same."""
+    data = b"\x1f\x8b" + data  # a server accepts zlib's own format too
     _check(_inflated_by_server(data) == _inflated_by_client(data), "server and client differ")
 
 
@@ -179,7 +179,7 @@ _FOLDER = Path(_HOLDER.name)
 
 
 class BrokenPromise(Exception):
-    """What a target found."""
+    """A target found that a promise is broken."""
 
 
 def _check(holds: bool, otherwise: str) -> None:
@@ -207,7 +207,7 @@ def _fill_free_memory(filling: int) -> None:
 
 
 def _bits(value: Any) -> Any:
-    """Return what is equal for values that are the same bit for bit."""
+    """Return something that is equal for values that are the same bit for bit."""
     if isinstance(value, np.ndarray):
         items = _bits(value.tolist()) if value.dtype.hasobject else value.tobytes()
         return value.dtype.str, value.shape, items
@@ -268,7 +268,7 @@ WORDS = (
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Yield inputs that are right, from which the first others are made."""
+    """Yield valid inputs, from which the fuzzer makes its first own ones."""
     values = [{"x": value} for value in _VALUES]
     if target == "request":
         for index, batch in enumerate(values):

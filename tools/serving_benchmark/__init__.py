@@ -1,17 +1,18 @@
-"""The user's task, numpy array to numpy array, through each serving system's own natural client.
+"""Measure a prediction, numpy array to numpy array, through each serving system's usual client.
 
 ``nox -s bench``, or ``python -m serving_benchmark`` with ``tools`` in ``PYTHONPATH``. Linux only.
-In the order in which they come to work:
+
+The modules, in the order in which they are used:
 
 * ``environments``: each system's own virtual environment, with pinned requirements;
-* ``models``: the models, the same for all, and the arrays that they are given;
+* ``models``: the models, which are the same for all systems, and their input arrays;
 * ``systems``: how each system is started, and its client; ``servers``: what its user writes;
 * ``archives``: the models as archives for TorchServe;
-* ``before``: another revision of Eisen-Deploy, to be held against this one;
-* ``processes``: starts servers, halts those that are not asked, and ends them;
+* ``before``: another revision of Eisen-Deploy, for comparison with this one;
+* ``processes``: starts servers, halts those that are not being measured, and ends them;
 * ``contestants``: a server and its client together;
-* ``client``: a process in the system's environment that calls and takes the time;
+* ``client``: a process in the system's environment that makes the calls and measures the time;
 * ``measure`` and ``memory``: the rounds;
-* ``numbers`` and ``claims``: medians, ratios, and what is to be shown;
+* ``numbers`` and ``claims``: medians, ratios, and the claims that they should confirm;
 * ``report`` and ``plot``: the page, the JSON and the picture.
 """

@@ -29,7 +29,7 @@ _MOST_IN_CROWD = 8 * MIB
 _MOST_TOGETHER = 128 * MIB
 _BATCHING = ("eisen-serve", "torchserve-stock")
 
-#: System and task by the name under which they are told.
+#: System and task by the name under which results are shown.
 _Wanted = dict[str, tuple[str, str]]
 
 
@@ -61,10 +61,10 @@ def arguments() -> argparse.Namespace:
         metavar="TASK",
         help=", ".join(_TASKS),
     )
-    add("--rounds", type=int, default=7, help="in each, every system has its turn")
+    add("--rounds", type=int, default=7, help="every system has one turn in each; default: 7")
     add("--calls", type=int, help="of each client in each turn; default: as the size allows")
     add("--before", metavar="REVISION", help="measure that revision of Eisen-Deploy as well")
-    add("--quick", action="store_true", help="two rounds, up to 8 MiB, no memory: whether it works")
+    add("--quick", action="store_true", help="two rounds, up to 8 MiB, no memory: a quick check")
     add("--page", type=Path, help="put the tables into this page instead of printing them")
     add("--json", type=Path, help="write all numbers to this file")
     add("--plot", type=Path, help="draw the picture into this file")
@@ -80,19 +80,19 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, write, and say what was shown."""
+    """Measure, write the results, and print which claims hold."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of every finally
     given = arguments()
-    told = circumstances(given)
+    conditions = circumstances(given)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sb-") as folder:
         archives.make(Path(folder))
         before.make_archives(Path(folder))
         blocks = list(run_blocks(given, Path(folder)))
         held = run_memory(given, Path(folder))
-    told["load_after"] = load()
-    told["minutes"] = round((time.monotonic() - start) / 60)
-    results = Results(blocks, held, told)
+    conditions["load_after"] = load()
+    conditions["minutes"] = round((time.monotonic() - start) / 60)
+    results = Results(blocks, held, conditions)
     found = claims.check(results)
     report.write(results, found, given.page, given.json)
     if given.plot:
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def run_blocks(given: argparse.Namespace, folder: Path) -> Iterator[Block]:
-    """Yield all that is measured in rounds."""
+    """Yield everything that is measured in rounds."""
     sizes = sorted(_SIZES[name] for name in given.sizes)
     echoes = [Block("echo", size, 1) for size in sizes] if "echo" in given.tasks else []
     if "crowd" in given.tasks:
@@ -149,7 +149,7 @@ def _with_servers(
 
 
 def _apart(blocks: Sequence[Block], given: argparse.Namespace, folder: Path) -> Iterator[Block]:
-    """Measure with a fresh server for each turn: what all keep of large arrays is too much."""
+    """Measure with a fresh server for each turn: together, they would keep too much memory."""
     openers = {name: partial(contestant, name, "echo", folder) for name in given.systems}
     for block in blocks:
         block.failed |= _lacks(block, {name: (name, "echo") for name in given.systems})
@@ -158,10 +158,10 @@ def _apart(blocks: Sequence[Block], given: argparse.Namespace, folder: Path) -> 
 
 
 def _lacks(block: Block, wanted: _Wanted) -> dict[str, str]:
-    """Return why systems are not asked."""
+    """Return why systems are not measured."""
     size = block.size * block.threads
-    told = {label: SYSTEMS[name].lacks(task, size) for label, (name, task) in wanted.items()}
-    return {label: lack for label, lack in told.items() if lack}
+    lacking = {label: SYSTEMS[name].lacks(task, size) for label, (name, task) in wanted.items()}
+    return {label: lack for label, lack in lacking.items() if lack}
 
 
 @contextmanager
@@ -190,7 +190,7 @@ def started(
 
 
 def run_memory(given: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
-    """Measure memory, if it is asked for."""
+    """Measure memory, if the command line asks for it."""
     return memory.measure(given.systems, 64 * MIB, folder) if "memory" in given.tasks else {}
 
 
@@ -200,9 +200,11 @@ def circumstances(given: argparse.Namespace) -> dict[str, Any]:
     for name in (BASE, *given.systems):
         system = SYSTEMS[name]
         python = environments.interpreter(system.environment, system.requirements)
-        told = {each: SYSTEMS[each] for each in versions}
-        if system.told and system.environment not in {each.environment for each in told.values()}:
-            versions[name] = environments.versions(python, system.told)
+        shown = {each: SYSTEMS[each] for each in versions}
+        if system.versions_shown and system.environment not in {
+            each.environment for each in shown.values()
+        }:
+            versions[name] = environments.versions(python, system.versions_shown)
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "rounds": given.rounds,

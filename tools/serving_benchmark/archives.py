@@ -1,4 +1,4 @@
-"""The archives for TorchServe: ours, and one with a handler that gives back what it gets."""
+"""The archives for TorchServe: ours, and one with a handler that returns what it gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another revision of Eisen-Deploy beside this one: what a change costs, in one run.
+"""Measure another revision of Eisen-Deploy in the same run, to show what a change costs.
 
 ``--before REVISION`` adds it as a system with an environment, archives and a client of its own.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from .environments import FOLDER, ROOT, interpreter
 from .systems import SYSTEMS, Endpoint, Place, System
 from .systems.system import TOOLS
-from .systems.torchserve import REQUIREMENTS, TOLD, start_tuned
+from .systems.torchserve import REQUIREMENTS, VERSIONS_SHOWN, start_tuned
 
 NAME = "eisen-serve-before"
 _ARCHIVES = "before"
@@ -37,7 +37,7 @@ def add(revision: str) -> None:
         client="torchserve",
         environment=f"before-{source.name}",
         requirements=(*mine, f"--editable={folder}/packages/packaging"),
-        told=TOLD,
+        versions_shown=VERSIONS_SHOWN,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is to be shown, and whether a run shows it."""
+"""Claims about the times, and whether the results of a run confirm them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .systems import BASE
 from .systems.system import KIB, MIB
 
 _PEERS = ("litserve", "bentoml", "bentoml-numpy", "ray-serve")
-# What runs on it: a handler that does nothing; our archive, whose handler helps there as well.
+# What runs on stock TorchServe: a handler that does nothing, and our archive.
 _STOCK = {
     "torchserve-stock-echo-bytes": "Stock TorchServe",
     "torchserve-stock": "Stock TorchServe, with our archive,",
@@ -23,8 +23,8 @@ _BARE = "torchserve-echo-bytes"
 class Claim(NamedTuple):
     """One claim.
 
-    :param found: the number that decides, or why there is none.
-    :param holds: ``None`` if it was not measured.
+    :param found: the number that decides, or why it is missing.
+    :param holds: whether the claim is true; ``None`` if it was not measured.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Claim(NamedTuple):
 
 
 def check(results: Results) -> list[Claim]:
-    """Return every claim with what was found."""
+    """Return every claim with its result."""
     return [
         *_peers(results),
         *_stock(results),
@@ -53,7 +53,7 @@ def _missing(text: str) -> Claim:
 
 
 def _peers(results: Results) -> Iterator[Claim]:
-    """Yield that each peer is slower, at each size, alone and in a crowd, and with the U-Net."""
+    """Yield that each peer is slower, for each size and number of clients, and for the U-Net."""
     for block in results.blocks:
         if block.task not in ("echo", "unet"):
             continue
@@ -70,7 +70,7 @@ def _peers(results: Results) -> Iterator[Claim]:
 
 
 def _stock(results: Results) -> Iterator[Claim]:
-    """Yield how many times as long TorchServe takes as it comes."""
+    """Yield how many times as long stock TorchServe takes."""
     wanted = ((KIB, 1.0), (64 * MIB, 2.0), (256 * MIB, 4.0))
     for (stock, name), (size, least) in product(_STOCK.items(), wanted):
         text = f"{name} takes at least {least:g} times as long: {_name(size)}"
@@ -109,7 +109,7 @@ def _bare(results: Results) -> Iterator[Claim]:
 
 
 def _memory(results: Results) -> Iterator[Claim]:
-    """Yield what one call takes in memory."""
+    """Yield how much memory one call needs."""
     held = results.memory.get(BASE, {})
     limits = (
         ("worker", 4.0, "the worker's peak is at most 3 bodies and the reply"),
@@ -123,7 +123,7 @@ def _memory(results: Results) -> Iterator[Claim]:
 
 
 def _batching(results: Results) -> Iterator[Claim]:
-    """Yield what batching brings with a small CNN and 16 clients."""
+    """Yield what batching achieves with a small CNN and 16 clients."""
     block = results.block("cnn", None, 16)
     batched = f"{BASE} {BATCHED}"
     texts = "batching gives at least twice the throughput", "batching makes p99 no worse"

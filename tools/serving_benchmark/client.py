@@ -1,8 +1,8 @@
-"""A process that calls one server and takes the time: ``python -m serving_benchmark.client``.
+"""A process that calls one server and measures the time: ``python -m serving_benchmark.client``.
 
-It reads commands as lines of JSON and answers each with one. It runs in the environment of its
-system, so that the system's own client library is used. What is timed is ``predict(array)`` alone;
-making the array and comparing the reply is not.
+It reads commands as lines of JSON and answers each with one line. It runs in the environment of its
+system, so that the system's own client library is used. Only ``predict(array)`` is timed; making
+the array and comparing the reply is not.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ import numpy as np
 from . import models, processes
 
 _TOLERANCE = 1e-3
-_LONGEST = 10.0  # seconds of a turn, after which no further call is begun
+_LONGEST = 10.0  # seconds of a turn, after which no further call is started
 
 
 class Command(NamedTuple):
     """One turn.
 
-    :param client: module of ``systems`` that has ``connect``.
+    :param client: the module of ``systems`` that has ``connect``.
     :param size: bytes of an array, for the task ``echo``.
-    :param calls: that each thread makes and that are timed, after ``warm`` others.
+    :param calls: how many timed calls each thread makes, after ``warm`` others.
     """
 
     client: str
@@ -45,25 +45,25 @@ class Command(NamedTuple):
 
 
 def turn(command: Command) -> dict[str, Any]:
-    """Make the calls of a turn, and return the seconds of each and of all."""
+    """Make the calls of a turn, and return the seconds of each call and of all together."""
     barrier = threading.Barrier(command.threads)
     work = [_caller(command, number, barrier) for number in range(command.threads)]
     with ThreadPoolExecutor(command.threads) as pool:
-        told = [future.result() for future in [pool.submit(each) for each in work]]
-    starts, ends, seconds = zip(*told, strict=True)
+        timings = [future.result() for future in [pool.submit(each) for each in work]]
+    starts, ends, seconds = zip(*timings, strict=True)
     return {"seconds": [each for part in seconds for each in part], "wall": max(ends) - min(starts)}
 
 
-Told = tuple[float, float, list[float]]
+Timing = tuple[float, float, list[float]]
 
 
-def _caller(command: Command, number: int, barrier: threading.Barrier) -> Callable[[], Told]:
+def _caller(command: Command, number: int, barrier: threading.Barrier) -> Callable[[], Timing]:
     """Return the work of one thread: it has an array and a connection of its own."""
     connect = _module(command.client).connect
     array = models.array(command.task, command.size, number)
     expected = _expected(command.task, number)
 
-    def call() -> Told:
+    def call() -> Timing:
         predict = connect(command.address, command.task)
         for count in range(command.warm):
             _timed(predict, _marked(array, command.task, count), expected)
@@ -76,7 +76,7 @@ def _caller(command: Command, number: int, barrier: threading.Barrier) -> Callab
                 break
         return start, time.perf_counter(), seconds
 
-    def safe() -> Told:
+    def safe() -> Timing:
         try:
             return call()
         except BaseException:
@@ -97,14 +97,14 @@ def _timed(
 
 
 def _marked(array: np.ndarray, task: str, count: int) -> np.ndarray:
-    """Make an echoed array unlike those of the calls before, so that no old reply passes."""
+    """Make an echoed array differ from those of earlier calls, so that no old reply passes."""
     if task == "echo":
         array.flat[0] = count
     return array
 
 
 def _compare(reply: np.ndarray, array: np.ndarray, expected: np.ndarray | None) -> None:
-    """Raise if a reply is wrong: bit for bit if it is an echo, else by a tolerance."""
+    """Raise an error if a reply is wrong: an echo must be equal bit for bit, others nearly."""
     if reply.dtype != np.float32:
         raise ValueError(f"a reply of {reply.dtype}")
     if expected is None:
@@ -136,7 +136,7 @@ def _module(name: str) -> Any:
 
 
 def memory(command: Command) -> dict[str, Any]:
-    """Make one call, and return by how many bytes it raised the largest residence."""
+    """Make one call, and return by how many bytes it raised the peak of resident memory."""
     predict = _module(command.client).connect(command.address, command.task)
     predict(models.array(command.task, 4))
     array = models.array(command.task, command.size)
@@ -149,15 +149,15 @@ def memory(command: Command) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer commands until there are none."""
+    """Answer commands until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not pass for an answer
+    os.dup2(2, 1)  # output of a library must not be mistaken for an answer
     for line in sys.stdin:
-        told = json.loads(line)
-        work = {"turn": turn, "memory": memory}[told.pop("work")]
+        command = json.loads(line)
+        work = {"turn": turn, "memory": memory}[command.pop("work")]
         try:
-            answer = work(Command(**told))
-        except Exception as error:  # noqa: BLE001 - it is told, and the others are measured
+            answer = work(Command(**command))
+        except Exception as error:  # noqa: BLE001 - the answer reports it, and others are measured
             traceback.print_exc()
             answer = {"failed": f"{type(error).__name__}: {error}"[:300]}
         print(json.dumps(answer), file=answers, flush=True)

@@ -20,7 +20,7 @@ _SETTLE = 0.3
 
 
 class Contestant:
-    """A server that runs and its client."""
+    """A running server and its client."""
 
     def __init__(
         self, system: System, task: str, endpoint: Endpoint, client: subprocess.Popen[str]
@@ -32,8 +32,8 @@ class Contestant:
         self._client = client
 
     def ask(self, work: str, size: int, calls: int = 1, warm: int = 0, threads: int = 1) -> Any:
-        """Let the client work; the server goes on for so long."""
-        told = {
+        """Let the client work, and return its answer."""
+        command = {
             "work": work,
             "client": self.system.client,
             "address": self._address,
@@ -46,7 +46,7 @@ class Contestant:
         requests, answers = self._client.stdin, self._client.stdout
         if requests is None or answers is None:
             raise ValueError("the client was started without pipes")
-        requests.write(f"{json.dumps(told)}\n")
+        requests.write(f"{json.dumps(command)}\n")
         requests.flush()
         line = answers.readline()
         return json.loads(line) if line else {"failed": "its client ended"}

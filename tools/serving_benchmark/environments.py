@@ -18,9 +18,9 @@ _EDITABLE = "--editable="
 
 
 def interpreter(name: str, requirements: tuple[str, ...]) -> Path:
-    """Return the interpreter of an environment with just these requirements.
+    """Return the interpreter of an environment with exactly these requirements.
 
-    Without requirements it is the one that runs this.
+    Without requirements it is the interpreter that runs this program.
 
     :param requirements: as pip takes them; ``--editable=FOLDER`` is relative to the repository.
     """

@@ -1,4 +1,4 @@
-"""The rounds: in each, every system makes its calls, in another order."""
+"""Measure in rounds: in each round every system makes its calls, each time in another order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from .contestants import Contestant, NotStarted
 from .systems.system import KIB, MIB
 
-#: Of one thread in one turn, by the largest size they hold for: calls that are timed, and others.
+#: Up to which size, how many timed calls one thread makes in a turn, and how many before them.
 _ALONE = ((16 * KIB, 100, 10), (MIB, 20, 2), (16 * MIB, 8, 2), (128 * MIB, 3, 1))
 _CROWD = ((16 * KIB, 25, 3), (MIB, 6, 1), (16 * MIB, 2, 1))
 _SLOW = (2, 1)
-#: Of all threads, before the first round: Java compiles what has run thousands of times, and the
-#: question is what a prediction costs on a server that has been there for a while.
+#: Up to which size, how many calls all threads make before the first round: Java compiles code that
+#: has run thousands of times, and a server that has been running for a while is to be measured.
 _HEAT = ((MIB, 5000), (16 * MIB, 100))
 _MODEL = {"unet": (3, 1), "cnn": (40, 10), "cnn-batched": (40, 10)}
 
@@ -26,11 +26,11 @@ BATCHED = "cnn-batched"
 
 @dataclass
 class Block:
-    """What is compared: one task, one size, so many clients at once.
+    """One comparison: one task, one size, and a number of clients at once.
 
     :param size: of a request's array, in bytes.
-    :param turns: what each system took, by its name and then by round: ``median`` and ``p99`` of
-        the calls, and ``each``, the time of all divided by their number; in seconds.
+    :param turns: the seconds of each system, by its name and then by round: ``median`` and ``p99``
+        of the calls, and ``each``, the time of all divided by their number.
     :param failed: why a system is missing.
     """
 
@@ -42,14 +42,14 @@ class Block:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-#: Gives a contestant for one turn.
+#: Provides a contestant for one turn.
 Opener = Callable[[], AbstractContextManager[Contestant]]
 
 
 def measure(block: Block, openers: Mapping[str, Opener], rounds: int, calls: int | None) -> None:
-    """Measure every system that takes part, and write what it took into the block.
+    """Measure every system that takes part, and write its times into the block.
 
-    :param openers: by the names under which systems are told; but for those that have failed.
+    :param openers: by the names under which systems are shown, without those that have failed.
     :param calls: of each thread in each turn, if it is not to depend on the size.
     """
     shuffle = random.Random(block.size + block.threads)  # noqa: S311 - an order, the same each time
@@ -60,13 +60,15 @@ def measure(block: Block, openers: Mapping[str, Opener], rounds: int, calls: int
         shuffle.shuffle(order)
         for name in order:
             _turn(block, name, openers[name], warm)
-        told = " ".join(f"{name} {_told(block, name)}" for name in openers if name in block.turns)
+        times = " ".join(
+            f"{name} {_last_time(block, name)}" for name in openers if name in block.turns
+        )
         what = f"{block.task} {block.size} x{block.threads}"
-        print(f"{what} round {count + 1}: {told}", flush=True)
+        print(f"{what} round {count + 1}: {times}", flush=True)
 
 
 def _heat_up(block: Block, openers: Mapping[str, Opener]) -> None:
-    """Let each system make calls that do not count; they take no longer than a turn may take."""
+    """Let each system make calls that do not count, for at most as long as a turn."""
     calls = next((calls for most, calls in _HEAT if block.size <= most), 0)
     if not calls or block.task in _MODEL:
         return
@@ -92,7 +94,7 @@ def _turn(block: Block, name: str, opener: Opener, warm: int) -> None:
 
 
 def summary(answer: Mapping[str, Any]) -> dict[str, float]:
-    """Return what is kept of a turn, in seconds."""
+    """Return the numbers of a turn that are kept, in seconds."""
     seconds: Sequence[float] = sorted(answer["seconds"])
     return {
         "median": statistics.median(seconds),
@@ -101,7 +103,7 @@ def summary(answer: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _told(block: Block, name: str) -> str:
+def _last_time(block: Block, name: str) -> str:
     return f"{block.turns[name][-1]['median'] * 1e3:.2f}"
 
 

@@ -1,7 +1,7 @@
-"""What one call costs in memory: of the server's processes and of the client.
+"""Measure how much memory one call needs in the server's processes and in the client.
 
-Each server is fresh, has loaded its model and answered a small call. Then the kernel forgets the
-largest residences so far, one large call is made, and what they are by then is read.
+Each server is fresh, has loaded its model and answered a small call. Then the kernel resets the
+peaks of resident memory, one large call is made, and the new peaks are read.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _WORKER = "model_service_worker"
 
 
 def measure(names: Sequence[str], size: int, archives: Path) -> dict[str, dict[str, float | str]]:
-    """Return by system how much more is held at most during one echo, as multiples of the array.
+    """Return for each system the increase of memory during one echo, as multiples of the array.
 
     ``worker``: TorchServe's process with the model; ``server``: all processes of the server;
-    ``client``: its process, of the reply.
+    ``client``: its process, as a multiple of the reply.
     """
     found: dict[str, dict[str, float | str]] = {}
     for name in names:
@@ -40,13 +40,13 @@ def _one(contestant: Contestant, size: int) -> dict[str, float | str]:
     before = {number: processes.residence(number) for number in contestant.server.processes()}
     for number in before:
         processes.forget_peak(number)
-    told = contestant.ask("memory", size)
-    if "failed" in told:
-        return told  # type: ignore[no-any-return]
+    answer = contestant.ask("memory", size)
+    if "failed" in answer:
+        return answer  # type: ignore[no-any-return]
     rises = {number: processes.peak(number) - held for number, held in before.items()}
     result: dict[str, float | str] = {
         "server": sum(rises.values()) / size,
-        "client": told["rise"] / told["reply"],
+        "client": answer["rise"] / answer["reply"],
     }
     workers = [rise for number, rise in rises.items() if _WORKER in _command(number)]
     return {**result, "worker": max(workers) / size} if workers else result

@@ -1,6 +1,6 @@
-"""What the models are given and what they answer; each has the same weights in every process.
+"""The models' inputs and outputs; each model has the same weights in every process.
 
-torch is imported in functions only: clients that only echo need none.
+torch is imported only in functions, because clients that only echo do not need it.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def make(task: str) -> torch.nn.Module:
 
 
 def predict(model: torch.nn.Module, task: str, body: Any) -> np.ndarray:
-    """Return what a model makes of the bytes of an array; no copy is made of them.
+    """Return a model's output for the bytes of an array, which are not copied.
 
-    For servers that are given bytes.
+    This is for servers that receive bytes.
     """
     import torch  # noqa: PLC0415 - see above
 

@@ -1,4 +1,4 @@
-"""Medians and ratios of what was measured."""
+"""Compute medians and ratios of the measurements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .systems import BASE
 
 
 class Results(NamedTuple):
-    """All that a run measured.
+    """Everything that a run measured.
 
     :param memory: by system; see ``memory.measure``.
     :param circumstances: what the numbers depend on.
@@ -41,7 +41,7 @@ def median(block: Block, name: str, key: str = "median") -> float:
 
 
 def ratio(block: Block, name: str, base: str = BASE, key: str = "median") -> float:
-    """Return the median of the ratios of the rounds: as many times as long as the base."""
+    """Return how many times as long as the base a system takes: the median over the rounds."""
     pairs = zip(block.turns[name], block.turns[base], strict=False)
     return statistics.median(mine[key] / other[key] for mine, other in pairs)
 

@@ -1,4 +1,4 @@
-"""The picture: time against size."""
+"""Draw the picture: time against size."""
 
 from __future__ import annotations
 

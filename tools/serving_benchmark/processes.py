@@ -1,7 +1,7 @@
 """Servers as groups of processes: started, halted while others are measured, and ended.
 
-A server's processes are all that descend from the one that was started, and all of its session:
-some start groups of their own, and some leave their parent.
+A server's processes are all descendants of the process that was started, and all in its session:
+some processes start groups of their own, and some leave their parent.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class NotStarted(RuntimeError):
 
 
 class Process(NamedTuple):
-    """One process, as the kernel tells of it."""
+    """One process, as the kernel describes it."""
 
     parent: int
     session: int
 
 
 def table() -> dict[int, Process]:
-    """Return all processes by their number; what has ended and was not waited for is left out."""
+    """Return all processes by their number, except those that have ended (zombies)."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ def table() -> dict[int, Process]:
 
 
 class Server:
-    """A server that runs.
+    """A running server.
 
     :param root: the process that was started; it leads a session.
     """
@@ -68,7 +68,7 @@ class Server:
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let every process go on."""
+        """Let every process continue."""
         self.signal(signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
@@ -141,14 +141,16 @@ def _wait(server: Server, ready: Callable[[], bool]) -> None:
 
 def clean_environment() -> dict[str, str]:
     """Return the environment without proxies and paths of modules."""
-    told = os.environ.items()
+    variables = os.environ.items()
     return {
-        name: text for name, text in told if "proxy" not in name.lower() and name != "PYTHONPATH"
+        name: text
+        for name, text in variables
+        if "proxy" not in name.lower() and name != "PYTHONPATH"
     }
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens at, all held until all are known."""
+    """Return free ports; all are kept open until all are known, so that they differ."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -157,17 +159,17 @@ def free_ports(count: int) -> list[int]:
 
 
 def peak(process: int) -> int:
-    """Return the largest residence of a process since it was forgotten, in bytes."""
+    """Return the peak of a process's resident memory since ``forget_peak``, in bytes."""
     return _residence(process, "VmHWM")
 
 
 def residence(process: int) -> int:
-    """Return what a process holds, in bytes; 0 if it has ended."""
+    """Return the resident memory of a process, in bytes; 0 if it has ended."""
     return _residence(process, "VmRSS")
 
 
 def forget_peak(process: int) -> None:
-    """Let the largest residence begin with what is held now."""
+    """Reset the peak of a process's resident memory to its present value."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{process}/clear_refs").write_text("5")
 

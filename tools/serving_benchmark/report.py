@@ -1,4 +1,4 @@
-"""The page and the JSON."""
+"""Write the tables of the page, and the JSON file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def write(results: Results, claims: Sequence[Claim], page: Path | None, data: Pa
     """Put the tables into the page, or print them; write the JSON."""
     content = text(results, claims)
     if data is not None:
-        told = {
+        numbers = {
             **results._asdict(),
             "blocks": [asdict(block) for block in results.blocks],
             "claims": [claim._asdict() for claim in claims],
         }
-        data.write_text(f"{json.dumps(told, indent=1)}\n", "utf-8")
+        data.write_text(f"{json.dumps(numbers, indent=1)}\n", "utf-8")
     if page is not None:
         put_into(page, content)
     else:
@@ -42,7 +42,7 @@ def text(results: Results, claims: Sequence[Claim]) -> str:
         _part("A real model", _models(results)),
         _part("Batching", _batching(results)),
         _part("Memory", _memory(results)),
-        _part("What is to be shown", _claims(claims)),
+        _part("Claims", _claims(claims)),
         _circumstances(results),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -126,7 +126,7 @@ def _memory(results: Results) -> list[list[str]]:
 
 
 def _claims(claims: Sequence[Claim]) -> list[list[str]]:
-    return [["", "Found", "Shown"], *([each.text, each.found, _verdict(each)] for each in claims)]
+    return [["", "Result", "Holds"], *([each.text, each.found, _verdict(each)] for each in claims)]
 
 
 def _cell(block: Block, name: str, key: str = "median") -> str:
@@ -150,13 +150,15 @@ def size(count: int) -> str:
 
 
 def _circumstances(results: Results) -> str:
-    told = results.circumstances
+    conditions = results.circumstances
     versions = "; ".join(
         f"{SYSTEMS[name].title}: " + ", ".join(f"{each} {number}" for each, number in found.items())
-        for name, found in told["versions"].items()
+        for name, found in conditions["versions"].items()
     )
-    loads = f"load {told['load_before']} before and {told['load_after']} after"
-    cores = f"{told['cores']} cores, {told['memory']} GiB of memory"
-    machine = f"Python {told['python']}, {told['system']} {told['machine']}, {cores}"
-    took = f"{told['minutes']} minutes for {told['rounds']} rounds"
+    loads = f"load {conditions['load_before']} before and {conditions['load_after']} after"
+    cores = f"{conditions['cores']} cores, {conditions['memory']} GiB of memory"
+    machine = (
+        f"Python {conditions['python']}, {conditions['system']} {conditions['machine']}, {cores}"
+    )
+    took = f"{conditions['minutes']} minutes for {conditions['rounds']} rounds"
     return f"{machine}; {loads}; {took}. {versions}."

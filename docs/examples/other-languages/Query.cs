@@ -42,8 +42,8 @@ static class Query
         }
 
         int at = int.Parse(answer.Headers.GetValues("Inference-Header-Content-Length").Single());
-        using JsonDocument told = JsonDocument.Parse(reply.AsMemory(0, at));
-        foreach (JsonElement output in told.RootElement.GetProperty("outputs").EnumerateArray())
+        using JsonDocument described = JsonDocument.Parse(reply.AsMemory(0, at));
+        foreach (JsonElement output in described.RootElement.GetProperty("outputs").EnumerateArray())
         {
             int size = output.GetProperty("parameters").GetProperty("binary_data_size").GetInt32();
             float[] values = new float[size / sizeof(float)];

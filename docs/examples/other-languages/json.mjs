@@ -7,8 +7,8 @@ const answer = await fetch(url, {
   redirect: "error",
   signal: AbortSignal.timeout(300_000),
 });
-const told = await answer.json(); // errors of the model's endpoint are JSON too
+const reply = await answer.json(); // errors of the model's endpoint are JSON too
 if (answer.status !== 200) {
-  throw new Error(`${answer.status} ${told.type}: ${told.message}`);
+  throw new Error(`${answer.status} ${reply.type}: ${reply.message}`);
 }
-console.log(JSON.stringify(told.y));
+console.log(JSON.stringify(reply.y));

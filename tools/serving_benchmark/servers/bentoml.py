@@ -12,7 +12,7 @@ TASK = os.environ["BENCHMARK_TASK"]
 
 @bentoml.service(workers=1, traffic={"timeout": 900}, logging={"access": {"enabled": False}})
 class Model:
-    """The model, asked in two ways."""
+    """The model, which can be called in two ways."""
 
     def __init__(self) -> None:
         self.model = models.make(TASK)

@@ -14,7 +14,7 @@ TASK = os.environ["BENCHMARK_TASK"]
 
 
 async def body(request: Request) -> np.ndarray:
-    """Return the request's body. An array, as LitServe writes what it gets into a string first."""
+    """Return the request's body as an array, because LitServe turns anything else into a string."""
     return np.frombuffer(await request.body(), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Gives back what comes: ``python -m serving_benchmark.servers.raw_socket PORT``."""
+"""A server that returns what it gets: ``python -m serving_benchmark.servers.raw_socket PORT``."""
 
 import socket
 import sys
@@ -6,7 +6,7 @@ import threading
 
 
 def converse(sock: socket.socket) -> None:
-    """Receive a length and so many bytes, send them back, and so on."""
+    """Receive a length and that many bytes, send them back, and repeat."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with sock:
         while head := sock.recv(8, socket.MSG_WAITALL):

@@ -31,7 +31,7 @@ class Model:
 
 
 def main(port: int) -> None:
-    """Serve until a signal comes."""
+    """Serve until the process gets a signal."""
     ray.init(
         num_cpus=os.cpu_count(),
         include_dashboard=False,

@@ -1,4 +1,4 @@
-"""The systems, in the order in which they are told."""
+"""The systems, in the order in which the page shows them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .system import Endpoint, Place, System
 
 __all__ = ["BASE", "SYSTEMS", "Endpoint", "Place", "System"]
 
-#: What all others are held against.
+#: The system with which all others are compared.
 BASE = "eisen-serve"
 
 _ALL = (

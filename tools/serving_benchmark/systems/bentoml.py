@@ -1,7 +1,7 @@
 """BentoML with its own client.
 
-The client sends a numpy array as numbers in JSON, and a file as it is. Fastest of what it offers is
-the type ``bytes``: the array's bytes are the body, both ways.
+The client sends a numpy array as numbers in JSON, and a file unchanged. The type ``bytes`` is the
+fastest that it offers: the array's bytes are the body, both ways.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def start(place: Place) -> Iterator[Endpoint]:
 
 @contextmanager
 def start_numbers(place: Place) -> Iterator[Endpoint]:
-    """Serve the same, and ask the method that takes numpy arrays."""
+    """Serve the same, and call the method that takes numpy arrays."""
     with start(place) as endpoint:
         yield endpoint._replace(address={**endpoint.address, "method": "of_array"})
 

@@ -1,7 +1,7 @@
 """A client for servers that take an array's bytes and answer with an array's bytes: requests.
 
-The connection is kept. ``Accept-Encoding: identity`` tells the server not to compress, which some
-do otherwise, and which takes several times as long as all the rest.
+The connection is kept. ``Accept-Encoding: identity`` asks the server not to compress. Otherwise
+some servers do, and that takes several times as long as everything else.
 """
 
 from __future__ import annotations

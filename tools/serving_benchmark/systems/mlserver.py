@@ -1,7 +1,7 @@
 """MLServer with Triton's client, over gRPC.
 
-Over HTTP it takes numbers in JSON only. Over gRPC it turns raw tensors of floats into lists of
-Python's numbers; of its ways for arrays the fastest is one element of the type ``BYTES``.
+Over HTTP it accepts only numbers in JSON. Over gRPC it turns raw tensors of floats into lists of
+Python numbers; the fastest way for arrays is one element of the type ``BYTES``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A socket that gives back what it got: no protocol, no model; what this machine allows."""
+"""A socket that returns what it got, without protocol or model: this is what the machine allows."""
 
 from __future__ import annotations
 

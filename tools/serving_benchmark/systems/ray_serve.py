@@ -10,7 +10,7 @@ from serving_benchmark.processes import free_ports, running
 
 from .system import Endpoint, Place, System, answers, module
 
-#: What its guide to performance recommends; and its workers are "nice" to others otherwise.
+#: What its guide to performance recommends, and normal priority for its workers (not "nice").
 _VARIABLES = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_worker_niceness": "0",

@@ -1,4 +1,4 @@
-"""What a system is to the benchmark. How each is used, ``docs/serving-benchmark.rst`` tells."""
+"""What the benchmark knows of a system; ``docs/serving-benchmark.rst`` says how each is used."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A server that runs, and what its client has to know, as JSON."""
+    """A running server, and what its client has to know, as JSON."""
 
     server: Server
     address: dict[str, Any]
@@ -53,10 +53,11 @@ class System:
     :param client: the module of ``systems`` with the function ``connect``; it is imported in the
         system's environment.
     :param environment: the name of its virtual environment.
-    :param requirements: what is installed there, pinned; nothing: the one that runs the benchmark.
-    :param told: the distributions whose versions are told.
-    :param tasks: that it can serve.
-    :param largest: bytes of all arrays that it is given at once; ``reason`` says why no more.
+    :param requirements: what is installed there, pinned; if empty, the system runs in the
+        environment of the benchmark itself.
+    :param versions_shown: the distributions whose versions the page shows.
+    :param tasks: the tasks that it can serve.
+    :param largest: the most bytes of all arrays at once; ``reason`` says why not more.
     """
 
     name: str
@@ -65,13 +66,13 @@ class System:
     client: str
     environment: str
     requirements: tuple[str, ...]
-    told: tuple[str, ...] = ()
+    versions_shown: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ("echo", "unet", "cnn", "cnn-batched")
     largest: int = 2**31
     reason: str = ""
 
     def lacks(self, task: str, size: int) -> str:
-        """Return why it is not asked, or nothing."""
+        """Return why the system is not measured, or an empty text."""
         if task not in self.tasks:
             return "it only moves bytes"
         return self.reason if size > self.largest else ""

@@ -1,4 +1,4 @@
-"""TorchServe: our archive and a handler that does nothing, tuned and as it comes."""
+"""TorchServe: our archive and a handler that does nothing, with tuned and with stock settings."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ REQUIREMENTS = (
     "--editable=packages/client",
     *("torch", "numpy==2.4.6", "requests==2.34.2"),
 )
-TOLD = ("torchserve", "torch", "numpy", "requests", "urllib3")
+VERSIONS_SHOWN = ("torchserve", "torch", "numpy", "requests", "urllib3")
 
 
 def _system(name: str, title: str, start: Any, **others: Any) -> System:
@@ -160,7 +160,7 @@ def _system(name: str, title: str, start: Any, **others: Any) -> System:
         start,
         environment="torchserve",
         requirements=REQUIREMENTS,
-        told=TOLD,
+        versions_shown=VERSIONS_SHOWN,
         **given,
     )
 
