@@ -71,7 +71,7 @@ def contestant(name: str, task: str, archives: Path) -> Iterator[Contestant]:
     system = SYSTEMS[name]
     python = interpreter(system.environment, system.requirements)
     with ExitStack() as stack:
-        # Short: sockets lie in it, and their paths may have 107 characters.
+        # Its path is short, because paths of sockets in it may have only 107 characters.
         folder = Path(
             stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True)

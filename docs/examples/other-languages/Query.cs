@@ -18,7 +18,7 @@ static class Query
             "\"parameters\": {\"binary_data_size\": 16}}], " +
             "\"outputs\": [{\"name\": \"y\", \"parameters\": {\"binary_data\": true}}]}");
 
-        // The numbers as they lie in memory, which is little-endian like the protocol.
+        // The numbers as they are in memory, which is little-endian like the protocol.
         byte[] body = new byte[json.Length + Buffer.ByteLength(x)];
         json.CopyTo(body, 0);
         Buffer.BlockCopy(x, 0, body, json.Length, Buffer.ByteLength(x));

@@ -41,6 +41,6 @@ async function main() {
 }
 
 main().catch((error) => {
-  console.error(error.message); // not the error itself: it holds the token
+  console.error(error.message); // not the error itself: it contains the token
   process.exitCode = 1;
 });
