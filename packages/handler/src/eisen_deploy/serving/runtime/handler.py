@@ -35,13 +35,11 @@ class EisenServingHandler:
             and ``gpu_id``, the number of the GPU to run on (``None``: the CPU).
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
-        properties = ctx.system_properties
-        self._loaded = self._load(Path(properties["model_dir"]), properties.get("gpu_id"))
-
-    def _load(self, folder: Path, gpu_id: int | None) -> Loaded:
         from .archive.loading import load  # noqa: PLC0415 - needs torch
 
-        return load(folder, gpu_id)
+        properties = ctx.system_properties
+        in_memory: Loaded | None = getattr(ctx, "loaded", None)  # packaging has no files yet
+        self._loaded = in_memory or load(Path(properties["model_dir"]), properties.get("gpu_id"))
 
     @property
     def archive(self) -> Loaded:

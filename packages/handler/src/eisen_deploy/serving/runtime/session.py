@@ -25,6 +25,7 @@ from .messages import Reply, Request
 
 if TYPE_CHECKING:
     from .answering.pipeline import Counters
+    from .archive.loading import Loaded
     from .handler import EisenServingHandler
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -35,9 +36,13 @@ class Context:
 
     :param folder: of the unpacked archive.
     :param gpu_id: number of the GPU that the server assigns, if it assigns one.
+    :param loaded: the archive, where it is in memory already: nothing is read from the folder.
     """
 
-    def __init__(self, folder: Path, gpu_id: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, gpu_id: int | None = None, loaded: Loaded | None = None
+    ) -> None:
+        self.loaded = loaded
         self.system_properties = {
             "model_dir": str(folder),
             "gpu_id": gpu_id,

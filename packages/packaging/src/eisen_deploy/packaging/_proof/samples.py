@@ -267,8 +267,7 @@ def _handler(payload: Payload, module: Any, folder: Path) -> EisenServingHandler
     loaded = _loaded(payload, module)
     try:
         handler = _handler_class(payload.handler, folder)()
-        handler._load = lambda folder, gpu_id: loaded  # type: ignore[method-assign]  # noqa: ARG005, SLF001
-        handler.initialize(Context(folder, gpu_of(payload)))
+        handler.initialize(Context(folder, gpu_of(payload), loaded))
     except (Exception, SystemExit) as error:
         name = payload.handler.subclass or "EisenServingHandler"
         raise ProofFailed(
