@@ -74,18 +74,18 @@ class Trainer:
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (None, "came NoneType"),
-        (3, "came int"),
-        ({"w": 1}, "came dict"),
-        ("model.pt", "came str: it is a path, load the file"),
+        (None, "got NoneType"),
+        (3, "got int"),
+        ({"w": 1}, "got dict"),
+        ("model.pt", "got str: it is a path, load the file"),
         (Path("model.pt"), "Path: it is a path, load the file"),
-        (torch.nn.Linear, "came Linear: it is a class, pass an instance"),
+        (torch.nn.Linear, "got Linear: it is a class, pass an instance"),
         (torch.sin, "pass a torch.nn.Module whose forward calls it"),
-        (torch.nn.Linear(1, 1).state_dict(), "came OrderedDict: it is a state dict, make the"),
-        ({"epoch": 1, "state_dict": {"w": torch.ones(1)}}, "came dict: it is a checkpoint, make"),
-        ({"net": torch.nn.Identity()}, "came dict: pass the module in it, under 'net'"),
-        ([torch.nn.Identity()], "came list: pack each by itself, or pass a torch.nn.Module whose"),
-        (Trainer(), "came Trainer: pass its attribute model"),
+        (torch.nn.Linear(1, 1).state_dict(), "got OrderedDict: it is a state dict, make the"),
+        ({"epoch": 1, "state_dict": {"w": torch.ones(1)}}, "got dict: it is a checkpoint, make"),
+        ({"net": torch.nn.Identity()}, "got dict: pass the module in it, under 'net'"),
+        ([torch.nn.Identity()], "got list: pack each by itself, or pass a torch.nn.Module whose"),
+        (Trainer(), "got Trainer: pass its attribute model"),
     ],
 )
 def test_what_is_no_model_is_refused_with_its_type_and_a_remedy(packer, tmp_path, model, told):
@@ -99,8 +99,8 @@ def test_transforms_must_be_callable():
     with pytest.raises(InvalidArgument) as caught:
         EisenServingMAR({}, "transform", {})
     assert caught.value.problems == (
-        "pre_processing: expected a callable or None, came dict",
-        "post_processing: expected a callable or None, came str",
+        "pre_processing: expected a callable or None, got dict",
+        "post_processing: expected a callable or None, got str",
     )
 
 

@@ -81,7 +81,7 @@ def test_nothing_is_nothing():
 
 @pytest.mark.parametrize("paths", ["labels.json", Path("labels.json"), b"x", 3])
 def test_a_lone_path_is_not_taken_apart(paths):
-    with pytest.raises(InvalidFiles, match="expected a list of paths, came"):
+    with pytest.raises(InvalidFiles, match="expected a list of paths, got"):
         find_extras(paths)
 
 
@@ -89,8 +89,8 @@ def test_what_is_no_path_is_named_by_its_index():
     with pytest.raises(InvalidFiles) as caught:
         find_extras(["x", 3, None])
     assert caught.value.problems == (
-        "additional_files[1]: expected a path, came int",
-        "additional_files[2]: expected a path, came NoneType",
+        "additional_files[1]: expected a path, got int",
+        "additional_files[2]: expected a path, got NoneType",
     )
 
 
@@ -211,5 +211,5 @@ def test_every_problem_comes_at_once(tmp_path):
     problems = _problems(tree, tmp_path / "missing", tmp_path / "tree" / "pipe", "/")
     assert len(problems.split("\n")) == 6
     assert "does not exist" in problems
-    assert "is no regular file" in problems
+    assert "is not a regular file" in problems
     assert "/ has no name" in problems

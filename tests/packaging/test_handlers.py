@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.packaging import EisenServingMAR, InvalidHandler, UnsupportedModel
-from eisen_deploy.packaging._arguments.handlers import TORCHSERVE_HANDLERS
+from eisen_deploy.packaging._arguments.handler_argument import TORCHSERVE_HANDLERS
 
 SUBCLASS = """
 raise SystemExit("this file must not be run")

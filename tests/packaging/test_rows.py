@@ -10,11 +10,9 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, ProofFailed, create_metadata
-from eisen_deploy.packaging._arguments import model_forms, plain_json
-from eisen_deploy.packaging._arguments.handlers import find_handler
-from eisen_deploy.packaging._arguments.payload import Payload
-from eisen_deploy.packaging._capture.requirements import read_requirements
 from eisen_deploy.packaging._contents import archive_folder
+
+from .payloads import make_payload
 
 pytestmark = pytest.mark.slow  # each packs with a sample, and tries many forms of it
 
@@ -29,24 +27,12 @@ def examine(tmp_path):
     """Pack without the clean process, and return what ``eisen.json`` says of batches."""
 
     def _examine(model, pre=None, post=None, *, metadata=METADATA, sample=SAMPLE, **options):
-        payload = Payload(
-            name="model",
-            version="1.0",
-            model=model,
-            form=model_forms.form_of(model),
-            transforms={"pre_processing": pre, "post_processing": post},
-            meta_data=plain_json.encode(metadata),
-            handler=find_handler(options.get("handler")),
-            extras=[],
-            code=[],
-            requirements=read_requirements(ON_SERVER),
-            serving=options.get("serving"),
-            sample=sample,
-            tolerance=options.get("tolerance", 1e-3),
+        payload = make_payload(
+            model, pre, post, metadata, sample=sample, requirements=ON_SERVER, **options
         )
         folder = tmp_path / "files"
         folder.mkdir()
-        archive_folder.write(payload, folder)
+        archive_folder.write(payload, archive_folder.measure(payload), folder)
         return json.loads((folder / "eisen.json").read_text())["batches"]
 
     return _examine

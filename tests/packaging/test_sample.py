@@ -5,19 +5,19 @@ from __future__ import annotations
 import itertools
 import sys
 import warnings
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from eisen_deploy.packaging import create_metadata
-from eisen_deploy.packaging._arguments import model_forms, plain_json
-from eisen_deploy.packaging._arguments.handlers import find_handler
-from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._arguments.sample_argument import parse_sample, parse_tolerance
 from eisen_deploy.packaging._errors import InvalidArgument, InvalidSample, ProofFailed
 from eisen_deploy.packaging._proof import samples
 from eisen_deploy.packaging._shared.wire import protocol
+
+from .payloads import make_payload
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
 SAMPLE = {"x": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)}
@@ -31,27 +31,23 @@ def record(tmp_path):
     def _record(model, sample=SAMPLE, pre=None, post=None, metadata=METADATA, **options):
         folder = tmp_path / f"files-{next(numbers)}"
         folder.mkdir()
-        handler = find_handler(options.get("handler"))
+        tolerance = options.get("tolerance", 1e-3)
+        payload = make_payload(
+            model,
+            pre,
+            post,
+            metadata,
+            handler=options.get("handler"),
+            serving=options.get("serving"),
+        )
+        handler = payload.handler
         if handler.file is not None:
             (folder / handler.file[0]).write_bytes(handler.file[1])
         for name, text in options.get("files", {}).items():
             (folder / name).write_text(text)
-        payload = Payload(
-            name="model",
-            version="1.0",
-            model=model,
-            form=model_forms.form_of(model),
-            transforms={"pre_processing": pre, "post_processing": post},
-            meta_data=plain_json.encode(metadata),
-            handler=handler,
-            extras=[],
-            code=[],
-            requirements={},
-            serving=options.get("serving"),
-            sample=sample,
-            tolerance=options.get("tolerance", 1e-3),
-        )
-        said, _ = samples.record(payload, sample, folder, payload.tolerance)
+        request = parse_sample(sample, handler, payload.metadata)
+        payload = replace(payload, tolerance=parse_tolerance(tolerance))
+        said, _ = samples.record(payload, request, folder)
         decoded = [
             decode(bytearray((folder / said[part]["file"]).read_bytes()), said[part]["json_size"])
             for part, decode in (
@@ -242,7 +238,7 @@ def test_other_handlers_replay_nothing(record, traced):
 
 @pytest.mark.parametrize("sample", [None, [1], "x", np.ones((1, 3))], ids=str)
 def test_a_sample_is_a_dict(record, linear, sample):
-    with pytest.raises(InvalidSample, match="expected a dict of inputs by name, came "):
+    with pytest.raises(InvalidSample, match="expected a dict of inputs by name, got "):
         record(linear, sample)
 
 
@@ -334,4 +330,4 @@ def test_differences_within_the_tolerance_are_no_differences(record, linear):
 @pytest.mark.parametrize(("serving", "expected"), [(None, None), ({"device": "cuda"}, 0)])
 def test_the_gpu_of_a_model(linear, exported, serving, expected):
     for model in (linear, exported, torch.nn.ReLU()):
-        assert samples.gpu_of(SimpleNamespace(model=model, serving=serving)) == expected
+        assert make_payload(model, serving=serving).gpu_id == expected

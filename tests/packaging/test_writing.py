@@ -26,7 +26,7 @@ from eisen_deploy.packaging._pickles import pickling
 from eisen_deploy.packaging._shared.archive import contents, zips
 
 STAGES = [
-    "archive_folder.model_forms.write",
+    "archive_folder.write_model",
     "archive_folder.pickling.write",
     "archive_folder.vendored.copy_handler",
     "archive_folder.vendored.copy_dill",
@@ -230,8 +230,9 @@ def test_what_was_left_behind_is_removed_and_nothing_that_it_points_to(
 
 @has_locks
 def test_it_is_removed_even_if_then_nothing_is_packed(packer, tmp_path, left_behind):
+    once = iter([None])  # so that it fails while it is written, and not before
     with pytest.raises(NotSerializable):
-        packer.pack(_Packing(lambda: next(iter(()))), tmp_path)
+        packer.pack(_Packing(lambda: next(once)), tmp_path)
     assert _names(tmp_path) == ["stranger"]
 
 

@@ -6,7 +6,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 MODEL = {"epoch": 3, "state_dict": torch.nn.Linear(2, 2).state_dict(), "loss": 0.1}
-REFUSED = "came dict: it is a checkpoint"
+REFUSED = "got dict: it is a checkpoint"
 
 
 PRE = POST = None

@@ -6,7 +6,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 MODEL = torch.nn.Identity
-REFUSED = "came Identity: it is a class, pass an instance"
+REFUSED = "got Identity: it is a class, pass an instance"
 
 
 PRE = POST = None

@@ -6,7 +6,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 MODEL = {"generator": torch.nn.Linear(2, 2), "critic": torch.nn.Linear(2, 2)}
-REFUSED = "came dict: pass the module in it, under 'generator'"
+REFUSED = "got dict: pass the module in it, under 'generator'"
 
 
 PRE = POST = None

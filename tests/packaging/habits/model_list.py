@@ -6,7 +6,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 MODEL = [torch.nn.Linear(2, 2) for _ in range(3)]
-REFUSED = "came list: pack each by itself"
+REFUSED = "got list: pack each by itself"
 
 
 PRE = POST = None

@@ -5,7 +5,7 @@ import numpy as np
 from eisen_deploy.packaging import create_metadata
 
 MODEL = "model.pt"
-REFUSED = "came str: it is a path"
+REFUSED = "got str: it is a path"
 
 
 PRE = POST = None

@@ -6,7 +6,7 @@ import torch
 from eisen_deploy.packaging import create_metadata
 
 MODEL = torch.nn.Linear(2, 2).state_dict()
-REFUSED = "came OrderedDict: it is a state dict"
+REFUSED = "got OrderedDict: it is a state dict"
 
 
 PRE = POST = None

@@ -18,10 +18,13 @@ import cases
 import torch
 
 from eisen_deploy.packaging import EisenPackagingError
-from eisen_deploy.packaging._arguments import model_forms, plain_json
-from eisen_deploy.packaging._arguments.handlers import find_handler
+from eisen_deploy.packaging._arguments import plain_json
+from eisen_deploy.packaging._arguments.handler_argument import Handler
+from eisen_deploy.packaging._arguments.model_argument import parse_model
 from eisen_deploy.packaging._arguments.payload import Payload
+from eisen_deploy.packaging._arguments.sample_argument import parse_sample
 from eisen_deploy.packaging._contents import archive_folder
+from eisen_deploy.packaging._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.errors import SelfTestFailed
 from eisen_deploy.serving.runtime.messages import Request
@@ -57,24 +60,25 @@ def apart(function, *arguments):
 
 def pack(seed, folder):
     case = cases.make(seed, encode)
-    payload = Payload(
-        name="model",
-        version="1.0",
-        model=case.model,
-        form=model_forms.form_of(case.model),
-        transforms=case.transforms,
-        meta_data=plain_json.encode(case.metadata),
-        handler=find_handler(None),
-        extras=[],
-        code=[],
-        requirements={},
-        serving=None,
-        sample=case.sample,
-        tolerance=1e-3,
-    )
     folder.mkdir()
+    declared = Metadata.parse(case.metadata)
     try:
-        archive_folder.write(payload, folder)
+        payload = Payload(
+            name="model",
+            version="1.0",
+            model=parse_model(case.model, Handler(), declared),
+            transforms=case.transforms,
+            metadata_text=plain_json.encode(case.metadata),
+            metadata=declared,
+            handler=Handler(),
+            extras=[],
+            code=[],
+            requirements={},
+            serving=None,
+            sample=parse_sample(case.sample, Handler(), declared),
+            tolerance=1e-3,
+        )
+        archive_folder.write(payload, archive_folder.measure(payload), folder)
     except EisenPackagingError as error:
         return f"{type(error).__name__}: {error}"
     return None

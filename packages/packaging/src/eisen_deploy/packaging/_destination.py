@@ -3,11 +3,11 @@
 The staging folder lies inside the destination, so that the finished archive moves within one file
 system. Whatever happens before that move leaves the target path as it was.
 
-Who is killed leaves his staging folder behind, and whoever packs next into the same destination
-removes it. Such a folder is told by its name, which ends in a checksum of itself and which nobody
-else makes; and its maker is known to be gone, since he would hold a lock on it. Where locks
-are not to be had, on Windows and on some network file systems, staging folders get other names,
-and nobody but their makers removes them.
+A process that is killed leaves its staging folder behind, and whoever packs next into the same
+destination removes it. Such a folder is known by its name, which ends in a checksum of itself; and
+its maker is known to be gone, since it would hold a lock on the folder. Where nothing can be
+locked, on Windows and on some network file systems, staging folders get other names, and only
+their makers remove them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def check_free(target: Path) -> None:
     :raises ArchiveExists: if there is.
     """
     if os.path.lexists(target):
-        raise _exists(target)
+        raise _make_exists_error(target)
 
 
 def _make_folder(destination: Path, stack: ExitStack) -> Path:
@@ -101,7 +101,7 @@ def _is_name(name: str) -> bool:
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a staging folder; the system lets go of it when its holder dies.
 
-    :raises OSError: if another holds it, it has gone, it is no folder, or there are no locks.
+    :raises OSError: if another holds it, it has gone, it is not a folder, or nothing can be locked.
     """
     if sys.platform == "win32":
         raise OSError(errno.ENOTSUP, "folders cannot be locked here")
@@ -118,7 +118,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sweep(destination: Path) -> None:
-    """Remove the staging folders of packers that are dead; what goes wrong hinders nobody."""
+    """Remove the staging folders of packers that are dead; an error here stops nobody."""
     with suppress(OSError), os.scandir(destination) as entries:
         for entry in entries:
             with suppress(OSError):
@@ -128,7 +128,7 @@ def _sweep(destination: Path) -> None:
 
 
 def _is_staging(entry: os.DirEntry[str]) -> bool:
-    """Whether something is a staging folder of this user that a lock can tell the state of."""
+    """Whether something is a staging folder of this user whose lock shows its state."""
     return (
         sys.platform != "win32"
         and _is_name(entry.name)
@@ -138,7 +138,7 @@ def _is_staging(entry: os.DirEntry[str]) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    with suppress(OSError):  # errors of closing come through, whatever rmtree is told
+    with suppress(OSError):  # rmtree lets errors of closing through
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -146,7 +146,7 @@ def _move_if_free(archive: Path, target: Path) -> None:
     try:
         _link_or_rename(archive, target)
     except FileExistsError:  # also if it has appeared meanwhile
-        raise _exists(target) from None
+        raise _make_exists_error(target) from None
 
 
 def _link_or_rename(archive: Path, target: Path) -> None:
@@ -175,7 +175,7 @@ def _rename_noreplace(archive: Path, target: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """See that a new name is on the disk; not every system opens folders, and the name stands."""
+    """Bring a new name onto the disk; not every system opens folders, and the name stands."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -184,5 +184,5 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _exists(target: Path) -> ArchiveExists:
+def _make_exists_error(target: Path) -> ArchiveExists:
     return ArchiveExists(f"{target} exists: pass overwrite=True to replace it")

@@ -8,15 +8,18 @@
     │   ├── InvalidHandler         handler=
     │   ├── InvalidFiles           additional_files=, code_paths=
     │   ├── InvalidRequirements    requirements=
-    │   ├── InvalidSample          sample=
+    │   ├── InvalidSample          sample=, tolerance=
     │   ├── InvalidServingOptions  serving=
-    │   └── UnsupportedModel       the model is of no form that can be packed
+    │   └── UnsupportedModel       the model cannot be packed, or not with this handler
     ├── ProofFailed                the sample fails, or gets another reply in a clean process
     ├── NotSerializable            the model or a transform cannot be written to a file
     ├── UnresolvedCode             they need a module that no server would find
     ├── ArchiveExists              the target is there already, and overwrite= was not given
     ├── ArchiveNotWritten          the file system refused: full, read-only, no permission, ...
     └── IncompleteInstallation     a distribution that travels in the archive is not installed
+
+The mistakes in all arguments of one call are one error. Where they are of several of these classes,
+it is an InvalidArgument.
 
 Whichever is raised, no archive has appeared and one that was there is as it was.
 """
@@ -46,7 +49,7 @@ class InvalidArgument(EisenPackagingError):
 
 
 class InvalidHandler(InvalidArgument):
-    """The handler is no file that can handle requests and no handler of TorchServe."""
+    """The handler is neither a file that can handle requests nor a handler of TorchServe."""
 
 
 class InvalidFiles(InvalidArgument):
@@ -54,7 +57,7 @@ class InvalidFiles(InvalidArgument):
 
 
 class InvalidRequirements(InvalidArgument):
-    """Some of ``requirements`` are none (:pep:`508`); lists every problem."""
+    """Some of ``requirements`` cannot be read (:pep:`508`); lists every problem."""
 
 
 class InvalidServingOptions(InvalidArgument):
@@ -62,11 +65,11 @@ class InvalidServingOptions(InvalidArgument):
 
 
 class InvalidSample(InvalidArgument):
-    """The sample is no request that the metadata allows; lists every problem."""
+    """The metadata does not allow the sample, or ``tolerance`` is wrong; lists every problem."""
 
 
 class UnsupportedModel(InvalidArgument):
-    """The model is of no form that can be packed, or of none that the handler can load."""
+    """The model has a form that cannot be packed, or that the handler cannot load."""
 
 
 class NotSerializable(EisenPackagingError):
@@ -88,8 +91,8 @@ class UnresolvedCode(EisenPackagingError):
 class ProofFailed(EisenPackagingError):
     """The archive does not do in a clean process what model and transforms do in this one.
 
-    :param differences: each output that is not as expected: its name, what was expected, what came,
-        and the maximal difference. Empty where it did not come to outputs.
+    :param differences: each output that is not as expected: its name, what was expected and what
+        it got, and the largest difference. Empty where there were no outputs.
     """
 
     def __init__(

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _destination, _proof
-from ._arguments import model_forms, model_inputs, plain_json, serving_argument
+from ._arguments import plain_json
 from ._arguments.additional_files import find_extras
-from ._arguments.handlers import Handler, find_handler
-from ._arguments.payload import Payload
+from ._arguments.handler_argument import find_handler
+from ._arguments.mistakes import Mistakes
+from ._arguments.model_argument import find_form, parse_model
+from ._arguments.payload import Payload, Transform
+from ._arguments.sample_argument import parse_sample, parse_tolerance
+from ._arguments.serving_argument import parse_serving
+from ._arguments.target import find_target
 from ._capture.requirements import read_requirements
-from ._contents import archive_folder
-from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata, UnsupportedModel
+from ._contents import archive_folder, vendored
+from ._errors import ArchiveNotWritten, InvalidArgument, InvalidMetadata
 from ._progress import Progress, Steps
-from ._proof import samples
 from ._remarks import remark
-from ._shared.archive import names, zips
+from ._shared.archive import zips
 from ._shared.errors import CorruptArchive
 from ._shared.model.metadata import Metadata
 
 if TYPE_CHECKING:
     import torch
 
-Transform = Callable[[dict[str, Any]], dict[str, Any]]
+
+_WITHOUT_SAMPLE = (
+    "packed without a sample: nothing shows that the archive answers as the model and the "
+    "transforms do here; sample= is one request's inputs, and proves it"
+)
 
 
 class EisenServingMAR:
@@ -44,7 +51,7 @@ class EisenServingMAR:
         torchserve --start --ncs --model-store model_zoo --models model.mar
 
     The request handler, the transforms and the metadata travel in the archive. With a handler of
-    one's own that derives from ``eisen_deploy.serving.EisenServingHandler`` all of that stays
+    your own that derives from ``eisen_deploy.serving.EisenServingHandler`` all of that stays
     in use; with another one, or with one of TorchServe's, transforms and metadata are packed as
     well, and it is up to that handler to use them.
 
@@ -56,9 +63,9 @@ class EisenServingMAR:
         convention that handler and client understand. What it does not declare is not checked.
     :param handler: ``None`` for ours, the path of a Python file with a handler, or the name of a
         handler that TorchServe ships, such as ``"image_classifier"`` (they load TorchScript only).
-    :raises InvalidArgument: if a transform cannot be called.
+    :raises InvalidArgument: if a transform cannot be called, or several of these errors apply.
     :raises InvalidMetadata: with every part of the metadata that is not JSON.
-    :raises InvalidHandler: if the handler is none of these.
+    :raises InvalidHandler: if the handler is something else.
     """
 
     def __init__(
@@ -69,10 +76,16 @@ class EisenServingMAR:
         handler: str | os.PathLike[str] | None = None,
     ) -> None:
         self._transforms = {"pre_processing": pre_processing, "post_processing": post_processing}
-        self._meta_data = _checked_metadata(meta_data)
         self._handler_argument = handler
-        _check_transforms(self._transforms)
-        find_handler(handler)
+        mistakes = Mistakes()
+        with mistakes:
+            _check_transforms(self._transforms)
+        with mistakes:
+            self._metadata_text = _encode_metadata(meta_data)
+        with mistakes:
+            self._handler = find_handler(handler)
+        mistakes.raise_all()
+        self._metadata = Metadata.parse(meta_data)
 
     def pack(  # noqa: PLR0913 - five are documented, the others are by keyword only
         self,
@@ -83,17 +96,19 @@ class EisenServingMAR:
         additional_files: Iterable[str | os.PathLike[str]] | None = None,
         *,
         overwrite: bool = False,
-        sample: Mapping[str, Any] | None = None,
+        sample: Mapping[str, object] | None = None,
         tolerance: float = 1e-3,
         code_paths: Iterable[str | os.PathLike[str]] | None = None,
         requirements: Iterable[str] | None = None,
-        serving: Mapping[str, Any] | None = None,
+        serving: Mapping[str, object] | None = None,
         progress: Progress | None = None,
     ) -> Path:
         """Pack a model into ``<dst_path>/<model_name>.mar``.
 
         The archive appears there whole, or not at all; the same inputs give the same bytes. The
-        model is not changed. All arguments are checked before anything is written.
+        model is not changed. All arguments are checked before anything is made, read or written
+        for the archive, and all their mistakes are raised together: as the error listed here
+        where they are of one kind, and as an :class:`InvalidArgument` where they are of several.
 
         :param model: a :class:`torch.nn.Module` (packed with dill: lambdas and classes of a script
             may be part of it), a :class:`torch.jit.ScriptModule` or a
@@ -119,102 +134,100 @@ class EisenServingMAR:
             ``batch_size``, ``batch_delay`` (milliseconds), ``response_timeout`` and
             ``startup_timeout`` (seconds), ``device``, ``precision``, ``compile``, ``self_test``,
             ``threads``.
-        :param progress: called with the name of each step, what is done of it and all of it, in
+        :param progress: called with the name of each step, what of it is done and its total, in
             bytes (both 0 where nobody knows).
         :returns: the path of the archive.
-        :raises InvalidArgument: if a name or the destination cannot be used.
-        :raises UnsupportedModel: if the model is of no such form, or of one that the handler
-            cannot load.
+        :raises InvalidArgument: if a name, the destination, ``overwrite`` or ``progress`` cannot
+            be used, or arguments of several kinds are wrong.
+        :raises UnsupportedModel: if the model has another form, or one that the handler cannot
+            load.
         :raises InvalidFiles: with all ``additional_files`` or ``code_paths`` that cannot travel.
-        :raises InvalidRequirements: with all ``requirements`` that are none.
+        :raises InvalidRequirements: with all ``requirements`` that cannot be read.
         :raises InvalidServingOptions: with every problem of ``serving``.
-        :raises InvalidSample: with every problem of ``sample``.
+        :raises InvalidSample: with every problem of ``sample`` and ``tolerance``.
         :raises ArchiveExists: if the archive is there already.
         :raises NotSerializable: if the model or a transform cannot be pickled; it says which.
-        :raises UnresolvedCode: with every module that they need and that no server would find.
+        :raises UnresolvedCode: with every module that they need and no server would find.
         :raises ProofFailed: if the sample fails here, or gets another reply in a clean process.
         :raises ArchiveNotWritten: if the file system refuses.
         """
-        with _refusals_told(dst_path):
-            target = _target(dst_path, model_name, model_version)
-        model, form, remarks = model_forms.ready(model)
-        handler = find_handler(self._handler_argument)
-        handler.check_loads(form)
-        keywords = self._keywords(model, handler, remarks)
-        serving_argument.checked(serving, form, own_handler=handler.is_ours)
+        vendored.check_installed()
+        mistakes = Mistakes()
+        handler = self._handler
+        with mistakes:
+            handler = find_handler(self._handler_argument)  # the file may be another one by now
+        with mistakes:
+            parsed_model = parse_model(model, handler, self._metadata)
+        with mistakes, _explain_refusals(dst_path):
+            target = find_target(dst_path, model_name, model_version, overwrite=overwrite)
+        with mistakes:
+            taken = [handler.file[0]] if handler.file else []
+            extras = find_extras(additional_files, taken)
+        with mistakes:
+            request = None if sample is None else parse_sample(sample, handler, self._metadata)
+        with mistakes:
+            tolerance = parse_tolerance(tolerance)
+        with mistakes:
+            code = find_extras(code_paths, argument="code_paths")
+        with mistakes:
+            stated = read_requirements(requirements)
+        with mistakes:
+            options = parse_serving(serving, find_form(model), handler)
+        with mistakes:
+            steps = Steps(progress)
+        mistakes.raise_all()
         payload = Payload(
             name=model_name,
             version=model_version,
-            model=model,
-            form=form,
+            model=parsed_model,
             transforms=self._transforms,
-            meta_data=self._meta_data,
+            metadata_text=self._metadata_text,
+            metadata=self._metadata,
             handler=handler,
-            extras=find_extras(additional_files, [handler.file[0]] if handler.file else []),
-            code=find_extras(code_paths, argument="code_paths"),
-            requirements=read_requirements(requirements),
-            serving=serving,
-            sample=sample,
+            extras=extras,
+            code=code,
+            requirements=stated,
+            serving=options,
+            sample=request,
             tolerance=tolerance,
-            keywords=keywords,
         )
-        if not overwrite:
-            _destination.check_free(target)
-        if sample is None:
-            remarks.append(
-                "packed without a sample: nothing shows that the archive answers as the model and "
-                "the transforms do here; sample= is one request's inputs, and proves it"
-            )
-        for text in remarks:
+        for text in parsed_model.remarks:
             remark(text)
-        with _refusals_told(target):
-            _write(payload, target, Steps(progress), overwrite=overwrite)
+        if sample is None:
+            remark(_WITHOUT_SAMPLE)
+        with _explain_refusals(target):
+            _write(payload, target, steps, overwrite=overwrite)
         return target
-
-    def _keywords(self, model: Any, handler: Handler, remarks: list[str]) -> list[str]:
-        """Return the model's inputs that go to it by name, as far as our handler calls it.
-
-        :raises UnsupportedModel: if it cannot be called with the inputs that the metadata names.
-        """
-        if not handler.is_ours:
-            return []
-        names = Metadata.parse(json.loads(self._meta_data)).model_inputs
-        taken = model_inputs.taken_by(model)
-        problems = list(model_inputs.problems_of(taken, names))
-        if problems and handler.file is None:  # a subclass may call the model in its own way
-            raise UnsupportedModel(problems)
-        remarks += model_inputs.remarks_on(taken, names)
-        return model_inputs.keywords_in(taken, names)
 
 
 def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> None:
+    steps.begin("collect")
+    graph = archive_folder.measure(payload)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _destination.staging_folder(target.parent) as staging:
         files = staging / "files"
         files.mkdir()
-        steps.begin("collect")
-        archive_folder.write(payload, files)
+        archive_folder.write(payload, graph, files)
         size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
         zips.write(files, staging / target.name, progress=steps.counter("write", size))
         if payload.sample is not None:
             steps.begin("predict in a clean process")
-            gpu_id = samples.gpu_of(payload)
-            _proof.prove(staging / target.name, inside=staging, gpu_id=gpu_id)
+            _proof.prove(staging / target.name, inside=staging, gpu_id=payload.gpu_id)
         _destination.move_into_place(staging / target.name, target, overwrite=overwrite)
 
 
-def _checked_metadata(meta_data: Any) -> bytes:
+def _encode_metadata(meta_data: object) -> bytes:
     if not isinstance(meta_data, dict):
-        raise InvalidMetadata(f"meta_data: expected a dict, came {type(meta_data).__name__}")
-    problems = plain_json.problems_of(meta_data, "meta_data")
+        raise InvalidMetadata(f"meta_data: expected a dict, got {type(meta_data).__name__}")
+    problems = plain_json.find_problems(meta_data, "meta_data")
     if problems:
         raise InvalidMetadata(problems)
-    return plain_json.encode(plain_json.plain(meta_data))
+    return plain_json.encode(plain_json.to_plain(meta_data))
 
 
 def _check_transforms(transforms: Mapping[str, object]) -> None:
     problems = [
-        f"{part}: expected a callable or None, came {type(transform).__name__}"
+        f"{part}: expected a callable or None, got {type(transform).__name__}"
         for part, transform in transforms.items()
         if transform is not None and not callable(transform)
     ]
@@ -222,26 +235,9 @@ def _check_transforms(transforms: Mapping[str, object]) -> None:
         raise InvalidArgument(problems)
 
 
-def _target(dst_path: Any, model_name: object, model_version: object) -> Path:
-    problems = [
-        problem
-        for what, value in (("model_name", model_name), ("model_version", model_version))
-        if (problem := names.identifier_problem(what, value))
-    ]
-    if not isinstance(dst_path, (str, os.PathLike)):
-        problems.append(f"dst_path: expected a path, came {type(dst_path).__name__}")
-    elif os.path.lexists(dst_path) and not Path(dst_path).is_dir():
-        problems.append(f"dst_path: {os.fspath(dst_path)} is not a folder")
-    if problems:
-        raise InvalidArgument(problems)
-    target = Path(dst_path) / f"{model_name}.mar"
-    if target.is_dir():
-        raise InvalidArgument(f"{target} is a folder: pick another model_name or dst_path")
-    return target
-
-
 @contextmanager
-def _refusals_told(target: object) -> Iterator[None]:
+def _explain_refusals(target: object) -> Iterator[None]:
+    """Turn an error of the file system into :class:`ArchiveNotWritten`."""
     try:
         yield
     except OSError as error:

@@ -25,8 +25,8 @@ def create_metadata(
 ) -> dict[str, Any]:
     """Describe a model's inputs and outputs by the convention that handler and client read.
 
-    An archive takes any JSON-serialisable dict as metadata. One made here tells, beyond that, what
-    a request must hold: the handler checks it and the client can.
+    An archive takes any JSON-serialisable dict as metadata. One made here also says what a request
+    must hold: the handler checks it, and the client can.
 
     The first three lists belong together, as do the next three: entry ``i`` of each describes the
     same input or output.
@@ -57,23 +57,23 @@ def create_metadata(
     custom = {} if custom_meta_dict is None else custom_meta_dict
     parts = (inputs, outputs, model_inputs, model_outputs)
     problems = [problem for part in parts for problem in part.problems]
-    problems += _custom_problems(custom)
+    problems += _find_custom_problems(custom)
     if problems:
         raise InvalidMetadata(problems)
-    metadata: dict[str, Any] = {
+    metadata = {
         "inputs": inputs.entries(),
         "outputs": outputs.entries(),
         "model_input_list": model_inputs.names,
         "model_output_list": model_outputs.names,
         "custom": custom,
     }
-    return plain_json.plain(metadata)
+    return plain_json.to_plain(metadata)
 
 
 class _Described:
     """The three lists of ``input_*`` or of ``output_*``, and what is wrong with them."""
 
-    def __init__(self, kind: str, names: Any, types: Any, shapes: Any) -> None:
+    def __init__(self, kind: str, names: object, types: object, shapes: object) -> None:
         named = {
             f"{kind}_name_list": names,
             f"{kind}_type_list": types,
@@ -82,18 +82,18 @@ class _Described:
         lists = {what: _as_list(value) for what, value in named.items()}
         self.names, self._types, self._shapes = (value or [] for value in lists.values())
         self.problems = [
-            f"{what}: expected a list, came {type(named[what]).__name__}"
+            f"{what}: expected a list, got {type(named[what]).__name__}"
             for what, value in lists.items()
             if value is None
         ]
         if not self.problems and len({len(value or []) for value in lists.values()}) > 1:
             lengths = ", ".join(f"{what} has {len(value or [])}" for what, value in lists.items())
             self.problems.append(f"lists of unequal length: {lengths}")
-        self.problems += _name_problems(f"{kind}_name_list", self.names)
-        self.problems += _type_problems(f"{kind}_type_list", self._types)
-        self.problems += _shape_problems(f"{kind}_shape_list", self._shapes)
+        self.problems += _find_name_problems(f"{kind}_name_list", self.names)
+        self.problems += _find_type_problems(f"{kind}_type_list", self._types)
+        self.problems += _find_shape_problems(f"{kind}_shape_list", self._shapes)
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, object]]:
         return [
             {"name": name, "type": kind, "shape": shape}
             for name, kind, shape in zip(self.names, self._types, self._shapes, strict=True)
@@ -103,21 +103,21 @@ class _Described:
 class _Names:
     """A list of names that has a default."""
 
-    def __init__(self, what: str, names: Any, default: list[str]) -> None:
+    def __init__(self, what: str, names: object, default: list[object]) -> None:
         given = default if names is None else _as_list(names)
         self.names = given or []
-        self.problems = [] if names is None else _name_problems(what, self.names)
+        self.problems = [] if names is None else _find_name_problems(what, self.names)
         if given is None:
-            self.problems = [f"{what}: expected a list, came {type(names).__name__}"]
+            self.problems = [f"{what}: expected a list, got {type(names).__name__}"]
 
 
-def _as_list(value: Any) -> list[Any] | None:
+def _as_list(value: object) -> list[object] | None:
     return list(value) if isinstance(value, (list, tuple)) else None
 
 
-def _name_problems(what: str, names: list[Any]) -> list[str]:
+def _find_name_problems(what: str, names: list[object]) -> list[str]:
     problems = [
-        f"{what}[{index}]: expected a name (str, not empty), came {name!r}"
+        f"{what}[{index}]: expected a name (str, not empty), got {name!r}"
         for index, name in enumerate(names)
         if not isinstance(name, str) or not name
     ]
@@ -125,32 +125,33 @@ def _name_problems(what: str, names: list[Any]) -> list[str]:
     repeated = sorted({name for name in texts if texts.count(name) > 1})
     problems += [f"{what}: {name!r} appears more than once" for name in repeated]
     for name in dict.fromkeys(texts):
-        problems += plain_json.problems_of(name, what)
+        problems += plain_json.find_problems(name, what)
     return problems
 
 
-def _type_problems(what: str, types: list[Any]) -> list[str]:
+def _find_type_problems(what: str, types: list[object]) -> list[str]:
     return [
-        f"{what}[{index}]: expected {TYPE_HELP}, came {kind!r}"
+        f"{what}[{index}]: expected {TYPE_HELP}, got {kind!r}"
         for index, kind in enumerate(types)
         if not isinstance(kind, str) or ValueType.parse(kind) is None
     ]
 
 
-def _shape_problems(what: str, shapes: list[Any]) -> list[str]:
+def _find_shape_problems(what: str, shapes: list[object]) -> list[str]:
     return [
-        f"{what}[{index}]: expected a list of integers from -1 up, came {shape!r}"
+        f"{what}[{index}]: expected a list of integers from -1 up, got {shape!r}"
         for index, shape in enumerate(shapes)
         if not isinstance(shape, (list, tuple)) or not all(map(_is_size, shape))
     ]
 
 
-def _is_size(size: Any) -> bool:
-    is_integer = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
-    return is_integer and -1 <= size < 2**63
+def _is_size(size: object) -> bool:
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        return False
+    return bool(-1 <= size < 2**63)
 
 
-def _custom_problems(custom: Any) -> list[str]:
+def _find_custom_problems(custom: object) -> list[str]:
     if not isinstance(custom, dict):
-        return [f"custom_meta_dict: expected a dict, came {type(custom).__name__}"]
-    return plain_json.problems_of(custom, "custom_meta_dict")
+        return [f"custom_meta_dict: expected a dict, got {type(custom).__name__}"]
+    return plain_json.find_problems(custom, "custom_meta_dict")

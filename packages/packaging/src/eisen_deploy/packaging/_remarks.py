@@ -1,4 +1,4 @@
-"""What packing has to say besides errors: one line each, to the logger of this distribution.
+"""What packing reports besides errors: one line each, to the logger of this distribution.
 
 Python shows the lines on the standard error where nobody has set logging up.
 """
@@ -13,5 +13,5 @@ _log = logging.getLogger(LOGGER)
 
 
 def remark(text: str) -> None:
-    """Say what a user should know of the archive that he packs."""
+    """Report what users should know of the archive that they pack."""
     _log.warning("%s", text)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What ``EisenServingMAR`` and ``pack`` are given, parsed once into typed values."""

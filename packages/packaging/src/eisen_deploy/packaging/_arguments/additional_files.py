@@ -39,20 +39,20 @@ def find_extras(
     """
     problems: list[str] = []
     found: list[Extra] = []
-    for path in _as_paths(paths, argument):
+    for path in _parse_paths(paths, argument):
         top = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link's name
-        problem = _top_problem(top, taken if argument == "additional_files" else None)
+        problem = _find_top_problem(top, taken if argument == "additional_files" else None)
         if problem:
             problems.append(problem)
         else:
-            found += _files_of(top, top.name, problems)
+            found += _find_files(top, top.name, problems)
     problems += names.collisions(extra.name for extra in found)
     if problems:
         raise InvalidFiles(f"{argument}: {problem}" for problem in problems)
     return found
 
 
-def modules_of(extras: Iterable[Extra]) -> dict[str, Path]:
+def find_modules(extras: Iterable[Extra]) -> dict[str, Path]:
     """Return the Python modules among the files by their absolute names."""
     found = {}
     for extra in extras:
@@ -70,16 +70,16 @@ def copy_extras(extras: Iterable[Extra], folder: Path) -> None:
         shutil.copyfile(extra.source, target)
 
 
-def _as_paths(paths: object, argument: str) -> list[Path]:
+def _parse_paths(paths: object, argument: str) -> list[Path]:
     if paths is None:
         return []
     if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
         raise InvalidFiles(
-            f"{argument}: expected a list of paths, came {type(paths).__name__} {paths!r}"
+            f"{argument}: expected a list of paths, got {type(paths).__name__} {paths!r}"
         )
     listed = list(paths)
     problems = [
-        f"{argument}[{index}]: expected a path, came {type(path).__name__}"
+        f"{argument}[{index}]: expected a path, got {type(path).__name__}"
         for index, path in enumerate(listed)
         if not isinstance(path, str) and not isinstance(path, os.PathLike)
     ]
@@ -88,7 +88,7 @@ def _as_paths(paths: object, argument: str) -> list[Path]:
     return [Path(path) for path in listed]
 
 
-def _top_problem(top: Path, taken: Iterable[str] | None) -> str | None:
+def _find_top_problem(top: Path, taken: Iterable[str] | None) -> str | None:
     if not top.name:
         return f"{top} has no name"
     if taken is None:
@@ -100,7 +100,7 @@ def _top_problem(top: Path, taken: Iterable[str] | None) -> str | None:
     return f"{top.name} {problem}" if problem else None
 
 
-def _files_of(path: Path, name: str, problems: list[str]) -> Iterator[Extra]:
+def _find_files(path: Path, name: str, problems: list[str]) -> Iterator[Extra]:
     """Yield the files at and below a path, and add what is wrong with others to ``problems``."""
     problem = names.portable_problem(path.name)
     if problem:
@@ -110,13 +110,13 @@ def _files_of(path: Path, name: str, problems: list[str]) -> Iterator[Extra]:
     elif path.is_file():
         yield Extra(path, name)
     elif not path.is_dir():
-        problems.append(f"{path} {'is no regular file' if path.exists() else 'does not exist'}")
+        problems.append(f"{path} {'is not a regular file' if path.exists() else 'does not exist'}")
     else:
-        for child in _children(path, problems):
-            yield from _files_of(child, f"{name}/{child.name}", problems)
+        for child in _list_folder(path, problems):
+            yield from _find_files(child, f"{name}/{child.name}", problems)
 
 
-def _children(folder: Path, problems: list[str]) -> list[Path]:
+def _list_folder(folder: Path, problems: list[str]) -> list[Path]:
     try:
         return sorted(child for child in folder.iterdir() if child.name != "__pycache__")
     except OSError as error:

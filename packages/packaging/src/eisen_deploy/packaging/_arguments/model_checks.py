@@ -1,10 +1,9 @@
-"""What a user thinks that he packs: a model that is not ready is refused, and told what helps."""
+"""What keeps a model from being packed, and what helps."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -12,20 +11,23 @@ from torch.nn.parameter import is_lazy
 from eisen_deploy.packaging._pickles.wrappers import distributed_tensor, wrapper_problem
 
 _MOST = 8
+#: What can be packed; a ScriptModule is a Module as well.
+Packable = torch.nn.Module | torch.export.ExportedProgram
+
 _EXPECTED = "expected a torch.nn.Module, torch.jit.ScriptModule or torch.export.ExportedProgram"
 
 
-def problem_of_form(model: object) -> str:
-    """Say that something is no model, and what to pass in its place."""
+def explain_no_model(model: object) -> str:
+    """Say that something is not a model, and what to pass in its place."""
     name = model.__name__ if isinstance(model, type) else type(model).__name__
-    return ": ".join(filter(None, [f"model: {_EXPECTED}, came {name}", _remedy(model)]))
+    return ": ".join(filter(None, [f"model: {_EXPECTED}, got {name}", _suggest(model)]))
 
 
-def _remedy(model: Any) -> str:
+def _suggest(model: object) -> str:
     if isinstance(model, type):
         return "it is a class, pass an instance"
     if isinstance(model, Mapping):
-        return _remedy_of_mapping(model)
+        return _suggest_of_mapping(model)
     if isinstance(model, (str, os.PathLike)):
         return "it is a path, load the file and pass the module that it gives"
     if isinstance(model, (list, tuple)) and model:
@@ -38,7 +40,7 @@ def _remedy(model: Any) -> str:
     return ""
 
 
-def _remedy_of_mapping(model: Mapping[Any, Any]) -> str:
+def _suggest_of_mapping(model: Mapping[object, object]) -> str:
     for key, value in model.items():
         if isinstance(value, torch.nn.Module):
             return f"pass the module in it, under {key!r:.40}"
@@ -51,11 +53,13 @@ def _remedy_of_mapping(model: Mapping[Any, Any]) -> str:
     return f"it is {what}, make the module, fill it with load_state_dict, and pass it"
 
 
-def problems_of(model: Any) -> Iterator[str]:
+def find_problems(model: Packable) -> Iterator[str]:
     """Yield what keeps a model of a known form from being packed, each with a remedy."""
     if isinstance(model, torch.export.ExportedProgram):
         tensors = {**model.state_dict, **model.constants}
-        yield from _without_values({n: t for n, t in tensors.items() if _is_tensor(t)})
+        yield from _find_missing_values(
+            {name: each for name, each in tensors.items() if isinstance(each, torch.Tensor)}
+        )
         return
     if problem := wrapper_problem(model):
         yield f"model: {problem}"
@@ -63,61 +67,57 @@ def problems_of(model: Any) -> Iterator[str]:
     for path, module in model.named_modules():
         if path and (problem := wrapper_problem(module)):
             yield f"model.{path}: {problem}"
-    yield from _uninitialized(model)
-    yield from _without_values(_tensors_of(model))
-    yield from _without_forward(model)
+    yield from _find_uninitialized(model)
+    yield from _find_missing_values(_name_tensors(model))
+    yield from _find_missing_forward(model)
 
 
-def training_names(model: Any) -> list[str]:
+def find_training_modules(model: Packable) -> list[str]:
     """Return the submodules that are in training mode though the model is in evaluation mode."""
     if isinstance(model, torch.export.ExportedProgram) or getattr(model, "training", True):
         return []
     return [name for name, each in model.named_modules() if getattr(each, "training", False)]
 
 
-def listed(names: list[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return names as a text that is not too long."""
     more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
     return ", ".join(names[:_MOST]) + more
 
 
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)
-
-
-def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _name_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-def _uninitialized(model: torch.nn.Module) -> Iterator[str]:
+def _find_uninitialized(model: torch.nn.Module) -> Iterator[str]:
     layers = {
         f"{name.rpartition('.')[0] or 'model'}": None
-        for name, tensor in _tensors_of(model).items()
+        for name, tensor in _name_tensors(model).items()
         if is_lazy(tensor)
     }
     if layers:
         yield (
-            f"model: {listed([*layers])} never had an input and so no weights: run the model once "
-            "before it is packed"
+            f"model: {join_names([*layers])} never had an input and so no weights: run the model "
+            "once before it is packed"
         )
 
 
-def _without_values(tensors: Mapping[str, torch.Tensor]) -> Iterator[str]:
+def _find_missing_values(tensors: Mapping[str, torch.Tensor]) -> Iterator[str]:
     meta = [name for name, tensor in tensors.items() if not is_lazy(tensor) and tensor.is_meta]
     if meta:
         yield (
-            f"model: {listed(meta)} on the device meta, without values: load the weights "
+            f"model: {join_names(meta)} on the device meta, without values: load the weights "
             "(load_state_dict with assign=True) before it is packed"
         )
     shares = [name for name, tensor in tensors.items() if distributed_tensor(tensor)]
     if shares:
         yield (
-            f"model: {listed(shares)} shared out among processes: load the full state dict into "
-            "the plain module, and pass that"
+            f"model: {join_names(shares)} shared out among processes: load the full state dict "
+            "into the plain module, and pass that"
         )
 
 
-def _without_forward(model: Any) -> Iterator[str]:
+def _find_missing_forward(model: torch.nn.Module) -> Iterator[str]:
     if isinstance(model, torch.jit.ScriptModule):
         if not hasattr(model, "forward"):
             yield "model: the ScriptModule has no forward: give it one before it is scripted"

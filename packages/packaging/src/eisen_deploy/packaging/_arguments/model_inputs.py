@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 
+from .model_checks import Packable
+
 
 @dataclass(frozen=True)
-class Taken:
+class Parameters:
     """What a model takes.
 
     :param positional: names of what it takes by position; empty where it has none.
@@ -34,44 +36,44 @@ class Taken:
     others: bool = False
 
 
-def taken_by(model: Any) -> Taken | None:
+def find_parameters(model: Packable) -> Parameters | None:
     """Return what a model takes, or ``None`` if that cannot be seen."""
     if isinstance(model, torch.export.ExportedProgram):
-        return _of_program(model)
+        return _read_program(model)
     if isinstance(model, torch.jit.ScriptModule):
         forward: Any = model.forward
-        return _of_schema(forward.schema)
+        return _read_schema(forward.schema)
     try:
-        signature = inspect.signature(_called(model), follow_wrapped=False)
+        signature = inspect.signature(_find_called(model), follow_wrapped=False)
     except (TypeError, ValueError):
         return None
-    taken = _of_signature(signature)
+    parameters = _read_signature(signature)
     if model._forward_pre_hooks:  # they may change what is passed  # noqa: SLF001
-        return Taken((), 0, more=True, keywords=dict.fromkeys(taken.keywords, False))
-    return taken
+        return Parameters((), 0, more=True, keywords=dict.fromkeys(parameters.keywords, False))
+    return parameters
 
 
-def keywords_in(taken: Taken | None, names: Sequence[str] | None) -> list[str]:
+def find_keywords(parameters: Parameters | None, names: Sequence[str] | None) -> list[str]:
     """Return the model's inputs that go by name.
 
     :param names: of the model's inputs in order, ``None`` where they are not declared.
     """
-    if taken is None or names is None:
+    if parameters is None or names is None:
         return []
-    by_name = [name for name in names if name in taken.keywords]
-    if taken.others and not taken.more:
-        rest = [name for name in names if name not in taken.keywords]
-        by_name += rest[len(taken.positional) :]
+    by_name = [name for name in names if name in parameters.keywords]
+    if parameters.others and not parameters.more:
+        rest = [name for name in names if name not in parameters.keywords]
+        by_name += rest[len(parameters.positional) :]
     return by_name
 
 
-def problems_of(taken: Taken | None, names: Sequence[str] | None) -> Iterator[str]:
+def find_misfits(parameters: Parameters | None, names: Sequence[str] | None) -> Iterator[str]:
     """Yield why a model cannot be called with its inputs."""
-    if taken is None:
+    if parameters is None:
         return
-    needed = [name for name, is_needed in taken.keywords.items() if is_needed]
+    needed = [name for name, is_needed in parameters.keywords.items() if is_needed]
     if names is None:
-        if needed or (taken.others and not taken.positional and not taken.more):
+        if needed or (parameters.others and not parameters.positional and not parameters.more):
             what = ", ".join(needed) or "inputs"
             yield f"model: it takes {what} by name only: declare model_input_list in the metadata"
         return
@@ -82,43 +84,45 @@ def problems_of(taken: Taken | None, names: Sequence[str] | None) -> Iterator[st
             f"{', '.join(names)}: pass model_input_list=[...] with the names that it takes"
         )
         return
-    count = len(names) - len(keywords_in(taken, names))
-    if count < taken.required or (count > len(taken.positional) and not taken.more):
-        takes = f"{len(taken.positional)} by position ({', '.join(taken.positional)})"
+    count = len(names) - len(find_keywords(parameters, names))
+    if count < parameters.required or (count > len(parameters.positional) and not parameters.more):
+        takes = f"{len(parameters.positional)} by position ({', '.join(parameters.positional)})"
         yield (
-            f"model: it takes {takes if taken.positional else 'none by position'}, "
-            f"{taken.required} of them needed, and gets {count} ({', '.join(names)}): pass "
+            f"model: it takes {takes if parameters.positional else 'nothing by position'}, "
+            f"{parameters.required} of them needed, and gets {count} ({', '.join(names)}): pass "
             "model_input_list=[...] with what it takes, in that order"
         )
 
 
-def remarks_on(taken: Taken | None, names: Sequence[str] | None) -> Iterator[str]:
+def find_likely_mistakes(
+    parameters: Parameters | None, names: Sequence[str] | None
+) -> Iterator[str]:
     """Yield what is likely a mistake: inputs with the name of one parameter that go to another."""
-    by_name = keywords_in(taken, names)
+    by_name = find_keywords(parameters, names)
     by_position = [name for name in names or () if name not in by_name]
-    parameters = taken.positional if taken is not None else ()
-    for name, parameter in zip(by_position, parameters, strict=False):
-        if name in parameters and name != parameter:
+    positional = parameters.positional if parameters is not None else ()
+    for name, parameter in zip(by_position, positional, strict=False):
+        if name in positional and name != parameter:
             yield (
                 f"model: the input {name} goes to the parameter {parameter}: inputs are passed in "
                 "the order of model_input_list, not by their names"
             )
 
 
-def _called(model: torch.nn.Module) -> Any:
+def _find_called(model: torch.nn.Module) -> Callable[..., object]:
     """Return the function that is given the inputs, without decorators of torch."""
     kind = type(model)
     own_call = kind.__call__ is not torch.nn.Module.__call__
     if own_call and not isinstance(model, torch.fx.GraphModule):
-        return functools.partial(_plain(kind.__call__), model)
-    forward: Any = model.forward
+        return functools.partial(_strip_decorators(kind.__call__), model)
+    forward = model.forward
     if isinstance(forward, MethodType):
-        return functools.partial(_plain(forward.__func__), forward.__self__)
-    return _plain(forward)
+        return functools.partial(_strip_decorators(forward.__func__), forward.__self__)
+    return _strip_decorators(forward)
 
 
-def _plain(function: Any) -> Any:
-    """Return what such as ``@torch.no_grad()`` is around of; others may change what is passed."""
+def _strip_decorators(function: Callable[..., object]) -> Callable[..., object]:
+    """Return what such as ``@torch.no_grad()`` is around; others may change what is passed."""
     while isinstance(function, FunctionType) and hasattr(function, "__wrapped__"):
         if not str(function.__globals__.get("__name__", "")).startswith("torch."):
             break
@@ -126,7 +130,7 @@ def _plain(function: Any) -> Any:
     return function
 
 
-def _of_signature(signature: inspect.Signature) -> Taken:
+def _read_signature(signature: inspect.Signature) -> Parameters:
     kinds = inspect.Parameter
     parameters = list(signature.parameters.values())
     positional = [
@@ -134,7 +138,7 @@ def _of_signature(signature: inspect.Signature) -> Taken:
         for each in parameters
         if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
     ]
-    return Taken(
+    return Parameters(
         tuple(each.name for each in positional),
         sum(each.default is kinds.empty for each in positional),
         any(each.kind is kinds.VAR_POSITIONAL for each in parameters),
@@ -147,21 +151,21 @@ def _of_signature(signature: inspect.Signature) -> Taken:
     )
 
 
-def _of_schema(schema: Any) -> Taken:
+def _read_schema(schema: torch.FunctionSchema) -> Parameters:
     arguments = schema.arguments[1:]  # the first is the module itself
     positional = [each for each in arguments if not each.kwarg_only]
-    return Taken(
+    return Parameters(
         tuple(each.name for each in positional),
         sum(not each.has_default_value() for each in positional),
         keywords={each.name: not each.has_default_value() for each in arguments if each.kwarg_only},
     )
 
 
-def _of_program(program: torch.export.ExportedProgram) -> Taken | None:
+def _read_program(program: torch.export.ExportedProgram) -> Parameters | None:
     spec: Any = program.call_spec.in_spec
     if spec is None:
         return None
     children = spec.children() if hasattr(spec, "children") else spec.children_specs
     positional, keywords = children
     names = tuple(f"input {index}" for index in range(positional.num_children))
-    return Taken(names, len(names), keywords=dict.fromkeys(keywords.context or (), True))
+    return Parameters(names, len(names), keywords=dict.fromkeys(keywords.context or (), True))

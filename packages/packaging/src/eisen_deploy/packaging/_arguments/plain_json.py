@@ -1,15 +1,14 @@
 """What a user calls JSON, checked and made plain.
 
-Accepted is what the handler can read back and what JSON changes in no way that matters: a tuple
-becomes a list, a number of numpy a number of Python. All else would come back as something else,
-or not at all, and is a problem.
+Accepted is what the handler can read back, and what JSON changes in no way that matters: a tuple
+becomes a list, a number of numpy a number of Python. Everything else is a problem.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.wire import strict_json
 
 
-def problems_of(value: Any, where: str) -> list[str]:
+def find_problems(value: object, where: str) -> list[str]:
     """Return one sentence for each part of a value that JSON cannot carry.
 
     :param where: how messages name the value itself; its parts are named after it.
     """
-    found = list(_problems(value, where, 0))
+    found = list(_find_problems(value, where, 0))
     if not found:
         try:
             strict_json.loads(_encode(value), where)
@@ -32,42 +31,42 @@ def problems_of(value: Any, where: str) -> list[str]:
     return found
 
 
-def plain(value: dict[str, Any]) -> dict[str, Any]:
+def to_plain(value: Mapping[str, object]) -> dict[str, Any]:
     """Return a dict that has no problems as new dicts, lists, numbers and strings."""
     copied: dict[str, Any] = json.loads(_encode(value))
     return copied
 
 
-def encode(value: Any) -> bytes:
+def encode(value: object) -> bytes:
     """Return the text of a plain value as it goes into an archive: UTF-8, indented, in order."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _problems(value: Any, where: str, depth: int) -> Iterator[str]:
+def _find_problems(value: object, where: str, depth: int) -> Iterator[str]:
     if isinstance(value, np.generic):
         value = value.item()
     if depth > strict_json.MAX_DEPTH:
         yield f"{where}: is nested more than {strict_json.MAX_DEPTH} deep"
     elif isinstance(value, dict):
-        yield from _dict_problems(value, where, depth)
+        yield from _find_dict_problems(value, where, depth)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _problems(item, f"{where}[{index}]", depth + 1)
+            yield from _find_problems(item, f"{where}[{index}]", depth + 1)
     elif value is not None and not isinstance(value, (str, int, float)):
         yield f"{where}: {type(value).__name__} is not JSON"
     else:
-        yield from _scalar_problems(value, where)
+        yield from _find_scalar_problems(value, where)
 
 
-def _dict_problems(value: dict[Any, Any], where: str, depth: int) -> Iterator[str]:
+def _find_dict_problems(value: dict[object, object], where: str, depth: int) -> Iterator[str]:
     for key, item in value.items():
         if isinstance(key, str):
-            yield from _problems(item, f"{where}[{key!r}]", depth + 1)
+            yield from _find_problems(item, f"{where}[{key!r}]", depth + 1)
         else:
             yield f"{where}: key {key!r} is {type(key).__name__}, JSON has only str keys"
 
 
-def _scalar_problems(value: Any, where: str) -> Iterator[str]:
+def _find_scalar_problems(value: Any, where: str) -> Iterator[str]:
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{where}: {value} is not JSON"
     elif isinstance(value, int) and abs(value) >= 10**strict_json.MAX_DIGITS:
@@ -76,11 +75,11 @@ def _scalar_problems(value: Any, where: str) -> Iterator[str]:
         yield f"{where}: holds half of a surrogate pair"
 
 
-def _encode(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_number).encode()
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_to_number).encode()
 
 
-def _number(value: Any) -> Any:
+def _to_number(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is not JSON")  # never, after problems_of
+    raise TypeError(f"{type(value).__name__} is not JSON")  # never, after find_problems

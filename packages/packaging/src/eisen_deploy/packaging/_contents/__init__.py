@@ -1,1 +1,1 @@
-"""TODO."""
+"""How the parsed arguments become the files of an archive."""

@@ -1,31 +1,48 @@
-"""The files of an archive, from checked arguments to a folder with its ``eisen.json``."""
+"""The files of an archive, from parsed arguments to a folder with its ``eisen.json``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from eisen_deploy.packaging._arguments import model_forms, serving_argument
 from eisen_deploy.packaging._arguments.additional_files import copy_extras
-from eisen_deploy.packaging._arguments.handlers import Handler
+from eisen_deploy.packaging._arguments.handler_argument import Handler
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._pickles import pickling
+from eisen_deploy.packaging._pickles.identity import Graph
 from eisen_deploy.packaging._proof import samples
 from eisen_deploy.packaging._shared.archive import contents
 from eisen_deploy.packaging._shared.archive.batches import Batches
 
 from . import captured_code, vendored
 from .captured_code import Pickled
-from .description import about
+from .description import describe
 from .manifest import write_manifest
+from .model_file import write_model
+from .serving_file import check_batches, write_options
 
 
-def write(payload: Payload, folder: Path) -> None:
+def measure(payload: Payload) -> Graph:
+    """Pickle model and transforms without writing anything, to see what they share.
+
+    They are read in this order: a later one refers to what an earlier one holds.
+
+    :raises NotSerializable: if one of them cannot be pickled.
+    """
+    parts: dict[str, object] = (
+        {"model": payload.model.packed} if payload.model.form.is_pickle else {}
+    )
+    parts |= {part: each for part, each in payload.transforms.items() if each is not None}
+    return pickling.measure(parts)
+
+
+def write(payload: Payload, graph: Graph, folder: Path) -> None:
     """Write the files of an archive into a folder, ``eisen.json`` last.
 
+    :param graph: what :func:`measure` has seen.
     :raises EisenPackagingError: if something cannot be written, or no server could load it.
     """
-    transforms, pickled = _write_pickles(payload, folder)
-    (folder / "metadata.json").write_bytes(payload.meta_data)
+    transforms, pickled = _write_pickles(payload, graph, folder)
+    (folder / "metadata.json").write_bytes(payload.metadata_text)
     _write_handler(payload.handler, folder)
     copy_extras(payload.extras, folder)
     code = captured_code.write(
@@ -36,35 +53,31 @@ def write(payload: Payload, folder: Path) -> None:
         code_paths=payload.code,
         stated=payload.requirements,
     )
-    options = serving_argument.write(payload.serving, payload.form, folder)
+    options = None if payload.serving is None else write_options(payload.serving, folder)
     sample, batches = None, Batches()
     if payload.sample is not None:
-        sample, batches = samples.record(payload, payload.sample, folder, payload.tolerance)
+        sample, batches = samples.record(payload, payload.sample, folder)
     write_manifest(
         folder,
         payload.name,
         payload.version,
-        payload.form.file,
+        payload.model.form.file,
         payload.handler.entry,
         config_file=options,
     )
-    serving_argument.check_batches(payload.serving, batches)
-    said = about(payload, transforms, code, sample, options, batches)
-    contents.write(folder, said)
+    if payload.serving is not None:
+        check_batches(payload.serving, batches)
+    contents.write(folder, describe(payload, transforms, code, sample, options, batches))
     contents.verify(folder)
 
 
-def _write_pickles(payload: Payload, folder: Path) -> tuple[dict[str, str | None], list[Pickled]]:
-    """Write model and transforms; return the file of each transform, and all that were pickled.
-
-    They are read in the same order: a later one refers to what an earlier one holds.
-    """
-    parts = {"model": payload.model} if payload.form.is_pickle else {}
-    parts |= {part: each for part, each in payload.transforms.items() if each is not None}
-    graph = pickling.measure(parts)
-    by_value = model_forms.write(payload.model, payload.form, folder, graph)
-    path = folder / payload.form.file
-    pickled = [Pickled("model", path, by_value)] if payload.form.is_pickle else []
+def _write_pickles(
+    payload: Payload, graph: Graph, folder: Path
+) -> tuple[dict[str, str | None], list[Pickled]]:
+    """Write model and transforms; return the file of each transform, and all that were pickled."""
+    by_value = write_model(payload.model, folder, graph)
+    form = payload.model.form
+    pickled = [Pickled("model", folder / form.file, by_value)] if form.is_pickle else []
     names: dict[str, str | None] = {}
     for part, transform in payload.transforms.items():
         names[part] = None

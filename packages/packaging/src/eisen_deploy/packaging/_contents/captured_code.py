@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eisen_deploy.packaging import _capture
-from eisen_deploy.packaging._arguments.additional_files import Extra, copy_extras, modules_of
-from eisen_deploy.packaging._arguments.handlers import Handler
+from eisen_deploy.packaging._arguments.additional_files import Extra, copy_extras, find_modules
+from eisen_deploy.packaging._arguments.handler_argument import Handler
 from eisen_deploy.packaging._capture import Need
 from eisen_deploy.packaging._pickles.pickling import ByValue
 from eisen_deploy.packaging._shared.archive import eisen_json, requirements
@@ -56,7 +56,7 @@ def write(
     :param stated: the user's requirements by canonical name.
     :raises UnresolvedCode: with every module that no server would find.
     """
-    given = {**modules_of(extras), **modules_of(code_paths)}
+    given = {**find_modules(extras), **find_modules(code_paths)}
     needs: list[Need] = []
     modules: dict[str, dict[str, str]] = {}
     for part, path, by_value in pickled:

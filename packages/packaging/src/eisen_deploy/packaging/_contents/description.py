@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from typing import Any
 
-from eisen_deploy.packaging._arguments.model_checks import training_names
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._shared.archive.batches import Batches
 
@@ -16,14 +14,14 @@ from .captured_code import Code
 _DISTRIBUTIONS = ("torch", "numpy", "dill", "eisen-deploy-packaging", "eisen-deploy-handler")
 
 
-def about(
+def describe(
     payload: Payload,
     transforms: Mapping[str, str | None],
     code: Code,
-    sample: Mapping[str, Any] | None,
+    sample: Mapping[str, object] | None,
     serving: str | None,
     batches: Batches,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the part of ``eisen.json`` that the digests are added to.
 
     :param transforms: file names of ``pre_processing`` and ``post_processing``, or ``None``.
@@ -31,15 +29,15 @@ def about(
     :param serving: the name of the file with options for the server.
     :param batches: whether requests may share a forward pass.
     """
-    form = payload.form
+    model = payload.model
     return {
         "model": {
             "name": payload.name,
             "version": payload.version,
-            "form": form.name,
-            "file": form.file,
-            "keywords": list(payload.keywords),
-            "training": training_names(payload.model),
+            "form": model.form.name,
+            "file": model.form.file,
+            "keywords": list(model.keywords),
+            "training": list(model.training),
         },
         "transforms": dict(transforms),
         "handler": payload.handler.about,

@@ -1,7 +1,7 @@
 """What travels in every archive beside the model: the handler, and the dill that pickled.
 
-Both are copied byte for byte from their installations and not imported: the server then needs
-torch and numpy only, and unpickles with the version that pickled.
+Both are copied byte for byte from their installations: the server then needs torch and numpy
+only, and unpickles with the version that pickled.
 """
 
 from __future__ import annotations
@@ -19,29 +19,37 @@ from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
 HANDLER_PACKAGE = ENTRY.partition(".")[0]
 
 
-def copy_handler(folder: Path) -> None:
-    """Copy the handler into a folder, as the package ``_eisen_serving``.
+def check_installed() -> None:
+    """Check that all of it is installed.
 
-    :raises IncompleteInstallation: if eisen-deploy-handler is not installed.
+    :raises IncompleteInstallation: if it is not.
     """
-    runtime = _package_folder("eisen_deploy.serving", "eisen-deploy-handler") / "runtime"
+    _find_runtime()
+    _find_package("dill", "dill")
+    _find_license("dill")
+
+
+def copy_handler(folder: Path) -> None:
+    """Copy the handler into a folder, as the package ``_eisen_serving``."""
+    _copy(_find_runtime(), folder / HANDLER_PACKAGE, ("py.typed",))
+
+
+def copy_dill(folder: Path) -> None:
+    """Copy dill without its tests, and its license, into a folder."""
+    _copy(_find_package("dill", "dill"), folder / "dill", ())
+    shutil.copyfile(_find_license("dill"), folder / "dill" / "LICENSE")
+
+
+def _find_runtime() -> Path:
+    runtime = _find_package("eisen_deploy.serving", "eisen-deploy-handler") / "runtime"
     if not (runtime / "session.py").is_file():
         raise IncompleteInstallation(
             f"eisen-deploy-handler is damaged: {runtime} has no session.py"
         )
-    _copy(runtime, folder / HANDLER_PACKAGE, ("py.typed",))
+    return runtime
 
 
-def copy_dill(folder: Path) -> None:
-    """Copy dill without its tests, and its license, into a folder.
-
-    :raises IncompleteInstallation: if dill is not installed, or without its license.
-    """
-    _copy(_package_folder("dill", "dill"), folder / "dill", ())
-    shutil.copyfile(_license_of("dill"), folder / "dill" / "LICENSE")
-
-
-def _package_folder(package: str, distribution: str) -> Path:
+def _find_package(package: str, distribution: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise IncompleteInstallation(f"{distribution} is not installed: no package {package}")
@@ -49,12 +57,12 @@ def _package_folder(package: str, distribution: str) -> Path:
 
 
 def _copy(source: Path, target: Path, other_names: tuple[str, ...]) -> None:
-    for name in sorted(_source_files(source, other_names)):
+    for name in sorted(_list_sources(source, other_names)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
 
 
-def _source_files(source: Path, other_names: tuple[str, ...]) -> Iterator[Path]:
+def _list_sources(source: Path, other_names: tuple[str, ...]) -> Iterator[Path]:
     # In a working copy the handler's _shared is a link to a folder.
     for base, folders, files in os.walk(source, followlinks=True, onerror=_raise):
         folders[:] = [name for name in folders if name not in ("__pycache__", "tests")]
@@ -67,7 +75,7 @@ def _raise(error: OSError) -> None:
     raise error  # os.walk would leave out what it cannot list
 
 
-def _license_of(distribution: str) -> Path:
+def _find_license(distribution: str) -> Path:
     for file in importlib.metadata.files(distribution) or ():
         if file.name.startswith("LICENSE") and ".dist-info" in str(file):
             return Path(str(file.locate()))

@@ -1,10 +1,10 @@
-"""What answers the requests: our handler, a subclass of it in a file, or one of TorchServe's.
+"""``handler``, which answers the requests: ours, a subclass of it, or one of TorchServe's.
 
 ==============================  ====================  ============================
 ``handler=``                    ``entry``: manifest   ``handler`` in ``eisen.json``
 ==============================  ====================  ============================
-``None``                        the one that we bake  null
-file with a subclass of ours    the one that we bake  ``{"file": ..., "class": ...}``
+``None``                        ours                  null
+file with a subclass of ours    ours                  ``{"file": ..., "class": ...}``
 another Python file             the file              null
 a name of TorchServe's          the name              null
 ==============================  ====================  ============================
@@ -18,13 +18,10 @@ import ast
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from eisen_deploy.packaging._errors import InvalidHandler, UnsupportedModel
+from eisen_deploy.packaging._errors import InvalidHandler
 from eisen_deploy.packaging._shared.archive import names
 from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY, TORCHSERVE_HANDLERS
-
-from .model_forms import Form
 
 _BASE = "EisenServingHandler"
 
@@ -54,40 +51,29 @@ class Handler:
             return None
         return {"file": self.file[0], "class": self.subclass}
 
-    def check_loads(self, form: Form) -> None:
-        """Check that it can load a model of this form.
-
-        :raises UnsupportedModel: if it cannot.
-        """
-        if self.entry in TORCHSERVE_HANDLERS and form.name != "torchscript":
-            raise UnsupportedModel(
-                f"model: TorchServe's {self.entry} loads TorchScript only: pass a "
-                "torch.jit.ScriptModule (torch.jit.script or torch.jit.trace make one)"
-            )
-
 
 def find_handler(handler: str | os.PathLike[str] | None) -> Handler:
     """Return the handler that a user means by the argument ``handler``.
 
     :param handler: ``None``, the path of a Python file, or the name of a handler of TorchServe.
-    :raises InvalidHandler: if it is none of them, or the file cannot be a handler.
+    :raises InvalidHandler: if it is something else, or the file cannot be a handler.
     """
     if handler is None:
         return Handler()
     if isinstance(handler, str) and handler in TORCHSERVE_HANDLERS:
         return Handler(entry=handler)
     if not isinstance(handler, (str, os.PathLike)):
-        raise InvalidHandler(_expected(type(handler).__name__))
+        raise InvalidHandler(_explain_refusal(type(handler).__name__))
     path = Path(handler)
     if path.suffix != ".py" or not path.is_file():
-        raise InvalidHandler(_expected(repr(os.fspath(handler))))
+        raise InvalidHandler(_explain_refusal(repr(os.fspath(handler))))
     return _read_file(path)
 
 
-def _expected(came: str) -> str:
+def _explain_refusal(got: str) -> str:
     return (
         "handler: expected the path of an existing .py file or one of "
-        f"{', '.join(TORCHSERVE_HANDLERS)}, came {came}"
+        f"{', '.join(TORCHSERVE_HANDLERS)}, got {got}"
     )
 
 
@@ -101,10 +87,10 @@ def _read_file(path: Path) -> Handler:
         raise InvalidHandler(f"handler: {path} cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         raise InvalidHandler(f"handler: {path.name} is not Python: {error}") from error
-    return _of_classes(path.name, content, _subclasses(tree))
+    return _pick_class(path.name, content, _find_subclasses(tree))
 
 
-def _of_classes(name: str, content: bytes, classes: list[str]) -> Handler:
+def _pick_class(name: str, content: bytes, classes: list[str]) -> Handler:
     if len(classes) > 1:
         raise InvalidHandler(
             f"handler: {name} has {len(classes)} subclasses of {_BASE} ({', '.join(classes)}), "
@@ -115,7 +101,7 @@ def _of_classes(name: str, content: bytes, classes: list[str]) -> Handler:
     return Handler(file=(name, content), subclass=classes[0])
 
 
-def _subclasses(tree: ast.Module) -> list[str]:
+def _find_subclasses(tree: ast.Module) -> list[str]:
     """Return the classes that derive from ours and that no other such class derives from."""
     bases = {_BASE} | {
         alias.asname or alias.name
@@ -127,12 +113,14 @@ def _subclasses(tree: ast.Module) -> list[str]:
     found: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            named = {_last_name(base) for base in node.bases}
+            named = {_name_base(base) for base in node.bases}
             if named & {*bases, *found}:
                 found = [name for name in found if name not in named] + [node.name]
     return found
 
 
-def _last_name(base: ast.expr) -> Any:
+def _name_base(base: ast.expr) -> str | None:
     """Return ``C`` of a base class that is written ``C`` or ``module.C``."""
-    return base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", None)
+    if isinstance(base, ast.Attribute):
+        return base.attr
+    return base.id if isinstance(base, ast.Name) else None

@@ -1,0 +1,70 @@
+"""``sample`` and ``tolerance``: one request, encoded as it is recorded and sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from eisen_deploy.packaging._errors import InvalidSample
+from eisen_deploy.packaging._shared.errors import ContractError
+from eisen_deploy.packaging._shared.model.metadata import Metadata
+from eisen_deploy.packaging._shared.wire import protocol, values
+
+from .handler_argument import Handler
+
+
+def parse_sample(sample: object, handler: Handler, metadata: Metadata) -> protocol.Body:
+    """Return the request that a sample stands for.
+
+    :param sample: the inputs by name, as a client would send them.
+    :raises InvalidSample: with every problem.
+    """
+    # At a sample only: it brings the handler.
+    from eisen_deploy.serving.runtime.archive.outputs import to_numpy  # noqa: PLC0415
+
+    problems = []
+    if not handler.is_ours:
+        problems.append(
+            "only Eisen-Deploy's own handler and subclasses of it replay one, and handler is "
+            f"{handler.entry}"
+        )
+    if isinstance(sample, Mapping):
+        inputs = {name: to_numpy(value) for name, value in sample.items()}
+        problems += _find_problems(inputs)
+    else:
+        problems.append(f"expected a dict of inputs by name, got {type(sample).__name__}")
+    if not problems:
+        body = protocol.encode_request(inputs)
+        try:
+            decoded = protocol.decode_request(b"".join(body.buffers), body.json_size)
+            metadata.conform(decoded.inputs)
+        except ContractError as error:
+            problems += error.problems
+    if problems:
+        raise InvalidSample(f"sample: {problem}" for problem in problems)
+    return body
+
+
+def parse_tolerance(tolerance: object) -> float:
+    """Return by how much outputs may differ from the recorded ones.
+
+    :raises InvalidSample: if it is not a number of 0 or more.
+    """
+    is_bool = isinstance(tolerance, bool)
+    if isinstance(tolerance, (int, float)) and not is_bool and 0 <= tolerance < math.inf:
+        return tolerance
+    raise InvalidSample(f"tolerance: expected a number of 0 or more, got {tolerance!r:.40}")
+
+
+def _find_problems(inputs: Mapping[str, object]) -> Iterator[str]:
+    """Yield why single inputs have no form on the wire."""
+    for name, value in inputs.items():
+        yield from _find_problems_of(name, value)
+
+
+def _find_problems_of(name: str, value: object) -> tuple[str, ...]:
+    try:
+        values.to_tensor(name, value)
+    except ContractError as error:
+        return error.problems
+    return ()

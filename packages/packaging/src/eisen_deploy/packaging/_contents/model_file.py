@@ -1,0 +1,86 @@
+"""The model as a file, written as its form has it; the model stays as it is.
+
+===========  ========================================================
+form         written by
+===========  ========================================================
+eager        :func:`torch.save` with dill
+torchscript  the module itself, as torch.jit.save does
+export       :func:`torch.export.save`
+===========  ========================================================
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from eisen_deploy.packaging._arguments.model_argument import ModelArgument
+from eisen_deploy.packaging._errors import ArchiveNotWritten, NotSerializable
+from eisen_deploy.packaging._pickles import pickling, tensors, torchscript
+from eisen_deploy.packaging._pickles.deferred_errors import patient_file
+from eisen_deploy.packaging._pickles.identity import Graph
+from eisen_deploy.packaging._pickles.pickling import ByValue
+
+# torch's writer of zip files hides the system's error behind one of its own.
+_SIGNS_OF_A_FULL_DISK = ("inline_container", "PytorchStreamWriter")
+
+
+def write_model(model: ModelArgument, folder: Path, graph: Graph) -> ByValue:
+    """Write a model into a folder, as the file of its form.
+
+    :param graph: what the pickles of the archive share.
+    :returns: what went by value.
+    :raises NotSerializable: if something in the model has no form in a file.
+    :raises ArchiveNotWritten: if the file system refuses.
+    """
+    packed, path = model.packed, folder / model.form.file
+    with _explain_failures(), pickling.failures_named("model"):
+        if isinstance(packed, torch.export.ExportedProgram):
+            _save_program(packed, path)
+        elif isinstance(packed, torch.jit.ScriptModule):
+            torchscript.save(packed, path)
+        else:
+            return _save_module(packed, path, graph)
+    return ByValue()
+
+
+def _save_module(module: torch.nn.Module, path: Path, graph: Graph) -> ByValue:
+    by_value = ByValue()
+    pickler = pickling.pickler_of(graph, path.name, by_value)
+    pickle_module = SimpleNamespace(__name__=pickling.__name__, Pickler=pickler)
+    with patient_file(path) as file:
+        torch.save(module, file, pickle_module=pickle_module, pickle_protocol=pickling.PROTOCOL)
+    return by_value
+
+
+def _save_program(program: torch.export.ExportedProgram, path: Path) -> None:
+    # The example inputs that a program was traced with may be a patient's; no server needs them.
+    copied = copy.copy(program)
+    copied._example_inputs = None  # noqa: SLF001
+    state, constants = program.state_dict, program.constants
+    fixed = {key: value for key, value in constants.items() if isinstance(value, torch.Tensor)}
+    cut = tensors.cut_all({**state, **fixed})
+    copied._state_dict = {name: cut[name] for name in state}  # noqa: SLF001
+    copied._constants = {**constants, **{name: cut[name] for name in fixed}}  # noqa: SLF001
+    with patient_file(path) as file:
+        torch.export.save(copied, file)
+
+
+@contextmanager
+def _explain_failures() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, NotSerializable, pickling.PicklingFailed):
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n", maxsplit=1)[0]
+        if any(sign in reason for sign in _SIGNS_OF_A_FULL_DISK):
+            raise ArchiveNotWritten(
+                f"torch could not write the model, the disk may be full: {reason}"
+            ) from error
+        raise NotSerializable("model", f"{type(error).__name__}: {reason}") from error
