@@ -79,6 +79,13 @@ def test_nothing_is_nothing():
     assert find_extras(None) == find_extras([]) == find_extras(iter(())) == []
 
 
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "labels.json"
+    path.write_text("{}")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read all
+    assert "labels.json cannot be read: Permission denied" in _problems(path)
+
+
 @pytest.mark.parametrize("paths", ["labels.json", Path("labels.json"), b"x", 3])
 def test_a_lone_path_is_not_taken_apart(paths):
     with pytest.raises(InvalidFiles, match="expected a list of paths, got"):

@@ -35,11 +35,13 @@ class EisenServingHandler:
             and ``gpu_id``, the number of the GPU to run on (``None``: the CPU).
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
-        from .archive.loading import load  # noqa: PLC0415 - needs torch
+        from .archive.loading import Loaded, load  # noqa: PLC0415 - needs torch
 
         properties = ctx.system_properties
-        in_memory: Loaded | None = getattr(ctx, "loaded", None)  # packaging has no files yet
-        self._loaded = in_memory or load(Path(properties["model_dir"]), properties.get("gpu_id"))
+        loaded = getattr(ctx, "loaded", None)  # packaging has it in memory, and no files yet
+        if not isinstance(loaded, Loaded):
+            loaded = load(Path(properties["model_dir"]), properties.get("gpu_id"))
+        self._loaded = loaded
 
     @property
     def archive(self) -> Loaded:

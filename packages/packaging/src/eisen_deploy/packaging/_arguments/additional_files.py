@@ -6,6 +6,7 @@ links inside a folder are refused, since they can lead out of it, or round in it
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -108,7 +109,10 @@ def _find_files(path: Path, name: str, problems: list[str]) -> Iterator[Extra]:
     elif path.is_symlink() and "/" in name:
         problems.append(f"{name} is a symbolic link: pass what it points to")
     elif path.is_file():
-        yield Extra(path, name)
+        if os.access(path, os.R_OK):
+            yield Extra(path, name)
+        else:
+            problems.append(f"{path} cannot be read: {os.strerror(errno.EACCES)}")
     elif not path.is_dir():
         problems.append(f"{path} {'is not a regular file' if path.exists() else 'does not exist'}")
     else:

@@ -30,7 +30,7 @@ _BASE = "EisenServingHandler"
 class Handler:
     """A handler as an archive names it.
 
-    :param entry: what the manifest tells TorchServe to load.
+    :param entry: what TorchServe loads, as the manifest says.
     :param file: name and content of the user's file, if it is one.
     :param subclass: the class in that file, if it is a subclass of ours.
     """

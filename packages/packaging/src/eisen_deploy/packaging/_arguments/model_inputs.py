@@ -162,7 +162,7 @@ def _read_schema(schema: torch.FunctionSchema) -> Parameters:
 
 
 def _read_program(program: torch.export.ExportedProgram) -> Parameters | None:
-    spec: Any = program.call_spec.in_spec
+    spec = program.call_spec.in_spec
     if spec is None:
         return None
     children = spec.children() if hasattr(spec, "children") else spec.children_specs

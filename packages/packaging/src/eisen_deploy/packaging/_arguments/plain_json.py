@@ -33,8 +33,7 @@ def find_problems(value: object, where: str) -> list[str]:
 
 def to_plain(value: Mapping[str, object]) -> dict[str, Any]:
     """Return a dict that has no problems as new dicts, lists, numbers and strings."""
-    copied: dict[str, Any] = json.loads(_encode(value))
-    return copied
+    return dict(json.loads(_encode(value)))
 
 
 def encode(value: object) -> bytes:
@@ -66,7 +65,7 @@ def _find_dict_problems(value: dict[object, object], where: str, depth: int) -> 
             yield f"{where}: key {key!r} is {type(key).__name__}, JSON has only str keys"
 
 
-def _find_scalar_problems(value: Any, where: str) -> Iterator[str]:
+def _find_scalar_problems(value: object, where: str) -> Iterator[str]:
     if isinstance(value, float) and not math.isfinite(value):
         yield f"{where}: {value} is not JSON"
     elif isinstance(value, int) and abs(value) >= 10**strict_json.MAX_DIGITS:

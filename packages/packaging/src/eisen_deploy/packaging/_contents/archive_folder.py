@@ -41,10 +41,10 @@ def write(payload: Payload, graph: Graph, folder: Path) -> None:
     :param graph: what :func:`measure` has seen.
     :raises EisenPackagingError: if something cannot be written, or no server could load it.
     """
-    transforms, pickled = _write_pickles(payload, graph, folder)
     (folder / "metadata.json").write_bytes(payload.metadata_text)
     _write_handler(payload.handler, folder)
     copy_extras(payload.extras, folder)
+    transforms, pickled = _write_pickles(payload, graph, folder)
     code = captured_code.write(
         pickled,
         folder,

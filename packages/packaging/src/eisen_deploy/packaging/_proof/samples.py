@@ -89,10 +89,9 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
         one = body if inputs is None else protocol.encode_request(inputs)
         return selftest.to_request(bytearray(b"".join(one.buffers)), one.json_size)
 
-    tolerance = payload.tolerance
     with ExitStack() as stack:
-        stack.enter_context(_code_from(folder))
-        module = stack.enter_context(_evaluate(payload.model))
+        stack.enter_context(_importing_from(folder))
+        module = stack.enter_context(_in_evaluation_mode(payload.model))
         handler = _make_handler(payload, module, folder)
         try:
             first, second = (selftest.replied(handler, request()) for _ in range(2))
@@ -100,7 +99,7 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
             raise ProofFailed(f"the sample fails in this process: {error}") from error.__cause__
         _check_same(first, second, payload)
         batch_size = handler.archive.options.batch_size
-        found = rows.examine(handler, request, tolerance=tolerance, batch_size=batch_size)
+        found = rows.examine(handler, request, tolerance=payload.tolerance, batch_size=batch_size)
     return first, Batches.from_json(found.to_json())
 
 
@@ -122,8 +121,8 @@ def _check_same(
 
 
 @contextmanager
-def _evaluate(argument: ModelArgument) -> Iterator[torch.nn.Module]:
-    """Give the module to call, in the modes of a server; it becomes again what it was.
+def _in_evaluation_mode(argument: ModelArgument) -> Iterator[torch.nn.Module]:
+    """Give the module to call, in the modes of a server, and restore its own modes after that.
 
     What is in training mode on purpose, such as batch normalisation, may count what it is given.
     """
@@ -210,7 +209,7 @@ def _import_handler(handler: Handler, folder: Path) -> type[EisenServingHandler]
 
 
 @contextmanager
-def _code_from(folder: Path) -> Iterator[None]:
+def _importing_from(folder: Path) -> Iterator[None]:
     """Let a handler import what lies beside it in the archive; nothing of that stays imported."""
     path, modules, writes = list(sys.path), dict(sys.modules), sys.dont_write_bytecode
     sys.path += [str(folder), str(folder / eisen_json.CODE_FOLDER)]
