@@ -75,7 +75,7 @@ def pack(seed, folder):
             code=[],
             requirements={},
             serving=None,
-            sample=parse_sample(case.sample, Handler(), declared),
+            sample=case.sample and parse_sample(case.sample, Handler(), declared),
             tolerance=1e-3,
         )
         archive_folder.write(payload, archive_folder.measure(payload), folder)
