@@ -1,12 +1,12 @@
 """``model``: what is packed of it, and which of three forms that has.
 
-====================================  ===========  ===========
-model                                 form         file
-====================================  ===========  ===========
-:class:`torch.nn.Module`              eager        model.pt
-:class:`torch.jit.ScriptModule`       torchscript  model.pt
-:class:`torch.export.ExportedProgram` export       model.pt2
-====================================  ===========  ===========
+====================================  ===========  ===========  ===============================
+model                                 form         file         written by
+====================================  ===========  ===========  ===============================
+:class:`torch.nn.Module`              eager        model.pt     :func:`torch.save` with dill
+:class:`torch.jit.ScriptModule`       torchscript  model.pt     itself, as torch.jit.save does
+:class:`torch.export.ExportedProgram` export       model.pt2    :func:`torch.export.save`
+====================================  ===========  ===========  ===============================
 """
 
 from __future__ import annotations

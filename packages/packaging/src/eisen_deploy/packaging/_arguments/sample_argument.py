@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from eisen_deploy.packaging._errors import InvalidSample
 from eisen_deploy.packaging._shared.errors import ContractError
@@ -30,7 +30,7 @@ def parse_sample(sample: object, handler: Handler, metadata: Metadata) -> protoc
         )
     if isinstance(sample, Mapping):
         inputs = {name: to_numpy(value) for name, value in sample.items()}
-        problems += _find_problems(inputs)
+        problems += [each for item in inputs.items() for each in _find_problems(*item)]
     else:
         problems.append(f"expected a dict of inputs by name, got {type(sample).__name__}")
     if not problems:
@@ -56,13 +56,8 @@ def parse_tolerance(tolerance: object) -> float:
     raise InvalidSample(f"tolerance: expected a number of 0 or more, got {tolerance!r:.40}")
 
 
-def _find_problems(inputs: Mapping[str, object]) -> Iterator[str]:
-    """Yield why single inputs have no form on the wire."""
-    for name, value in inputs.items():
-        yield from _find_problems_of(name, value)
-
-
-def _find_problems_of(name: str, value: object) -> tuple[str, ...]:
+def _find_problems(name: str, value: object) -> tuple[str, ...]:
+    """Return why an input has no form on the wire."""
     try:
         values.to_tensor(name, value)
     except ContractError as error:

@@ -1,13 +1,4 @@
-"""The model as a file, written as its form has it; the model stays as it is.
-
-===========  ========================================================
-form         written by
-===========  ========================================================
-eager        :func:`torch.save` with dill
-torchscript  the module itself, as torch.jit.save does
-export       :func:`torch.export.save`
-===========  ========================================================
-"""
+"""The model as a file, written as its form has it; the model stays as it is."""
 
 from __future__ import annotations
 
