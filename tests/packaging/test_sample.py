@@ -251,6 +251,7 @@ def test_a_sample_is_a_dict(record, linear, sample):
         ({1: np.ones((1, 3))}, ["a name must be a string"]),
         ({"x": np.ma.ones((1, 3))}, ["masked array"]),
         ({"x": "text"}, ["x: expected"]),
+        ({"x": torch.ones(1, 3, device="meta")}, ["x: holds a tensor that has no form as an"]),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -19,18 +19,14 @@ def parse_sample(sample: object, handler: Handler, metadata: Metadata) -> protoc
     :param sample: the inputs by name, as a client would send them.
     :raises InvalidSample: with every problem.
     """
-    # At a sample only: it brings the handler.
-    from eisen_deploy.serving.runtime.archive.outputs import to_numpy  # noqa: PLC0415
-
-    problems = []
+    problems: list[str] = []
     if not handler.is_ours:
         problems.append(
             "only Eisen-Deploy's own handler and subclasses of it replay one, and handler is "
             f"{handler.entry}"
         )
     if isinstance(sample, Mapping):
-        inputs = {name: to_numpy(value) for name, value in sample.items()}
-        problems += [each for item in inputs.items() for each in _find_problems(*item)]
+        inputs = {name: _to_numpy(name, value, problems) for name, value in sample.items()}
     else:
         problems.append(f"expected a dict of inputs by name, got {type(sample).__name__}")
     if not problems:
@@ -56,10 +52,19 @@ def parse_tolerance(tolerance: object) -> float:
     raise InvalidSample(f"tolerance: expected a number of 0 or more, got {tolerance!r:.40}")
 
 
-def _find_problems(name: str, value: object) -> tuple[str, ...]:
-    """Return why an input has no form on the wire."""
+def _to_numpy(name: str, value: object, problems: list[str]) -> object:
+    """Return an input with arrays for its tensors; add to ``problems`` why it cannot be sent."""
+    # At a sample only: they bring the handler.
+    from eisen_deploy.serving.runtime.archive.outputs import to_numpy  # noqa: PLC0415
+    from eisen_deploy.serving.runtime.errors import InvalidOutput  # noqa: PLC0415
+
     try:
-        values.to_tensor(name, value)
+        converted: object = to_numpy(value)
+        values.to_tensor(name, converted)
+    except InvalidOutput:
+        problems.append(f"{name}: holds a tensor that has no form as an array: pass an array")
     except ContractError as error:
-        return error.problems
-    return ()
+        problems += error.problems
+    else:
+        return converted
+    return None
