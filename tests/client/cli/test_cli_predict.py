@@ -204,8 +204,8 @@ def test_single_values(model, predict, tmp_path):
     status, told, err = predict(server, "--value", "x=[1]", *outputs)
     assert told.replace(f"{tmp_path}/", "") == "n.npy: float32\ns.txt: str\nimage.json: list\n"
     assert (status, err.count("eisen-client: ")) == (4, 2)
-    assert "s.png: str is no image: use .json" in err
-    assert "image.png: list is no image: use .json" in err
+    assert "s.png: str is not an image: use .json" in err
+    assert "image.png: list is not an image: use .json" in err
 
 
 def test_nan_is_told(model, predict, tmp_path):

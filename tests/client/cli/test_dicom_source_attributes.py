@@ -90,7 +90,8 @@ def test_each_attribute_of_a_series_may_be_missing(odd_images, tmp_path):
         else:
             assert not (keyword in TYPE_2 and segmentation[keyword].value)
     assert refused == {
-        keyword: f"{keyword} is missing in 3 of 3 images, or is no identifier" for keyword in NEEDED
+        keyword: f"{keyword} is missing in 3 of 3 images, or is not an identifier"
+        for keyword in NEEDED
     }
 
 

@@ -10,8 +10,8 @@ import pytest
 from nibabel.orientations import aff2axcodes, axcodes2ornt, io_orientation, ornt_transform
 
 from eisen_deploy.client.files import Content, GeometryMismatch, Grid, from_model, to_model
-from eisen_deploy.client.files.axes import picture_of
-from eisen_deploy.client.files.orientation import check_codes, codes_of, turn_to
+from eisen_deploy.client.files.axes import to_picture
+from eisen_deploy.client.files.orientation import check_codes, find_codes, turn_to
 
 ALL_CODES = [
     "".join(letters) for order in permutations(("LR", "PA", "IS")) for letters in product(*order)
@@ -121,7 +121,7 @@ def test_every_orientation_is_that_of_nibabel_and_is_undone(codes):
 def test_names_of_orientations_are_those_of_nibabel():
     for affine in affines():
         if np.sort(np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)))[2].min() > 0.8:
-            assert codes_of(affine) == "".join(aff2axcodes(affine))
+            assert find_codes(affine) == "".join(aff2axcodes(affine))
 
 
 def test_a_volume_is_turned_for_the_model_and_back():
@@ -161,7 +161,7 @@ def test_grids_are_alike_if_no_voxel_is_elsewhere(size):
 def test_pictures():
     slice_ = volume(4, 3, 1)
     array, layout = to_model(slice_, None)
-    np.testing.assert_array_equal(picture_of(array, layout).value, slice_.value[:, :, 0].T)
+    np.testing.assert_array_equal(to_picture(array, layout).value, slice_.value[:, :, 0].T)
     _, layout = to_model(Content(np.zeros((3, 2)), 2), None)
-    assert picture_of(np.zeros((1, 1, 3, 2)), layout).value.shape == (3, 2)
-    assert picture_of(np.zeros((1, 3, 5, 6)), None).value.shape == (3, 5, 6)
+    assert to_picture(np.zeros((1, 1, 3, 2)), layout).value.shape == (3, 2)
+    assert to_picture(np.zeros((1, 3, 5, 6)), None).value.shape == (3, 5, 6)

@@ -137,7 +137,8 @@ def test_a_file_without_a_preamble_that_is_cut_off_is_named(folder, left):
 def test_a_file_of_zeros_is_named(folder, size, state):
     (folder / NAMES[3]).write_bytes(bytes(size))
     assert refusal(folder) == (
-        f"holds files that cannot be read: IM004 ({state}: copy it again, or remove it if no image)"
+        f"holds files that cannot be read: IM004 ({state}: copy it again, or remove it if it is "
+        "not an image)"
     )
 
 
@@ -203,7 +204,7 @@ def test_files_that_are_no_images_are_named(folder, bundled):
     os.mkfifo(folder / "pipe")
     said = remarks(folder)
     for expected in (
-        ".DS_Store, mask.raw (no DICOM)",
+        ".DS_Store, mask.raw (not DICOM)",
         "Thumbs.db (text)",
         "scan.nii.gz (a gzip file)",
         ".hidden (empty)",
@@ -212,7 +213,7 @@ def test_files_that_are_no_images_are_named(folder, bundled):
         "mask.dcm (Segmentation)",
         "DICOMDIR (Media Directory)",
         "all.zip (a zip file)",
-        "pipe (no ordinary file)",
+        "pipe (not an ordinary file)",
     ):
         assert expected in said
 

@@ -54,16 +54,16 @@ REFUSED = {
         charset_files/chrJapMulti.dcm charset_files/chrJapMultiExplicitIR6.dcm
         charset_files/chrKoreanMulti.dcm
     """,
-    "no complete DICOM object": """
+    "not a complete DICOM object": """
         charset_files/chrSQEncoding.dcm charset_files/chrSQEncoding1.dcm UN_sequence.dcm
         empty_charset_LEI.dcm meta_missing_tsyntax.dcm nested_priv_SQ.dcm
         no_meta_group_length.dcm priv_SQ.dcm
     """,
-    "is DICOM, and no image: Color Palette": """
+    "is DICOM, but not an image: Color Palette": """
         palettes/fall.dcm palettes/hotiron.dcm palettes/hotmetalblue.dcm palettes/pet.dcm
         palettes/pet20step.dcm palettes/spring.dcm palettes/summer.dcm palettes/winter.dcm
     """,
-    "is DICOM, and no image: RT Ion Plan": """
+    "is DICOM, but not an image: RT Ion Plan": """
         ExplVR_BigEndNoMeta.dcm ExplVR_LitEndNoMeta.dcm
     """,
     "has colours that are not RGB": """
@@ -83,33 +83,33 @@ REFUSED = {
         SC_rgb_rle_16bit_2frame.dcm SC_rgb_rle_2frame.dcm SC_rgb_rle_32bit_2frame.dcm
         examples_ybr_color.dcm
     """,
-    "is DICOM, and no image: RT Dose": """
+    "is DICOM, but not an image: RT Dose": """
         badVR.dcm rtdose.dcm rtdose_1frame.dcm rtdose_expb.dcm rtdose_expb_1frame.dcm
         rtdose_rle.dcm rtdose_rle_1frame.dcm
     """,
-    "is DICOM, and no image: Media Directory": """
+    "is DICOM, but not an image: Media Directory": """
         DICOMDIR DICOMDIR-bigEnd DICOMDIR-empty.dcm DICOMDIR-implicit DICOMDIR-nooffset
         DICOMDIR-nopatient DICOMDIR-reordered TINY_ALPHA/DICOMDIR
     """,
-    "is DICOM, and no image: Segmentation": """
+    "is DICOM, but not an image: Segmentation": """
         liver_1frame.dcm liver_expb_1frame.dcm
     """,
-    "is no DICOM": """
+    "is not DICOM": """
         no_meta.dcm
     """,
-    "is DICOM, and no image: Basic Text SR": """
+    "is DICOM, but not an image: Basic Text SR": """
         reportsi.dcm reportsi_with_empty_number_tags.dcm
     """,
-    "is DICOM, and no image: RT Plan": """
+    "is DICOM, but not an image: RT Plan": """
         rtplan.dcm rtplan_truncated.dcm
     """,
-    "is DICOM, and no image: RT Structure Set": """
+    "is DICOM, but not an image: RT Structure Set": """
         rtstruct.dcm
     """,
-    "is DICOM, and no image: Comprehensive SR": """
+    "is DICOM, but not an image: Comprehensive SR": """
         test-SR.dcm
     """,
-    "is DICOM, and no image: 12-lead ECG Waveform": """
+    "is DICOM, but not an image: 12-lead ECG Waveform": """
         waveform_ecg.dcm
     """,
     "is compressed by gzip": """
@@ -198,7 +198,7 @@ def test_headers_of_images_alone_are_refused():
     folder = PYDICOM / "test_files/dicomdirtests" / TINY
     assert len(list(folder.iterdir())) == 50
     for path in folder.iterdir():
-        with pytest.raises(files.UnreadableFile, match="no complete DICOM object"):
+        with pytest.raises(files.UnreadableFile, match="not a complete DICOM object"):
             files.read(path)
 
 

@@ -157,5 +157,5 @@ def test_the_distance_between_its_planes(make_slices, write_series, tmp_path, co
 @pytest.mark.parametrize("shape", [(), (12, 10), (10, 12, 5), (0, 12, 10, 5), (1, 1, 12, 10, 5)])
 def test_arrays_that_are_no_masks_of_the_images(image, tmp_path, shape):
     assert image.value.shape == (12, 10, 5)
-    with pytest.raises(files.UnwritableFile, match=r"is no mask of images of \[12, 10, 5\]"):
+    with pytest.raises(files.UnwritableFile, match=r"is not a mask of images of \[12, 10, 5\]"):
         files.save(tmp_path / "o.dcm", files.Content(np.ones(shape, bool), 3, image.grid))

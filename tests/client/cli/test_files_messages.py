@@ -22,8 +22,8 @@ from PIL import Image
 
 from eisen_deploy.client import files
 from eisen_deploy.client.cli.words import explain
-from eisen_deploy.client.files import extras, signatures
-from eisen_deploy.client.files.npy import read_npz
+from eisen_deploy.client.files import libraries, signatures
+from eisen_deploy.client.files.numpy_files import read_npz
 
 PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
 #: Nothing but the name of a class in brackets is left of such a message's reason.
@@ -146,7 +146,7 @@ def test_a_file_cut_off_anywhere(tmp_path, end):
 )
 def test_arrays_that_are_not_read(tmp_path, array, reason, end):
     path = tmp_path / f"x.{end}"
-    with extras.silence():
+    with libraries.silence():
         np.save(path, array) if end == "npy" else np.savez(path, a=array)
     with pytest.raises(files.FileError, match=reason):
         files.read(path)
@@ -360,10 +360,10 @@ def test_names_of_classes_are_not_all_that_is_said(tmp_path):
         RecursionError(),
         OSError(),
     ):
-        with pytest.raises(files.UnreadableFile) as caught, extras.reading("a PNG file"):
+        with pytest.raises(files.UnreadableFile) as caught, libraries.reading("a PNG file"):
             raise error
         assert str(caught.value) == "is damaged, or is not a PNG file"
-    with pytest.raises(files.UnwritableFile) as unwritable, extras.writing("a PNG file"):
+    with pytest.raises(files.UnwritableFile) as unwritable, libraries.writing("a PNG file"):
         raise ValueError("CANARY")
     assert str(unwritable.value) == "a PNG file cannot be made of such values"
 

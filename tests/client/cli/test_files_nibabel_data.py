@@ -12,7 +12,7 @@ import pytest
 from eisen_deploy.client import files
 
 ROOT = Path(nibabel.__file__).parent
-KIND = "of no kind that is read here|is compressed by gzip"
+KIND = "not in a format that is read here|is compressed by gzip"
 READ = {
     *("anatomical.nii", "example4d.nii.gz", "example_nifti2.nii.gz", "functional.nii"),
     *("reoriented_anat_moved.nii", "resampled_anat_moved.nii", "standard.nii.gz"),

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import files
-from eisen_deploy.client.files.extras import reading, writing
-from eisen_deploy.client.files.silence import silence
+from eisen_deploy.client.files.libraries import reading, silence, writing
 
 #: As libraries have them; those of the last are made by nobody before.
 LOGGERS = ["nibabel.global", "pydicom", "highdicom.image", "PIL.PngImagePlugin", "pydicom.new.one"]

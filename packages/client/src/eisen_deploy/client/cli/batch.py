@@ -13,8 +13,8 @@ from eisen_deploy.client import files
 from eisen_deploy.client._shared.errors import ContractError
 from eisen_deploy.client._shared.model.metadata import Field, Metadata
 from eisen_deploy.client._shared.wire import strict_json
-from eisen_deploy.client.files.kinds import kind_of
-from eisen_deploy.client.files.npy import read_npz
+from eisen_deploy.client.files.formats import find_format
+from eisen_deploy.client.files.numpy_files import read_npz
 
 from .exits import Usage
 
@@ -34,7 +34,7 @@ class NamedFile(NamedTuple):
         name, equals, path = text.partition("=")
         if equals and name and path:
             return cls(name, Path(path))
-        if not equals and kind_of(Path(text)) == ".npz":
+        if not equals and find_format(Path(text)) == ".npz":
             return cls(None, Path(text))
         raise ValueError("expected NAME=FILE, or FILE.npz for all names")
 

@@ -24,7 +24,7 @@ from eisen_deploy.client import (
 )
 from eisen_deploy.client._shared.command.terminal import columns, say, size
 from eisen_deploy.client._shared.model.metadata import Metadata
-from eisen_deploy.client.files.text import to_json
+from eisen_deploy.client.files.text_files import to_json
 
 from . import connection
 from .exits import status_of

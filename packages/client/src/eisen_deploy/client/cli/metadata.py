@@ -10,7 +10,7 @@ from typing import Any
 from eisen_deploy.client._shared.command.terminal import columns, say
 from eisen_deploy.client._shared.model.metadata import Field, Metadata
 from eisen_deploy.client._shared.printable import clean
-from eisen_deploy.client.files.text import to_json
+from eisen_deploy.client.files.text_files import to_json
 
 from . import connection
 

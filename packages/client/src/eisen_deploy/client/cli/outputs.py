@@ -14,9 +14,9 @@ import numpy as np
 from eisen_deploy.client import Prediction, files
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.printable import clean
-from eisen_deploy.client.files.axes import picture_of
-from eisen_deploy.client.files.kinds import IMAGES, kind_of
-from eisen_deploy.client.files.saving import staged
+from eisen_deploy.client.files.axes import to_picture
+from eisen_deploy.client.files.formats import IMAGES, find_format
+from eisen_deploy.client.files.staging import stage
 
 from . import provenance
 from .batch import NamedFile, blamed_on
@@ -91,7 +91,7 @@ def _save(
     sidecar = provenance.beside(file.path)
     paths = [file.path] if run is None else [file.path, sidecar]
     try:
-        with staged(paths, overwrite) as temporaries:
+        with stage(paths, overwrite) as temporaries:
             written = temporaries[file.path]
             remarks = files.save(
                 written,
@@ -118,11 +118,11 @@ def _content(file: NamedFile, reply: Prediction, layout: files.Layout | None) ->
     if file.name not in reply:
         raise files.UnwritableFile(f"the model gave no such output: {', '.join(reply)}")
     value = reply[file.name]
-    kind = kind_of(file.path)
+    kind = find_format(file.path)
     if kind not in IMAGES or not isinstance(value, np.ndarray):
         return files.Content({file.name: value} if kind == ".npz" else value)
     if kind == ".png":
-        return picture_of(value, layout)
+        return to_picture(value, layout)
     assert layout is not None  # noqa: S101 - it was found, or nothing was sent
     return files.from_model(value, layout)
 

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from eisen_deploy.client import files
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.model.metadata import Metadata
-from eisen_deploy.client.files.kinds import PLACED, check_writable, kind_of
+from eisen_deploy.client.files.formats import WITH_GEOMETRY, check_writable, find_format
 from eisen_deploy.client.files.orientation import check_codes
-from eisen_deploy.client.files.saving import check_free
 from eisen_deploy.client.files.segments import declared_segments, override
-from eisen_deploy.client.files.text import remarks_on_json, to_json
+from eisen_deploy.client.files.staging import check_free
+from eisen_deploy.client.files.text_files import remarks_on_json, to_json
 
 from . import batch as batches
 from . import connection, outputs, provenance
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.input, arguments.value, metadata, arguments.orientation, arguments.monochrome1
         )
         targets = [_target(file, batch, told, arguments) for file in wanted]
-        segmented = any(kind_of(file.path) == ".dcm" for file in wanted)
+        segmented = any(find_format(file.path) == ".dcm" for file in wanted)
         if arguments.segment and not segmented:
             note("--segment is not used: it describes DICOM segmentations, and no output is one")
         for remark in dict.fromkeys(batch.remarks):
@@ -150,7 +150,7 @@ def _target(
     file: NamedFile, batch: Batch, metadata: Mapping[str, Any], arguments: argparse.Namespace
 ) -> Target:
     layout = _layout(file, batch, arguments.like)
-    if kind_of(file.path) != ".dcm":
+    if find_format(file.path) != ".dcm":
         return Target(file, layout)
     declared, remarks = declared_segments(metadata, file.name or "")
     batch.remarks.extend(remarks)
@@ -161,8 +161,8 @@ def _layout(file: NamedFile, batch: Batch, like: str | None) -> files.Layout | N
     """Return the layout of the input whose geometry an output gets, if its kind of file has one."""
     if like is not None and like not in batch.values:
         raise Usage(f"--like {like}: there is no such input")
-    kind = kind_of(file.path)
-    if kind in PLACED:
+    kind = find_format(file.path)
+    if kind in WITH_GEOMETRY:
         with blamed_on(file):
             layout = batches.grid_of(batch.layouts, like, wants_slices=kind == ".dcm")
             remarks = files.check_grid(file.path, layout.grid)

@@ -7,7 +7,7 @@
 >>> files.save("mask.nii.gz", files.from_model(mask, layout))  # doctest: +SKIP
 
 The documentation of ``eisen-client`` explains which files are read and written, and how their axes
-become those of an array. Each kind of file is a module; the libraries that they need are
+become those of an array. Each format has a module or a folder; the libraries that they need are
 extras, and are imported when the first such file is met.
 
 Errors are a :class:`FileError`. Their messages hold nothing of what the headers of files say, other
@@ -26,7 +26,7 @@ from .errors import (
     UnsupportedFile,
     UnwritableFile,
 )
-from .kinds import check_grid, read, save
+from .formats import check_grid, read, save
 from .orientation import Turn
 from .segments import Segment
 

@@ -60,13 +60,13 @@ def to_model(
             )
         turn = turn_to(orientation, content.grid.affine)
         array = turn.apply(array)
-    dropped = _superfluous(array.shape, content.spatial, shape)
+    dropped = _find_superfluous(array.shape, content.spatial, shape)
     if dropped is not None:
         array = array.squeeze(array.ndim - content.spatial + dropped)
     spatial = content.spatial - (dropped is not None)
     sizes = array.shape[array.ndim - spatial :]
     rank = len(shape) if shape is not None else spatial + (_LEADING if spatial else array.ndim)
-    return _led(array, rank), Layout(sizes, content.grid, turn, dropped)
+    return array.reshape(_lead(array.shape, rank)), Layout(sizes, content.grid, turn, dropped)
 
 
 def from_model(array: Array, layout: Layout) -> Content:
@@ -96,7 +96,7 @@ def from_model(array: Array, layout: Layout) -> Content:
     return Content(array, 3, layout.grid)
 
 
-def picture_of(array: Array, layout: Layout | None) -> Content:
+def to_picture(array: Array, layout: Layout | None) -> Content:
     """Return an array that a model gave as a picture: (channels,) rows, columns.
 
     A slice of a volume is shown as DICOM has it: i is the column and j the row.
@@ -111,24 +111,24 @@ def picture_of(array: Array, layout: Layout | None) -> Content:
     return Content(array.reshape(lead + array.shape[-2:]), 2)
 
 
-def _led(array: Array, rank: int) -> Array:
-    return array.reshape((1,) * (rank - array.ndim) + array.shape) if rank > array.ndim else array
-
-
-def _superfluous(
+def _find_superfluous(
     found: tuple[int, ...], spatial: int, declared: Sequence[int] | None
 ) -> int | None:
     """Return the spatial axis without which the declared shape is met, if it is not with it."""
-    sizes = found[len(found) - spatial :]
-    if declared is None or sizes.count(1) != 1 or _fits(found, declared):
+    first = len(found) - spatial
+    if declared is None or found[first:].count(1) != 1 or _fits(found, declared):
         return None
-    axis = sizes.index(1)
-    at = len(found) - spatial + axis
-    return axis if _fits(found[:at] + found[at + 1 :], declared) else None
+    at = found.index(1, first)
+    return at - first if _fits(found[:at] + found[at + 1 :], declared) else None
 
 
 def _fits(found: tuple[int, ...], declared: Sequence[int]) -> bool:
-    led = (1,) * (len(declared) - len(found)) + found
+    led = _lead(found, len(declared))
     return len(led) == len(declared) and all(
         want in (-1, size) for want, size in zip(declared, led)
     )
+
+
+def _lead(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Return a shape behind as many axes of size 1 as it lacks."""
+    return (1,) * (rank - len(shape)) + shape

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header
+    from pydicom import Dataset
 
 Array = npt.NDArray[Any]
 Affine = npt.NDArray[np.float64]
@@ -16,6 +20,12 @@ Affine = npt.NDArray[np.float64]
 _SAME = 1e-3
 #: Likewise, where one may be a quaternion of 24 bits: 7e-4 radians over half of a large volume.
 _SAME_BY_QUATERNION = 0.5
+
+
+def measure_voxel(affine: Affine) -> Affine:
+    """Return the sizes (3) of a voxel, in millimetres."""
+    sizes: Affine = np.linalg.norm(affine[:3, :3], axis=0)
+    return sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +44,8 @@ class Grid:
 
     shape: tuple[int, int, int]
     affine: Affine
-    header: Any = field(default=None, repr=False)
-    slices: Sequence[Any] = field(default=(), repr=False)
+    header: Nifti1Header | None = field(default=None, repr=False)
+    slices: Sequence[Dataset] = field(default=(), repr=False)
     also: tuple[Affine, ...] = field(default=(), repr=False)
     is_oriented: bool = True
 
@@ -43,15 +53,15 @@ class Grid:
         """Whether another grid has its voxels at the same places, as any program sees them."""
         if self.shape != other.shape or self.is_oriented != other.is_oriented:
             return False
-        size = float(np.linalg.norm(self.affine[:3, :3], axis=0).min())
+        size = float(measure_voxel(self.affine).min())
         far_corners = np.column_stack([np.diag(self.shape), np.zeros(3), self.shape])
         corners = np.vstack([far_corners, np.ones(5)])
         count = max(len(self.also), len(other.also))
-        pairs = zip(self._places(count), other._places(count))
+        pairs = zip(self._list_affines(count), other._list_affines(count))
         first, *further = (float(np.abs((a - b) @ corners).max() / size) for a, b in pairs)
         return first <= _SAME and all(each <= _SAME_BY_QUATERNION for each in further)
 
-    def _places(self, further: int) -> list[Affine]:
+    def _list_affines(self, further: int) -> list[Affine]:
         return [self.affine, *self.also, *[self.affine] * (further - len(self.also))]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .content import Affine, Array
+from .content import Affine, Array, measure_voxel
 
 _LETTERS = ("LR", "PA", "IS")
 
@@ -30,18 +30,18 @@ class Turn(NamedTuple):
         """Return a view of an array, turned."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        flipped: Array = np.flip(turned, self._flipped(lead))
+        flipped: Array = np.flip(turned, self._list_flipped(lead))
         return flipped
 
     def undo(self, array: Array) -> Array:
         """Return a view of an array, turned back."""
         lead = array.ndim - 3
         back = [lead + self.order.index(axis) for axis in range(3)]
-        unflipped = np.flip(array, self._flipped(lead))
+        unflipped = np.flip(array, self._list_flipped(lead))
         turned: Array = unflipped.transpose(*range(lead), *back)
         return turned
 
-    def _flipped(self, lead: int) -> tuple[int, ...]:
+    def _list_flipped(self, lead: int) -> tuple[int, ...]:
         return tuple(lead + axis for axis, is_flipped in enumerate(self.flips) if is_flipped)
 
 
@@ -62,7 +62,7 @@ def turn_to(codes: str, affine: Affine) -> Turn:
     :param codes: where the indices of each axis shall grow to, such as ``RAS``.
     :param affine: of the volume as it is.
     """
-    world, grows = _axes_of(affine)
+    world, grows = _match_axes(affine)
     order, flips = [], []
     for code in codes:
         target = next(axis for axis in range(3) if code in _LETTERS[axis])
@@ -72,14 +72,14 @@ def turn_to(codes: str, affine: Affine) -> Turn:
     return Turn((order[0], order[1], order[2]), (flips[0], flips[1], flips[2]))
 
 
-def codes_of(affine: Affine) -> str:
+def find_codes(affine: Affine) -> str:
     """Return where the indices of each axis grow to, such as ``RAS``; the nearest if oblique."""
-    return "".join(_LETTERS[world][grows] for world, grows in zip(*_axes_of(affine)))
+    return "".join(_LETTERS[world][grows] for world, grows in zip(*_match_axes(affine)))
 
 
-def _axes_of(affine: Affine) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+def _match_axes(affine: Affine) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """Return for each axis the patient's axis that it is nearest to, and whether it grows along."""
-    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = affine[:3, :3] / measure_voxel(affine)
     axes = np.arange(3)
     best = max(permutations(range(3)), key=lambda order: np.abs(cosines[list(order), axes]).sum())
     grows = cosines[list(best), axes] > 0

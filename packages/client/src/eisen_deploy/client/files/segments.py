@@ -1,4 +1,4 @@
-"""What the labels of a mask mean: as the user says it, and as the model's metadata describe it."""
+"""What the labels of a mask mean: as the user says it, and as the model's metadata declares it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Segment:
         if not _is_whole(self.number, 1, 2**16 - 1):
             raise ValueError("number: expected a whole number from 1 to 65535")
         name = self.name
-        if not name.strip() or len(name) > LONGEST_NAME or any(map(_is_forbidden, name)):
+        if not name.strip() or len(name) > LONGEST_NAME or any(map(is_forbidden, name)):
             raise ValueError(
                 f"label: expected a text of 1 to {LONGEST_NAME} characters without backslashes and "
                 "control characters"
             )
         if self.scheme or self.code:
-            _code(f"{self.scheme}:{self.code}")
+            _parse_code(f"{self.scheme}:{self.code}")
         if self.color is not None and not _is_color(self.color):
             raise ValueError('color: expected three numbers from 0 to 255, or "#RRGGBB"')
 
@@ -66,17 +66,19 @@ class Segment:
         if match is None:
             raise ValueError(_HELP)
         try:
-            return cls(int(match[1]), match[2].strip(), *(_code(match[3]) if match[3] else ()))
+            return cls(
+                int(match[1]), match[2].strip(), *(_parse_code(match[3]) if match[3] else ())
+            )
         except ValueError as error:
             raise ValueError(f"{_HELP} ({error})") from None
 
 
 def declared_segments(
-    metadata: Mapping[str, Any], output: str
+    metadata: Mapping[str, object], output: str
 ) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
     """Return the segments that ``custom.segments`` of a model's metadata declares for an output.
 
-    :param output: name of the output; entries that name none are for every output.
+    :param output: name of the output; entries without a name are for every output.
     :returns: the segments, and a remark for each entry that cannot be used.
     """
     custom = metadata.get("custom")
@@ -84,13 +86,13 @@ def declared_segments(
     if entries is None:
         return (), ()
     if not isinstance(entries, list) or len(entries) > MAX_SEGMENTS:
-        kind = f"of {len(entries)}" if isinstance(entries, list) else type(entries).__name__
-        return (), (f"{_UNUSED}: expected a list of at most {MAX_SEGMENTS} objects, got {kind}",)
+        got = f"one of {len(entries)}" if isinstance(entries, list) else type(entries).__name__
+        return (), (f"{_UNUSED}: expected a list of at most {MAX_SEGMENTS} objects, got {got}",)
     known = {each.name for each in Metadata.parse(metadata).outputs or ()}
     segments: dict[int, Segment] = {}
     problems = []
     for index, entry in enumerate(entries):
-        read = _read(entry, output, known)
+        read = _read_entry(entry, output, known)
         if isinstance(read, Segment) and segments.setdefault(read.number, read) != read:
             read = f"number: {read.number} is described before"
         if isinstance(read, str):
@@ -109,7 +111,7 @@ def override(declared: Iterable[Segment], given: Iterable[Segment]) -> tuple[Seg
     return tuple(merged.values())
 
 
-def _read(entry: Any, output: str, known: Collection[str]) -> Segment | str | None:
+def _read_entry(entry: object, output: str, known: Collection[str]) -> Segment | str | None:
     """Read one entry: a segment, or what is wrong with it; ``None`` if it is for another output."""
     if not isinstance(entry, Mapping):
         return f"expected an object, got {type(entry).__name__}"
@@ -121,36 +123,38 @@ def _read(entry: Any, output: str, known: Collection[str]) -> Segment | str | No
         segment = Segment(
             entry.get("number", 0),
             label.strip() if isinstance(label, str) else "",
-            *(("", "") if code is None else _code(code)),
-            _color(color),
+            *(("", "") if code is None else _parse_code(code)),
+            _parse_color(color),
         )
     except ValueError as error:
         return str(error)
     return segment if wanted in (None, output) else None
 
 
-def _is_forbidden(character: str) -> bool:
+def is_forbidden(character: str) -> bool:
+    """Whether a DICOM Long String cannot hold a character."""
     return character == "\\" or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
-def _code(value: Any) -> tuple[str, str]:
+def _parse_code(value: object) -> tuple[str, str]:
     match = _CODE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("code: expected SCHEME:CODE, such as SCT:10200004")
     return match[1], match[2]
 
 
-def _color(value: Any) -> Any:
-    """Return a colour as :class:`Segment` takes it, if it is one."""
-    match = _COLOR.fullmatch(value) if isinstance(value, str) else None
-    parts = [int(part, 16) for part in match.groups()] if match else value
-    return tuple(parts) if isinstance(parts, list) else parts
+def _parse_color(value: object) -> Any:
+    """Return a colour as :class:`Segment` takes it, if it is one; :class:`Segment` checks."""
+    if isinstance(value, str) and (match := _COLOR.fullmatch(value)):
+        return tuple(int(part, 16) for part in match.groups())
+    return tuple(value) if isinstance(value, list) else value
 
 
-def _is_color(value: Any) -> bool:
-    is_triple = isinstance(value, tuple) and len(value) == 3
-    return is_triple and all(_is_whole(part, 0, 255) for part in value)
+def _is_color(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 3:
+        return False
+    return all(_is_whole(part, 0, 255) for part in value)
 
 
-def _is_whole(value: Any, least: int, most: int) -> bool:
+def _is_whole(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

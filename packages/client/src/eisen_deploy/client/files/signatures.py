@@ -6,7 +6,7 @@ from pathlib import Path
 
 _SIZE = 1024
 
-#: Where each kind has which bytes; the first that fits counts.
+#: Offset, bytes there, and what such a file is; the first that fits counts.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG", "a PNG file"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -55,10 +55,10 @@ def identify(path: Path) -> str | None:
 
 
 def identify_bytes(head: bytes) -> str | None:
-    """Likewise, by the first bytes of a file, or of what was compressed in it."""
-    for offset, signature, kind in _SIGNATURES:
+    """Return it by the first bytes of a file, or of what was compressed in it."""
+    for offset, signature, what in _SIGNATURES:
         if head.startswith(signature, offset):
-            return _kind_of_zip(head) if kind == "a zip file" else kind
+            return _describe_zip(head) if what == "a zip file" else what
     if head.startswith(_PICKLES):
         return "a pickle of Python objects"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -69,8 +69,8 @@ def identify_bytes(head: bytes) -> str | None:
     return "text" if _is_text(head) else None
 
 
-def _kind_of_zip(head: bytes) -> str:
-    """Return whether a zip file is one of numpy: the name of its first member tells."""
+def _describe_zip(head: bytes) -> str:
+    """Return whether a zip file is one of numpy: the name of its first member shows it."""
     name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
     return "an .npz file" if name.endswith(b".npy") else "a zip file"
 

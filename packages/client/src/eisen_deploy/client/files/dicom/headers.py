@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eisen_deploy.client.files.errors import UnsupportedFile
-from eisen_deploy.client.files.extras import require
+from eisen_deploy.client.files.libraries import require
 
-from .names import name_strays
+from .wording import name_images
+
+if TYPE_CHECKING:
+    from pydicom import Dataset, FileDataset
 
 #: By whether elements lack their type (implicit VR), and whether they are little-endian.
 _SYNTAXES = {
@@ -28,16 +32,18 @@ class Slice(NamedTuple):
     """
 
     path: Path
-    header: Any
+    header: FileDataset
     name: str = ""
 
 
-def read_header(path: Path) -> Any:
+def read_header(path: Path) -> FileDataset:
     """Return a file up to its pixels. It must be DICOM; it may lack the preamble."""
-    return require("pydicom", "dicom").dcmread(path, stop_before_pixels=True, force=True)
+    pydicom = require("pydicom", "dicom")
+    header: FileDataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    return header
 
 
-def read_image(path: Path) -> Any:
+def read_image(path: Path) -> FileDataset:
     """Return a file with its pixels, and with a transfer syntax.
 
     Without one, pydicom sees from the elements how they are encoded. The pixels may be compressed
@@ -45,18 +51,18 @@ def read_image(path: Path) -> Any:
 
     :raises UnsupportedFile: if it cannot be known how the pixels are encoded.
     """
-    image = require("pydicom", "dicom").dcmread(path, force=True)
+    image: FileDataset = require("pydicom", "dicom").dcmread(path, force=True)
     if "TransferSyntaxUID" not in image.file_meta:
         size = count_bytes(image)
         if len(image.get("PixelData", b"")) not in (size, size + size % 2):
             raise UnsupportedFile("does not say how its pixels are encoded (no transfer syntax)")
         uid = require("pydicom.uid", "dicom").UID
-        image.file_meta.TransferSyntaxUID = uid(_SYNTAXES[_encoding_of(image)])
+        image.file_meta.TransferSyntaxUID = uid(_SYNTAXES[_find_encoding(image)])
     return image
 
 
-def read_private(header: Any, group: int, creator: str, element: int) -> Any:
-    """Return the value of a manufacturer's own attribute; ``None`` if there is none."""
+def read_private(header: Dataset, group: int, creator: str, element: int) -> Any:
+    """Return the value of a manufacturer's own attribute; ``None`` if it is absent."""
     try:
         return header.private_block(group, creator)[element].value
     except KeyError:
@@ -69,18 +75,19 @@ def check_same(slices: Sequence[Slice], keywords: Sequence[str], reason: str) ->
     :raises UnsupportedFile: with the reason, and the names of the images that differ from most.
     """
     values = [str([each.header.get(keyword, "") for keyword in keywords]) for each in slices]
-    strays = name_strays([each.name for each in slices], values)
+    usual = Counter(values).most_common(1)[0][0]
+    strays = [each for each, value in zip(slices, values) if value != usual]
     if strays:
-        raise UnsupportedFile(f"{reason} ({strays} and the others)")
+        raise UnsupportedFile(f"{reason} ({name_images(strays)} and the others)")
 
 
-def count_bytes(image: Any) -> int:
+def count_bytes(image: Dataset) -> int:
     """Return how many bytes the pixels of one frame have if they are not compressed."""
     numbers = int(image.Rows) * int(image.Columns) * int(image.get("SamplesPerPixel", 1))
     return (numbers * int(image.BitsAllocated) + 7) // 8
 
 
-def _encoding_of(image: Any) -> tuple[bool, bool]:
+def _find_encoding(image: Dataset) -> tuple[bool, bool]:
     if hasattr(image, "original_encoding"):  # since pydicom 3
         implicit, little = image.original_encoding
     else:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from eisen_deploy.client.files.content import Array
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
-from eisen_deploy.client.files.extras import require
+from eisen_deploy.client.files.libraries import require
 from eisen_deploy.client.files.signatures import identify_bytes
 
 from . import placement
+
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header
 
 _SIZES = (348, 540)  # of NIfTI-1 and NIfTI-2
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
@@ -36,18 +40,18 @@ _XFORM_CODES = range(6)
 class Voxels(NamedTuple):
     """Where the voxels of a file are, and what they mean.
 
-    :param scaling: slope and intercept, 1 and 0 where there is none.
+    :param scaling: slope and intercept, by default 1 and 0.
     :param spare: bytes after the voxels.
     """
 
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     offset: int
     scaling: tuple[float, float]
     spare: int
 
 
-def parse(raw: Any) -> Any:
+def parse(raw: Array) -> Nifti1Header:
     """Return the header at the start of a file's bytes, as nibabel's, with nothing repaired.
 
     :param raw: all bytes of the file, decompressed.
@@ -56,16 +60,16 @@ def parse(raw: Any) -> Any:
     """
     nibabel = require("nibabel", "nifti")
     start = bytes(raw[:540])
-    order = next((each for each in "<>" if _size_of(start, each) in _SIZES), "")
+    order = next((each for each in "<>" if _read_integer(raw, 0, each) in _SIZES), "")
     if not order:
         raise UnreadableFile(f"{_DAMAGED}: {_describe(start)}")
-    size = _size_of(start, order)
+    size = _read_integer(raw, 0, order)
     if len(raw) < size + _EXTENDER:
         raise UnreadableFile(f"{_DAMAGED}: it ends within its header")
-    kind = nibabel.Nifti1Header if size == 348 else nibabel.Nifti2Header
-    header = kind(start[:size], order, check=False)
+    form = nibabel.Nifti1Header if size == 348 else nibabel.Nifti2Header
+    header: Nifti1Header = form(start[:size], order, check=False)
     _check_magic(header)
-    problems = list(_problems(header))
+    problems = list(_find_problems(header))
     if problems:
         raise UnsupportedFile(
             f"has a header that breaks the rules of NIfTI: {'; '.join(problems)}: correct it, with "
@@ -74,7 +78,7 @@ def parse(raw: Any) -> Any:
     return header
 
 
-def find_voxels(header: Any, raw: Any) -> Voxels:
+def find_voxels(header: Nifti1Header, raw: Array) -> Voxels:
     """Return where the voxels are, by a header of :func:`parse`.
 
     :raises UnreadableFile: if they are not all there.
@@ -93,7 +97,7 @@ def find_voxels(header: Any, raw: Any) -> Voxels:
         )
     dtype = np.dtype(header.endianness + _TYPES[datatype])
     shape = tuple(int(size) for size in header["dim"][1 : header["dim"][0] + 1])
-    offset = _offset(header, raw)
+    offset = _find_offset(header, raw)
     spare = len(raw) - offset - math.prod(shape) * dtype.itemsize
     if spare and header["bitpix"] != 8 * dtype.itemsize:  # some programs write another bitpix
         raise UnsupportedFile(
@@ -109,18 +113,18 @@ def find_voxels(header: Any, raw: Any) -> Voxels:
     return Voxels(shape, dtype, offset, (slope, inter) if is_scaled else (1.0, 0.0), spare)
 
 
-def _size_of(start: bytes, order: str) -> int:
-    return int(np.frombuffer(start[:4].ljust(4, b"\0"), f"{order}i4")[0])
+def _read_integer(raw: Array, at: int, order: str) -> int:
+    return int(np.frombuffer(bytes(raw[at : at + 4]).ljust(4, b"\0"), f"{order}i4")[0])
 
 
 def _describe(start: bytes) -> str:
     if not start:
         return "it is empty"
-    kind = identify_bytes(start)
-    return f"it holds {kind}" if kind else "it does not start with 348 or 540"
+    found = identify_bytes(start)
+    return f"it holds {found}" if found else "it does not start with 348 or 540"
 
 
-def _check_magic(header: Any) -> None:
+def _check_magic(header: Nifti1Header) -> None:
     magic = header["magic"].item()
     if magic in _PAIR:
         raise UnsupportedFile("has its voxels in another file (.img): join them to one .nii file")
@@ -131,7 +135,7 @@ def _check_magic(header: Any) -> None:
         )
 
 
-def _problems(header: Any) -> Iterator[str]:
+def _find_problems(header: Nifti1Header) -> Iterator[str]:
     """Say what is wrong with the fields that size, place and scale the voxels."""
     if header.sizeof_hdr == 540 and header["eol_check"].tolist() not in ([13, 10, 26, 10], [0] * 4):
         yield "eol_check shows that its bytes were changed as if they were text"
@@ -151,7 +155,7 @@ def _problems(header: Any) -> Iterator[str]:
         yield "scl_slope and scl_inter are not finite"
 
 
-def _offset(header: Any, raw: Any) -> int:
+def _find_offset(header: Nifti1Header, raw: Array) -> int:
     """Return where the voxels begin: behind the header and all of its extensions."""
     start = int(header.sizeof_hdr) + _EXTENDER
     offset = float(header["vox_offset"])
@@ -161,7 +165,7 @@ def _offset(header: Any, raw: Any) -> int:
         )
     end, order = start, header.endianness
     while raw[start - _EXTENDER] and end + 8 <= min(offset, len(raw)):
-        size = int(np.frombuffer(raw[end : end + 4], f"{order}i4")[0])
+        size = _read_integer(raw, end, order)
         if size < 8:
             break  # what follows the last extension
         end += size

@@ -11,14 +11,13 @@ import shutil
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from eisen_deploy.client.files.content import Array, Content, Grid
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
-from eisen_deploy.client.files.extras import reading, require
-from eisen_deploy.client.files.orientation import codes_of
+from eisen_deploy.client.files.libraries import reading, require
+from eisen_deploy.client.files.orientation import find_codes
 
 from .header import Voxels, find_voxels, parse
 from .placement import find_affines
@@ -32,32 +31,32 @@ def read(path: Path) -> Content:
     Values are those that the header's scaling gives, float32 for 8 and 16 bits on disk. Whether the
     file is compressed is seen from its content.
 
-    :raises FileError: if it is damaged, breaks a rule of NIfTI, or is no volume of real numbers.
+    :raises FileError: if it is damaged, breaks a rule of NIfTI, or is not a volume of real numbers.
     """
     require("nibabel", "nifti")
     with reading("a NIfTI file", path):
         return _read(_load(path))
 
 
-def _read(raw: Any) -> Content:
+def _read(raw: Array) -> Content:
     header = parse(raw)
     voxels = find_voxels(header, raw)
-    shape = _spatial(voxels.shape)
+    shape = _find_spatial(voxels.shape)
     affine, *also = find_affines(header, shape)
     is_oriented = bool(header["sform_code"] or header["qform_code"])
     grid = Grid(shape, affine, header, also=tuple(also), is_oriented=is_oriented)
     channels = tuple(size for size in voxels.shape[3:] if size != 1)
-    array = _values(raw, voxels).reshape(shape + channels, order="F")
+    array = _read_values(raw, voxels).reshape(shape + channels, order="F")
     array = np.moveaxis(array, 3, 0) if channels else array
-    return Content(array, 3, grid, _remarks(grid, voxels))
+    return Content(array, 3, grid, _list_remarks(grid, voxels))
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> Array:
     """Return all bytes of a file, decompressed; what is written into them stays in memory."""
     with path.open("rb") as file:
         start = file.read(2)
     if not start:
-        return b""
+        return np.empty(0, np.uint8)
     if start != _GZIP:
         return np.memmap(path, np.uint8, "c")
     content = BytesIO()
@@ -68,10 +67,10 @@ def _load(path: Path) -> Any:
         ends = isinstance(error, EOFError)
         what = "it ends early" if ends else "its compressed data or its checksum is wrong"
         raise UnreadableFile(f"is damaged: {what}") from error
-    return content.getbuffer()
+    return np.asarray(content.getbuffer())
 
 
-def _values(raw: Any, voxels: Voxels) -> Array:
+def _read_values(raw: Array, voxels: Voxels) -> Array:
     array: Array = np.ndarray(voxels.shape, voxels.dtype, raw, voxels.offset, order="F")
     if voxels.scaling == (1.0, 0.0):
         return array
@@ -81,19 +80,19 @@ def _values(raw: Any, voxels: Voxels) -> Array:
     return scaled.astype(np.float32) if voxels.dtype.itemsize <= 2 else scaled
 
 
-def _spatial(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _find_spatial(shape: tuple[int, ...]) -> tuple[int, int, int]:
     further = [size for size in shape[3:] if size != 1]
     if len(shape) < 2 or len(further) > 1:
-        raise UnsupportedFile(f"has shape {list(shape)}, and is no volume nor a series of volumes")
+        raise UnsupportedFile(f"has shape {list(shape)}: expected a volume, or a series of volumes")
     sizes = (*shape[:3], 1)
     return sizes[0], sizes[1], sizes[2]
 
 
-def _remarks(grid: Grid, voxels: Voxels) -> tuple[str, ...]:
+def _list_remarks(grid: Grid, voxels: Voxels) -> tuple[str, ...]:
     remarks = []
     if voxels.spare:
         remarks.append(f"{voxels.spare} bytes after its voxels are not read")
-    ways = [codes_of(each) for each in (grid.affine, *grid.also)]
+    ways = [find_codes(each) for each in (grid.affine, *grid.also)]
     if not grid.is_oriented:
         remarks.append(
             "it does not say how it lies in the patient (qform_code and sform_code are 0), and "

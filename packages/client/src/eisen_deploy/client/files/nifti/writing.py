@@ -8,31 +8,29 @@ settings, which may name a patient or belong to the input's values, stay behind.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eisen_deploy.client.files.content import Array, Content, Grid
+from eisen_deploy.client.files.content import Array, Content, Grid, measure_voxel
 from eisen_deploy.client.files.errors import UnwritableFile
-from eisen_deploy.client.files.extras import require, writing
+from eisen_deploy.client.files.libraries import require, writing
 
 from . import placement
 
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header
+
 #: What places the voxels in the patient (nifti1.h), but for the sizes in ``pixdim``.
 _PLACE = (
-    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "dim_info"),
-    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"),
-)
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "dim_info",
+    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units",
+)  # fmt: skip
 _SCANNER = 1
 _LONGEST = 2**15 - 1
 _ITK = "programs built on ITK (3D Slicer, ITK-SNAP, nnU-Net)"
 #: A departure, in voxels, that is worth a remark.
 _NOTABLE = 0.01
-
-
-def check_installed() -> None:
-    """Raise :class:`MissingExtra` if nibabel is not installed."""
-    require("nibabel", "nifti")
 
 
 def check_grid(grid: Grid) -> tuple[str, ...]:
@@ -59,19 +57,18 @@ def write(path: Path, content: Content) -> None:
     nibabel = require("nibabel", "nifti")
     grid = content.grid
     if grid is None:
-        raise UnwritableFile("NIfTI needs a geometry, and there is none")
-    array = _storable(content.value)
+        raise UnwritableFile("NIfTI needs a geometry, and the values have none")
+    array = _to_storable(content.value)
     array = np.moveaxis(array, 0, 3) if array.ndim == 4 else array
     with writing("a NIfTI file"):
-        kind = nibabel.Nifti1Image
-        if isinstance(grid.header, nibabel.Nifti2Header):
-            kind = nibabel.Nifti2Image
+        is_second = isinstance(grid.header, nibabel.Nifti2Header)
+        form = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
         if grid.header is not None and grid.header["dim"][0] == 2 and array.ndim == 3:
             array = array[:, :, 0]
-        header = kind.header_class()
+        header = form.header_class()
         header.set_data_dtype(array.dtype)
         header.set_data_shape(array.shape)
-        image = kind(array, None, header)
+        image = form(array, None, header)
         if grid.header is None:
             _place(image.header, grid)
         else:
@@ -101,7 +98,7 @@ def _explain_itk(grid: Grid) -> str:
     )
 
 
-def _storable(array: Array) -> Array:
+def _to_storable(array: Array) -> Array:
     dtype = array.dtype
     if dtype.kind == "b":
         return array.astype(np.uint8)
@@ -116,16 +113,16 @@ def _storable(array: Array) -> Array:
     return array
 
 
-def _place(header: Any, grid: Grid) -> None:
+def _place(header: Nifti1Header, grid: Grid) -> None:
     """Place voxels where an affine has them: exactly by the sform, at right angles by the qform."""
     header.set_sform(grid.affine, _SCANNER)
-    header["pixdim"][1:4] = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    header["pixdim"][1:4] = measure_voxel(grid.affine)
     header.set_xyzt_units("mm")
     if placement.is_rounded(grid.affine, grid.shape):  # a quaternion has no shear
         header.set_qform(placement.make_rigid(grid.affine, grid.shape), _SCANNER)
 
 
-def _copy(header: Any, source: Any) -> None:
+def _copy(header: Nifti1Header, source: Nifti1Header) -> None:
     for name in _PLACE:
         header[name] = source[name]
     header["pixdim"][:4] = source["pixdim"][:4]

@@ -4,9 +4,3 @@ A label map of whole numbers becomes one segment for each number but 0, and chan
 segment each, which may overlap. The patient, the study and the positions are those of the series
 that the array belongs to, so it takes a DICOM input.
 """
-
-from __future__ import annotations
-
-from .writing import check_grid, check_installed, write
-
-__all__ = ["check_grid", "check_installed", "write"]

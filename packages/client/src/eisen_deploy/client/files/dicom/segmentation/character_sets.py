@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
-from eisen_deploy.client.files.extras import require
+from eisen_deploy.client.files.libraries import require
+
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
 
 _ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
 _UTF8 = "ISO_IR 192"
@@ -41,27 +44,15 @@ _TWO_BYTES = {"ISO 2022 IR 58": "gb2312", "ISO 2022 IR 149": "euc_kr"}
 _ESCAPE = re.compile(r"\x1b\$?[(-/]?[0-~]")
 
 
-def terms_of(header: Any) -> tuple[str, ...]:
-    """Return the terms of a header's Specific Character Set; none if it is absent or empty."""
+def read_terms(header: Dataset) -> tuple[str, ...]:
+    """Return the terms of a header's Specific Character Set; nothing if it is absent or empty."""
     value = header.get("SpecificCharacterSet") or ()
     values = [value] if isinstance(value, str) else value
     return tuple(str(term).strip() for term in values) if any(values) else ()
 
 
-def is_declared(terms: Sequence[str]) -> bool:
-    """Whether terms say how text beyond ASCII is to be read."""
-    known = require("pydicom.charset", "dicom").python_encoding
-    beyond = [term for term in terms if term not in _ASCII]
-    return bool(beyond) and all(term in known or term in _LATIN_9 for term in beyond)
-
-
-def has_unread_escapes(text: str, terms: Sequence[str]) -> bool:
-    """Whether a text changes to a set of two bytes that the terms do not declare."""
-    return "\x1b$" in text and not set(terms) & set(_TWO_BYTES)
-
-
-def decoded(text: str, terms: Sequence[str]) -> str:
-    """Return a text as it is meant, of which pydicom has read the bytes under these terms."""
+def decode_text(text: str, terms: Sequence[str]) -> str:
+    """Return what a text means whose bytes pydicom has read under these terms."""
     if set(terms) & set(_LATIN_9):
         text = text.encode("iso8859_1", "replace").decode("iso8859_15")
     text = _ESCAPE.sub("", text)
@@ -72,31 +63,56 @@ def decoded(text: str, terms: Sequence[str]) -> str:
     return text
 
 
-def declare(dataset: Any, terms: Sequence[str]) -> None:
+def read_text(header: Dataset, keyword: str) -> str:
+    """Return the value of an attribute as text; nothing if it is absent or cannot be read."""
+    return decode_text(_read_raw_text(header, keyword), read_terms(header)).strip()
+
+
+def _read_raw_text(header: Dataset, keyword: str) -> str:
+    """Return it as pydicom reads it."""
+    try:
+        value = header.get(keyword)
+    except Exception:  # noqa: BLE001 - it breaks the rules of its type
+        return ""
+    return "" if value is None else str(value)
+
+
+def is_doubtful(header: Dataset, keyword: str) -> bool:
+    """Whether a text may be read wrong: it has characters of a set that is not declared."""
+    terms = read_terms(header)
+    if "\x1b$" in _read_raw_text(header, keyword) and not set(terms) & set(_TWO_BYTES):
+        return True
+    known = require("pydicom.charset", "dicom").python_encoding
+    beyond = [term for term in terms if term not in _ASCII]
+    is_declared = bool(beyond) and all(term in known or term in _LATIN_9 for term in beyond)
+    return not is_declared and not read_text(header, keyword).isascii()
+
+
+def declare_character_set(dataset: Dataset, terms: Sequence[str]) -> None:
     """Set the Specific Character Set of a dataset whose texts are decoded.
 
     :param terms: those of the images that it belongs to.
     """
     single = terms[0] if len(terms) == 1 else "several" if terms else "ISO_IR 6"
     codec = _SINGLE_BYTE.get(single)
-    fits = codec is not None and all(_is_encodable(text, codec) for text in texts_of(dataset))
+    fits = codec is not None and all(_is_encodable(text, codec) for text in _list_texts(dataset))
     dataset.SpecificCharacterSet = single if fits else _UTF8
     if dataset.SpecificCharacterSet == "ISO_IR 6":  # the default has no term, it is absent
         del dataset.SpecificCharacterSet
 
 
-def texts_of(dataset: Any) -> Iterator[str]:
+def _list_texts(dataset: Dataset) -> Iterator[str]:
     """Yield the texts of a dataset; those of its frames are codes of highdicom's, in ASCII."""
     for element in dataset:
         if element.VR == "SQ" and element.keyword != "PerFrameFunctionalGroupsSequence":
             for item in element.value:
-                yield from texts_of(item)
+                yield from _list_texts(item)
         elif element.VR in TEXTS:
-            yield from map(str, values_of(element))
+            yield from map(str, list_values(element))
 
 
-def values_of(element: Any) -> Sequence[Any]:
-    """Return the values of an element; none if it is empty."""
+def list_values(element: DataElement) -> Sequence[object]:
+    """Return the values of an element; nothing if it is empty."""
     value = element.value
     if value is None or value == "":
         return ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from eisen_deploy.client.files.segments import Color
@@ -18,7 +16,7 @@ def to_cielab(color: Color) -> list[int]:
 
     :param color: red, green and blue, 0 to 255.
     """
-    part: Any = np.array(color) / 255
+    part = np.array(color, float) / 255
     linear = np.where(part > 0.04045, ((part + 0.055) / 1.055) ** 2.4, part / 12.92)
     xyz = _TO_XYZ @ linear / _WHITE
     root = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * 841 / 108 + 4 / 29)

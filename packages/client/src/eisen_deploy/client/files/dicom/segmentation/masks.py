@@ -19,9 +19,9 @@ def to_segments(array: Array, described: Collection[int]) -> tuple[Array, list[i
     :returns: of labels (images, rows, columns) whose values are the numbers of segments from 1; of
         channels (images, rows, columns, segments) of 0 and 1. And for each segment the label, or
         the number of the channel from 1.
-    :raises UnwritableFile: if it is no mask.
+    :raises UnwritableFile: if it is not a mask.
     """
-    whole = _of_whole_numbers(array)
+    whole = _to_whole_numbers(array)
     planes = np.ascontiguousarray(np.swapaxes(whole, -1, -3))  # each is read for each segment
     if whole.ndim == 4:
         if whole.size and whole.max() > 1:
@@ -40,11 +40,11 @@ def to_segments(array: Array, described: Collection[int]) -> tuple[Array, list[i
     return np.stack([renumbered[plane] for plane in planes]), numbers
 
 
-def _of_whole_numbers(array: Array) -> Array:
+def _to_whole_numbers(array: Array) -> Array:
     with np.errstate(invalid="ignore"):
         whole = array.astype(np.uint16) if array.dtype.kind in "biuf" else np.empty(0)
     if array.dtype.kind not in "biuf" or not np.array_equal(whole, array):
         raise UnwritableFile(
-            "a DICOM segmentation holds whole numbers from 0 to 65535, and the output others"
+            "a DICOM segmentation holds whole numbers from 0 to 65535, and the output holds others"
         )
     return whole

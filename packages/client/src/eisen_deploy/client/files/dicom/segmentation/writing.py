@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,20 +14,19 @@ from eisen_deploy.client._predictions import ModelIdentity
 from eisen_deploy.client._version import client_version
 from eisen_deploy.client.files.content import Array, Content, Grid
 from eisen_deploy.client.files.errors import UnwritableFile
-from eisen_deploy.client.files.extras import require, writing
+from eisen_deploy.client.files.libraries import require, writing
 from eisen_deploy.client.files.segments import Segment
 
 from . import source_attributes
-from .character_sets import declare, terms_of
-from .items import describe, long_string, processing_equipment
+from .character_sets import declare_character_set, read_terms
+from .items import describe_equipment, describe_segment, to_long_string
 from .masks import to_segments
 
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
+
 _SERIES_NUMBER = 100
-
-
-def check_installed() -> None:
-    """Raise :class:`MissingExtra` if highdicom is not installed."""
-    require("highdicom", "dicom")
+_NO_IMAGES = "a DICOM segmentation belongs to DICOM images, and the input is not DICOM"
 
 
 def check_grid(grid: Grid) -> tuple[str, ...]:
@@ -38,14 +37,14 @@ def check_grid(grid: Grid) -> tuple[str, ...]:
     :raises UnwritableFile: if there are no images, or they lack what it needs.
     """
     if not grid.slices:
-        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+        raise UnwritableFile(_NO_IMAGES)
     with writing("a DICOM segmentation"):
         source_attributes.check_identity(grid.slices)
         mask = np.zeros(grid.shape[::-1], np.uint8)
         mask[0, 0, 0] = 1
         segmentation, left_out = _make(grid, mask, [Segment(1, "Label 1")], "", ModelIdentity())
         segmentation.save_as(BytesIO())
-        return source_attributes.remarks_on(grid.slices, left_out)
+        return source_attributes.list_remarks(grid.slices, left_out)
 
 
 def write(
@@ -58,25 +57,25 @@ def write(
     """Write a mask as a segmentation of the series that it lies on.
 
     :param content: labels (i, j, k), or channels of 0 and 1 (channels, i, j, k), with the grid.
-    :param segments: what the labels mean; those that are not told are called ``Label 1``.
+    :param segments: what the labels mean; the others are called ``Label 1``.
     :param description: of the series that is made.
     :param model: that made the mask.
     :returns: what the user should know about it.
-    :raises UnwritableFile: if there is no series, or the array is no mask.
+    :raises UnwritableFile: if there is no series, or the array is not a mask.
     """
     if content.grid is None or not content.grid.slices:
-        raise UnwritableFile("a DICOM segmentation belongs to DICOM images, and the input is none")
+        raise UnwritableFile(_NO_IMAGES)
     shape = content.value.shape
     if len(shape) not in (3, 4) or shape[-3:] != content.grid.shape or not content.value.size:
         raise UnwritableFile(
-            f"an array of shape {list(shape)} is no mask of images of {list(content.grid.shape)}"
+            f"an array of shape {list(shape)} is not a mask of images of {list(content.grid.shape)}"
         )
     known = {segment.number: segment for segment in segments}
     masks, numbers = to_segments(content.value, known)
-    told = [known.pop(number, Segment(number, f"Label {number}")) for number in numbers]
+    described = [known.pop(number, Segment(number, f"Label {number}")) for number in numbers]
     with writing("a DICOM segmentation"):
         source_attributes.check_identity(content.grid.slices)
-        _make(content.grid, masks, told, description, model)[0].save_as(path)
+        _make(content.grid, masks, described, description, model)[0].save_as(path)
     if known:
         absent = ", ".join(map(str, sorted(known)))
         return (f"segments {absent} are described, and the output has {len(numbers)} channels",)
@@ -85,15 +84,17 @@ def write(
 
 def _make(
     grid: Grid, masks: Array, segments: Sequence[Segment], description: str, model: ModelIdentity
-) -> tuple[Any, list[str]]:
-    """Return a segmentation, and the keywords of attributes that had to be left out."""
+) -> tuple[Dataset, list[str]]:
+    """Return a segmentation, and the keywords of attributes that are left out."""
     highdicom = require("highdicom", "dicom")
     version = client_version()
-    segmentation = highdicom.seg.Segmentation(
-        source_images=source_attributes.stand_ins(grid),
+    segmentation: Dataset = highdicom.seg.Segmentation(
+        source_images=source_attributes.make_stand_ins(grid),
         pixel_array=masks,
         segmentation_type="BINARY",
-        segment_descriptions=[describe(*numbered, model) for numbered in enumerate(segments, 1)],
+        segment_descriptions=[
+            describe_segment(index, each, model) for index, each in enumerate(segments, 1)
+        ],
         series_instance_uid=highdicom.UID(),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=highdicom.UID(),
@@ -102,28 +103,26 @@ def _make(
         manufacturer_model_name="eisen-client",
         software_versions=version,
         device_serial_number="unknown",
-        series_description=long_string(description) or "Segmentation",
+        series_description=to_long_string(description) or "Segmentation",
         omit_empty_frames=bool(masks.any()),  # it says so on the terminal where all are empty
     )
     left_out = source_attributes.copy_attributes(grid.slices[0], segmentation)
     _refer_to_classes(segmentation, grid.slices)
     time = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
     equipment = segmentation.get("ContributingEquipmentSequence") or []
-    equipment = [*equipment, processing_equipment(version, time)]
+    equipment = [*equipment, describe_equipment(version, time)]
     segmentation.ContributingEquipmentSequence = equipment
-    declare(segmentation, terms_of(grid.slices[0]))
+    declare_character_set(segmentation, read_terms(grid.slices[0]))
     return segmentation, left_out
 
 
-def _refer_to_classes(segmentation: Any, headers: Sequence[Any]) -> None:
+def _refer_to_classes(segmentation: Dataset, headers: Sequence[Dataset]) -> None:
     """Put in the classes of the images, in whose place highdicom was shown others."""
-    identity = source_attributes.identity_of
-    classes = {
-        identity(header, "SOPInstanceUID"): identity(header, "SOPClassUID") for header in headers
-    }
+    read = source_attributes.read_identifier
+    classes = {read(header, "SOPInstanceUID"): read(header, "SOPClassUID") for header in headers}
 
-    def put(item: Any, element: Any) -> None:
+    def replace_class(item: Dataset, element: DataElement) -> None:
         if element.keyword == "ReferencedSOPClassUID":
             element.value = classes.get(item.ReferencedSOPInstanceUID, element.value)
 
-    segmentation.walk(put)
+    segmentation.walk(replace_class)

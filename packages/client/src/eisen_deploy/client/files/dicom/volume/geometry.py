@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from eisen_deploy.client.files.content import Affine, Array
+from eisen_deploy.client.files.dicom.headers import Slice, check_same
+from eisen_deploy.client.files.dicom.wording import name_images, name_some
 from eisen_deploy.client.files.errors import UnsupportedFile
 
-from .headers import Slice, check_same
-from .names import name_some
 from .repeats import explain_repeats
 
 #: DICOM's patient is LPS: x grows to the left, y to the back. That of NIfTI is RAS.
@@ -40,14 +40,13 @@ def place(slices: Sequence[Slice]) -> tuple[list[Slice], Affine]:
     :raises UnsupportedFile: if the images are not parallel, of one size, and evenly spaced; the
         message names those that are the reason.
     """
-    _check_parallel(slices)
-    positions = _numbers(slices, "ImagePositionPatient", 3)
-    cosines = _numbers(slices, "ImageOrientationPatient", 6)
+    cosines, spacings = _read_planes(slices)
+    positions = _stack_numbers(slices, "ImagePositionPatient", 3)
     normal = np.cross(cosines[0, :3], cosines[0, 3:])
     normal /= np.linalg.norm(normal)
     order = np.argsort(positions @ normal, kind="stable")
     slices, positions = [slices[index] for index in order], positions[order]
-    down, across = _numbers(slices[:1], "PixelSpacing", 2)[0]
+    down, across = spacings[order[0]]
     affine = np.eye(4)
     affine[:3, 0] = cosines[order[0], :3] * across
     affine[:3, 1] = cosines[order[0], 3:] * down
@@ -71,40 +70,45 @@ def find_thickness(single: Slice) -> float | None:
     return None
 
 
-def _check_parallel(slices: Sequence[Slice]) -> None:
-    """Check that images are of one size and lie in parallel planes."""
+def _read_planes(slices: Sequence[Slice]) -> tuple[Affine, Affine]:
+    """Return orientations (n, 6) and pixel spacings (n, 2) of images in parallel planes.
+
+    :raises UnsupportedFile: if the planes are not parallel, or the images not of one size.
+    """
     check_same(slices, ("Rows", "Columns"), "holds images of different sizes")
     check_same(slices, ("FrameOfReferenceUID",), "holds images with different frames of reference")
-    cosines = _numbers(slices, "ImageOrientationPatient", 6)
-    spacings = _numbers(slices, "PixelSpacing", 2)
+    cosines = _stack_numbers(slices, "ImageOrientationPatient", 6)
+    spacings = _stack_numbers(slices, "PixelSpacing", 2)
     if spacings.min() <= 0:
         raise UnsupportedFile("has a pixel spacing that is not above 0")
-    stray = _strays(cosines)
+    stray = _find_strays(cosines)
     if stray.any():
         raise UnsupportedFile(
             f"holds images that are not parallel: {stray.sum()} of {len(slices)} have another "
-            f"orientation than the others ({_named(slices, stray)}): perhaps a localizer"
+            f"orientation than the others ({_name_strays(slices, stray)}): perhaps a localizer"
         )
-    stray = _strays(np.log(spacings))
+    stray = _find_strays(np.log(spacings))
     if stray.any():
         raise UnsupportedFile(
-            f"holds images with different pixel spacings ({_named(slices, stray)} and the others)"
+            "holds images with different pixel spacings "
+            f"({_name_strays(slices, stray)} and the others)"
         )
     vectors = cosines.reshape(-1, 2, 3)
     products = vectors @ vectors.transpose(0, 2, 1)
     if np.abs(products - np.eye(2)).max() > COSINE:
         raise UnsupportedFile("has rows and columns that are not at right angles")
+    return cosines, spacings
 
 
-def _strays(numbers: Array) -> Array:
+def _find_strays(numbers: Array) -> Array:
     """Return which rows (n, k) are not like most, that is, like the one in their middle."""
     middle = np.abs(numbers - np.median(numbers, axis=0)).max(axis=1).argmin()
     stray: Array = np.abs(numbers - numbers[middle]).max(axis=1) > COSINE
     return stray
 
 
-def _named(slices: Sequence[Slice], which: Array) -> str:
-    return name_some([each.name for each, stray in zip(slices, which) if stray])
+def _name_strays(slices: Sequence[Slice], which: Array) -> str:
+    return name_images(each for each, stray in zip(slices, which) if stray)
 
 
 def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
@@ -145,7 +149,9 @@ def _fit_line(slices: Sequence[Slice], positions: Array) -> tuple[Array, Array]:
         if off.max() <= OFF * np.linalg.norm(step):
             return step, line[0]
         weights *= off
-    raise UnsupportedFile(f"has images that are not evenly spaced: {_worst(slices, positions)}")
+    raise UnsupportedFile(
+        f"has images that are not evenly spaced: {_describe_worst(slices, positions)}"
+    )
 
 
 def _draw_line(positions: Array, weights: Array) -> tuple[Array, Array]:
@@ -156,7 +162,7 @@ def _draw_line(positions: Array, weights: Array) -> tuple[Array, Array]:
     return step, weights @ positions + places[:, None] * step
 
 
-def _worst(slices: Sequence[Slice], positions: Array) -> str:
+def _describe_worst(slices: Sequence[Slice], positions: Array) -> str:
     """Return which image is the farthest from the line of the others (by least squares)."""
     count = len(positions)
     step, line = _draw_line(positions, np.full(count, 1 / count))
@@ -172,12 +178,12 @@ def _worst(slices: Sequence[Slice], positions: Array) -> str:
     )
 
 
-def _numbers(slices: Sequence[Slice], keyword: str, count: int) -> Affine:
+def _stack_numbers(slices: Sequence[Slice], keyword: str, count: int) -> Affine:
     """Return numbers (images, count) of the headers."""
     rows = [_read_numbers(each, keyword) for each in slices]
     strays = np.array([len(row) != count or not np.isfinite(row).all() for row in rows])
     if strays.any():
-        named = _named(slices, strays)
+        named = _name_strays(slices, strays)
         raise UnsupportedFile(f"has images without {keyword}{f' ({named})' if named else ''}")
     return np.stack(rows)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from eisen_deploy.client.files.extras import require
+from eisen_deploy.client.files.libraries import require
 
 from .headers import read_private
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 #: They have rows and columns, and are made of images: segmentations, label maps, parametric maps
 #: and doses.
@@ -22,21 +25,21 @@ _LOCALIZER = {"LOCALIZER", "SCOUT"}
 #: Of Siemens, and of UIH.
 _TILES = {"MOSAIC", "VFRAME"}
 
-#: Values of Image Type that tell images of different meaning apart (PS3.3, C.7.6.1.1.2, C.8.3.1.1.1
+#: Values of Image Type by which images differ in meaning (PS3.3, C.7.6.1.1.2, C.8.3.1.1.1
 #: and C.8.16.1, and what Siemens, GE and Philips write). Others may differ among the images of one
 #: volume, those of a scanner's filters for example.
 _MEANINGS = {
-    *("ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY"),
-    *("MPR", "CSA MPR", "CURVED MPR", "REFORMATTED", "RESAMPLED", "PROJECTION IMAGE"),
-    *("MIP", "CSA MIP", "MAX_IP", "MIN_IP", "MIN IP", "MAXIMUM", "MINIMUM", "MEAN", "AVERAGE"),
-    *("VOLUME RENDER", "SUBTRACTION", "SUB", "ADDITION", "MONOENERGETIC", "VMI"),
-    *("M", "P", "R", "I", "MAGNITUDE", "PHASE", "PHASE MAP", "REAL", "IMAGINARY", "NORM"),
-    *("W", "F", "IP", "OP", "WATER", "FAT", "IN_PHASE", "OUT_PHASE"),
-    *("ADC", "FA", "TRACEW", "T1 MAP", "T2 MAP", "CBF", "CBV", "MTT", "TTP"),
-}
+    "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY",
+    "MPR", "CSA MPR", "CURVED MPR", "REFORMATTED", "RESAMPLED", "PROJECTION IMAGE",
+    "MIP", "CSA MIP", "MAX_IP", "MIN_IP", "MIN IP", "MAXIMUM", "MINIMUM", "MEAN", "AVERAGE",
+    "VOLUME RENDER", "SUBTRACTION", "SUB", "ADDITION", "MONOENERGETIC", "VMI",
+    "M", "P", "R", "I", "MAGNITUDE", "PHASE", "PHASE MAP", "REAL", "IMAGINARY", "NORM",
+    "W", "F", "IP", "OP", "WATER", "FAT", "IN_PHASE", "OUT_PHASE",
+    "ADC", "FA", "TRACEW", "T1 MAP", "T2 MAP", "CBF", "CBV", "MTT", "TTP",
+}  # fmt: skip
 
 
-def holds_image(header: Any) -> bool:
+def holds_image(header: Dataset) -> bool:
     """Whether an object holds an image, and not something that was made of images."""
     return (
         "Rows" in header
@@ -45,20 +48,20 @@ def holds_image(header: Any) -> bool:
     )
 
 
-def is_image_class(uid: Any) -> bool:
+def is_image_class(uid: object) -> bool:
     """Whether objects of a class are images, by its name in the standard."""
-    return uid is not None and "Image Storage" in _name_of(uid)
+    return uid is not None and "Image Storage" in _find_name(uid)
 
 
-def describe_class(uid: Any) -> str:
+def describe_class(uid: object) -> str:
     """Return what objects of a class are: ``Encapsulated PDF``, for example."""
-    name = _name_of(uid)
+    name = _find_name(uid)
     return PRIVATE if name == str(uid) else name.replace(" Storage", "")
 
 
-def explain_beside(header: Any) -> str:
+def explain_beside(header: Dataset) -> str:
     """Return what an image is if it usually lies beside a volume; nothing if it may be in it."""
-    if _LOCALIZER & set(_types(header)):
+    if _LOCALIZER & set(_read_types(header)):
         return "a localizer"
     uid = str(header.get("SOPClassUID", ""))
     if uid == _SECONDARY_CAPTURE or uid.startswith(f"{_SECONDARY_CAPTURE}."):
@@ -66,43 +69,45 @@ def explain_beside(header: Any) -> str:
     return ""
 
 
-def describe_type(header: Any) -> str:
+def describe_type(header: Dataset) -> str:
     """Return the values of Image Type that say what an image means."""
-    return " ".join(value for value in _types(header) if value in _MEANINGS)
+    return " ".join(value for value in _read_types(header) if value in _MEANINGS)
 
 
-def is_mosaic(header: Any) -> bool:
+def is_mosaic(header: Dataset) -> bool:
     """Whether an image holds all slices of a volume as tiles, as those of EPI do."""
-    return not _TILES.isdisjoint(_types(header)) or (
+    return not _TILES.isdisjoint(_read_types(header)) or (
         header.get("Modality") == "MR" and _count_tiles(header) > 1
     )
 
 
-def _types(header: Any) -> list[str]:
+def _read_types(header: Dataset) -> list[str]:
     values = header.get("ImageType") or []
     several = [values] if isinstance(values, str) else values
     return [str(value).strip().upper() for value in several]
 
 
-def _name_of(uid: Any) -> str:
+def _find_name(uid: object) -> str:
     return str(require("pydicom.uid", "dicom").UID(str(uid)).name)
 
 
-def _count_tiles(header: Any) -> int:
+def _count_tiles(header: Dataset) -> int:
     count = read_private(header, 0x0019, "SIEMENS MR HEADER", 0x0A)
     if isinstance(count, bytes):  # of a file without types, where pydicom does not know it
         count = int.from_bytes(count[:2], "little")
     if count is None:
-        count = _of_csa(read_private(header, 0x0029, "SIEMENS CSA HEADER", 0x10))
+        count = _count_by_csa(read_private(header, 0x0029, "SIEMENS CSA HEADER", 0x10))
     return int(count or 0)
 
 
-def _of_csa(csa: Any) -> int:
+def _count_by_csa(csa: object) -> int:
     """Return ``NumberOfImagesInMosaic`` of Siemens' own header: a name of 64 bytes, and its values.
 
     See https://nipy.org/nibabel/dicom/siemens_csa.html.
     """
-    start = csa.find(b"NumberOfImagesInMosaic\0") if isinstance(csa, bytes) else -1
+    if not isinstance(csa, bytes):
+        return 0
+    start = csa.find(b"NumberOfImagesInMosaic\0")
     if start < 0 or len(csa) < start + 84 + 16:
         return 0
     values = csa[start + 84 + 16 : start + 84 + 16 + 12].split(b"\0")[0].strip()

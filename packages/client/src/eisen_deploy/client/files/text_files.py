@@ -1,4 +1,4 @@
-"""``.json`` and ``.txt``: values that are no images."""
+"""``.json`` and ``.txt``: values that are not images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import codecs
 import json
 import math
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from eisen_deploy.client._shared.wire import strict_json
 
 from .content import Content
 from .errors import UnreadableFile, UnwritableFile
-from .extras import reading, writing
+from .libraries import reading, writing
 from .signatures import identify
 
 _MARK = codecs.BOM_UTF8
@@ -52,63 +52,64 @@ def read_txt(path: Path) -> Content:
     return Content(text, remarks=remarks)
 
 
-def to_json(value: Any, *, for_terminal: bool = False) -> str:
+def to_json(value: object, *, for_terminal: bool = False) -> str:
     """Return any value that a model replies as JSON; arrays become nested lists.
 
-    NaN and infinity, which JSON has not, become ``null``.
+    NaN and infinity, which JSON lacks, become ``null``.
 
-    :param for_terminal: indented, and in ASCII, of which a terminal obeys nothing.
+    :param for_terminal: indented, and in ASCII, which no terminal obeys.
     :raises UnwritableFile: if an array has hardly any values for its many rows.
     """
     indent = 2 if for_terminal else None
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=for_terminal, allow_nan=False)
+    return json.dumps(_to_plain(value), indent=indent, ensure_ascii=for_terminal, allow_nan=False)
 
 
-def remarks_on_json(value: Any) -> tuple[str, ...]:
+def remarks_on_json(value: object) -> tuple[str, ...]:
     """Return what the user should know about a value as JSON."""
     if _is_finite(value):
         return ()
     return ("NaN or infinity is among its numbers, for which JSON has only null",)
 
 
-def write_json(file: BinaryIO, value: Any) -> None:
+def write_json(file: BinaryIO, value: object) -> None:
     """Write a value as JSON."""
     with writing("JSON"):
         text = f"{to_json(value)}\n".encode()
     file.write(text)
 
 
-def write_txt(file: BinaryIO, value: Any) -> None:
+def write_txt(file: BinaryIO, value: object) -> None:
     """Write a text, as it is."""
     if not isinstance(value, str):
-        raise UnwritableFile(f"{type(value).__name__} is no text: use .json")
+        raise UnwritableFile(f"{type(value).__name__} is not text: use .json")
     with writing("text in UTF-8"):
         raw = value.encode()
     file.write(raw)
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     if isinstance(value, (list, tuple, dict)):
         return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
-    is_array = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fc"
-    return not (is_array or isinstance(value, float)) or bool(np.isfinite(value).all())
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in "fc":
+        return True
+    return not isinstance(value, (np.ndarray, np.generic, float)) or bool(np.isfinite(value).all())
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: object) -> object:
     if isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.kind == "c":
-            return _plain(np.stack([value.real, value.imag], axis=-1))
+            return _to_plain(np.stack([value.real, value.imag], axis=-1))
         rows = sum(math.prod(value.shape[:axis]) for axis in range(value.ndim))
         if rows > _MAX_ROWS + 4 * value.size:
             raise UnwritableFile(
                 f"an array of shape {list(value.shape)} has {rows} rows for {value.size} values: "
                 "use .npy"
             )
-        return _plain(value.tolist())
+        return _to_plain(value.tolist())
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return None if isinstance(value, float) and not np.isfinite(value) else value

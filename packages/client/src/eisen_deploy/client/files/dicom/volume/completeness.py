@@ -8,12 +8,15 @@ it is a remark.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .headers import read_private
-from .names import count_images
+from eisen_deploy.client.files.dicom.headers import read_private
+from eisen_deploy.client.files.dicom.wording import count_images
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 #: How many images there are: in the acquisition, in the series, in the volume of a PET.
 _COUNTS = ("ImagesInAcquisition", "NumberOfSeriesRelatedInstances", "NumberOfSlices")
@@ -25,21 +28,21 @@ _PRIVATE_COUNTS = (
 )
 
 
-def remark_missing(ordered: Sequence[Any], beside: Sequence[Any]) -> Iterator[str]:
+def remark_missing(ordered: Sequence[Dataset], beside: Sequence[Dataset]) -> Iterator[str]:
     """Yield sentences about images that may be missing, and no positions show it.
 
     :param ordered: headers of the images in their order along the normal.
     :param beside: headers of further images of the series, which were set aside.
     """
     here = len(ordered) + len(beside)
-    told = max(count for header in (ordered[0], ordered[-1]) for count in _counts(header))
-    if told > here:
+    counted = max(count for header in (ordered[0], ordered[-1]) for count in _find_counts(header))
+    if counted > here:
         yield (
-            f"the headers count {count_images(told)} and there {'is' if here == 1 else 'are'} "
+            f"the headers count {count_images(counted)} and there {'is' if here == 1 else 'are'} "
             f"{here}: images at an end may be missing"
         )
-    numbers = [_whole(header, "InstanceNumber") for header in ordered]
-    taken = {_whole(header, "InstanceNumber") for header in beside}
+    numbers = [_read_number(header, "InstanceNumber") for header in ordered]
+    taken = {_read_number(header, "InstanceNumber") for header in beside}
     step, first, last = _find_step(numbers), min(numbers), max(numbers)
     if step and any(number not in taken for number in range(first - step, 0, -step)):
         yield f"the image numbers begin at {first}: images before may be missing"
@@ -54,16 +57,16 @@ def _find_step(numbers: Sequence[int]) -> int:
     return abs(steps.pop()) if len(steps) == 1 else 0
 
 
-def _counts(header: Any) -> Iterator[int]:
+def _find_counts(header: Dataset) -> Iterator[int]:
     for keyword in _COUNTS:
-        yield _whole(header, keyword)
-    for group, creator, element in _PRIVATE_COUNTS:
-        yield _whole({"count": read_private(header, group, creator, element)}, "count")
+        yield _read_number(header, keyword)
+    for attribute in _PRIVATE_COUNTS:
+        yield _read_number({"count": read_private(header, *attribute)}, "count")
 
 
-def _whole(header: Any, keyword: str) -> int:
-    """Return a whole number of a header; 0 where there is none, for nothing depends on it."""
+def _read_number(header: Dataset | dict[str, Any], keyword: str) -> int:
+    """Return a whole number of a header; 0 if it is missing, for nothing depends on it."""
     try:
-        return int(header.get(keyword))
+        return int(header.get(keyword, 0))
     except Exception:  # noqa: BLE001 - pydicom raises many
         return 0

@@ -1,31 +1,25 @@
-"""PNG: pictures, (rows, columns) or (channels, rows, columns)."""
+"""Reading PNG files, with the values that are in them."""
 
 from __future__ import annotations
 
 import io
 import re
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from .content import Array, Content
-from .errors import UnsupportedFile, UnwritableFile
-from .extras import reading, require, writing
-from .png_chunks import GREY, GREY_ALPHA, PALETTE, RGBA, Picture, parse
+from eisen_deploy.client.files.content import Array, Content
+from eisen_deploy.client.files.errors import UnsupportedFile
+from eisen_deploy.client.files.libraries import reading, require
 
-_COLOURS = {3: "RGB", 4: "RGBA"}
+from .chunks import GREY, GREY_ALPHA, PALETTE, RGBA, Picture, parse
+
 #: By which Pillow multiplies grey values of few bits, for them to end at 255.
 _SCALES = {2: 85, 4: 17}
 #: An entry of EXIF that says to turn the picture (tag 274, a SHORT), in either order of bytes.
 _TURNED = re.compile(
     rb"\x12\x01\x03\0\x01\0\0\0([\x02-\x08])\0|\x01\x12\0\x03\0\0\0\x01\0([\x02-\x08])"
 )
-
-
-def check_installed() -> None:
-    """Raise :class:`MissingExtra` if Pillow is not installed."""
-    require("PIL.PngImagePlugin", "png")
 
 
 def read(path: Path) -> Content:
@@ -35,16 +29,16 @@ def read(path: Path) -> Content:
 
     :raises UnsupportedFile: if it has a palette, or holds several pictures.
     """
-    check_installed()
+    require("PIL.PngImagePlugin", "png")
     with reading("a PNG file", path):
         picture = parse(path.read_bytes())
-        _check(picture)
-        array = _pixels(picture)
+        _check_meaning(picture)
+        array = _read_samples(picture)
     array = np.moveaxis(array, 2, 0) if array.ndim == 3 else array
-    return Content(array, 2, remarks=_remarks(picture))
+    return Content(array, 2, remarks=_list_remarks(picture))
 
 
-def _check(picture: Picture) -> None:
+def _check_meaning(picture: Picture) -> None:
     if picture.header.colour == PALETTE:
         raise UnsupportedFile(
             "has a palette, so its pixels are numbers of colours and not values: convert it to "
@@ -55,7 +49,7 @@ def _check(picture: Picture) -> None:
         raise UnsupportedFile(f"is animated, with {count} pictures: save the one that is meant")
 
 
-def _remarks(picture: Picture) -> tuple[str, ...]:
+def _list_remarks(picture: Picture) -> tuple[str, ...]:
     remarks = []
     if turned := _TURNED.search(picture.others.get(b"eXIf", b"")):
         orientation = ord(turned[1] or turned[2])
@@ -70,23 +64,22 @@ def _remarks(picture: Picture) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _pixels(picture: Picture) -> Array:
+def _read_samples(picture: Picture) -> Array:
     """Return the samples as they are: (rows, columns[, samples])."""
     header = picture.header
+    if header.depth == 16 and header.colour != GREY:
+        return _read_wide_colours(picture)
+    samples = _decode(picture)
     if header.depth == 1:
-        bits: Array = _decode(picture).view(np.uint8) != 0
-        return bits
-    if header.depth < 8:
-        values: Array = _decode(picture) // np.uint8(_SCALES[header.depth])
-        return values
-    if header.depth == 8:
-        return _decode(picture)
-    if header.colour == GREY:
-        return _decode(picture).astype(np.uint16)
-    return _deep(picture)
+        samples = samples.view(np.uint8) != 0
+    elif header.depth < 8:
+        samples = samples // np.uint8(_SCALES[header.depth])
+    elif header.depth == 16:
+        samples = samples.astype(np.uint16)
+    return samples
 
 
-def _deep(picture: Picture) -> Array:
+def _read_wide_colours(picture: Picture) -> Array:
     """Return colours of 16 bits. Pillow keeps 8 of them, so it is asked for each half."""
     header = picture.header
     if header.colour == GREY_ALPHA:  # filters see bytes: it has those of RGBA of 8 bits
@@ -110,34 +103,3 @@ def _decode(picture: Picture, raw_mode: str | None = None) -> Array:
             image.tile = [(*tile[:3], raw_mode)]
         decoded: Array = np.array(image)
     return decoded
-
-
-def write(file: BinaryIO, content: Content) -> None:
-    """Write a picture, its values as they are.
-
-    :raises UnwritableFile: if it is no picture, or its values are not whole numbers of 16 bits.
-    """
-    image_of = require("PIL.Image", "png")
-    array = _of_whole_numbers(content.value)
-    if not array.size:
-        raise UnwritableFile(f"an array of shape {list(array.shape)} has no pixels")
-    if array.ndim == 3 and array.shape[0] in _COLOURS and array.dtype == np.uint8:
-        array = np.ascontiguousarray(np.moveaxis(array, 0, 2))
-    elif array.ndim != 2:
-        raise UnwritableFile(
-            f"an array of shape {list(array.shape)} is no picture of grey values (rows, columns), "
-            "nor of colours of 8 bits (3, rows, columns)"
-        )
-    with writing("a PNG file"):
-        image_of.fromarray(np.ascontiguousarray(array)).save(file, format="PNG")
-
-
-def _of_whole_numbers(array: Array) -> Array:
-    if array.dtype.kind == "b" or array.dtype == np.uint8:
-        return array
-    low, high = (array.min(), array.max()) if array.size else (0, 0)
-    if array.dtype.kind not in "iu" or low < 0 or high > np.iinfo(np.uint16).max:
-        raise UnwritableFile(
-            f"PNG holds whole numbers from 0 to 65535, got {array.dtype}: use .npy"
-        )
-    return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)

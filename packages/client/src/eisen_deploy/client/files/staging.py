@@ -1,4 +1,4 @@
-"""Outputs that are there as a whole or not at all."""
+"""Writing outputs as a whole or not at all, by temporary files beside them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UnwritableFile
-from .kinds import kind_of
+from .formats import find_format
 
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Check that a file may be written.
 
-    :raises UnwritableFile: if it exists, or is no file, or has a name that cannot be, or its
+    :raises UnwritableFile: if it exists, or is not a file, or has an impossible name, or its
         folder is missing or read-only.
     """
     if not path.parent.is_dir():
@@ -35,10 +35,10 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def staged(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
-    """Give a temporary file beside each path; move all into place if the block succeeds.
+def stage(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
+    """Make a temporary file beside each path; move all into place if the block succeeds.
 
-    Their names tell nothing of the path but its kind. None is left if the block fails.
+    Their names hold nothing of the path but its format. They are removed if the block fails.
 
     :raises UnwritableFile: as :func:`check_free`, before the block and after it.
     """
@@ -46,7 +46,7 @@ def staged(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]
     try:
         for path in paths:
             check_free(path, overwrite)
-            temporaries[path] = _temporary(path)
+            temporaries[path] = _make_temporary(path)
         yield temporaries
         for path in temporaries:
             check_free(path, overwrite)
@@ -58,8 +58,8 @@ def staged(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]
                 temporary.unlink()
 
 
-def _temporary(path: Path) -> Path:
-    handle, name = tempfile.mkstemp(suffix=kind_of(path), prefix=".eisen-", dir=path.parent)
+def _make_temporary(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(suffix=find_format(path), prefix=".eisen-", dir=path.parent)
     os.close(handle)
     mask = os.umask(0)
     os.umask(mask)

@@ -1,47 +1,65 @@
-"""Which kind of file a path is, and what reads and writes it."""
+"""Which format a path asks for, and what reads and writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from eisen_deploy.client._predictions import ModelIdentity
 
-from . import npy, png, text
+from . import numpy_files, text_files
 from .content import Content, Grid
-from .dicom import images, segmentation
+from .dicom import reading as dicom_reading
 from .dicom.recognition import is_dicom
+from .dicom.segmentation import writing as segmentation
 from .errors import GeometryMismatch, UnreadableFile, UnsupportedFile, UnwritableFile
+from .libraries import require
 from .nifti import reading as nifti_reading
 from .nifti import writing as nifti_writing
+from .png import reading as png_reading
+from .png import writing as png_writing
 from .segments import Segment
 from .signatures import identify
 
-_KINDS = (".npy", ".npz", ".png", ".nii", ".nii.gz", ".dcm", ".json", ".txt")
+_FORMATS = (".npy", ".npz", ".png", ".nii", ".nii.gz", ".dcm", ".json", ".txt")
 _DICOM = ".dcm"
+_NIFTI = (".nii", ".nii.gz")
 
-#: Kinds whose files have a geometry; they are written of a :class:`Content` with a grid.
-PLACED = (".nii", ".nii.gz", _DICOM)
-#: Kinds whose files hold an image.
-IMAGES = (*PLACED, ".png")
+#: Formats with a geometry; they are written of a :class:`Content` with a grid.
+WITH_GEOMETRY = (*_NIFTI, _DICOM)
+#: Formats that hold an image.
+IMAGES = (*WITH_GEOMETRY, ".png")
 
 _READERS: Mapping[str, Callable[[Path], Content]] = {
-    ".npy": npy.read_npy,
-    ".png": png.read,
-    ".nii": nifti_reading.read,
-    ".nii.gz": nifti_reading.read,
-    ".json": text.read_json,
-    ".txt": text.read_txt,
+    ".npy": numpy_files.read_npy,
+    ".png": png_reading.read,
+    **dict.fromkeys(_NIFTI, nifti_reading.read),
+    ".json": text_files.read_json,
+    ".txt": text_files.read_txt,
+}
+#: What writes those that need no grid.
+_WRITERS: Mapping[str, Callable[[BinaryIO, Any], None]] = {
+    ".npy": numpy_files.write_npy,
+    ".npz": numpy_files.write_npz,
+    ".png": png_writing.write,
+    ".json": text_files.write_json,
+    ".txt": text_files.write_txt,
+}
+#: The library that writes a format, and the extra that brings it.
+_LIBRARIES = {
+    _DICOM: ("highdicom", "dicom"),
+    ".png": ("PIL.PngImagePlugin", "png"),
+    **dict.fromkeys(_NIFTI, ("nibabel", "nifti")),
 }
 
 
-def kind_of(path: Path) -> str:
+def find_format(path: Path) -> str:
     """Return the end of a path that says what it is; nothing if it says nothing."""
     name = path.name.lower()
-    return next((kind for kind in reversed(_KINDS) if name.endswith(kind)), "")
+    return next((each for each in reversed(_FORMATS) if name.endswith(each)), "")
 
 
 def read(path: Path | str, name: str = "", *, monochrome1: str | None = None) -> Content:
@@ -63,46 +81,45 @@ def read(path: Path | str, name: str = "", *, monochrome1: str | None = None) ->
 def _read(path: Path, name: str, monochrome1: str | None) -> Content:
     if not path.exists():
         raise UnreadableFile("there is no such file")
-    kind = kind_of(path)
-    if path.is_dir() or kind == _DICOM or (not kind and is_dicom(path)):
-        return images.read(path, monochrome1)
-    if kind == ".npz":
-        return npy.pick(npy.read_npz(path), name)
-    if not kind:
+    ending = find_format(path)
+    if path.is_dir() or ending == _DICOM or (not ending and is_dicom(path)):
+        return dicom_reading.read(path, monochrome1)
+    if ending == ".npz":
+        return numpy_files.pick(numpy_files.read_npz(path), name)
+    if not ending:
         found = identify(path)
         what = f"is {found}, and" if found else "is"
-        raise UnsupportedFile(f"{what} of no kind that is read here: {', '.join(_KINDS)}, DICOM")
-    return _READERS[kind](path)
+        known = ", ".join(_FORMATS)
+        raise UnsupportedFile(f"{what} not in a format that is read here: {known}, DICOM")
+    return _READERS[ending](path)
 
 
 def check_writable(path: Path) -> str:
-    """Return the kind of file that a path asks for, if it can be written here.
+    """Return the format that a path asks for, if it can be written here.
 
-    :raises FileError: if it is of no kind, or a library for it is missing.
+    :raises FileError: if there is no such format, or a library for it is missing.
     """
-    kind = kind_of(path)
-    if not kind:
-        raise UnwritableFile(f"its name must end in one of {', '.join(_KINDS)}")
-    checks = {_DICOM: segmentation.check_installed, ".png": png.check_installed}
-    checks.update({".nii": nifti_writing.check_installed, ".nii.gz": nifti_writing.check_installed})
-    if kind in checks:
-        checks[kind]()
-    return kind
+    ending = find_format(path)
+    if not ending:
+        raise UnwritableFile(f"its name must end in one of {', '.join(_FORMATS)}")
+    if ending in _LIBRARIES:
+        require(*_LIBRARIES[ending])
+    return ending
 
 
 def check_grid(path: Path | str, grid: Grid | None) -> tuple[str, ...]:
     """Check, before there is an array, that a file can be written on the grid of an input.
 
-    :param path: of the file; kinds without a geometry need no grid.
+    :param path: of the file; formats without a geometry need no grid.
     :returns: what the user should know about such a file.
     :raises FileError: if it cannot; the message says what the input lacks.
     """
-    kind = kind_of(Path(path))
-    if kind not in PLACED:
+    ending = find_format(Path(path))
+    if ending not in WITH_GEOMETRY:
         return ()
     if grid is None:
         raise GeometryMismatch("the input has no geometry that could be put on it: use .npy")
-    return segmentation.check_grid(grid) if kind == _DICOM else nifti_writing.check_grid(grid)
+    return segmentation.check_grid(grid) if ending == _DICOM else nifti_writing.check_grid(grid)
 
 
 def save(
@@ -113,7 +130,7 @@ def save(
     description: str = "",
     algorithm: tuple[str | None, ...] = (),
 ) -> tuple[str, ...]:
-    """Write a file of the kind that its name says; one that is there is replaced.
+    """Write a file in the format that its name says; one that is there is replaced.
 
     :param content: the value, with its grid for NIfTI and DICOM.
     :param segments: what the labels of a DICOM segmentation mean.
@@ -123,31 +140,21 @@ def save(
     :returns: what the user should know about the file.
     :raises FileError: if it cannot be written.
     """
-    path = Path(path)
-    kind = check_writable(path)
-    if kind in IMAGES and not isinstance(content.value, np.ndarray):
-        raise UnwritableFile(f"{type(content.value).__name__} is no image: use .json")
+    path, value = Path(path), content.value
+    ending = check_writable(path)
+    if ending in IMAGES and not isinstance(value, np.ndarray):
+        raise UnwritableFile(f"{type(value).__name__} is not an image: use .json")
+    if ending == ".npz" and not isinstance(value, dict):
+        value = {"value": value}
     try:
-        if kind == _DICOM:
+        if ending == _DICOM:
             model = ModelIdentity(*algorithm)
             return segmentation.write(path, content, segments, description, model)
-        if kind in (".nii", ".nii.gz"):
+        if ending in _NIFTI:
             nifti_writing.write(path, content)
         else:
             with path.open("wb") as file:
-                _write(kind, file, content)
+                _WRITERS[ending](file, value)
     except OSError as error:
         raise UnwritableFile(f"cannot be written: {error.strerror}") from error
-    return text.remarks_on_json(content.value) if kind == ".json" else ()
-
-
-def _write(kind: str, file: Any, content: Content) -> None:
-    if kind == ".png":
-        png.write(file, content)
-    elif kind == ".npz":
-        npy.write_npz(
-            file, content.value if isinstance(content.value, dict) else {"value": content.value}
-        )
-    else:
-        writers = {".npy": npy.write_npy, ".json": text.write_json, ".txt": text.write_txt}
-        writers[kind](file, content.value)
+    return text_files.remarks_on_json(value) if ending == ".json" else ()

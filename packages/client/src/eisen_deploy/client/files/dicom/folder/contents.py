@@ -1,4 +1,4 @@
-"""The files of a folder, each of which is an image, is left out by name, or is in the way.
+"""The files of a folder: each is an image, is left out by name, or is why the folder is refused.
 
 Nothing else would show that a volume lacks an image, so a file that may be one and cannot be read
 is never left out: the folder is refused, and the file is named.
@@ -7,32 +7,30 @@ is never left out: the folder is refused, and the file is named.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from eisen_deploy.client.files.dicom import object_types, recognition
+from eisen_deploy.client.files.dicom.headers import Slice, read_header
+from eisen_deploy.client.files.dicom.wording import list_reasons
 from eisen_deploy.client.files.errors import UnreadableFile
-from eisen_deploy.client.files.extras import reading
+from eisen_deploy.client.files.libraries import reading
 from eisen_deploy.client.files.signatures import identify
 
-from . import names, recognition
-from .headers import Slice, read_header
-from .image_kinds import PRIVATE, describe_class, holds_image, is_image_class
-
-NO_DICOM = "no DICOM"
+NOT_DICOM = "not DICOM"
 _AGAIN = "copy it again"
 #: What decides about an image; pydicom reads a value when it is looked at.
 _DECISIVE = (
-    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType"),
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("RescaleSlope", "RescaleIntercept", "Modality"),
-)
+    "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType",
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "RescaleSlope", "RescaleIntercept", "Modality",
+)  # fmt: skip
 
 
 class LeftOut(NamedTuple):
-    """A file that is no image: what it is, ``a PDF`` for example, or which DICOM object."""
+    """A file that is not an image: what it is, ``a PDF`` for example, or which DICOM object."""
 
     reason: str
     is_dicom: bool = False
@@ -50,7 +48,7 @@ class Found(NamedTuple):
 
     :param slices: the images.
     :param left_out: names of the other files, each with the reason.
-    :param folders: its folders, of which none was looked into.
+    :param folders: its folders, not looked into.
     """
 
     slices: list[Slice]
@@ -67,7 +65,10 @@ def look_through(folder: Path) -> Found:
     folders = [path for path in entries if path.is_dir()]
     files = [path for path in entries if not path.is_dir()]
     found = [(path.name, examine(path, path.name)) for path in files]
-    _check(found)
+    refused = [(name, what) for name, what in found if isinstance(what, Refusal)]
+    if refused:
+        reasons = list_reasons((name, f"{what.state}: {what.advice}") for name, what in refused)
+        raise UnreadableFile(f"holds files that cannot be read: {reasons}")
     return Found(
         [what for _, what in found if isinstance(what, Slice)],
         [(name, what.reason) for name, what in found if isinstance(what, LeftOut)],
@@ -79,17 +80,17 @@ def examine(path: Path, name: str = "") -> Slice | LeftOut | Refusal:
     """Return what a file is, by its content: its name does not count."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return LeftOut("no ordinary file")
+            return LeftOut("not an ordinary file")
         start = recognition.read_start(path)
         if not any(start) and _holds_zeros_only(path):
-            return _explain_nothing(path)
+            return _explain_empty(path)
         unpacked = recognition.unpack_start(path, start)
     except OSError:
         return Refusal("not readable", "check that it is there, and that you may read it")
     if recognition.begins_dicom(unpacked):
         return Refusal("compressed by gzip", "unpack it")
     if not recognition.begins_dicom(start):
-        return LeftOut(identify(path) or NO_DICOM)
+        return LeftOut(identify(path) or NOT_DICOM)
     try:
         with reading("DICOM"):
             header = read_header(path)
@@ -100,33 +101,28 @@ def examine(path: Path, name: str = "") -> Slice | LeftOut | Refusal:
         return Refusal("damaged", _AGAIN)
 
 
-def _check(found: Iterable[tuple[str, Any]]) -> None:
-    refused = [(name, what) for name, what in found if isinstance(what, Refusal)]
-    if refused:
-        groups = names.group((name, f"{what.state}: {what.advice}") for name, what in refused)
-        raise UnreadableFile(f"holds files that cannot be read: {names.list_groups(groups)}")
-
-
 def _judge(found: Slice, *, certain: bool) -> Slice | LeftOut | Refusal:
     header = found.header
     uids = [header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")]
-    kinds = [describe_class(uid) for uid in uids if uid]
-    complete = bool(kinds and header.get("SeriesInstanceUID"))
-    if holds_image(header):
+    classes = [object_types.describe_class(uid) for uid in uids if uid]
+    complete = bool(classes and header.get("SeriesInstanceUID"))
+    if object_types.holds_image(header):
         if certain or complete:
             return found
         return Refusal("DICOM without a preamble and without UIDs", "export it again")
-    whole = complete or (kinds and kinds[0] != PRIVATE)
-    if not whole or any(is_image_class(uid) for uid in uids):
-        return Refusal("cut off, or no complete DICOM object", _AGAIN)
-    return LeftOut(kinds[0], is_dicom=True)
+    whole = complete or (classes and classes[0] != object_types.PRIVATE)
+    if not whole or any(object_types.is_image_class(uid) for uid in uids):
+        return Refusal("cut off, or not a complete DICOM object", _AGAIN)
+    return LeftOut(classes[0], is_dicom=True)
 
 
-def _explain_nothing(path: Path) -> LeftOut | Refusal:
+def _explain_empty(path: Path) -> LeftOut | Refusal:
     size = path.stat().st_size
     if not size and path.name.startswith("."):
         return LeftOut("empty")
-    return Refusal("filled with zeros" if size else "empty", f"{_AGAIN}, or remove it if no image")
+    return Refusal(
+        "filled with zeros" if size else "empty", f"{_AGAIN}, or remove it if it is not an image"
+    )
 
 
 def _holds_zeros_only(path: Path) -> bool:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from eisen_deploy.client._shared.wire.values import sound_bools
 
 from .content import Array, Content
 from .errors import UnreadableFile, UnsupportedFile, UnwritableFile
-from .extras import reading, writing
+from .libraries import reading, writing
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -33,12 +33,12 @@ def read_npy(path: Path) -> Content:
         return Content(sound_bools(np.lib.format.open_memmap(path, mode="r")))
 
 
-def read_npz(path: Path) -> dict[str, Any]:
+def read_npz(path: Path) -> dict[str, Array]:
     """Read all arrays of an ``.npz`` file, by name."""
     with reading("an .npz file", path), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if not all(name.endswith(".npy") for name in names) or len(set(names)) < len(names):
-            raise UnsupportedFile("is a zip file, and not of one array for each name")
+            raise UnsupportedFile("is a zip file that does not hold one array for each name")
         return {name[: -len(".npy")]: _read_member(archive, name) for name in names}
 
 
@@ -67,30 +67,34 @@ def _check_header(file: IO[bytes]) -> int:
     return file.tell() + math.prod(shape) * dtype.itemsize
 
 
-def pick(arrays: Mapping[str, Any], name: str) -> Content:
+def pick(arrays: Mapping[str, Array], name: str) -> Content:
     """Return the array of that name, or the only one."""
     if name not in arrays and len(arrays) != 1:
         raise UnsupportedFile(f"holds {len(arrays)} arrays, and none of them is called {name}")
     return Content(arrays[name] if name in arrays else next(iter(arrays.values())))
 
 
-def write_npy(file: BinaryIO, value: Any) -> None:
+def write_npy(file: BinaryIO, value: object) -> None:
     """Write one array."""
-    # Into a file as such numpy writes by itself, and does not notice that the disk is full.
-    np.lib.format.write_array(SimpleNamespace(write=file.write), _plain(value), allow_pickle=False)
+    # Into a file as such numpy writes by itself, and does not notice a full disk.
+    np.lib.format.write_array(
+        SimpleNamespace(write=file.write), _to_array(value), allow_pickle=False
+    )
 
 
-def write_npz(file: BinaryIO, values: Mapping[str, Any]) -> None:
+def write_npz(file: BinaryIO, values: Mapping[str, object]) -> None:
     """Write values by name, each as an array."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in values.items():  # numpy would take one called "file" for the file
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, _plain(value), allow_pickle=False)
+                np.lib.format.write_array(member, _to_array(value), allow_pickle=False)
 
 
-def _plain(value: Any) -> Any:
+def _to_array(value: object) -> Array:
     with writing("an array of numbers or text"):  # a list may be ragged
         array = sound_bools(np.asarray(value))
     if array.dtype.hasobject or array.dtype.names is not None:
-        raise UnwritableFile(f"{type(value).__name__} is no array of numbers or text: use .json")
+        raise UnwritableFile(
+            f"{type(value).__name__} is not an array of numbers or text: use .json"
+        )
     return array

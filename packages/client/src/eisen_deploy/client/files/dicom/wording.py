@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from eisen_deploy.client.files.errors import FileError
+
+if TYPE_CHECKING:
+    from .headers import Slice
 
 _MOST = 8
 
@@ -17,16 +20,19 @@ def name_some(names: Sequence[str], most: int = _MOST) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def group(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the names for each reason, of pairs of a name and a reason."""
+def name_images(images: Iterable[Slice], most: int = _MOST) -> str:
+    """Return the names of images in one line, the first few of many."""
+    return name_some([each.name for each in images], most)
+
+
+def list_reasons(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return reasons in one line, each with the names it holds for.
+
+    :param pairs: of a name and its reason.
+    """
     groups: dict[str, list[str]] = {}
     for name, reason in pairs:
         groups.setdefault(reason, []).append(name)
-    return groups
-
-
-def list_groups(groups: Mapping[str, Sequence[str]]) -> str:
-    """Return the reasons in one line, each with the names it holds for."""
     return "; ".join(f"{name_some(names)} ({reason})" for reason, names in groups.items())
 
 
@@ -35,15 +41,9 @@ def count_images(number: int) -> str:
     return "1 image" if number == 1 else f"{number} images"
 
 
-def name_strays(names: Sequence[str], values: Sequence[str]) -> str:
-    """Return the names of those whose value is not the commonest; nothing if all are the same."""
-    usual = Counter(values).most_common(1)[0][0]
-    return name_some([name for name, value in zip(names, values) if value != usual])
-
-
 @contextmanager
-def blamed_on(name: str) -> Iterator[None]:
-    """Put the name of a folder's file before an error; a file given by itself has none here."""
+def prefix_errors(name: str) -> Iterator[None]:
+    """Put the name of a folder's file before an error; a file given by itself has no name here."""
     try:
         yield
     except FileError as error:

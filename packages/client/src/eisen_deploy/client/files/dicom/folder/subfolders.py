@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
 
+from eisen_deploy.client.files.dicom import recognition
+from eisen_deploy.client.files.dicom.object_types import holds_image, is_image_class
+from eisen_deploy.client.files.dicom.wording import name_some
 from eisen_deploy.client.files.errors import UnreadableFile, UnsupportedFile
-from eisen_deploy.client.files.extras import reading, require
-
-from . import names, recognition
-from .image_kinds import holds_image, is_image_class
+from eisen_deploy.client.files.libraries import reading, require
 
 _MOST_FILES = 10_000
 _COLUMNS = 0x00280011
@@ -27,41 +27,44 @@ def compare(root: Path, folders: Sequence[Path], series: str | None) -> list[str
     :param series: the UID of these images.
     :raises UnsupportedFile: if one of them holds images of the same series; it is named.
     """
-    same: dict[str, None] = {}
-    looked_at = 0
-    for looked_at, path in enumerate(_files(root, folders), 1):
-        if looked_at > _MOST_FILES:
-            break
-        name = path.parent.relative_to(root).as_posix()
-        if name not in same and _series_of(path) == str(series or ""):
-            same[name] = None
+    same, is_complete = _find_folders(root, folders, lambda uid: uid == str(series or ""))
     if same:
         raise UnsupportedFile(
-            f"holds images of its series in other folders as well ({names.name_some([*same])}): "
+            f"holds images of its series in other folders as well ({name_some(same)}): "
             "put them into one folder"
         )
     remarks = []
     if folders:
-        shown = names.name_some([path.name for path in folders])
+        shown = name_some([path.name for path in folders])
         remarks.append(f"left out: {shown} (folders without images of this series)")
-    if looked_at > _MOST_FILES:
+    if not is_complete:
         remarks.append(f"of the files in its folders, only {_MOST_FILES} were looked at")
     return remarks
 
 
 def find_series(root: Path, folders: Sequence[Path]) -> list[str]:
     """Return the names of the folders, at any depth, that hold images."""
+    return _find_folders(root, folders, lambda uid: uid is not None)[0]
+
+
+def _find_folders(
+    root: Path, folders: Sequence[Path], is_meant: Callable[[str | None], bool]
+) -> tuple[list[str], bool]:
+    """Return the names of the folders with images that are meant, and whether that is all.
+
+    :param is_meant: by the UID of an image's series; ``None`` where a file is not an image.
+    """
     found: dict[str, None] = {}
-    for count, path in enumerate(_files(root, folders)):
-        name = path.parent.relative_to(root).as_posix()
+    for count, path in enumerate(_walk(root, folders)):
         if count == _MOST_FILES:
-            break
-        if name not in found and _series_of(path) is not None:
+            return list(found), False
+        name = path.parent.relative_to(root).as_posix()
+        if name not in found and is_meant(_find_uid(path)):
             found[name] = None
-    return list(found)
+    return list(found), True
 
 
-def _files(root: Path, folders: Sequence[Path]) -> Iterator[Path]:
+def _walk(root: Path, folders: Sequence[Path]) -> Iterator[Path]:
     """Yield the files of folders in a folder, at any depth; links may lead back."""
     seen = {root.resolve()}
     for folder in folders:
@@ -80,22 +83,22 @@ def _refuse(error: OSError) -> None:
     raise UnreadableFile(f"holds a folder that cannot be opened ({name})") from error
 
 
-def _series_of(path: Path) -> str | None:
-    """Return the series of an image, be it compressed by gzip; ``None`` if the file is none."""
+def _find_uid(path: Path) -> str | None:
+    """Return the series of an image, be it compressed by gzip; ``None`` if it is not one."""
     try:
         start = recognition.read_start(path)
         if recognition.begins_dicom(start):
             with path.open("rb") as file:
-                return _read_series(file)
+                return _read_uid(file)
         if recognition.begins_dicom(recognition.unpack_start(path, start)):
             with gzip.open(path) as unpacked:
-                return _read_series(unpacked)
+                return _read_uid(unpacked)
     except (OSError, UnreadableFile):
         pass
     return None
 
 
-def _read_series(file: Any) -> str | None:
+def _read_uid(file: BufferedIOBase) -> str | None:
     filereader = require("pydicom.filereader", "dicom")
     with reading("DICOM"):
         header = filereader.read_partial(file, lambda tag, *_: tag > _COLUMNS, force=True)

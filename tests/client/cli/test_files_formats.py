@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import files
-from eisen_deploy.client.files.kinds import check_writable, kind_of
-from eisen_deploy.client.files.saving import check_free, staged
-from eisen_deploy.client.files.text import to_json
+from eisen_deploy.client.files.formats import check_writable, find_format
+from eisen_deploy.client.files.staging import check_free, stage
+from eisen_deploy.client.files.text_files import to_json
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ from eisen_deploy.client.files.text import to_json
     ],
 )
 def test_kinds(name, kind):
-    assert kind_of(Path(name)) == kind
+    assert find_format(Path(name)) == kind
 
 
 def test_what_is_not_there_or_not_known(tmp_path):
     with pytest.raises(files.UnreadableFile, match="no such file"):
         files.read(tmp_path / "no.npy")
     (tmp_path / "x.tiff").write_bytes(b"II*\0" * 50)
-    with pytest.raises(files.UnsupportedFile, match=r"is a TIFF image, and of no kind.*\.nii"):
+    with pytest.raises(files.UnsupportedFile, match=r"is a TIFF image, and not in a format.*\.nii"):
         files.read(tmp_path / "x.tiff")
     with pytest.raises(files.UnwritableFile, match=r"must end in one of \.npy"):
         check_writable(tmp_path / "x.tiff")
@@ -44,7 +44,7 @@ def test_what_is_not_there_or_not_known(tmp_path):
 @pytest.mark.parametrize("name", ["x.dcm", "x.nii", "x.nii.gz", "x.png"])
 @pytest.mark.parametrize("value", ["text", [[1]], 1.5, {"a": 1}, None])
 def test_what_is_no_image(tmp_path, name, value):
-    with pytest.raises(files.UnwritableFile, match=f"^{type(value).__name__} is no image: use"):
+    with pytest.raises(files.UnwritableFile, match=f"^{type(value).__name__} is not an image: use"):
         files.save(tmp_path / name, files.Content(value))
     assert list(tmp_path.iterdir()) == []
 
@@ -152,7 +152,7 @@ def test_text_is_as_it_is(tmp_path):
     for text in ("", "größe\r\n", " x "):
         files.save(tmp_path / "x.txt", files.Content(text))
         assert files.read(tmp_path / "x.txt").value == text
-    with pytest.raises(files.UnwritableFile, match="is no text"):
+    with pytest.raises(files.UnwritableFile, match="is not text"):
         files.save(tmp_path / "x.txt", files.Content(3))
 
 
@@ -161,8 +161,8 @@ def test_text_is_as_it_is(tmp_path):
 
 def test_outputs_appear_together(tmp_path):
     paths = [tmp_path / "a.npy", tmp_path / "b.nii.gz"]
-    with staged(paths, overwrite=False) as temporaries:
-        assert all(temporaries[path].name.endswith(kind_of(path)) for path in paths)
+    with stage(paths, overwrite=False) as temporaries:
+        assert all(temporaries[path].name.endswith(find_format(path)) for path in paths)
         assert not any(path.exists() for path in paths)
         for path in paths:
             temporaries[path].write_bytes(b"x")
@@ -174,7 +174,7 @@ def test_nothing_is_left_of_a_failure(tmp_path):
     old.write_bytes(b"old")
 
     def interrupted():
-        with staged([tmp_path / "a.npy", old], overwrite=True) as temporaries:
+        with stage([tmp_path / "a.npy", old], overwrite=True) as temporaries:
             for temporary in temporaries.values():
                 temporary.write_bytes(b"half")
             raise KeyboardInterrupt
@@ -187,21 +187,21 @@ def test_nothing_is_left_of_a_failure(tmp_path):
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
     path = tmp_path / "a.npy"
-    with pytest.raises(files.UnwritableFile, match="exists"), staged([path], False):
+    with pytest.raises(files.UnwritableFile, match="exists"), stage([path], False):
         path.write_bytes(b"theirs")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"theirs"
 
 
 def test_temporary_files_tell_no_names(tmp_path):
-    with staged([tmp_path / "CANARY.npy"], False) as temporaries:
+    with stage([tmp_path / "CANARY.npy"], False) as temporaries:
         assert "CANARY" not in temporaries[tmp_path / "CANARY.npy"].name
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such modes")
 def test_modes_are_those_of_any_other_file(tmp_path):
     (tmp_path / "usual").touch()
-    with staged([tmp_path / "a.npy"], False):
+    with stage([tmp_path / "a.npy"], False):
         pass
     usual, found = ((tmp_path / name).stat().st_mode for name in ("usual", "a.npy"))
     assert stat.S_IMODE(found) == stat.S_IMODE(usual)

@@ -1,0 +1,1 @@
+"""PNG: pictures, (rows, columns) or (channels, rows, columns), by Pillow."""
