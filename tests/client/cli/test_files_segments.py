@@ -8,7 +8,7 @@ import pytest
 
 from eisen_deploy.client import files
 from eisen_deploy.client.files.dicom.segmentation.colors import to_cielab
-from eisen_deploy.client.files.segments import declared_segments, override
+from eisen_deploy.client.files.segments import find_declared_segments, override
 
 LIVER = {"number": 1, "label": "Liver", "code": "SCT:10200004", "color": [221, 130, 101]}
 OUTPUTS = [{"name": "mask", "type": "ndarray", "shape": []}, {"name": "heat"}]
@@ -16,7 +16,7 @@ OUTPUTS = [{"name": "mask", "type": "ndarray", "shape": []}, {"name": "heat"}]
 
 def declared(*entries, output="mask"):
     metadata = {"outputs": OUTPUTS, "custom": {"segments": list(entries)}}
-    return declared_segments(metadata, output)
+    return find_declared_segments(metadata, output)
 
 
 def test_segments_of_the_metadata():
@@ -38,7 +38,7 @@ def test_segments_of_another_output():
 
 @pytest.mark.parametrize("metadata", [{}, {"custom": None}, {"custom": []}, {"custom": {"a": 1}}])
 def test_none_are_declared(metadata):
-    assert declared_segments(metadata, "mask") == ((), ())
+    assert find_declared_segments(metadata, "mask") == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_an_entry_that_is_wrong_is_told_and_the_others_are_used(change, told):
 
 @pytest.mark.parametrize("entries", ["Liver", {"1": "Liver"}, 1, [LIVER] * 1001])
 def test_a_list_that_is_none(entries):
-    segments, remarks = declared_segments({"custom": {"segments": entries}}, "mask")
+    segments, remarks = find_declared_segments({"custom": {"segments": entries}}, "mask")
     assert segments == ()
     (remark,) = remarks
     assert "is not used: expected a list of at most 1000 objects" in remark

@@ -137,7 +137,7 @@ def grid_of(
         if other.slices:
             return each
     raise files.GeometryMismatch(
-        "a DICOM segmentation belongs to DICOM images, and the input is none: use .nii.gz"
+        "a DICOM segmentation belongs to DICOM images, and the input is not DICOM: use .nii.gz"
     )
 
 

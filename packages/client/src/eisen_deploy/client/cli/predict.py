@@ -12,9 +12,9 @@ from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.files.formats import WITH_GEOMETRY, check_writable, find_format
 from eisen_deploy.client.files.orientation import check_codes
-from eisen_deploy.client.files.segments import declared_segments, override
+from eisen_deploy.client.files.segments import find_declared_segments, override
 from eisen_deploy.client.files.staging import check_free
-from eisen_deploy.client.files.text_files import remarks_on_json, to_json
+from eisen_deploy.client.files.text_files import list_json_remarks, to_json
 
 from . import batch as batches
 from . import connection, outputs, provenance
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         printed = outputs.printed(reply, {file.name for file in wanted})
         say(to_json(printed, for_terminal=True))
-        for remark in remarks_on_json(printed):
+        for remark in list_json_remarks(printed):
             note(remark)
     return status_of(failures[0]) if failures else 0
 
@@ -152,7 +152,7 @@ def _target(
     layout = _layout(file, batch, arguments.like)
     if find_format(file.path) != ".dcm":
         return Target(file, layout)
-    declared, remarks = declared_segments(metadata, file.name or "")
+    declared, remarks = find_declared_segments(metadata, file.name or "")
     batch.remarks.extend(remarks)
     return Target(file, layout, override(declared, arguments.segment))
 

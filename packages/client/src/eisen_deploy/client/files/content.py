@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from nibabel import Nifti1Header
-    from pydicom import Dataset
 
 Array = npt.NDArray[Any]
 Affine = npt.NDArray[np.float64]
@@ -35,8 +31,9 @@ class Grid:
     :param shape: sizes of the axes (i, j, k), in voxels.
     :param affine: 4 x 4, from indices (i, j, k, 1) to millimetres to the right, front and top
         (RAS+) of the patient, as nibabel has it.
-    :param header: of the NIfTI file that it comes from, as it stands on disk.
-    :param slices: the headers of the DICOM images that it comes from, in the order of k.
+    :param header: of the NIfTI file that it comes from, as it stands on disk (``Nifti1Header``).
+    :param slices: the headers (``Dataset``) of the DICOM images that it comes from, in the order
+        of k.
     :param also: the affines by which other programs place the volume, if the file has several.
     :param is_oriented: whether the file says how the volume lies in the patient. If it does not,
         the affine says no more than the sizes of a voxel.
@@ -44,8 +41,8 @@ class Grid:
 
     shape: tuple[int, int, int]
     affine: Affine
-    header: Nifti1Header | None = field(default=None, repr=False)
-    slices: Sequence[Dataset] = field(default=(), repr=False)
+    header: Any = field(default=None, repr=False)
+    slices: Sequence[Any] = field(default=(), repr=False)
     also: tuple[Affine, ...] = field(default=(), repr=False)
     is_oriented: bool = True
 

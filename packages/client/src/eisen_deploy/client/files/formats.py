@@ -157,4 +157,4 @@ def save(
                 _WRITERS[ending](file, value)
     except OSError as error:
         raise UnwritableFile(f"cannot be written: {error.strerror}") from error
-    return text_files.remarks_on_json(value) if ending == ".json" else ()
+    return text_files.list_json_remarks(value) if ending == ".json" else ()

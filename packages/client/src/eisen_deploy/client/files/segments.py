@@ -73,7 +73,7 @@ class Segment:
             raise ValueError(f"{_HELP} ({error})") from None
 
 
-def declared_segments(
+def find_declared_segments(
     metadata: Mapping[str, object], output: str
 ) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
     """Return the segments that ``custom.segments`` of a model's metadata declares for an output.

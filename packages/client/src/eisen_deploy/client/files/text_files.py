@@ -64,7 +64,7 @@ def to_json(value: object, *, for_terminal: bool = False) -> str:
     return json.dumps(_to_plain(value), indent=indent, ensure_ascii=for_terminal, allow_nan=False)
 
 
-def remarks_on_json(value: object) -> tuple[str, ...]:
+def list_json_remarks(value: object) -> tuple[str, ...]:
     """Return what the user should know about a value as JSON."""
     if _is_finite(value):
         return ()

@@ -54,7 +54,9 @@ def read_series(path: Path) -> Series:
     beside = [*aside, *((each, _COPY) for each in copies)]
     left_out = [*found.left_out, *((each.name, reason) for each, reason in beside)]
     remarks = [f"left out: {wording.list_reasons(left_out)}"] if left_out else []
-    remarks += subfolders.compare(path, found.folders, slices[0].header.get("SeriesInstanceUID"))
+    remarks += subfolders.check_series(
+        path, found.folders, slices[0].header.get("SeriesInstanceUID")
+    )
     uid = _identify_series(slices[0])
     return Series(slices, [each for each, _ in aside if _identify_series(each) == uid], remarks)
 

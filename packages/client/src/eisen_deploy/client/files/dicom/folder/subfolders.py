@@ -21,7 +21,7 @@ _MOST_FILES = 10_000
 _COLUMNS = 0x00280011
 
 
-def compare(root: Path, folders: Sequence[Path], series: str | None) -> list[str]:
+def check_series(root: Path, folders: Sequence[Path], series: str | None) -> list[str]:
     """Return remarks about the folders in a folder with images.
 
     :param series: the UID of these images.

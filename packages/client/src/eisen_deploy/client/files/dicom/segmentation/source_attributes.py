@@ -18,7 +18,7 @@ from eisen_deploy.client.files.dicom.wording import name_some
 from eisen_deploy.client.files.errors import UnwritableFile
 from eisen_deploy.client.files.libraries import require
 
-from .attribute_copies import CT_IMAGE, CopyableHeader, add_copies
+from .attribute_copies import CT_IMAGE, add_copies
 from .character_sets import is_doubtful, read_text
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhys
 
 _FRAME = "FrameOfReferenceUID"
 _PLACE = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 #: What highdicom takes of the first image beside patient and study.
 _OF_THE_IMAGE = (
     "PositionReferenceIndicator",
@@ -76,7 +75,7 @@ def read_identifier(header: Dataset, keyword: str) -> str:
 def make_stand_ins(grid: Grid) -> list[Dataset]:
     """Return headers in the place of the images', with what highdicom needs and takes.
 
-    Nothing of the patient and the study is in them: see :func:`copy_attributes`.
+    Nothing of the patient and the study is in them: highdicom copies that later.
     """
     pydicom = require("pydicom", "dicom")
     # All segmentations of a series without a frame of reference get the same one.
@@ -98,18 +97,6 @@ def make_stand_ins(grid: Grid) -> list[Dataset]:
             setattr(item, keyword, "")
         made.append(item)
     return made
-
-
-def copy_attributes(header: Dataset, segmentation: Dataset) -> list[str]:
-    """Copy what an image says of patient and study, and whether it was compressed with loss.
-
-    :param segmentation: highdicom's object, which knows the attributes of patient and study.
-    :returns: the keywords of those that cannot be read, or not be written.
-    """
-    source = CopyableHeader(header)
-    segmentation.copy_patient_and_study_information(source)
-    add_copies(segmentation, header, _LOSSY)
-    return source.left_out
 
 
 def list_remarks(headers: Sequence[Dataset], left_out: Sequence[str]) -> tuple[str, ...]:

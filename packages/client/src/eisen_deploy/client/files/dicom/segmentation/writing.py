@@ -18,6 +18,7 @@ from eisen_deploy.client.files.libraries import require, writing
 from eisen_deploy.client.files.segments import Segment
 
 from . import source_attributes
+from .attribute_copies import CopyableHeader, add_copies
 from .character_sets import declare_character_set, read_terms
 from .items import describe_equipment, describe_segment, to_long_string
 from .masks import to_segments
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
 
 _SERIES_NUMBER = 100
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _NO_IMAGES = "a DICOM segmentation belongs to DICOM images, and the input is not DICOM"
 
 
@@ -106,14 +108,16 @@ def _make(
         series_description=to_long_string(description) or "Segmentation",
         omit_empty_frames=bool(masks.any()),  # it says so on the terminal where all are empty
     )
-    left_out = source_attributes.copy_attributes(grid.slices[0], segmentation)
+    source = CopyableHeader(grid.slices[0])
+    segmentation.copy_patient_and_study_information(source)
+    add_copies(segmentation, grid.slices[0], _LOSSY)
     _refer_to_classes(segmentation, grid.slices)
     time = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
     equipment = segmentation.get("ContributingEquipmentSequence") or []
     equipment = [*equipment, describe_equipment(version, time)]
     segmentation.ContributingEquipmentSequence = equipment
     declare_character_set(segmentation, read_terms(grid.slices[0]))
-    return segmentation, left_out
+    return segmentation, source.left_out
 
 
 def _refer_to_classes(segmentation: Dataset, headers: Sequence[Dataset]) -> None:
