@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_TOLD = 10  # problems of an archive in one message
+_SHOWN = 10  # problems of an archive in one message
 
 
 class ContractError(Exception):
@@ -68,7 +68,7 @@ def refuse_if(problems: list[str]) -> None:
 
     :raises CorruptArchive: with the problems.
     """
-    if len(problems) > _TOLD:
-        problems = [*problems[:_TOLD], f"and {len(problems) - _TOLD} more problems"]
+    if len(problems) > _SHOWN:
+        problems = [*problems[:_SHOWN], f"and {len(problems) - _SHOWN} more problems"]
     if problems:
         raise CorruptArchive(problems)

@@ -14,7 +14,7 @@ def clean(text: str) -> str:
     """Return a text with all that is no plain, visible character written as an escape."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_escape_char, text))
 
 
 def clean_lines(text: str) -> str:
@@ -22,7 +22,7 @@ def clean_lines(text: str) -> str:
     return "\n".join(map(clean, text.split("\n")))
 
 
-def _shown(char: str) -> str:
+def _escape_char(char: str) -> str:
     if char.isprintable() and not _INVISIBLE.match(char):
         return char
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")

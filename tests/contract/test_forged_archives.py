@@ -16,7 +16,7 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
 from eisen_deploy.packaging import cli as packing
-from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.errors import CorruptArchive
 from eisen_deploy.serving.doctor.facts.model_store import read_archive
 from eisen_deploy.serving.engines.archives import BadArchives, verify
@@ -62,7 +62,7 @@ def forge(original, tmp_path):
         files = Files(folder)
         change(about, files)
         files.write()
-        contents.write(folder, about)
+        unpacked_folder.write(folder, about)
         zips.write(folder, tmp_path / "forged.mar")
         return folder, tmp_path / "forged.mar"
 
@@ -116,7 +116,7 @@ def refusals(folder, path, capsys):
         verify_unpacked(folder)
     said["handler"] = str(failed.value)
     with pytest.raises(CorruptArchive):
-        contents.verify(folder)
+        unpacked_folder.verify(folder)
     said["doctor"] = "; ".join(read_archive(path).problems)
     said["doctor, without digests"] = "; ".join(read_archive(path, digests=False).problems)
     return said
@@ -135,7 +135,7 @@ def test_what_was_packed_is_taken_by_all(forge, capsys):
     assert packing.main(["diff", str(path), str(path)]) == 0
     capsys.readouterr()
     assert verify([path])[0].name == "seg"
-    assert verify_unpacked(folder).raw == contents.verify(folder).raw
+    assert verify_unpacked(folder).raw == unpacked_folder.verify(folder).raw
     assert read_archive(path).problems == ()
 
 
@@ -347,7 +347,9 @@ def test_a_file_that_is_left_out(original, tmp_path, capsys, name):
     shutil.copytree(original, folder)
     about = json.loads((folder / "eisen.json").read_bytes())
     (folder / name).unlink()
-    contents.write(folder, {k: about[k] for k in about if k not in ("format", "files", "digest")})
+    unpacked_folder.write(
+        folder, {k: about[k] for k in about if k not in ("format", "files", "digest")}
+    )
     zips.write(folder, tmp_path / "forged.mar")
     everywhere((folder, tmp_path / "forged.mar"), capsys, f"{name} is missing")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.runtime._shared.archive import contents, zips
+from eisen_deploy.serving.runtime._shared.archive import unpacked_folder, zips
 
 from .running_command import Running
 
@@ -30,11 +30,11 @@ def remade(archive, target, change, *, digests=True):
     folder = target.parent / "unpacked"
     folder.mkdir(parents=True)
     zips.unpack(archive, folder)
-    about = dict(contents.read(folder).raw)
+    about = dict(unpacked_folder.read(folder).raw)
     change(folder)
     if digests:
         rest = {key: about[key] for key in about if key not in ("format", "files", "digest")}
-        contents.write(folder, rest)
+        unpacked_folder.write(folder, rest)
     zips.write(folder, target)
     return target
 
@@ -46,7 +46,7 @@ def flip(folder):
 
 
 def other_reply(folder):
-    reply = folder / contents.read(folder).sample.reply.file
+    reply = folder / unpacked_folder.read(folder).sample.reply.file
     raw = bytearray(reply.read_bytes())
     raw[-1] ^= 1  # the exponent of the last number
     reply.write_bytes(raw)

@@ -18,7 +18,7 @@ import torch
 import eisen_deploy.serving
 from eisen_deploy.packaging import EisenServingMAR, IncompleteInstallation
 from eisen_deploy.packaging._contents import vendored
-from eisen_deploy.packaging._shared.archive import contents, eisen_json
+from eisen_deploy.packaging._shared.archive import eisen_json, unpacked_folder
 
 METADATA = {"inputs": [], "note": "Gehirn \U0001f9e0", "spacing": [1, 2.5, None, True]}
 
@@ -89,7 +89,7 @@ def test_eisen_json_says_what_was_packed_with_what(archive, form):
 
 def test_the_digests_hold_after_unpacking(archive, tmp_path):
     archive.extractall(tmp_path / "unpacked")
-    assert contents.verify(tmp_path / "unpacked").model.name == "seg"
+    assert unpacked_folder.verify(tmp_path / "unpacked").model.name == "seg"
 
 
 def test_each_form_loads_and_predicts_the_same(archive, form, tmp_path):
@@ -119,7 +119,7 @@ def test_the_handler_is_copied_byte_for_byte(archive):
     assert names == set(installed)
     assert {
         "_eisen_serving/torchserve/entry.py",
-        "_eisen_serving/_shared/archive/contents.py",
+        "_eisen_serving/_shared/archive/unpacked_folder.py",
     } <= names
     assert all(archive.read(name) == content for name, content in installed.items())
 

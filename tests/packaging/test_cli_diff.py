@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging.cli import main
 
 GROUPS = [
@@ -228,7 +228,7 @@ def changed(path, target, change):
     about = json.loads((folder / "eisen.json").read_text())
     said = {key: about[key] for key in about if key not in ("format", "files", "digest")}
     change(folder, said)
-    contents.write(folder, said)
+    unpacked_folder.write(folder, said)
     zips.write(folder, target)
     return target
 

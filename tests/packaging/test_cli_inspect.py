@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging.cli import main
 
 KEYS = [
@@ -66,7 +66,7 @@ def repack(tmp_path):
         about = json.loads((folder / "eisen.json").read_text())
         change(folder)
         said = {key: about[key] for key in about if key not in ("format", "files", "digest")}
-        contents.write(folder, said)
+        unpacked_folder.write(folder, said)
         target = tmp_path / "repacked.mar"
         zips.write(folder, target)
         return target

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging.cli import main
 
 
@@ -78,7 +78,7 @@ def test_an_archive_that_does_not_load_is_not_sound(archive, verify, tmp_path):
     def change(folder):
         about = json.loads((folder / "eisen.json").read_text())
         (folder / "model.pt").write_bytes(b"no model")
-        contents.write(folder, {k: about[k] for k in about if k not in ("files", "digest")})
+        unpacked_folder.write(folder, {k: about[k] for k in about if k not in ("files", "digest")})
 
     repack(archive, tmp_path / "f", change)
     assert verify("--no-run", archive)[0] == 0

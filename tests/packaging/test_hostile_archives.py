@@ -928,13 +928,13 @@ def digest_of(path: Path) -> str:
 def unpacked(archive: Path, private: Path) -> tuple[tuple[str, ...] | None, str | None]:
     """Unpack and verify; return what was wrong, and whether headers, content or eisen.json."""
     from eisen_deploy.client._shared import errors
-    from eisen_deploy.client._shared.archive import contents, zips
+    from eisen_deploy.client._shared.archive import unpacked_folder, zips
 
     unpacked_whole = False
     try:
         zips.unpack(archive, private)
         unpacked_whole = True
-        contents.verify(private)
+        unpacked_folder.verify(private)
     except errors.CorruptArchive as error:
         begun = any(private.iterdir())
         stage = "eisen.json" if unpacked_whole else "content" if begun else "headers"

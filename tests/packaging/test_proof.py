@@ -19,7 +19,7 @@ import pytest
 from eisen_deploy.packaging import EisenServingMAR, _proof, create_metadata
 from eisen_deploy.packaging._errors import EisenPackagingError, ProofFailed
 from eisen_deploy.packaging._proof import clean_process
-from eisen_deploy.packaging._shared.archive import contents
+from eisen_deploy.packaging._shared.archive import unpacked_folder
 from eisen_deploy.packaging._shared.archive.batches import Batches
 
 METADATA = create_metadata(["x"], ["ndarray"], [[-1, 3]], ["y"], ["ndarray"], [[-1, 2]])
@@ -64,7 +64,7 @@ def archive(tmp_path):
             "serving": None,
             "batches": Batches().to_json(),
         }
-        contents.write(folder, {**said, **about})
+        unpacked_folder.write(folder, {**said, **about})
         return folder
 
     return _archive

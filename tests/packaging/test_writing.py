@@ -23,7 +23,7 @@ from eisen_deploy.packaging import (
 )
 from eisen_deploy.packaging._contents import archive_folder
 from eisen_deploy.packaging._pickles import pickling
-from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 
 STAGES = [
     "archive_folder.write_model",
@@ -32,8 +32,8 @@ STAGES = [
     "archive_folder.vendored.copy_dill",
     "archive_folder.copy_extras",
     "archive_folder.write_manifest",
-    "archive_folder.contents.write",
-    "archive_folder.contents.verify",
+    "archive_folder.unpacked_folder.write",
+    "archive_folder.unpacked_folder.verify",
     "zips.write",
     "zips.os.fsync",
     "_destination.move_into_place",
@@ -107,14 +107,14 @@ def test_a_file_that_vanishes_before_it_is_copied_is_told(packer, linear, tmp_pa
 
 
 def test_files_that_change_while_they_are_packed_are_noticed(packer, linear, tmp_path, monkeypatch):
-    write = contents.write
+    write = unpacked_folder.write
 
     def write_and_damage(folder, about):
         digest = write(folder, about)
         (folder / "metadata.json").write_bytes(b"{}")
         return digest
 
-    monkeypatch.setattr(contents, "write", write_and_damage)
+    monkeypatch.setattr(unpacked_folder, "write", write_and_damage)
     with pytest.raises(ArchiveNotWritten, match=r"metadata\.json has 2 bytes"):
         packer.pack(linear, tmp_path)
     assert not list(tmp_path.iterdir())

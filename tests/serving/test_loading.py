@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime._shared.archive import contents
+from eisen_deploy.serving.runtime._shared.archive import unpacked_folder
 
 # A worker of its own, as TorchServe starts it: the archive's folder first on the path. It reports
 # every name that an unpickler looked up, and how loading ended.
@@ -98,7 +98,8 @@ def test_a_flipped_byte_in_any_file_is_refused_before_anything_is_unpickled(fold
 
 
 @pytest.mark.parametrize(
-    "name", ["session.py", "archive/loading.py", "__init__.py", "_shared/archive/contents.py"]
+    "name",
+    ["session.py", "archive/loading.py", "__init__.py", "_shared/archive/unpacked_folder.py"],
 )
 def test_a_damaged_handler_refuses_itself(folder, name):
     flip(folder / "_eisen_serving" / name, 20)
@@ -146,16 +147,18 @@ def test_a_manifest_that_says_something_else_is_refused(folder):
     manifest["model"]["requirementsFile"] = "requirements.txt"
     path.write_text(json.dumps(manifest))
     about = json.loads((folder / "eisen.json").read_bytes())
-    contents.write(folder, {k: about[k] for k in about if k not in ("format", "files", "digest")})
+    unpacked_folder.write(
+        folder, {k: about[k] for k in about if k not in ("format", "files", "digest")}
+    )
     found = load(folder)
     assert "MAR-INF/MANIFEST.json has 'model.requirementsFile'" in found["error"]
     assert found["unpickled"] == []
 
 
 def test_eisen_json_of_an_unknown_format_is_refused(folder):
-    from eisen_deploy.serving.runtime._shared.archive import contents, eisen_json
+    from eisen_deploy.serving.runtime._shared.archive import eisen_json, unpacked_folder
 
-    about = {**contents.read(folder).raw, "format": 99}
+    about = {**unpacked_folder.read(folder).raw, "format": 99}
     (folder / "eisen.json").write_bytes(eisen_json.encode(about))
     assert "has format 99, known here is 1" in load(folder)["error"]
 

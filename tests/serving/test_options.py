@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import create_metadata
-from eisen_deploy.serving.runtime._shared.archive import contents
+from eisen_deploy.serving.runtime._shared.archive import unpacked_folder
 from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 from eisen_deploy.serving.runtime.archive import options as applied
 from eisen_deploy.serving.runtime.archive.loading import load
@@ -65,7 +65,7 @@ def rewrite(folder, text):
     (folder / "model-config.yaml").write_text(text)
     about = json.loads((folder / "eisen.json").read_text())
     kept = {key: about[key] for key in about if key not in ("format", "files", "digest")}
-    contents.write(folder, {**kept, "serving": "model-config.yaml"})
+    unpacked_folder.write(folder, {**kept, "serving": "model-config.yaml"})
 
 
 @pytest.mark.parametrize(

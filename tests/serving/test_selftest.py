@@ -11,7 +11,7 @@ import pytest
 
 from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, TorchServe
-from eisen_deploy.serving.runtime._shared.archive import contents
+from eisen_deploy.serving.runtime._shared.archive import unpacked_folder
 from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.answering import selftest
 from eisen_deploy.serving.runtime.answering.selftest import compare, table
@@ -161,7 +161,7 @@ def add_sample(folder, inputs, outputs, tolerance=1e-3):
     }
     about = json.loads((folder / "eisen.json").read_text())
     rest = {key: about[key] for key in about if key not in ("format", "files", "digest")}
-    contents.write(folder, {**rest, "sample": sample})
+    unpacked_folder.write(folder, {**rest, "sample": sample})
     return folder
 
 
@@ -240,7 +240,7 @@ def test_a_reply_that_cannot_be_decoded_is_refused(sampled):
     about = json.loads((folder / "eisen.json").read_text())
     rest = {key: about[key] for key in about if key not in ("format", "files", "digest")}
     rest["sample"]["reply"]["json_size"] = 5
-    contents.write(folder, rest)
+    unpacked_folder.write(folder, rest)
     with pytest.raises(SelfTestFailed, match="the sample cannot be read: "):
         serve(folder)
 

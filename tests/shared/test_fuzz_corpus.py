@@ -48,6 +48,6 @@ def test_memory_that_is_not_the_input_s_is_found(monkeypatch):
     def leak(raw, dtype, *_):
         return np.empty(len(raw) // dtype.itemsize, dtype)
 
-    monkeypatch.setattr(tensors, "elements", leak)
+    monkeypatch.setattr(tensors, "read_elements", leak)
     with pytest.raises(targets.BrokenPromise, match="not of the input alone"):
         [targets.request(data) for data in targets.seeds("request")]

@@ -484,16 +484,16 @@ def test_metadata():
     assert [item.name for item in metadata.outputs] == ["mask"]
     assert metadata.model_inputs == ("image",)
     assert metadata.model_outputs == ("mask",)
-    assert metadata.type_of("age") == ValueType("int")
-    assert metadata.type_of("extra") is None
-    assert metadata.type_of("other") is None
+    assert metadata.input_type("age") == ValueType("int")
+    assert metadata.input_type("extra") is None
+    assert metadata.input_type("other") is None
 
 
 @pytest.mark.parametrize("bad", [None, 1, "x", {}, [], [1], [{}], [{"name": "x"}, None], [[]]])
 def test_what_does_not_follow_the_convention_is_not_declared(bad):
     metadata = Metadata.parse(dict.fromkeys(RAW, bad))
     assert metadata == Metadata()
-    assert metadata.type_of("x") is None
+    assert metadata.input_type("x") is None
     assert metadata.batch_problem is not None
     value = object()
     assert metadata.conform({"anything": value}) == {"anything": value}

@@ -126,7 +126,7 @@ def test_single_bools_of_any_byte(byte):
 
 def test_sound_bools_are_not_copied():
     source = np.arange(24).reshape(2, 3, 4) % 3 == 0
-    assert np.shares_memory(values.sound_bools(source), source)
+    assert np.shares_memory(values.normalise_bools(source), source)
     assert np.shares_memory(values.to_tensor("x", source).content, source)
 
 
@@ -446,7 +446,7 @@ def test_headers_and_size_describe_the_body():
 def test_a_parsed_head_is_decoded_as_its_text_is():
     head = {"id": "7", "inputs": [{"name": "x", "shape": [1], "datatype": "INT8", "data": [1]}]}
     assert protocol.is_request(head)
-    got = protocol.request_of(head)
+    got = protocol.decode_parsed_request(head)
     assert got.id == "7"
     assert_same(got.inputs["x"], np.array([1], np.int8))
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from eisen_deploy.client._shared.errors import CorruptArchive
 from eisen_deploy.client._shared.model.serving_options import (
     ServingOptions,
+    find_problems,
     from_config,
-    problems_of,
     to_config,
 )
 
@@ -40,7 +40,7 @@ def test_every_option_is_covered_here():
 
 @given(st.fixed_dictionaries({}, optional=VALID))
 def test_options_come_back_from_the_file_as_they_were(serving):
-    assert problems_of(serving) == []
+    assert find_problems(serving) == []
     options = ServingOptions(**serving)
     text = json.dumps(to_config(options))
     assert from_config(json.loads(text)) == options
@@ -103,13 +103,13 @@ def test_the_processor_alone():
     ],
 )
 def test_wrong_values(name, value):
-    (problem,) = problems_of({name: value})
+    (problem,) = find_problems({name: value})
     assert problem.startswith(f"serving.{name}: expected ")
     assert repr(value) in problem or f"came {type(value).__name__}" in problem
 
 
 def test_all_problems_are_told_at_once():
-    problems = problems_of({"workers": 0, "wokers": 2, "device": "gpu", "turbo": True, 3: 4})
+    problems = find_problems({"workers": 0, "wokers": 2, "device": "gpu", "turbo": True, 3: 4})
     names = ", ".join(VALID)
     assert problems == [
         "serving.workers: expected an integer from 1 to 2147483647, came 0",
@@ -122,12 +122,12 @@ def test_all_problems_are_told_at_once():
 
 @pytest.mark.parametrize("serving", [None, [], "workers", [("workers", 1)]], ids=repr)
 def test_what_is_no_dict(serving):
-    (problem,) = problems_of(serving)
+    (problem,) = find_problems(serving)
     assert problem == f"serving: expected a dict, came {type(serving).__name__}"
 
 
 def test_a_long_text_is_not_repeated_whole():
-    assert len(problems_of({"device": "x" * 10_000})[0]) < 200
+    assert len(find_problems({"device": "x" * 10_000})[0]) < 200
 
 
 def test_a_file_of_before_there_were_threads_is_still_read():
@@ -163,7 +163,7 @@ def test_a_file_that_packaging_does_not_write_is_refused(config, told):
 
 def test_which_options_are_not_at_their_default():
     options = ServingOptions(workers=2, precision="float16", self_test=True)
-    assert options.changed("workers", "precision", "self_test", "device") == [
+    assert options.list_changed("workers", "precision", "self_test", "device") == [
         "workers",
         "precision",
     ]

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from eisen_deploy.client._shared.command import program
-from eisen_deploy.client._shared.command.terminal import columns, say, size
+from eisen_deploy.client._shared.command.terminal import align_columns, format_size, say
 from eisen_deploy.client._shared.printable import clean
 
 
 def test_columns_are_aligned():
-    assert columns([("a", "bb"), ("ccc", ""), (1, "d")]) == ["a    bb", "ccc", "1    d"]
-    assert columns([]) == []
+    assert align_columns([("a", "bb"), ("ccc", ""), (1, "d")]) == ["a    bb", "ccc", "1    d"]
+    assert align_columns([]) == []
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_columns_are_aligned():
     ],
 )
 def test_sizes(count, text):
-    assert size(count) == text
+    assert format_size(count) == text
 
 
 def test_what_is_no_plain_character_is_escaped():
@@ -82,8 +82,8 @@ def program_of(capsys):
 
         def fail(error, debug):
             if debug:
-                program.trace(error)
-            program.complain("prog", [program.told(error)])
+                program.print_traceback(error)
+            program.complain("prog", [program.explain_error(error)])
             return 2
 
         module = SimpleNamespace(add_parser=add_parser, run=function)

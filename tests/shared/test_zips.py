@@ -247,9 +247,9 @@ def test_every_bit_counts(tmp_path):
 
 
 def test_many_problems_make_a_short_message(tmp_path):
-    raw = b"".join(zip_headers.local(f"../{n:03d}", 0, 0) for n in range(1000))
-    rest = b"".join(zip_headers.central(f"../{n:03d}", 0, 0, 36 * n) for n in range(1000))
-    (tmp_path / "a.mar").write_bytes(raw + rest + zip_headers.end(1000, len(rest), len(raw)))
+    raw = b"".join(zip_headers.make_local(f"../{n:03d}", 0, 0) for n in range(1000))
+    rest = b"".join(zip_headers.make_central(f"../{n:03d}", 0, 0, 36 * n) for n in range(1000))
+    (tmp_path / "a.mar").write_bytes(raw + rest + zip_headers.make_end(1000, len(rest), len(raw)))
     problems = problems_of(zips.read, tmp_path / "a.mar")
     assert problems[:1] + problems[10:] == ["'../000' has the part '..'", "and 990 more problems"]
 
@@ -331,23 +331,25 @@ def test_an_archive_that_is_replaced_while_it_is_unpacked(archive, private, tmp_
 
 @pytest.mark.parametrize("size", [0, 2**31, LARGE - 1])
 def test_small_sizes_need_no_zip64(size):
-    header = zip_headers.local("x", size, 5)
+    header = zip_headers.make_local("x", size, 5)
     assert struct.unpack_from("<3I2H", header, 14) == (5, size, size, 1, 0)
     assert header[4:6] == b"\x14\0"
-    assert len(zip_headers.central("x", size, 5, LARGE - 1)) == 46 + 1
-    assert len(zip_headers.end(1, 47, LARGE - 1)) == 22
+    assert len(zip_headers.make_central("x", size, 5, LARGE - 1)) == 46 + 1
+    assert len(zip_headers.make_end(1, 47, LARGE - 1)) == 22
 
 
 @pytest.mark.parametrize("size", [LARGE, LARGE + 1, 2**40])
 def test_large_sizes_need_zip64(size):
-    header = zip_headers.local("x", size, 5)
+    header = zip_headers.make_local("x", size, 5)
     assert struct.unpack_from("<3I2H", header, 14) == (5, LARGE, LARGE, 1, 20)
     assert header[31:] == struct.pack("<2H2Q", 1, 16, size, size)
     assert header[4:6] == b"\x2d\0"
-    assert zip_headers.central("x", size, 5, 7)[47:] == header[31:]
-    assert zip_headers.central("x", size, 5, size)[47:] == struct.pack("<2H3Q", 1, 24, *[size] * 3)
-    assert zip_headers.central("x", 3, 5, size)[47:] == struct.pack("<2HQ", 1, 8, size)
-    assert len(zip_headers.end(1, 47, size)) == 22 + 76
+    assert zip_headers.make_central("x", size, 5, 7)[47:] == header[31:]
+    assert zip_headers.make_central("x", size, 5, size)[47:] == struct.pack(
+        "<2H3Q", 1, 24, *[size] * 3
+    )
+    assert zip_headers.make_central("x", 3, 5, size)[47:] == struct.pack("<2HQ", 1, 8, size)
+    assert len(zip_headers.make_end(1, 47, size)) == 22 + 76
 
 
 @pytest.mark.parametrize(
@@ -356,11 +358,11 @@ def test_large_sizes_need_zip64(size):
 )
 @pytest.mark.parametrize("name", ["x", "\u00e9/\U0001f9e0"])
 def test_a_header_claims_what_it_was_made_of(name, size, position):
-    header = zip_headers.central(name, size, 9, position)
-    claim = zip_headers.claimed_by(b"before" + header + b"after", 6)
+    header = zip_headers.make_central(name, size, 9, position)
+    claim = zip_headers.read_central(b"before" + header + b"after", 6)
     assert claim == (name.encode(), size, 9, 6 + len(header))
-    end = zip_headers.end(3, 100, position)
-    assert zip_headers.directory_claimed_by((bytes(200) + end)[-98:]) == (3, 100, position)
+    end = zip_headers.make_end(3, 100, position)
+    assert zip_headers.read_end((bytes(200) + end)[-98:]) == (3, 100, position)
     assert zip_headers.end_size(position) == len(end)
 
 
@@ -379,12 +381,12 @@ def sparse(tmp_path):
         for name, size in SIZES.items():
             crc32 = zlib.crc32(bytes(size)) if size < 10 else 7
             file.seek(position)
-            header = zip_headers.local(name, size, crc32)
+            header = zip_headers.make_local(name, size, crc32)
             file.write(header)
-            directory += zip_headers.central(name, size, crc32, position)
+            directory += zip_headers.make_central(name, size, crc32, position)
             position += len(header) + size
         file.seek(position)
-        file.write(directory + zip_headers.end(len(SIZES), len(directory), position))
+        file.write(directory + zip_headers.make_end(len(SIZES), len(directory), position))
     assert path.stat().st_blocks * 512 < 2**20
     return path
 
@@ -430,7 +432,10 @@ def test_every_bit_of_a_large_archives_headers_counts(sparse):
     entries = zips.read(sparse)
     size = sparse.stat().st_size
     directory = range(entries[-1].offset, size)
-    local = range(entries[1].offset - len(zip_headers.local("b", SIZES["b"], 0)), entries[1].offset)
+    local = range(
+        entries[1].offset - len(zip_headers.make_local("b", SIZES["b"], 0)),
+        entries[1].offset,
+    )
     for position in [*local, *directory]:
         damage(sparse, position)
         assert problems_of(zips.read, sparse), f"byte {position} of {size}"
@@ -445,7 +450,7 @@ def test_every_bit_of_a_large_archives_headers_counts(sparse):
     "name", ["x", "a/b", "n\u00e4me", "a b", ".hidden", "...x", "\u4e2d/\U0001f9e0"]
 )
 def test_names_that_every_system_allows(name):
-    assert names.problems_of([name]) == []
+    assert names.find_problems([name]) == []
 
 
 def test_a_long_name_is_measured_in_bytes():
@@ -460,22 +465,22 @@ def test_a_long_name_is_measured_in_bytes():
 
 def test_an_archive_has_so_many_files_and_no_more():
     many = [f"{number:05d}" for number in range(names.FILES_LIMIT)]
-    assert names.problems_of(many) == []
-    (problem,) = names.problems_of([*many, "x"])
+    assert names.find_problems(many) == []
+    (problem,) = names.find_problems([*many, "x"])
     assert problem == "there are 16385 files, and an archive holds at most 16384"
     long = [f"{number:05d}/{'x' * 250}" for number in range(names.FILES_LIMIT)]
-    assert names.problems_of(long) == []
-    (problem,) = names.problems_of([f"{name}xx" for name in long])
+    assert names.find_problems(long) == []
+    (problem,) = names.find_problems([f"{name}xx" for name in long])
     assert "bytes together" in problem
 
 
 def test_paths_that_collide_are_found_wherever_they_stand():
     paths = ["A/b/c", "a!", "a/b!", "a/b/d", "b", "b!", "b-c/d", "b/c"]
-    assert list(names.collisions(paths)) == [
+    assert list(names.find_collisions(paths)) == [
         "folders of 'A/b/c' and 'a/b/d' differ only by case or composition",
         "'b' is a file, and the folder of 'b/c'",
     ]
-    assert not list(names.collisions(["a", "a.txt", "ab/c", "ab/d", "b/c"]))
+    assert not list(names.find_collisions(["a", "a.txt", "ab/c", "ab/d", "b/c"]))
 
 
 parts = st.text(
@@ -489,7 +494,7 @@ paths = st.lists(parts, min_size=1, max_size=3).map("/".join)
 @settings(max_examples=50, deadline=None)
 @given(files=st.dictionaries(paths, st.binary(max_size=40), max_size=6))
 def test_whatever_is_written_is_read_back(files, tmp_path_factory):
-    assume(not names.problems_of(sorted(files)))
+    assume(not names.find_problems(sorted(files)))
     base = tmp_path_factory.mktemp("property")
     (base / "files").mkdir()
     zips.write(tree(base / "files", files), base / "a.mar")

@@ -43,109 +43,111 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
 _MODULE = re.compile(r"[^\s./\\:-][^\s./\\:]*(?:\.[^\s./\\:-][^\s./\\:]*)*")
 
 
-def entry_of(contents: Mapping[str, Any]) -> str:
+def find_entry(contents: Mapping[str, Any]) -> str:
     """Return what TorchServe loads: :data:`ENTRY`, a file, or the name of one of its handlers."""
     return str(contents.get("entry", ENTRY))
 
 
-def problems_of(contents: Mapping[str, Any]) -> list[str]:
+def find_problems(contents: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each value that packaging does not write.
 
     :param contents: what the file says; each part is of the type that it has to have.
     """
-    if found := list(_of_files(contents["files"])):
+    if found := list(_check_files(contents["files"])):
         return found
-    found += [*_of_model(contents["model"]), *_of_transforms(contents["transforms"])]
-    found += [*_of_handler(contents), *_of_versions(contents["packed_with"])]
-    found += _of_modules(contents)
+    found += [*_check_model(contents["model"]), *_check_transforms(contents["transforms"])]
+    found += [*_check_handler(contents), *_check_versions(contents["packed_with"])]
+    found += _check_modules(contents)
     for index, text in enumerate(contents["requirements"]):
         if problem := requirements.requirement_problem(text):
             found.append(f"requirements[{index}]: {problem}")
-    found += _of_sample(contents["sample"], contents["files"])
+    found += _check_sample(contents["sample"], contents["files"])
     if contents["batches"]["shared"] and contents["sample"] is None:
         found.append("batches.shared: expected false, since there is no sample that proves it")
     if contents["serving"] not in (None, serving_options.FILE_NAME):
-        found.append(_unlike("serving", serving_options.FILE_NAME, contents["serving"]))
+        found.append(_explain("serving", serving_options.FILE_NAME, contents["serving"]))
     return found
 
 
-def _unlike(what: str, expected: object, got: object) -> str:
-    shown = names.shown(got) if isinstance(got, str) else f"{got!r:.80}"
+def _explain(what: str, expected: object, got: object) -> str:
+    shown = names.quote_name(got) if isinstance(got, str) else f"{got!r:.80}"
     return f"{what}: expected {expected}, got {shown}"
 
 
-def _of_files(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    yield from (f"files: {problem}" for problem in names.problems_of(sorted(files)))
+def _check_files(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield from (f"files: {problem}" for problem in names.find_problems(sorted(files)))
     for name, listed in files.items():
         if problem := names.import_problem(name):
-            yield f"files: {names.shown(name)} {problem}"
+            yield f"files: {names.quote_name(name)} {problem}"
         if type(listed["size"]) is not int or listed["size"] < 0:
-            yield _unlike(f"files: size of {names.shown(name)}", "a number", listed["size"])
+            yield _explain(f"files: size of {names.quote_name(name)}", "a number", listed["size"])
         if not isinstance(listed["sha256"], str) or not _SHA256.fullmatch(listed["sha256"]):
-            yield _unlike(f"files: sha256 of {names.shown(name)}", "64 digits", listed["sha256"])
+            yield _explain(
+                f"files: sha256 of {names.quote_name(name)}", "64 digits", listed["sha256"]
+            )
 
 
-def _of_model(model: Mapping[str, Any]) -> Iterator[str]:
+def _check_model(model: Mapping[str, Any]) -> Iterator[str]:
     for part in ("name", "version"):
         if problem := names.identifier_problem(f"model.{part}", model[part]):
             yield problem
     expected = MODEL_FILES[model["form"]]
     if model["file"] != expected:
-        yield _unlike("model.file", expected, model["file"])
+        yield _explain("model.file", expected, model["file"])
 
 
-def _of_transforms(transforms: Mapping[str, Any]) -> Iterator[str]:
+def _check_transforms(transforms: Mapping[str, Any]) -> Iterator[str]:
     for part, file in transforms.items():
         if file not in (None, TRANSFORM_FILES[part]):
-            yield _unlike(f"transforms.{part}", TRANSFORM_FILES[part], file)
+            yield _explain(f"transforms.{part}", TRANSFORM_FILES[part], file)
 
 
-def _of_handler(contents: Mapping[str, Any]) -> Iterator[str]:
-    entry, own = entry_of(contents), contents["handler"]
+def _check_handler(contents: Mapping[str, Any]) -> Iterator[str]:
+    entry, own = find_entry(contents), contents["handler"]
     files = [] if entry in (ENTRY, *TORCHSERVE_HANDLERS) else [("entry", entry)]
     if own is not None:
         files.append(("handler.file", own["file"]))
         if entry != ENTRY:
-            yield _unlike("entry", f"{ENTRY}, which loads the class of the handler", entry)
+            yield _explain("entry", f"{ENTRY}, which loads the class of the handler", entry)
         if not own["class"].isidentifier():
-            yield _unlike("handler.class", "the name of a class", own["class"])
+            yield _explain("handler.class", "the name of a class", own["class"])
     for what, name in files:
         if problem := names.handler_file_problem(name):
-            yield f"{what}: {names.shown(name)} {problem}"
+            yield f"{what}: {names.quote_name(name)} {problem}"
         elif name not in contents["files"]:
-            yield f"{what}: {names.shown(name)} is no file of the archive"
+            yield f"{what}: {names.quote_name(name)} is no file of the archive"
 
 
-def _of_versions(packed_with: Mapping[str, Any]) -> Iterator[str]:
+def _check_versions(packed_with: Mapping[str, Any]) -> Iterator[str]:
     for name, version in packed_with.items():
         if not requirements.NAME.fullmatch(name):
-            yield _unlike("packed_with", "names of distributions", name)
+            yield _explain("packed_with", "names of distributions", name)
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
-            yield _unlike(f"packed_with.{clean(name):.80}", "a version", version)
+            yield _explain(f"packed_with.{clean(name):.80}", "a version", version)
 
 
-def _of_modules(contents: Mapping[str, Any]) -> Iterator[str]:
+def _check_modules(contents: Mapping[str, Any]) -> Iterator[str]:
     for name, said in contents["modules"].items():
         if not _MODULE.fullmatch(name) or clean(name) != name or len(name) > names.BYTES_LIMIT:
-            yield _unlike("modules", "names of modules", name)
-        what = f"modules[{names.shown(name)}]"
+            yield _explain("modules", "names of modules", name)
+        what = f"modules[{names.quote_name(name)}]"
         if said["decision"] not in _DECISIONS:
-            yield _unlike(f"{what}.decision", f"one of {', '.join(_DECISIONS)}", said["decision"])
+            yield _explain(f"{what}.decision", f"one of {', '.join(_DECISIONS)}", said["decision"])
         file, owner = said.get("file"), said.get("distribution")
         if file is not None and (not isinstance(file, str) or file not in contents["files"]):
-            yield _unlike(f"{what}.file", "a file of the archive", file)
+            yield _explain(f"{what}.file", "a file of the archive", file)
         if owner is not None and not requirements.NAME.fullmatch(str(owner)):
-            yield _unlike(f"{what}.distribution", "the name of a distribution", owner)
+            yield _explain(f"{what}.distribution", "the name of a distribution", owner)
 
 
-def _of_sample(sample: Any, files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _check_sample(sample: Any, files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if sample is None:
         return
     if not 0 <= sample["tolerance"] < math.inf:
-        yield _unlike("sample.tolerance", "a number of 0 or more", sample["tolerance"])
+        yield _explain("sample.tolerance", "a number of 0 or more", sample["tolerance"])
     for part, expected in SAMPLE_FILES.items():
         body = sample[part]
         if body["file"] != expected:
-            yield _unlike(f"sample.{part}.file", expected, body["file"])
+            yield _explain(f"sample.{part}.file", expected, body["file"])
         elif not 0 <= (body["json_size"] or 0) <= files[expected]["size"]:
-            yield _unlike(f"sample.{part}.json_size", "a part of the body", body["json_size"])
+            yield _explain(f"sample.{part}.json_size", "a part of the body", body["json_size"])

@@ -37,7 +37,7 @@ class Batches:
         return cls(**raw)
 
 
-def is_json(raw: Any) -> bool:
+def is_batches(raw: Any) -> bool:
     """Whether a value is what :meth:`Batches.to_json` gives."""
     kinds = {name: type(value) for name, value in asdict(Batches()).items()}
     return isinstance(raw, dict) and {name: type(value) for name, value in raw.items()} == kinds

@@ -16,7 +16,7 @@ from ..model import serving_options
 from ..wire import strict_json
 from . import requirements
 from .description import Description
-from .names import shown
+from .names import quote_name
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 METADATA = "metadata.json"
@@ -25,7 +25,7 @@ _OPTIONS = serving_options.FILE_NAME
 _VERSION = re.compile(r"[A-Za-z0-9._+-]{1,40}")
 
 
-def problems_of(described: Description, read: Callable[[str], bytes]) -> list[str]:
+def find_problems(described: Description, read: Callable[[str], bytes]) -> list[str]:
     """Return one sentence for each thing that one of these files says otherwise.
 
     :param described: what ``eisen.json`` says.
@@ -33,10 +33,10 @@ def problems_of(described: Description, read: Callable[[str], bytes]) -> list[st
     """
     found = [f"{name} is missing" for name in (MANIFEST, METADATA) if name not in described.files]
     checks = {
-        MANIFEST: _of_manifest,
-        METADATA: _of_metadata,
-        _OPTIONS: _of_options,
-        requirements.FILE_NAME: _of_requirements,
+        MANIFEST: _check_manifest,
+        METADATA: _check_metadata,
+        _OPTIONS: _check_options,
+        requirements.FILE_NAME: _check_requirements,
     }
     for name, check in checks.items():
         if name in described.files:
@@ -50,7 +50,7 @@ def problems_of(described: Description, read: Callable[[str], bytes]) -> list[st
     return found
 
 
-def manifest_of(described: Description) -> dict[str, Any]:
+def build_manifest(described: Description) -> dict[str, Any]:
     """Return what the manifest has to say, but for the version of who wrote it."""
     model = {
         "modelName": described.model.name,
@@ -63,7 +63,7 @@ def manifest_of(described: Description) -> dict[str, Any]:
     return {"runtime": "python", "model": model}
 
 
-def _of_manifest(raw: bytes, described: Description) -> Iterator[str]:
+def _check_manifest(raw: bytes, described: Description) -> Iterator[str]:
     try:
         said = strict_json.loads_object(raw, MANIFEST)
     except ContractError as error:
@@ -72,7 +72,7 @@ def _of_manifest(raw: bytes, described: Description) -> Iterator[str]:
     archiver = said.pop("archiverVersion", None)
     if not isinstance(archiver, str) or not _VERSION.fullmatch(archiver):
         yield f"{MANIFEST} has no archiverVersion"
-    expected = manifest_of(described)
+    expected = build_manifest(described)
     model = said.get("model")
     if not isinstance(model, dict):
         yield f"{MANIFEST} describes no model"
@@ -86,7 +86,7 @@ def _differences(said: Mapping[str, Any], expected: Mapping[str, Any], where: st
         if key not in said:
             yield f"{MANIFEST} lacks {where}{key}, expected {expected[key]!r:.80}"
         elif key not in expected:
-            yield f"{MANIFEST} has {shown(where + key)}, of which eisen.json says nothing"
+            yield f"{MANIFEST} has {quote_name(where + key)}, of which eisen.json says nothing"
         elif type(said[key]) is not type(expected[key]) or said[key] != expected[key]:
             yield (
                 f"{MANIFEST} has {where}{key} {said[key]!r:.80}, and by eisen.json it is "
@@ -94,14 +94,14 @@ def _differences(said: Mapping[str, Any], expected: Mapping[str, Any], where: st
             )
 
 
-def _of_metadata(raw: bytes, _: Description) -> Iterator[str]:
+def _check_metadata(raw: bytes, _: Description) -> Iterator[str]:
     try:
         strict_json.loads_object(raw, METADATA)
     except ContractError as error:
         yield from error.problems
 
 
-def _of_options(raw: bytes, described: Description) -> Iterator[str]:
+def _check_options(raw: bytes, described: Description) -> Iterator[str]:
     if described.serving is None:
         yield f"{_OPTIONS} is there, and eisen.json says nothing of serving options"
     try:
@@ -113,6 +113,6 @@ def _of_options(raw: bytes, described: Description) -> Iterator[str]:
             yield f"{_OPTIONS} is not written as packaging writes it"
 
 
-def _of_requirements(raw: bytes, described: Description) -> Iterator[str]:
+def _check_requirements(raw: bytes, described: Description) -> Iterator[str]:
     if not described.requirements or raw != requirements.render(described.requirements):
         yield f"{requirements.FILE_NAME} does not hold the requirements of eisen.json"

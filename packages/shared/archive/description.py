@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .allowed_values import entry_of
+from .allowed_values import find_entry
 from .batches import Batches
 
 
@@ -102,7 +102,7 @@ class Description:
             PackedModel(model["name"], model["version"], model["form"], model["file"], **lists),
             raw["transforms"],
             own and OwnHandler(own["file"], own["class"]),
-            entry_of(raw),
+            find_entry(raw),
             raw["packed_with"],
             raw["modules"],
             tuple(raw["requirements"]),
@@ -119,7 +119,7 @@ class Description:
             raw,
         )
 
-    def payload(self) -> Iterator[str]:
+    def payload_files(self) -> Iterator[str]:
         """Yield the files that are unpickled or loaded, and those of the sample."""
         yield self.model.file
         yield from (file for file in self.transforms.values() if file is not None)

@@ -81,17 +81,17 @@ def parse(raw: bytes) -> Description:
         )
     if not _lists_files(contents.get("files")):
         raise CorruptArchive(f"{FILE_NAME} does not list size and sha256 of each file")
-    if not _tells_payload(contents):
+    if not _has_every_part(contents):
         raise CorruptArchive(
             f"{FILE_NAME} does not tell name, version, form and file of a model, two transforms, "
             "a handler, what packed them, their modules and requirements, a sample, options for a "
             "server and batches, each with a file of the list"
         )
-    refuse_if([f"{FILE_NAME}: {problem}" for problem in allowed_values.problems_of(contents)])
+    refuse_if([f"{FILE_NAME}: {problem}" for problem in allowed_values.find_problems(contents)])
     return Description.from_json(contents)
 
 
-def digest_of(raw: bytes) -> str:
+def read_digest(raw: bytes) -> str:
     """Return the digest that a text of the file states."""
     return str(json.loads(raw)["digest"])
 
@@ -103,7 +103,7 @@ def _lists_files(files: Any) -> bool:
     )
 
 
-def _tells_payload(contents: Mapping[str, Any]) -> bool:
+def _has_every_part(contents: Mapping[str, Any]) -> bool:
     model, transforms, handler, packed_with, sample, serving = (
         contents.get(key, "missing")
         for key in ("model", "transforms", "handler", "packed_with", "sample", "serving")
@@ -111,40 +111,40 @@ def _tells_payload(contents: Mapping[str, Any]) -> bool:
     return (
         _has_texts(model, ("name", "version", "form", "file"))
         and model["form"] in allowed_values.MODEL_FILES
-        and all(_is_texts(model.get(key, [])) for key in ("keywords", "training"))
+        and all(_is_text_list(model.get(key, [])) for key in ("keywords", "training"))
         and isinstance(transforms, dict)
         and {"pre_processing", "post_processing"} == transforms.keys()
         and isinstance(contents.get("entry", ""), str)
         and (handler is None or _has_texts(handler, ("file", "class")))
         and isinstance(packed_with, dict)
-        and _tells_code(contents)
-        and (sample is None or _tells_sample(sample))
+        and _has_code(contents)
+        and (sample is None or _has_sample(sample))
         and (serving is None or isinstance(serving, str))
-        and batches.is_json(contents.get("batches"))
-        and _payload(model, transforms, handler, sample, serving) <= contents["files"].keys()
+        and batches.is_batches(contents.get("batches"))
+        and _named_files(model, transforms, handler, sample, serving) <= contents["files"].keys()
     )
 
 
-def _tells_code(contents: Mapping[str, Any]) -> bool:
+def _has_code(contents: Mapping[str, Any]) -> bool:
     modules, requirements = contents.get("modules"), contents.get("requirements")
     return (
         isinstance(modules, dict)
         and all(_has_texts(module, ("decision",)) for module in modules.values())
-        and _is_texts(requirements)
+        and _is_text_list(requirements)
     )
 
 
-def _tells_sample(sample: Any) -> bool:
+def _has_sample(sample: Any) -> bool:
     if not isinstance(sample, dict) or type(sample.get("tolerance")) not in (int, float):
         return False
-    return all(_tells_body(sample.get(part)) for part in ("request", "reply"))
+    return all(_has_body(sample.get(part)) for part in ("request", "reply"))
 
 
-def _tells_body(body: Any) -> bool:
+def _has_body(body: Any) -> bool:
     return _has_texts(body, ("file",)) and type(body.get("json_size", "")) in (int, type(None))
 
 
-def _is_texts(value: Any) -> bool:
+def _is_text_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
@@ -152,7 +152,7 @@ def _has_texts(value: Any, keys: Iterable[str]) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
 
 
-def _payload(model: Any, transforms: Any, handler: Any, sample: Any, serving: Any) -> set[Any]:
+def _named_files(model: Any, transforms: Any, handler: Any, sample: Any, serving: Any) -> set[Any]:
     named = [model["file"], *transforms.values(), handler and handler["file"], serving]
     named += [sample[part]["file"] for part in ("request", "reply")] if sample else []
     return {str(name) for name in named if name is not None}

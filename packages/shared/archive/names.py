@@ -77,7 +77,7 @@ def handler_file_problem(name: str) -> str | None:
 
 def top_level_problem(name: str, *, is_folder: bool) -> str | None:
     """Say what keeps a file or a folder out of the top level of an archive, or ``None``."""
-    if folded(name) in {folded(own) for own in OWN_NAMES}:
+    if fold_name(name) in {fold_name(own) for own in OWN_NAMES}:
         return "is a name that the archive itself uses"
     return hiding_problem(name, is_folder=is_folder)
 
@@ -105,7 +105,7 @@ def _module_name(name: str) -> str | None:
     return name.rpartition(".")[0] if name.endswith(_SOURCES) else None
 
 
-def problems_of(paths: Sequence[str]) -> list[str]:
+def find_problems(paths: Sequence[str]) -> list[str]:
     """Say what is wrong with the paths of an archive's files, each one and all together."""
     if len(paths) > FILES_LIMIT:
         return [f"there are {len(paths)} files, and an archive holds at most {FILES_LIMIT}"]
@@ -113,8 +113,8 @@ def problems_of(paths: Sequence[str]) -> list[str]:
     if size > ALL_BYTES_LIMIT:
         return [f"the paths have {size} bytes together, and at most {ALL_BYTES_LIMIT} are allowed"]
     told = [(path, path_problem(path)) for path in paths]
-    problems = [f"{shown(path)} {problem}" for path, problem in told if problem]
-    problems += collisions(path for path, problem in told if not problem)
+    problems = [f"{quote_name(path)} {problem}" for path, problem in told if problem]
+    problems += find_collisions(path for path, problem in told if not problem)
     if list(paths) != sorted(paths):
         problems.append("the files are not in the order of their names")
     return problems
@@ -158,42 +158,43 @@ def is_device(name: str) -> bool:
     return name.split(".", maxsplit=1)[0].rstrip(" ").upper() in _DEVICES
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Return a name as a file system sees it that knows neither case nor composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def collisions(names: Iterable[str]) -> Iterator[str]:
+def find_collisions(names: Iterable[str]) -> Iterator[str]:
     """Say which paths some system would take for each other's files or folders.
 
     In the order of their folded parts, all paths below one folder are neighbours, so it is enough
     to compare each path with the next one.
     """
-    keyed = sorted((folded(name).replace("/", "\0"), name) for name in names)
+    keyed = sorted((fold_name(name).replace("/", "\0"), name) for name in names)
     for (first_key, first), (second_key, second) in zip(keyed, keyed[1:]):  # noqa: RUF007 - 3.9
-        problem = _collision(first_key.split("\0"), first, second_key.split("\0"), second)
+        problem = _explain_collision(first_key.split("\0"), first, second_key.split("\0"), second)
         if problem:
             yield problem
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name for a message: escaped, and of a sane length."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
 
 
-def _collision(first_key: list[str], first: str, second_key: list[str], second: str) -> str | None:
+def _explain_collision(
+    first_key: list[str], first: str, second_key: list[str], second: str
+) -> str | None:
     if first == second:
-        return f"{shown(first)} is there twice"
+        return f"{quote_name(first)} is there twice"
     if first_key == second_key:
-        return f"{shown(second)} differs from {shown(first)} only by case or composition"
+        return f"{quote_name(second)} differs from {quote_name(first)} only by case or composition"
     if first_key == second_key[: len(first_key)]:
-        return f"{shown(first)} is a file, and the folder of {shown(second)}"
+        return f"{quote_name(first)} is a file, and the folder of {quote_name(second)}"
     pairs = zip(zip(first_key, second_key), zip(first.split("/"), second.split("/")))
     for folded_parts, parts in pairs:
         if folded_parts[0] != folded_parts[1]:
             return None
         if parts[0] != parts[1]:
-            return (
-                f"folders of {shown(first)} and {shown(second)} differ only by case or composition"
-            )
+            both = f"{quote_name(first)} and {quote_name(second)}"
+            return f"folders of {both} differ only by case or composition"
     return None

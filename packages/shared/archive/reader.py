@@ -16,7 +16,7 @@ from ..model import serving_options
 from ..model.serving_options import ServingOptions
 from ..printable import clean
 from ..wire import strict_json
-from . import contents, derived_files, eisen_json, zips
+from . import derived_files, eisen_json, unpacked_folder, zips
 from .description import Description
 from .zips import Entry
 
@@ -53,7 +53,7 @@ class Archive:
         name = self.about.serving
         return None if name is None else serving_options.read(self.read(name))
 
-    def listed(self, name: str) -> dict[str, Any]:
+    def describe_file(self, name: str) -> dict[str, Any]:
         """Return name, size and SHA-256 of a file, as ``eisen.json`` has them."""
         listed = self.about.files[name]
         return {"file": name, "size": listed.size, "sha256": listed.sha256}
@@ -65,7 +65,7 @@ def read(path: Path) -> Archive:
     :raises ContractError: if it is not as packaging writes it, or was not packed with Eisen-Deploy.
     :raises OSError: if the file cannot be read.
     """
-    return _checked(path, zips.read(path))
+    return _check_against_description(path, zips.read(path))
 
 
 def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Archive:
@@ -75,8 +75,8 @@ def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Arch
     :raises ContractError: as :func:`read` does, and with each file that was changed.
     :raises OSError: if the file cannot be read.
     """
-    digests = dict(zips.digests(path, progress=progress))
-    archive = _checked(path, digests)
+    digests = dict(zips.hash_files(path, progress=progress))
+    archive = _check_against_description(path, digests)
     listed = archive.about.files
     refuse_if(
         [
@@ -88,7 +88,7 @@ def verify(path: Path, *, progress: Callable[[int], None] | None = None) -> Arch
     return archive
 
 
-def _checked(path: Path, found: Iterable[Entry]) -> Archive:
+def _check_against_description(path: Path, found: Iterable[Entry]) -> Archive:
     entries = {entry.name: entry for entry in found}
     if eisen_json.FILE_NAME not in entries:
         raise CorruptArchive(f"it has no {eisen_json.FILE_NAME}: Eisen-Deploy did not make it")
@@ -96,7 +96,7 @@ def _checked(path: Path, found: Iterable[Entry]) -> Archive:
     listed = about.files
     present = entries.keys() - {eisen_json.FILE_NAME}
     refuse_if(
-        contents.differences(listed, present)
+        unpacked_folder.compare_names(listed, present)
         + [
             f"{clean(name)} has {entries[name].size} bytes, {listed[name].size} were packed"
             for name in sorted(listed.keys() & present)
@@ -104,5 +104,5 @@ def _checked(path: Path, found: Iterable[Entry]) -> Archive:
         ]
     )
     archive = Archive(path, entries, about)
-    refuse_if(derived_files.problems_of(about, archive.read))
+    refuse_if(derived_files.find_problems(about, archive.read))
     return archive

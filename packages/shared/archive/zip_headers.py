@@ -50,29 +50,50 @@ class Claim(NamedTuple):
     end: int
 
 
-def local(name: str, size: int, crc32: int) -> bytes:
+def make_local(name: str, size: int, crc32: int) -> bytes:
     """Return what stands in front of a file's content."""
     raw = name.encode()
-    extra = _zip64(size, size) if size >= LARGE else b""
+    extra = _make_zip64_field(size, size) if size >= LARGE else b""
     small = min(size, LARGE)
-    fields = (b"PK\3\4", _version(extra), _flags(name), 0, 0, _DATE, crc32, small, small)
+    fields = (
+        b"PK\3\4",
+        _version_needed(extra),
+        _name_flags(name),
+        0,
+        0,
+        _DATE,
+        crc32,
+        small,
+        small,
+    )
     return _LOCAL.pack(*fields, len(raw), len(extra)) + raw + extra
 
 
-def central(name: str, size: int, crc32: int, position: int) -> bytes:
+def make_central(name: str, size: int, crc32: int, position: int) -> bytes:
     """Return a file's part of the directory.
 
     :param position: where its local header begins.
     """
     raw = name.encode()
-    extra = _zip64(*(value for value in (size, size, position) if value >= LARGE))
-    small, version = min(size, LARGE), _version(extra)
-    fields = (b"PK\1\2", _UNIX | version, version, _flags(name), 0, 0, _DATE, crc32, small, small)
+    extra = _make_zip64_field(*(value for value in (size, size, position) if value >= LARGE))
+    small, version = min(size, LARGE), _version_needed(extra)
+    fields = (
+        b"PK\1\2",
+        _UNIX | version,
+        version,
+        _name_flags(name),
+        0,
+        0,
+        _DATE,
+        crc32,
+        small,
+        small,
+    )
     rest = (len(raw), len(extra), 0, 0, 0, _MODE, min(position, LARGE))
     return _CENTRAL.pack(*fields, *rest) + raw + extra
 
 
-def end(count: int, size: int, position: int) -> bytes:
+def make_end(count: int, size: int, position: int) -> bytes:
     """Return what stands behind the directory.
 
     :param count: of files.
@@ -93,7 +114,7 @@ def end_size(position: int) -> int:
     return END_SIZE if position < LARGE else END_SIZE_64
 
 
-def claimed_by(directory: bytes, at: int) -> Claim:
+def read_central(directory: bytes, at: int) -> Claim:
     """Return what the central header claims that begins there; at least its fixed part is there."""
     crc32, _, size, *lengths = _CENTRAL.unpack_from(directory, at)[7:13]
     name_at = at + CENTRAL_SIZE
@@ -103,7 +124,7 @@ def claimed_by(directory: bytes, at: int) -> Claim:
     return Claim(directory[name_at:extra_at], size, crc32, name_at + sum(lengths))
 
 
-def directory_claimed_by(tail: bytes) -> tuple[int, int, int] | None:
+def read_end(tail: bytes) -> tuple[int, int, int] | None:
     """Return number of files, size and position of the directory, as the end of a zip file claims.
 
     :param tail: the last bytes of the file: ``END_SIZE_64``, or as many as there are.
@@ -117,17 +138,19 @@ def directory_claimed_by(tail: bytes) -> tuple[int, int, int] | None:
     return count, size, position
 
 
-def local_difference(found: bytes, expected: bytes) -> str:
+def compare_local(found: bytes, expected: bytes) -> str:
     """Say in which way a local header is not the one that it must be."""
-    return _difference(found, expected, _LOCAL, _LOCAL_FIELDS)
+    return _compare_headers(found, expected, _LOCAL, _LOCAL_FIELDS)
 
 
-def central_difference(found: bytes, expected: bytes) -> str:
+def compare_central(found: bytes, expected: bytes) -> str:
     """Say in which way a central header is not the one that it must be."""
-    return _difference(found, expected, _CENTRAL, _CENTRAL_FIELDS)
+    return _compare_headers(found, expected, _CENTRAL, _CENTRAL_FIELDS)
 
 
-def _difference(found: bytes, expected: bytes, layout: struct.Struct, fields: Sequence[str]) -> str:
+def _compare_headers(
+    found: bytes, expected: bytes, layout: struct.Struct, fields: Sequence[str]
+) -> str:
     """Say the most telling difference first."""
     came = dict(zip(fields, layout.unpack_from(found.ljust(layout.size, b"\0"))))
     wanted = dict(zip(fields, layout.unpack_from(expected)))
@@ -143,13 +166,13 @@ def _difference(found: bytes, expected: bytes, layout: struct.Struct, fields: Se
     return "has another name or extra field"
 
 
-def _zip64(*values: int) -> bytes:
+def _make_zip64_field(*values: int) -> bytes:
     return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values) if values else b""
 
 
-def _version(extra: bytes) -> int:
+def _version_needed(extra: bytes) -> int:
     return _VERSION_64 if extra else _VERSION
 
 
-def _flags(name: str) -> int:
+def _name_flags(name: str) -> int:
     return 0 if name.isascii() else _UTF_8

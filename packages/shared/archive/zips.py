@@ -54,28 +54,28 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
     :raises OSError: if the file system refuses, or something is at ``path``. What was begun there
         is left to the caller.
     """
-    found = sorted(_files_of(folder))
-    refuse_if(names.problems_of(found))
+    found = sorted(_list_files(folder))
+    refuse_if(names.find_problems(found))
     buffer = memoryview(bytearray(_PIECE))
     with path.open("xb") as target:
-        directory = [_add(target, folder / name, name, buffer, progress) for name in found]
+        directory = [_add_file(target, folder / name, name, buffer, progress) for name in found]
         position, raw = target.tell(), b"".join(directory)
-        target.write(raw + zip_headers.end(len(found), len(raw), position))
+        target.write(raw + zip_headers.make_end(len(found), len(raw), position))
         target.flush()
         os.fsync(target.fileno())
 
 
-def _files_of(folder: Path) -> Iterator[str]:
-    for base, folders, files in os.walk(folder, onerror=_raise):
+def _list_files(folder: Path) -> Iterator[str]:
+    for base, folders, files in os.walk(folder, onerror=_raise_error):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         yield from ((Path(base) / name).relative_to(folder).as_posix() for name in files + links)
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error  # os.walk would leave out what it cannot list
 
 
-def _add(
+def _add_file(
     target: BufferedWriter,
     source: Path,
     name: str,
@@ -84,19 +84,19 @@ def _add(
 ) -> bytes:
     """Copy a file behind its header, and return its part of the directory."""
     if not stat.S_ISREG(source.lstat().st_mode):
-        raise CorruptArchive(f"{names.shown(name)} is no regular file")
+        raise CorruptArchive(f"{names.quote_name(name)} is no regular file")
     position = target.tell()
     with source.open("rb") as reader:
         size = os.fstat(reader.fileno()).st_size
-        target.write(zip_headers.local(name, size, 0))
+        target.write(zip_headers.make_local(name, size, 0))
         copied, crc32 = _copy(reader, target.write, size, buffer, progress)
         if copied != size or reader.read(1):
-            raise CorruptArchive(f"{names.shown(name)} changed while it was packed")
+            raise CorruptArchive(f"{names.quote_name(name)} changed while it was packed")
     end = target.tell()
     target.seek(position)
-    target.write(zip_headers.local(name, size, crc32))
+    target.write(zip_headers.make_local(name, size, crc32))
     target.seek(end)
-    return zip_headers.central(name, size, crc32, position)
+    return zip_headers.make_central(name, size, crc32, position)
 
 
 def _copy(
@@ -126,8 +126,8 @@ def read(path: Path) -> list[Entry]:
     :raises CorruptArchive: with what :func:`write` would not have written so.
     :raises OSError: if the file cannot be read.
     """
-    with opened(path) as file:
-        return _entries(file)
+    with open_archive(path) as file:
+        return _read_entries(file)
 
 
 def read_file(path: Path, entry: Entry, limit: int) -> bytes:
@@ -138,15 +138,15 @@ def read_file(path: Path, entry: Entry, limit: int) -> bytes:
     """
     if entry.size > limit:
         raise CorruptArchive(
-            f"{names.shown(entry.name)} has {entry.size} bytes, and at most {limit} are read"
+            f"{names.quote_name(entry.name)} has {entry.size} bytes, and at most {limit} are read"
         )
-    with opened(path) as file:
+    with open_archive(path) as file:
         content = _read_at(file, entry.offset, entry.size)
-    refuse_if(_content_problems(entry, len(content), zlib.crc32(content)))
+    refuse_if(_check_content(entry, len(content), zlib.crc32(content)))
     return content
 
 
-def digests(
+def hash_files(
     path: Path, *, progress: Callable[[int], None] | None = None
 ) -> Iterator[tuple[Entry, str]]:
     """Check an archive as :func:`unpack` does, and yield its files with the SHA-256 of each.
@@ -156,12 +156,12 @@ def digests(
     """
     buffer = memoryview(bytearray(_PIECE))
     problems = []
-    with opened(path) as file:
-        for entry in _entries(file):
+    with open_archive(path) as file:
+        for entry in _read_entries(file):
             digest = hashlib.sha256()
             file.seek(entry.offset)
             read, crc32 = _copy(file, digest.update, entry.size, buffer, progress)
-            problems += _content_problems(entry, read, crc32)
+            problems += _check_content(entry, read, crc32)
             yield entry, digest.hexdigest()
     refuse_if(problems)
 
@@ -181,36 +181,36 @@ def unpack(
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
     buffer = memoryview(bytearray(_PIECE))
     problems = []
-    with opened(path) as file:
-        entries = _entries(file)
+    with open_archive(path) as file:
+        entries = _read_entries(file)
         for entry in entries:
             target = folder / entry.name
             target.parent.mkdir(parents=True, exist_ok=True)
             file.seek(entry.offset)
             with target.open("xb") as writer:
                 copied, crc32 = _copy(file, writer.write, entry.size, buffer, progress)
-            problems += _content_problems(entry, copied, crc32)
+            problems += _check_content(entry, copied, crc32)
     refuse_if(problems)
     return entries
 
 
-def _entries(file: BufferedReader) -> list[Entry]:
+def _read_entries(file: BufferedReader) -> list[Entry]:
     length = os.fstat(file.fileno()).st_size
     count, size, position = _find_directory(file, length)
-    entries, problems = _parse(_read_at(file, position, size), count, position)
+    entries, problems = _parse_directory(_read_at(file, position, size), count, position)
     if problems:
         problems.insert(0, "eisen-deploy-packaging has not packed this, or it was changed since")
-    problems += names.problems_of([entry.name for entry in entries])
-    refuse_if(problems or list(_local_problems(file, entries)))
+    problems += names.find_problems([entry.name for entry in entries])
+    refuse_if(problems or list(_check_local_headers(file, entries)))
     return entries
 
 
 def _find_directory(file: BufferedReader, length: int) -> tuple[int, int, int]:
     """Return number of files, size and position of the directory, all of them possible ones."""
     tail = _read_at(file, max(0, length - zip_headers.END_SIZE_64), zip_headers.END_SIZE_64)
-    claimed = zip_headers.directory_claimed_by(tail)
+    claimed = zip_headers.read_end(tail)
     if claimed is None:
-        raise CorruptArchive(_why_no_end(file, length))
+        raise CorruptArchive(_explain_missing_end(file, length))
     count, size, position = claimed
     if (
         count > names.FILES_LIMIT
@@ -223,12 +223,12 @@ def _find_directory(file: BufferedReader, length: int) -> tuple[int, int, int]:
             f"the archive has {length} bytes, and {told} by its end record: something was put in "
             "front of it or into it, or was cut out of it"
         )
-    if not tail.endswith(zip_headers.end(count, size, position)):
+    if not tail.endswith(zip_headers.make_end(count, size, position)):
         raise CorruptArchive("the end record is not in the one form that it can have")
     return claimed
 
 
-def _why_no_end(file: BufferedReader, length: int) -> str:
+def _explain_missing_end(file: BufferedReader, length: int) -> str:
     head = _read_at(file, 0, 4)
     if not head:
         return "the archive is an empty file"
@@ -237,23 +237,23 @@ def _why_no_end(file: BufferedReader, length: int) -> str:
     if head not in (b"PK\3\4", b"PK\5\6"):
         return "the archive is not a zip file"
     begin = max(0, length - 2**16 - zip_headers.END_SIZE)
-    if _has_end(_read_at(file, begin, length - begin), begin):
+    if _has_end_record(_read_at(file, begin, length - begin), begin):
         return "the archive has a comment or other bytes behind its end record"
     return "the archive is cut off: it has no end record"
 
 
-def _has_end(last: bytes, begin: int) -> bool:
+def _has_end_record(last: bytes, begin: int) -> bool:
     """Whether an end record is in there; a model of torch that is packed has one too, elsewhere."""
     at = last.rfind(b"PK\5\6")
     while at >= 0:
-        claimed = zip_headers.directory_claimed_by(last[at : at + zip_headers.END_SIZE])
+        claimed = zip_headers.read_end(last[at : at + zip_headers.END_SIZE])
         if claimed is not None and claimed[1] + claimed[2] == begin + at:
             return True
         at = last.rfind(b"PK\5\6", 0, at)
     return False
 
 
-def _parse(directory: bytes, count: int, end: int) -> tuple[list[Entry], list[str]]:
+def _parse_directory(directory: bytes, count: int, end: int) -> tuple[list[Entry], list[str]]:
     """Return the files that a directory tells of, and what is wrong with how it tells them.
 
     :param end: of the last file's content.
@@ -264,45 +264,47 @@ def _parse(directory: bytes, count: int, end: int) -> tuple[list[Entry], list[st
     for number in range(1, count + 1):
         if at + zip_headers.CENTRAL_SIZE > len(directory):
             return entries, [*problems, f"the directory ends before file {number} of {count}"]
-        claim = zip_headers.claimed_by(directory, at)
+        claim = zip_headers.read_central(directory, at)
         found, at = directory[at : claim.end], claim.end
         try:
             name = claim.name.decode()
         except UnicodeDecodeError:
             return entries, [*problems, f"the name of file {number} of {count} is not UTF-8"]
-        expected = zip_headers.central(name, claim.size, claim.crc32, position)
+        expected = zip_headers.make_central(name, claim.size, claim.crc32, position)
         if found != expected:
-            difference = zip_headers.central_difference(found, expected)
-            problems.append(f"{names.shown(name)} {difference}")
-        content = position + len(zip_headers.local(name, claim.size, claim.crc32))
+            difference = zip_headers.compare_central(found, expected)
+            problems.append(f"{names.quote_name(name)} {difference}")
+        content = position + len(zip_headers.make_local(name, claim.size, claim.crc32))
         position = content + claim.size
         if position > end:
-            return entries, [*problems, f"{names.shown(name)} reaches into the directory"]
+            return entries, [*problems, f"{names.quote_name(name)} reaches into the directory"]
         entries.append(Entry(name, claim.size, claim.crc32, content))
     if (at, position) != (len(directory), end):
         problems.append("there are bytes between the last file, the directory and the end record")
     return entries, problems
 
 
-def _local_problems(file: BufferedReader, entries: list[Entry]) -> Iterator[str]:
+def _check_local_headers(file: BufferedReader, entries: list[Entry]) -> Iterator[str]:
     for entry in entries:
-        expected = zip_headers.local(entry.name, entry.size, entry.crc32)
+        expected = zip_headers.make_local(entry.name, entry.size, entry.crc32)
         found = _read_at(file, entry.offset - len(expected), len(expected))
         if found != expected:
-            difference = zip_headers.local_difference(found, expected)
-            yield f"{names.shown(entry.name)}, by its local header, {difference}"
+            difference = zip_headers.compare_local(found, expected)
+            yield f"{names.quote_name(entry.name)}, by its local header, {difference}"
 
 
-def _content_problems(entry: Entry, size: int, crc32: int) -> list[str]:
+def _check_content(entry: Entry, size: int, crc32: int) -> list[str]:
     if size != entry.size:
-        return [f"{names.shown(entry.name)} is cut off: the archive became shorter meanwhile"]
+        return [f"{names.quote_name(entry.name)} is cut off: the archive became shorter meanwhile"]
     if crc32 != entry.crc32:
-        return [f"{names.shown(entry.name)} was changed: its CRC-32 is not the one that was packed"]
+        return [
+            f"{names.quote_name(entry.name)} was changed: its CRC-32 is not the one that was packed"
+        ]
     return []
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
+def open_archive(path: Path) -> Iterator[BufferedReader]:
     """Open a file once and for all; a pipe or a device does not make this wait."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags)

@@ -15,7 +15,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn, TextIO
 
 from ..printable import clean, clean_lines
-from .terminal import say, write_anything
+from .terminal import escape_unencodable, say
 
 #: Exit statuses: SIGINT came, nobody reads the output, SIGTERM came.
 INTERRUPTED = 130
@@ -48,17 +48,17 @@ def run(
     :param fail: is given an error and whether to tell where it was raised; says what was wrong,
         and returns a status.
     """
-    write_anything()
+    escape_unencodable()
     try:
         chosen = parser.parse_args(arguments)
     except SystemExit as ended:  # argparse has said what was wrong, or has helped
         return int(ended.code or 0)
-    with _libraries_escaped():
-        return _run(chosen, fail)
+    with _escape_output_of_libraries():
+        return _run_command(chosen, fail)
 
 
-def _run(chosen: argparse.Namespace, fail: Callable[[BaseException, bool], int]) -> int:
-    previous = signal.signal(signal.SIGTERM, _end)
+def _run_command(chosen: argparse.Namespace, fail: Callable[[BaseException, bool], int]) -> int:
+    previous = signal.signal(signal.SIGTERM, _raise_ended)
     try:
         status = int(chosen.run(chosen))
         sys.stdout.flush()
@@ -94,13 +94,13 @@ def complain(prog: str, problems: Iterable[str]) -> None:
         say(f"{prog}: " + "\n  ".join(problem.rstrip().split("\n")), sys.stderr)
 
 
-def trace(error: BaseException) -> None:
+def print_traceback(error: BaseException) -> None:
     """Say on the standard error where an error was raised."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     say("".join(lines).rstrip(), sys.stderr)
 
 
-def told(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Return the sentence for an error of the system, or for one that nobody expected."""
     if isinstance(error, OSError):
         where = f"{clean(str(error.filename))}: " if error.filename else ""
@@ -109,7 +109,7 @@ def told(error: BaseException) -> str:
 
 
 @contextmanager
-def _libraries_escaped() -> Iterator[None]:
+def _escape_output_of_libraries() -> Iterator[None]:
     """Escape what libraries print by themselves: warnings, and log lines that nobody handles."""
     last = logging.lastResort
     with warnings.catch_warnings():
@@ -153,5 +153,5 @@ def _add_version(parser: argparse.ArgumentParser, distribution: str) -> None:
     parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
 
 
-def _end(_signal: int, _frame: FrameType | None) -> None:
+def _raise_ended(_signal: int, _frame: FrameType | None) -> None:
     raise _Ended

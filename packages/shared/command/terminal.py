@@ -23,14 +23,14 @@ def say(text: str, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
-def columns(rows: Iterable[Sequence[object]]) -> list[str]:
+def align_columns(rows: Iterable[Sequence[object]]) -> list[str]:
     """Return rows of one length as lines with aligned columns."""
     texts = [[clean(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """Return a number of bytes as people read it, in powers of 1000."""
     power = 0
     while count >= 999.95 and power < len(_UNITS) - 1:
@@ -38,7 +38,7 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[power]}" if power else f"{count} B"
 
 
-def write_anything() -> None:
+def escape_unencodable() -> None:
     """Escape what the encoding of an output does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -99,7 +99,7 @@ class Field:
         :raises BodyTooLarge: if it takes more than is allowed.
         """
         if self.type is None:
-            return undeclared(value)
+            return convert_undeclared(value)
         if self.is_array:
             return self._conform_array(value, allowance)
         value = conform_plain(self.type.kind, self.name, value, allowance)
@@ -108,7 +108,7 @@ class Field:
         return value
 
     def _conform_array(self, value: Any, allowance: Allowance) -> Array:
-        array = self._to_array(value)
+        array = self._read_array(value)
         problems = self._dtype_problems(array)
         problems += self._shape_problems(array.shape)
         problems += self._finite_problems(array)
@@ -116,7 +116,7 @@ class Field:
             raise InvalidInput(problems)
         return self._cast(array, allowance)
 
-    def _to_array(self, value: Any) -> Array:
+    def _read_array(self, value: Any) -> Array:
         if isinstance(value, np.ndarray):
             return value
         plain = isinstance(value, (bool, int, float, list)) and not isinstance(value, np.generic)
@@ -136,7 +136,7 @@ class Field:
 
     def _dtype_problems(self, array: Array) -> list[str]:
         wanted = self.type.dtype if self.type is not None else None
-        if wanted is None or array.dtype == wanted or _fits(array, wanted):
+        if wanted is None or array.dtype == wanted or _holds_exactly(array, wanted):
             return []
         return [f"{self.name}: expected {self.type}, came {array.dtype}"]
 
@@ -166,7 +166,7 @@ class Field:
         return cast
 
 
-def _fits(array: Array, wanted: DType) -> bool:
+def _holds_exactly(array: Array, wanted: DType) -> bool:
     """Whether every value of the array is one of the wanted type; floats may be rounded.
 
     By the types alone where possible; integers also by their values, since JSON and numpy give
@@ -191,7 +191,7 @@ def _exact_integers(dtype: DType) -> tuple[int, int]:
     return -end, end
 
 
-def undeclared(value: Any) -> Any:
+def convert_undeclared(value: Any) -> Any:
     """Return a value of no declared type; numbers in lists become an array, as models need them."""
     if isinstance(value, list):
         try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..wire.allowance import UNLIMITED, Allowance
-from .fields import TYPE_HELP, Field, ValueType, undeclared
+from .fields import TYPE_HELP, Field, ValueType, convert_undeclared
 
 __all__ = ["TYPE_HELP", "Field", "Metadata", "ValueType"]
 
@@ -32,9 +32,9 @@ class Metadata:
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Metadata:
         """Read a metadata dict; never fails, see the module's text."""
-        inputs, outputs = _fields(raw.get("inputs")), _fields(raw.get("outputs"))
-        model_inputs = _names(raw.get("model_input_list"))
-        model_outputs = _names(raw.get("model_output_list"))
+        inputs, outputs = _read_fields(raw.get("inputs")), _read_fields(raw.get("outputs"))
+        model_inputs = _read_names(raw.get("model_input_list"))
+        model_outputs = _read_names(raw.get("model_output_list"))
         if model_inputs is None and inputs is not None:
             model_inputs = tuple(item.name for item in inputs)
         if model_outputs is None and outputs is not None:
@@ -63,7 +63,7 @@ class Metadata:
         """The names of the declared inputs."""
         return None if self.inputs is None else frozenset(item.name for item in self.inputs)
 
-    def type_of(self, name: str) -> ValueType | None:
+    def input_type(self, name: str) -> ValueType | None:
         """Return the declared type of an input, if it has one."""
         return next((item.type for item in self.inputs or () if item.name == name), None)
 
@@ -76,7 +76,7 @@ class Metadata:
         :raises BodyTooLarge: if they take more than is allowed.
         """
         if self.inputs is None:
-            return {name: undeclared(value) for name, value in batch.items()}
+            return {name: convert_undeclared(value) for name, value in batch.items()}
         problems, conformed = [], {}
         for item in self.inputs:
             if item.name not in batch:
@@ -110,7 +110,7 @@ class Metadata:
         return [f"{', '.join(rows)}: expected as many rows (axis 0) of each, got {got}"]
 
 
-def _fields(raw: Any) -> tuple[Field, ...] | None:
+def _read_fields(raw: Any) -> tuple[Field, ...] | None:
     if not isinstance(raw, (list, tuple)) or not raw:
         return None
     fields = [Field.parse(item) for item in raw]
@@ -118,7 +118,7 @@ def _fields(raw: Any) -> tuple[Field, ...] | None:
     return tuple(known) if len(known) == len(fields) else None
 
 
-def _names(raw: Any) -> tuple[str, ...] | None:
+def _read_names(raw: Any) -> tuple[str, ...] | None:
     if not isinstance(raw, (list, tuple)) or not all(isinstance(name, str) for name in raw):
         return None
     return tuple(raw) or None

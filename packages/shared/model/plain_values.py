@@ -30,7 +30,7 @@ def conform_plain(kind: str, name: str, value: Any, allowance: Allowance = UNLIM
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):
-        value = _from_array(kind, name, value, allowance)
+        value = _read_from_array(kind, name, value, allowance)
     if kind == "json":
         return value
     allowed: dict[str, tuple[type, ...]] = {
@@ -44,10 +44,10 @@ def conform_plain(kind: str, name: str, value: Any, allowance: Allowance = UNLIM
     texts = kind == "str" and isinstance(value, list) and all(type(v) is str for v in value)
     if strays or not (texts or isinstance(value, allowed[kind])):
         raise InvalidInput(f"{name}: expected {kind}, came {type(value).__name__}")
-    return _double(name, value) if kind == "float" else value
+    return _to_double(name, value) if kind == "float" else value
 
 
-def _double(name: str, value: float) -> float:
+def _to_double(name: str, value: float) -> float:
     try:
         double = float(value)
     except OverflowError:
@@ -57,14 +57,14 @@ def _double(name: str, value: float) -> float:
     return double
 
 
-def _from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any:
+def _read_from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any:
     """Read an array where a plain value is declared: other clients know only tensors."""
     if array.dtype.char in _NO_PLAIN_VALUES:
         raise InvalidInput(f"{name}: expected {kind}, came {array.dtype}")
     if kind in ("int", "float", "bool") and array.size != 1:
         raise InvalidInput(f"{name}: expected {kind}, came list")
     values = [
-        _text(kind, name, item, allowance) if type(item) is bytes else item
+        _decode_text(kind, name, item, allowance) if type(item) is bytes else item
         for item in to_lists(array.reshape(-1), name, allowance)
     ]
     if kind == "list" or len(values) != 1:
@@ -86,7 +86,7 @@ def _from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any
     return values[0]
 
 
-def _text(kind: str, name: str, raw: bytes, allowance: Allowance) -> str:
+def _decode_text(kind: str, name: str, raw: bytes, allowance: Allowance) -> str:
     allowance.take(4 * len(raw), name)
     try:
         return raw.decode("utf-8")

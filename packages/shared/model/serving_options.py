@@ -64,7 +64,7 @@ class ServingOptions:
     self_test: bool = True
     threads: Optional[int] = None
 
-    def changed(self, *names: str) -> list[str]:
+    def list_changed(self, *names: str) -> list[str]:
         """Return those of these options that are not at their default."""
         defaults = ServingOptions()
         return [name for name in names if getattr(self, name) != getattr(defaults, name)]
@@ -109,11 +109,11 @@ _RULES = {
 }
 
 
-def problems_of(serving: Any) -> list[str]:
+def find_problems(serving: Any) -> list[str]:
     """Return one sentence for each thing that is wrong with a dict of options."""
     if not isinstance(serving, Mapping):
         return [f"serving: expected a dict, came {type(serving).__name__}"]
-    return list(_problems(serving))
+    return list(_check_each(serving))
 
 
 def to_config(options: ServingOptions) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def from_config(config: Mapping[str, Any]) -> ServingOptions:
         for server_name in rule.server_names:
             if server_name in config:
                 given[name] = config[server_name]
-    problems = problems_of(given)
+    problems = find_problems(given)
     if problems:
         raise CorruptArchive(f"{FILE_NAME}: {problem}" for problem in problems)
     options = ServingOptions(**given)
@@ -167,7 +167,7 @@ def read(raw: bytes) -> ServingOptions:
     return from_config(strict_json.loads_object(raw, FILE_NAME))
 
 
-def _problems(serving: Mapping[Any, Any]) -> Iterator[str]:
+def _check_each(serving: Mapping[Any, Any]) -> Iterator[str]:
     names = [field.name for field in fields(ServingOptions)]
     for name, value in serving.items():
         if name not in names:
@@ -175,9 +175,9 @@ def _problems(serving: Mapping[Any, Any]) -> Iterator[str]:
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
             yield f"serving: {name!r:.80} is no option, {hint}"
         elif not _RULES[name].takes(value):
-            yield f"serving.{name}: expected {_RULES[name].expected}, came {_shown(value)}"
+            yield f"serving.{name}: expected {_RULES[name].expected}, came {_describe_value(value)}"
 
 
-def _shown(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     is_plain = value is None or isinstance(value, (bool, int, float, str))
     return repr(value)[:80] if is_plain else type(value).__name__

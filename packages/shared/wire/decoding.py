@@ -15,7 +15,7 @@ from . import strict_json, tensors, values
 from .allowance import MAX_OBJECTS, Allowance
 from .datatypes import BYTES, NUMPY_OF_DATATYPE
 from .messages import LENGTH_HEADER, Reply, Request
-from .strict_json import kind_of
+from .strict_json import name_json_type
 from .tensors import Tensor
 
 MAX_TENSORS = 4096
@@ -42,7 +42,7 @@ def decode_request(
     """
     allowance = allowance or Allowance(arrays=len(buffer))
     head, raw = _split(buffer, json_size, allowance)
-    return request_of(head, raw, names=names, allowance=allowance)
+    return decode_parsed_request(head, raw, names=names, allowance=allowance)
 
 
 def is_request(head: Mapping[str, Any]) -> bool:
@@ -53,7 +53,7 @@ def is_request(head: Mapping[str, Any]) -> bool:
     )
 
 
-def request_of(
+def decode_parsed_request(
     head: dict[str, Any],
     raw: memoryview = _NOTHING,
     *,
@@ -64,10 +64,12 @@ def request_of(
 
     :param raw: the binary part, empty where all tensors are in the JSON.
     """
-    inputs = _named(head, raw, "inputs", allowance or Allowance(), names)
-    parameters = _parameters(head)
-    outputs, binary = _wanted(head.get("outputs"), _flag(parameters, "binary_data_output"))
-    return Request(inputs, _text_or_none(head, "id"), outputs, binary)
+    inputs = _read_tensors(head, raw, "inputs", allowance or Allowance(), names)
+    parameters = _read_parameters(head)
+    outputs, binary = _parse_outputs(
+        head.get("outputs"), _read_flag(parameters, "binary_data_output")
+    )
+    return Request(inputs, _read_optional_text(head, "id"), outputs, binary)
 
 
 def decode_reply(
@@ -82,11 +84,11 @@ def decode_reply(
     allowance = Allowance(max_objects, len(buffer))
     head, raw = _split(buffer, json_size, allowance)
     return Reply(
-        _named(head, raw, "outputs", allowance),
-        _text_or_none(head, "model_name") or "",
-        _text_or_none(head, "model_version") or "",
-        _text_or_none(head, "id"),
-        _parameters(head),
+        _read_tensors(head, raw, "outputs", allowance),
+        _read_optional_text(head, "model_name") or "",
+        _read_optional_text(head, "model_version") or "",
+        _read_optional_text(head, "id"),
+        _read_parameters(head),
     )
 
 
@@ -117,7 +119,7 @@ def _split(
     return head, body[json_size:]
 
 
-def _named(
+def _read_tensors(
     head: dict[str, Any],
     raw: memoryview,
     key: str,
@@ -126,12 +128,12 @@ def _named(
 ) -> dict[str, Any]:
     entries = head.get(key)
     if not isinstance(entries, list):
-        raise MalformedBody(f"{key!r} must be a list, got {kind_of(entries)}")
+        raise MalformedBody(f"{key!r} must be a list, got {name_json_type(entries)}")
     if len(entries) > MAX_TENSORS:
         raise MalformedBody(f"{len(entries)} {key}, at most {MAX_TENSORS} are read")
     specs = [_Spec.parse(entry, f"{key}[{index}]") for index, entry in enumerate(entries)]
     _check_names(specs, key)
-    return _read_all(specs, raw, allowance, names)
+    return _decode_all(specs, raw, allowance, names)
 
 
 class _Spec(NamedTuple):
@@ -146,7 +148,7 @@ class _Spec(NamedTuple):
 
     @classmethod
     def parse(cls, raw: Any, what: str) -> _Spec:
-        entry = _object(raw, what)
+        entry = _expect_object(raw, what)
         name, datatype = entry.get("name"), entry.get("datatype")
         if not isinstance(name, str) or not name:
             raise MalformedBody(f"{what}: name must be a string that is not empty")
@@ -156,7 +158,7 @@ class _Spec(NamedTuple):
             known = ", ".join([*NUMPY_OF_DATATYPE, BYTES])
             raise MalformedBody(f"{what}: datatype must be one of {known}")
         shape = tensors.check_shape(entry.get("shape"), what)
-        parameters = _parameters(entry, f"{what}: ")
+        parameters = _read_parameters(entry, f"{what}: ")
         size = parameters.pop("binary_data_size", None)
         if size is not None and (type(size) is not int or size < 0):
             raise MalformedBody(f"{what}: binary_data_size must be an integer of 0 or more")
@@ -173,7 +175,7 @@ def _check_names(specs: list[_Spec], key: str) -> None:
         raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
 
 
-def _read_all(
+def _decode_all(
     specs: list[_Spec], raw: memoryview, allowance: Allowance, names: Collection[str] | None
 ) -> dict[str, Any]:
     announced = sum(spec.size or 0 for spec in specs)
@@ -186,11 +188,13 @@ def _read_all(
         piece = raw[position : position + (spec.size or 0)]
         position += len(piece)
         is_known = names is None or spec.name in names
-        named[spec.name] = _read(spec, piece, f"tensor {index}", allowance) if is_known else None
+        named[spec.name] = (
+            _decode_tensor(spec, piece, f"tensor {index}", allowance) if is_known else None
+        )
     return named
 
 
-def _read(spec: _Spec, piece: memoryview, what: str, allowance: Allowance) -> Any:
+def _decode_tensor(spec: _Spec, piece: memoryview, what: str, allowance: Allowance) -> Any:
     if spec.size is None:
         content = tensors.from_json(spec.datatype, spec.shape, spec.data, what, allowance)
     else:
@@ -199,7 +203,9 @@ def _read(spec: _Spec, piece: memoryview, what: str, allowance: Allowance) -> An
     return values.from_tensor(tensor, allowance)
 
 
-def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
+def _parse_outputs(
+    entries: Any, default: bool
+) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
     """Return the outputs asked for and those of them wanted in binary."""
     if entries is None or entries == []:
         return None, None if default else frozenset()
@@ -207,38 +213,38 @@ def _wanted(entries: Any, default: bool) -> tuple[tuple[str, ...] | None, frozen
         raise MalformedBody(f"'outputs' must be a list of at most {MAX_TENSORS}")
     binary: dict[str, bool] = {}
     for index, raw in enumerate(entries):
-        entry = _object(raw, f"outputs[{index}]")
+        entry = _expect_object(raw, f"outputs[{index}]")
         name = entry.get("name")
         if not isinstance(name, str) or not name:
             raise MalformedBody(f"outputs[{index}]: name must be a string that is not empty")
         if name in binary:
             raise InvalidInput(f"outputs[{index}] has the name of another one")
-        parameters = _parameters(entry, f"outputs[{index}]: ")
-        binary[name] = _flag(parameters, "binary_data", default)
+        parameters = _read_parameters(entry, f"outputs[{index}]: ")
+        binary[name] = _read_flag(parameters, "binary_data", default)
     return tuple(binary), frozenset(name for name, raw in binary.items() if raw)
 
 
-def _flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:
+def _read_flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
-        raise MalformedBody(f"{name} must be true or false, got {kind_of(value)}")
+        raise MalformedBody(f"{name} must be true or false, got {name_json_type(value)}")
     return value
 
 
-def _parameters(entry: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def _read_parameters(entry: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """Return the parameters of an object, none where they are null, which KServe writes."""
     value = entry.get("parameters")
-    return {} if value is None else _object(value, f"{where}parameters")
+    return {} if value is None else _expect_object(value, f"{where}parameters")
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _expect_object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MalformedBody(f"{what} must be an object, got {kind_of(value)}")
+        raise MalformedBody(f"{what} must be an object, got {name_json_type(value)}")
     return value
 
 
-def _text_or_none(head: Mapping[str, Any], name: str) -> str | None:
+def _read_optional_text(head: Mapping[str, Any], name: str) -> str | None:
     value = head.get(name)
     if value is not None and not isinstance(value, str):
-        raise MalformedBody(f"{name!r} must be a string, got {kind_of(value)}")
+        raise MalformedBody(f"{name!r} must be a string, got {name_json_type(value)}")
     return value

@@ -87,14 +87,14 @@ def _encode(
         if parameters:
             entry["parameters"] = parameters
         entries.append(entry)
-    text = _json({**head, key: entries})
+    text = _dump_json({**head, key: entries})
     if not buffers:
         return Body((text,), None)
     text += b" " * (-len(text) % _ALIGNMENT)
     return Body((text, *buffers), len(text))
 
 
-def _json(head: Mapping[str, Any]) -> bytes:
+def _dump_json(head: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(head, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:

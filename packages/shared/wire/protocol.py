@@ -9,11 +9,11 @@ This module is the whole of it by one name: :mod:`.messages`, :mod:`.encoding`, 
 
 from .decoding import (
     MAX_TENSORS,
+    decode_parsed_request,
     decode_reply,
     decode_request,
     is_request,
     parse_json_size,
-    request_of,
 )
 from .encoding import encode_reply, encode_request
 from .messages import BINARY_TYPE, JSON_TYPE, LENGTH_HEADER, Body, Reply, Request
@@ -26,11 +26,11 @@ __all__ = [
     "Body",
     "Reply",
     "Request",
+    "decode_parsed_request",
     "decode_reply",
     "decode_request",
     "encode_reply",
     "encode_request",
     "is_request",
     "parse_json_size",
-    "request_of",
 ]

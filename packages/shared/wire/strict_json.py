@@ -56,7 +56,7 @@ def loads(
     try:
         text = raw.decode("utf-8")
         digits = raw.translate(_DIGITS)
-        with _no_collection(len(raw)):
+        with _hold_back_collector(len(raw)):
             value = _parse(text, checked=any(mark in digits for mark in _LONG_NUMBERS))
     except UnicodeDecodeError as error:
         raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
@@ -76,11 +76,11 @@ def loads_object(
     """Parse one JSON text that must be an object; errors as of :func:`loads`."""
     value = loads(data, what, allowance)
     if not isinstance(value, dict):
-        raise MalformedBody(f"{what} must be a JSON object, got {kind_of(value)}")
+        raise MalformedBody(f"{what} must be a JSON object, got {name_json_type(value)}")
     return value
 
 
-def kind_of(value: Any) -> str:
+def name_json_type(value: Any) -> str:
     """Return the JSON name of a parsed value's type, for messages."""
     if value is None:
         return "null"
@@ -109,7 +109,7 @@ def _has_half_pair(text: str) -> bool:
 
 
 @contextmanager
-def _no_collection(size: int) -> Iterator[None]:
+def _hold_back_collector(size: int) -> Iterator[None]:
     """Hold back the collector of cycles while a large text is parsed, which has none.
 
     It would look at all that there is time and again, for two thirds of the whole time.
@@ -132,33 +132,33 @@ def _parse(text: str, *, checked: bool) -> Any:
     if checked:
         return json.loads(
             text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
+            object_pairs_hook=_make_object,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    return json.loads(text, object_pairs_hook=_make_object, parse_constant=_refuse_constant)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise _Refused("an object with a key that appears twice")
     return value
 
 
-def _constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise _Refused(f"{name}, which is not JSON")
 
 
-def _float(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise _Refused("a number too large for a double")
     return value
 
 
-def _int(text: str) -> int:
+def _parse_int(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise _Refused(f"an integer of more than {MAX_DIGITS} digits")
     return int(text)

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import MalformedBody, UnsupportedValue
 from .allowance import UNLIMITED, Allowance
 from .datatypes import BYTES, MAX_RANK, NUMPY_OF_DATATYPE, Array, DType
-from .strict_json import kind_of
+from .strict_json import name_json_type
 
 _LENGTH = struct.Struct("<I")
 _MAX_BYTES = 2**63 - 1
@@ -41,7 +41,7 @@ class Tensor(NamedTuple):
     parameters: Mapping[str, Any] = MappingProxyType({})
 
 
-def element_count(shape: Sequence[int]) -> int:
+def count_elements(shape: Sequence[int]) -> int:
     """Return how many elements a shape has, as a Python integer that cannot overflow."""
     return math.prod(shape)
 
@@ -53,12 +53,14 @@ def check_shape(shape: Any, what: str) -> tuple[int, ...]:
         that spans less than 2^63 bytes even where a 0 among them makes the tensor empty.
     """
     if not isinstance(shape, list):
-        raise MalformedBody(f"{what}: shape must be a list, got {kind_of(shape)}")
+        raise MalformedBody(f"{what}: shape must be a list, got {name_json_type(shape)}")
     if len(shape) > MAX_RANK:
         raise MalformedBody(f"{what}: shape has {len(shape)} axes, at most {MAX_RANK} are read")
     for axis, size in enumerate(shape):
         if type(size) is not int:
-            raise MalformedBody(f"{what}: shape[{axis}] must be an integer, got {kind_of(size)}")
+            raise MalformedBody(
+                f"{what}: shape[{axis}] must be an integer, got {name_json_type(size)}"
+            )
         if size < 0:
             raise MalformedBody(f"{what}: shape[{axis}] must be 0 or more, got {size}")
     if math.prod(size or 1 for size in shape) > _MAX_BYTES // 16:
@@ -87,19 +89,19 @@ def from_binary(
     :param raw: exactly the bytes of this tensor, shape (n,), uint8.
     :raises MalformedBody: if the bytes are not those of such a tensor.
     """
-    count = element_count(shape)
+    count = count_elements(shape)
     if datatype == BYTES:
-        return _split(raw, count, what, allowance)
+        return _split_elements(raw, count, what, allowance)
     dtype = NUMPY_OF_DATATYPE[datatype]
     if len(raw) != count * dtype.itemsize:
         raise MalformedBody(
             f"{what}: {datatype} of shape {list(shape)} takes {count * dtype.itemsize} bytes, "
             f"binary_data_size is {len(raw)}"
         )
-    return reshape(elements(raw, dtype, what, allowance), shape, what)
+    return reshape(read_elements(raw, dtype, what, allowance), shape, what)
 
 
-def elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance) -> Array:
+def read_elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance) -> Array:
     """Return raw bytes as a flat array, writable, aligned and in this machine's byte order.
 
     It is a view of ``raw`` where that is all of this already, and a copy where not. There is no
@@ -120,7 +122,7 @@ def elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance) -> 
     return array.astype(dtype.newbyteorder("="))
 
 
-def _split(raw: memoryview, count: int, what: str, allowance: Allowance) -> list[bytes]:
+def _split_elements(raw: memoryview, count: int, what: str, allowance: Allowance) -> list[bytes]:
     if count * _LENGTH.size > len(raw):
         raise MalformedBody(f"{what}: {count} BYTES elements do not fit into {len(raw)} bytes")
     allowance.take_elements(count, what)
@@ -180,11 +182,11 @@ def to_lists(array: Array, what: str, allowance: Allowance) -> Any:
 
     :raises BodyTooLarge: if they take more; a list for each row counts even where rows are empty.
     """
-    allowance.take_lists(array.shape, _listed_size(array.dtype), what)
+    allowance.take_lists(array.shape, _list_element_cost(array.dtype), what)
     return array.tolist()
 
 
-def _listed_size(dtype: DType) -> int:
+def _list_element_cost(dtype: DType) -> int:
     """Return bytes of memory of one element in a list, and of its JSON text as str and bytes."""
     if dtype.kind in "biu" and dtype.itemsize == 1:
         return 24  # no object of its own: small integers and bools are there already
@@ -201,16 +203,16 @@ def from_json(
     flat, nested = flatten(data, what)
     if len(nested) > 1 and nested != shape:
         raise MalformedBody(f"{what}: data is nested as {list(nested)}, not as {list(shape)}")
-    if len(flat) != element_count(shape):
+    if len(flat) != count_elements(shape):
         raise MalformedBody(
-            f"{what}: shape {list(shape)} takes {element_count(shape)} elements, "
+            f"{what}: shape {list(shape)} takes {count_elements(shape)} elements, "
             f"data has {len(flat)}"
         )
     if datatype == BYTES:
         _check_types(flat, {str}, datatype, what)
         allowance.take_elements(len(flat), what)
         return [item.encode("utf-8") for item in flat]
-    return reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+    return reshape(_convert_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
 
 
 def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
@@ -219,7 +221,7 @@ def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
     :raises MalformedBody: if it is not a list, or its lists differ in length or depth.
     """
     if not isinstance(data, list):
-        raise MalformedBody(f"{what}: expected a list, got {kind_of(data)}")
+        raise MalformedBody(f"{what}: expected a list, got {name_json_type(data)}")
     shape = [len(data)]
     while list in (kinds := set(map(type, data))):
         if len(shape) == MAX_RANK:
@@ -248,10 +250,10 @@ def guess_array(data: Any, what: str) -> Array:
         datatype = "UINT64" if max(flat) >= 2**63 else "INT64"
     else:
         datatype = "FP64"
-    return reshape(_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+    return reshape(_convert_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
 
 
-def _numbers(flat: list[Any], dtype: DType, datatype: str, what: str) -> Array:
+def _convert_numbers(flat: list[Any], dtype: DType, datatype: str, what: str) -> Array:
     if dtype.kind == "b":
         _check_types(flat, {bool}, datatype, what)
     elif dtype.kind in "iu":
@@ -280,7 +282,7 @@ def _check_exact(integers: list[int], dtype: DType, datatype: str, what: str) ->
 def _check_types(flat: list[Any], allowed: set[type], datatype: str, what: str) -> None:
     for kind in set(map(type, flat)) - allowed:
         example = next(item for item in flat if type(item) is kind)
-        raise MalformedBody(f"{what}: {datatype} data holds {kind_of(example)}")
+        raise MalformedBody(f"{what}: {datatype} data holds {name_json_type(example)}")
 
 
 def _check_range(flat: list[int], low: int, high: int, datatype: str, what: str) -> None:

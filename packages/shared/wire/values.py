@@ -45,7 +45,7 @@ def to_tensor(name: str, value: Any, allowance: Allowance = UNLIMITED) -> Tensor
     """
     if not isinstance(name, str) or not name:
         raise UnsupportedValue("a name must be a string that is not empty")
-    _utf8("a name", name)
+    _encode_utf8("a name", name)
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
         return _array_tensor(name, _as_array(name, value))
     if isinstance(value, str):
@@ -53,7 +53,9 @@ def to_tensor(name: str, value: Any, allowance: Allowance = UNLIMITED) -> Tensor
     if isinstance(value, float) and not math.isfinite(value):
         return _text_tensor(name, repr(value), "float")
     try:
-        text = json.dumps(to_plain(name, value, allowance), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            to_json_value(name, value, allowance), ensure_ascii=False, allow_nan=False
+        )
     except ValueError:
         raise UnsupportedValue(
             f"{name}: holds NaN, infinity or a huge integer inside a list or a dict: use an array"
@@ -110,10 +112,10 @@ def _contiguous(array: Array) -> Array:
     # ascontiguousarray alone would give a 0-d array an axis.
     little = array.dtype.newbyteorder("<")
     compact: Array = np.ascontiguousarray(array, dtype=little).reshape(array.shape)
-    return sound_bools(compact)
+    return normalise_bools(compact)
 
 
-def sound_bools(array: Array) -> Array:
+def normalise_bools(array: Array) -> Array:
     """Return an array whose bools are bytes of 0 and 1; it is copied only if they are not.
 
     Others come of a view, and of libraries that set all bits. To numpy and torch they are true, but
@@ -131,7 +133,7 @@ def _strings_tensor(name: str, array: Array) -> Tensor:
     if array.dtype.kind in "USO" and kinds == {bytes}:
         return Tensor(name, BYTES, array.shape, items)
     if array.dtype.kind in "UOT" and kinds == {str}:
-        content = [_utf8(name, item) for item in items]
+        content = [_encode_utf8(name, item) for item in items]
         return Tensor(name, BYTES, array.shape, content, {"numpy_dtype": "str"})
     raise UnsupportedValue(
         f"{name}: arrays of {array.dtype} cannot be sent: expected bool, integers and floats of "
@@ -140,17 +142,17 @@ def _strings_tensor(name: str, array: Array) -> Tensor:
 
 
 def _text_tensor(name: str, text: str, content_type: str) -> Tensor:
-    return Tensor(name, BYTES, (1,), [_utf8(name, text)], {"content_type": content_type})
+    return Tensor(name, BYTES, (1,), [_encode_utf8(name, text)], {"content_type": content_type})
 
 
-def _utf8(name: str, text: str) -> bytes:
+def _encode_utf8(name: str, text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise UnsupportedValue(f"{name}: holds half of a surrogate pair") from None
 
 
-def to_plain(name: str, value: Any, allowance: Allowance = UNLIMITED, depth: int = 0) -> Any:
+def to_json_value(name: str, value: Any, allowance: Allowance = UNLIMITED, depth: int = 0) -> Any:
     """Return a value as JSON knows it, arrays as nested lists; what holds none is not copied.
 
     :param allowance: what lists of arrays may take, and their text.
@@ -164,10 +166,10 @@ def to_plain(name: str, value: Any, allowance: Allowance = UNLIMITED, depth: int
     if depth == strict_json.MAX_DEPTH:
         raise UnsupportedValue(f"{name}: nested more than {strict_json.MAX_DEPTH} deep")
     if isinstance(value, (list, tuple)):
-        items = [to_plain(name, item, allowance, depth + 1) for item in value]
+        items = [to_json_value(name, item, allowance, depth + 1) for item in value]
         return value if _are_same(items, value) else items
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        items = [to_plain(name, item, allowance, depth + 1) for item in value.values()]
+        items = [to_json_value(name, item, allowance, depth + 1) for item in value.values()]
         return value if _are_same(items, value.values()) else dict(zip(value, items))
     what = "a dict with keys that are not str" if isinstance(value, dict) else type(value).__name__
     raise UnsupportedValue(
@@ -185,7 +187,7 @@ def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, dep
     if dtype.kind in "UT" or (dtype.kind, dtype.itemsize) in DATATYPE_OF_NUMPY:
         return to_lists(np.asarray(array), name, allowance)
     if dtype.kind == "O":
-        return to_plain(name, to_lists(np.asarray(array), name, allowance), allowance, depth)
+        return to_json_value(name, to_lists(np.asarray(array), name, allowance), allowance, depth)
     # The rest has no form in JSON: tolist gives numpy's own scalars, or drops a unit of time.
     raise UnsupportedValue(f"{name}: {dtype} cannot be sent as JSON")
 
@@ -194,7 +196,7 @@ def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, dep
 
 
 def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
-    what = f"{_shown(tensor)} ({content_type})"
+    what = f"{_quote_name(tensor)} ({content_type})"
     if len(tensor.content) != 1:
         raise MalformedBody(f"{what}: expected one element, got {len(tensor.content)}")
     raw = tensor.content[0]
@@ -210,14 +212,14 @@ def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
 
 def _read_bytes(tensor: Tensor, content: list[bytes], name: Any, allowance: Allowance) -> Array:
     if name not in (None, "str"):
-        raise MalformedBody(f"{_shown(tensor)}: numpy_dtype of BYTES must be 'str'")
+        raise MalformedBody(f"{_quote_name(tensor)}: numpy_dtype of BYTES must be 'str'")
     array = np.empty(len(content), dtype=object)
-    what = _shown(tensor)
+    what = _quote_name(tensor)
     array[:] = [decode_text(item, what, allowance) for item in content] if name else content
     return reshape(array, tensor.shape, what)
 
 
-def _shown(tensor: Tensor) -> str:
+def _quote_name(tensor: Tensor) -> str:
     """Return a tensor's name for a message, which a stranger has chosen: not all of a long one."""
     return f"{tensor.name[:40]!r}"
 
@@ -239,8 +241,8 @@ def decode_text(raw: bytes | bytearray, what: str, allowance: Allowance) -> str:
 def _read_complex(tensor: Tensor, content: Array, name: Any) -> Array:
     dtype = COMPLEX_OF_NAME.get(name) if isinstance(name, str) else None
     if dtype is None or content.dtype.kind != "f" or content.dtype.itemsize * 2 != dtype.itemsize:
-        raise MalformedBody(f"{_shown(tensor)}: numpy_dtype does not fit {tensor.datatype}")
+        raise MalformedBody(f"{_quote_name(tensor)}: numpy_dtype does not fit {tensor.datatype}")
     if not tensor.shape or tensor.shape[-1] != 2:
-        raise MalformedBody(f"{_shown(tensor)}: complex numbers need a last axis of 2")
+        raise MalformedBody(f"{_quote_name(tensor)}: complex numbers need a last axis of 2")
     flat: Array = content.reshape(-1).view(dtype.newbyteorder("="))
     return flat.reshape(tensor.shape[:-1])

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from eisen_deploy.packaging import ArchiveExists, ArchiveNotWritten, EisenServingMAR
-from eisen_deploy.packaging._shared.archive import contents
+from eisen_deploy.packaging._shared.archive import unpacked_folder
 
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 torch.set_num_threads(1)
@@ -52,7 +52,7 @@ def version_in(archive):
     with zipfile.ZipFile(archive) as opened:
         assert opened.testzip() is None
         opened.extractall(folder)
-    return contents.verify(folder).model.version
+    return unpacked_folder.verify(folder).model.version
 
 
 def strays(folder):

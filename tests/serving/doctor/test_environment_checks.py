@@ -12,7 +12,7 @@ import pytest
 
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING
 from eisen_deploy.serving.doctor.checks import surroundings
-from eisen_deploy.serving.runtime._shared.archive import contents, zips
+from eisen_deploy.serving.runtime._shared.archive import unpacked_folder, zips
 from eisen_deploy.serving.runtime._shared.archive.requirements import render
 
 TESTED = {
@@ -88,11 +88,11 @@ def pack_with(doctor, requirements):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         zips.unpack(path, folder)
-        about = dict(contents.read(folder).raw)
+        about = dict(unpacked_folder.read(folder).raw)
         for key in ("format", "files", "digest"):
             del about[key]
         (folder / "requirements.txt").write_bytes(render(requirements))
-        contents.write(folder, {**about, "requirements": requirements})
+        unpacked_folder.write(folder, {**about, "requirements": requirements})
         path.unlink()
         zips.write(folder, path)
 

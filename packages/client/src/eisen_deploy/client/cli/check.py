@@ -22,7 +22,7 @@ from eisen_deploy.client import (
     TLSFailed,
     Unauthorized,
 )
-from eisen_deploy.client._shared.command.terminal import columns, say, size
+from eisen_deploy.client._shared.command.terminal import align_columns, format_size, say
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.files.text_files import to_json
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         told = {"ok": error is None, "checks": [each._asdict() for each in checks]}
         say(to_json(told, for_terminal=True))
     else:
-        for line in columns(checks):
+        for line in align_columns(checks):
             say(line)
     return 0 if error is None else status_of(error)
 
@@ -159,7 +159,9 @@ def _limits(client: EisenServingClient, count: int) -> Check:
         return Check("limits", "skipped", "the model may run on anything: nothing was sent")
     with suppress(InvalidInput):
         client.predict({_PROBE: np.zeros(count, np.uint8)})
-    return Check("limits", "ok", f"takes requests of {size(count)}; --size tries another size")
+    return Check(
+        "limits", "ok", f"takes requests of {format_size(count)}; --size tries another size"
+    )
 
 
 def _bytes(text: str) -> int:

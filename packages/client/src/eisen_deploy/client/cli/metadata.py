@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from eisen_deploy.client._shared.command.terminal import columns, say
+from eisen_deploy.client._shared.command.terminal import align_columns, say
 from eisen_deploy.client._shared.model.metadata import Field, Metadata
 from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files.text_files import to_json
@@ -61,4 +61,4 @@ def _section(title: str, fields: Iterable[Field] | None) -> Iterator[str]:
         (each.name, each.type or "any", "" if each.shape is None else list(each.shape))
         for each in fields
     ]
-    yield from (f"  {line}" for line in columns(rows))
+    yield from (f"  {line}" for line in align_columns(rows))

@@ -16,7 +16,7 @@ import numpy as np
 
 from eisen_deploy.client import Prediction
 from eisen_deploy.client._http.endpoint import Endpoint
-from eisen_deploy.client._shared.archive.contents import sha256_of
+from eisen_deploy.client._shared.archive.unpacked_folder import compute_sha256
 from eisen_deploy.client._version import client_version
 
 SCHEMA = "eisen-deploy-provenance/1"
@@ -53,7 +53,7 @@ def write(path: Path, run: Mapping[str, Any], outputs: Mapping[str, Any], writte
     :param written: the output file.
     """
     described = {name: _described(value, hashed=False) for name, value in outputs.items()}
-    facts = {**run, "outputs": described, "file": {"sha256": sha256_of(written)}}
+    facts = {**run, "outputs": described, "file": {"sha256": compute_sha256(written)}}
     path.write_text(f"{json.dumps(facts, indent=2, sort_keys=True)}\n", "utf-8")
 
 

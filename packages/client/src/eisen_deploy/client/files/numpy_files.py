@@ -11,7 +11,7 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from eisen_deploy.client._shared.wire.values import sound_bools
+from eisen_deploy.client._shared.wire.values import normalise_bools
 
 from .content import Array, Content
 from .errors import UnreadableFile, UnsupportedFile, UnwritableFile
@@ -30,7 +30,7 @@ def read_npy(path: Path) -> Content:
             size = _check_header(file)
             if path.stat().st_size < size:
                 raise UnreadableFile("is cut off: it ends before its array does")
-        return Content(sound_bools(np.lib.format.open_memmap(path, mode="r")))
+        return Content(normalise_bools(np.lib.format.open_memmap(path, mode="r")))
 
 
 def read_npz(path: Path) -> dict[str, Array]:
@@ -48,7 +48,7 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> Array:
     with archive.open(name) as file:
         array: Array = np.lib.format.read_array(file, allow_pickle=False)
         file.read()  # to the end, where the checksum is
-    return sound_bools(array)
+    return normalise_bools(array)
 
 
 def _check_header(file: IO[bytes]) -> int:
@@ -92,7 +92,7 @@ def write_npz(file: BinaryIO, values: Mapping[str, object]) -> None:
 
 def _to_array(value: object) -> Array:
     with writing("an array of numbers or text"):  # a list may be ragged
-        array = sound_bools(np.asarray(value))
+        array = normalise_bools(np.asarray(value))
     if array.dtype.hasobject or array.dtype.names is not None:
         raise UnwritableFile(
             f"{type(value).__name__} is not an array of numbers or text: use .json"

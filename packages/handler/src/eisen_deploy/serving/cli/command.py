@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fail(error: BaseException, debug: bool) -> int:
     """Say what was wrong, and return the exit status."""
     if debug:
-        program.trace(error)
+        program.print_traceback(error)
     if isinstance(error, KeyboardInterrupt):
         program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED
@@ -54,4 +54,4 @@ def _problems_of(error: BaseException) -> Iterable[str]:
         return error.problems
     if isinstance(error, (LaunchFailed, UnfitEnvironment)):
         return [str(error)]
-    return [program.told(error)]
+    return [program.explain_error(error)]

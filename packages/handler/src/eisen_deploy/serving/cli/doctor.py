@@ -20,7 +20,7 @@ from typing import Any
 
 from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
 from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
-from eisen_deploy.serving.runtime._shared.command.terminal import columns, say
+from eisen_deploy.serving.runtime._shared.command.terminal import align_columns, say
 from eisen_deploy.serving.runtime._shared.printable import clean
 
 _EXAMPLE = """\
@@ -115,14 +115,14 @@ def _as_json(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from columns(report.facts)
+    yield from align_columns(report.facts)
     for finding in report.findings:
         yield ""
         yield clean(f"{finding.severity}: {finding.found} [{finding.name}]")
-        yield from columns([("  then", finding.effect), ("  remedy", finding.remedy)])
+        yield from align_columns([("  then", finding.effect), ("  remedy", finding.remedy)])
     if report.unexamined:
         yield ""
-        yield from columns([("not examined", what) for what in report.unexamined])
+        yield from align_columns([("not examined", what) for what in report.unexamined])
     yield ""
     yield _summary(report)
 

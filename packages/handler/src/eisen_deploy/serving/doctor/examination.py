@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.runtime._shared.command.terminal import size
+from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
 from .checks import AREAS
 from .facts.gathering import Facts, gather_facts
@@ -58,23 +58,23 @@ def _summarize(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "file", str(own.path or "none")
     for address in own.addresses():
         yield address.name.removesuffix("_address"), str(address)
-    yield "request up to", size(own.number("max_request_size"))
-    yield "reply up to", size(own.number("max_response_size"))
-    yield "heap", size(facts.heap)
-    yield "machine", f"{facts.machine.cores} cores, {size(facts.machine.memory)}"
+    yield "request up to", format_size(own.number("max_request_size"))
+    yield "reply up to", format_size(own.number("max_response_size"))
+    yield "heap", format_size(facts.heap)
+    yield "machine", f"{facts.machine.cores} cores, {format_size(facts.machine.memory)}"
     if python is not None:
         torchserve = python.distributions["torchserve"] or "none"
         yield "python", f"{python.version}, torchserve {torchserve}"
     yield "java", str(facts.java.release or "none")
     for each in facts.archives:
-        yield "archive", f"{each.path.name}: {each.name} {each.version}, {size(each.size)}"
+        yield "archive", f"{each.path.name}: {each.name} {each.version}, {format_size(each.size)}"
 
 
 def _summarize_server(server: Server) -> Iterator[tuple[str, str]]:
     yield "server", f"TorchServe {server.version or 'of an unknown release'}"
     yield "tokens", "on" if server.has_tokens else "off"
     if server.limit is not None:
-        yield "request up to", f"{server.limit} bytes ({size(server.limit)})"
+        yield "request up to", f"{server.limit} bytes ({format_size(server.limit)})"
     for model in server.models:
         workers = f"{model.ready} of {len(model.looks[-1])} workers ready" if model.looks else ""
         answers = "answers" if model.answer.status == 200 else "does not answer"

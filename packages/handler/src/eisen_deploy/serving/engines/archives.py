@@ -139,7 +139,7 @@ class _CopyFailed(Exception):
 
 def _copied(path: Path, copy: Path) -> tuple[int, ...]:
     """Copy a file, and return its mark from before."""
-    with zips.opened(path) as source:
+    with zips.open_archive(path) as source:
         mark = mark_of(os.fstat(source.fileno()))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:

@@ -96,7 +96,7 @@ class _File:
 
 
 def _same_content(one: Path, other: Path) -> bool:
-    with zips.opened(one) as first, other.open("rb") as second:
+    with zips.open_archive(one) as first, other.open("rb") as second:
         if os.fstat(first.fileno()).st_size != os.fstat(second.fileno()).st_size:
             return False
         while piece := first.read(_PIECE):

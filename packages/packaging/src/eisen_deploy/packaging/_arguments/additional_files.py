@@ -47,7 +47,7 @@ def find_extras(
             problems.append(problem)
         else:
             found += _find_files(top, top.name, problems)
-    problems += names.collisions(extra.name for extra in found)
+    problems += names.find_collisions(extra.name for extra in found)
     if problems:
         raise InvalidFiles(f"{argument}: {problem}" for problem in problems)
     return found
@@ -94,7 +94,7 @@ def _find_top_problem(top: Path, taken: Iterable[str] | None) -> str | None:
         return f"{top} has no name"
     if taken is None:
         problem = names.hiding_problem(top.name, is_folder=top.is_dir())
-    elif names.folded(top.name) in map(names.folded, taken):
+    elif names.fold_name(top.name) in map(names.fold_name, taken):
         problem = "is a name that the archive itself uses"
     else:
         problem = names.top_level_problem(top.name, is_folder=top.is_dir())

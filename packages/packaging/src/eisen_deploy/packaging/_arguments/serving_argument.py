@@ -25,7 +25,7 @@ def parse_serving(
     """
     if serving is None:
         return None
-    problems = serving_options.problems_of(serving)
+    problems = serving_options.find_problems(serving)
     if not problems:
         options = ServingOptions(**serving)
         problems = [*_find_misfits(options, form, handler)]
@@ -35,19 +35,19 @@ def parse_serving(
 
 
 def _find_misfits(options: ServingOptions, form: Form | None, handler: Handler) -> Iterator[str]:
-    if form is TORCHSCRIPT and options.changed("compile"):
+    if form is TORCHSCRIPT and options.list_changed("compile"):
         yield (
             "serving.compile: torch.compile leaves TorchScript as it is: pack the torch.nn.Module, "
             "or leave the option out"
         )
-    if form is EXPORT and options.changed("precision"):
+    if form is EXPORT and options.list_changed("precision"):
         # Where types are converted, the program asserts those that it was traced with.
         yield (
             "serving.precision: an exported program is bound to the types it was exported with: "
             "export it under torch.autocast, or leave the option out"
         )
     if not handler.is_ours:
-        for name in options.changed("precision", "compile", "self_test", "threads"):
+        for name in options.list_changed("precision", "compile", "self_test", "threads"):
             yield (
                 f"serving.{name}: only EisenServingHandler and its subclasses read it, and "
                 "handler= is another"

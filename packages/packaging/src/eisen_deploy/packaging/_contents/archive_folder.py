@@ -10,7 +10,7 @@ from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._pickles import pickling
 from eisen_deploy.packaging._pickles.identity import Graph
 from eisen_deploy.packaging._proof import samples
-from eisen_deploy.packaging._shared.archive import contents
+from eisen_deploy.packaging._shared.archive import unpacked_folder
 from eisen_deploy.packaging._shared.archive.batches import Batches
 
 from . import captured_code, vendored
@@ -67,8 +67,8 @@ def write(payload: Payload, graph: Graph, folder: Path) -> None:
     )
     if payload.serving is not None:
         check_batches(payload.serving, batches)
-    contents.write(folder, describe(payload, transforms, code, sample, options, batches))
-    contents.verify(folder)
+    unpacked_folder.write(folder, describe(payload, transforms, code, sample, options, batches))
+    unpacked_folder.verify(folder)
 
 
 def _write_pickles(

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from eisen_deploy.packaging._capture import installed
 from eisen_deploy.packaging._errors import ProofFailed
-from eisen_deploy.packaging._shared.archive import contents, zips
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.archive.description import Description
 from eisen_deploy.packaging._shared.errors import ContractError
 
@@ -140,7 +140,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _read(folder: Path) -> Description:
     try:
-        return contents.read(folder)
+        return unpacked_folder.read(folder)
     except ContractError as error:
         raise ProofFailed(error.problems) from None
 

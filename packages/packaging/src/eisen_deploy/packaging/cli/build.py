@@ -13,7 +13,7 @@ from typing import Any
 
 from eisen_deploy.packaging._remarks import LOGGER
 from eisen_deploy.packaging._shared.command import program
-from eisen_deploy.packaging._shared.command.terminal import say, size
+from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         path = packer.pack(
             dst_path=arguments.output, overwrite=arguments.overwrite, progress=progress, **recipe
         )
-    say(f"{clean(str(path))} ({size(path.stat().st_size)})")
+    say(f"{clean(str(path))} ({format_size(path.stat().st_size)})")
     return 0
 
 

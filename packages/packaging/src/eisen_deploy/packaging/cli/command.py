@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fail(error: BaseException, debug: bool) -> int:
     """Say what was wrong, and return the exit status."""
     if debug:
-        program.trace(error)
+        program.print_traceback(error)
     if isinstance(error, KeyboardInterrupt):
         program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED
@@ -47,4 +47,4 @@ def _fail(error: BaseException, debug: bool) -> int:
 def _problems_of(error: BaseException) -> Iterable[str]:
     if isinstance(error, (Failed, EisenPackagingError, ContractError)):
         return error.problems
-    return [program.told(error)]
+    return [program.explain_error(error)]

@@ -135,7 +135,7 @@ def _sample(archive: Archive) -> dict[str, Any] | None:
     if sample is None:
         return None
     bodies = {"request": sample.request, "reply": sample.reply}
-    listed = {part: archive.listed(body.file) for part, body in bodies.items()}
+    listed = {part: archive.describe_file(body.file) for part, body in bodies.items()}
     return {**listed, "tolerance": sample.tolerance}
 
 
@@ -177,7 +177,7 @@ def _diff_of(name: str, a: str | None, b: str | None) -> list[str] | None:
 
 def _files(a: Archive, b: Archive, groups: Mapping[str, list[Difference]]) -> Iterator[Difference]:
     """Yield what differs and is in no other group; the handler and dill are one difference each."""
-    told = {*a.about.payload(), *b.about.payload(), *importable(a), *importable(b)}
+    told = {*a.about.payload_files(), *b.about.payload_files(), *importable(a), *importable(b)}
     told |= {name for group, names in _FILES_OF.items() if groups[group] for name in names}
     for folder in (HANDLER_FOLDER, DILL_FOLDER):
         one, other = _in_folder(a, folder), _in_folder(b, folder)

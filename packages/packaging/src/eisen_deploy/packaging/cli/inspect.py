@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._shared.archive.reader import Archive
-from eisen_deploy.packaging._shared.command.terminal import columns, say, size
+from eisen_deploy.packaging._shared.command.terminal import align_columns, format_size, say
 from eisen_deploy.packaging._shared.printable import clean
 
 from .archive import as_json, named, open_archive
@@ -77,9 +77,9 @@ def said_of(archive: Archive) -> dict[str, Any]:
         "size": archive.path.stat().st_size,
         "format": raw["format"],
         "digest": about.digest,
-        "model": {**raw["model"], **archive.listed(about.model.file)},
+        "model": {**raw["model"], **archive.describe_file(about.model.file)},
         "transforms": {
-            part: name and archive.listed(name) for part, name in about.transforms.items()
+            part: name and archive.describe_file(name) for part, name in about.transforms.items()
         },
         "handler": _handler(archive),
         "loading": describe_loading(archive),
@@ -105,28 +105,28 @@ def _handler(archive: Archive) -> dict[str, Any]:
 def _sections(said: Mapping[str, Any]) -> Iterator[str]:
     model = said["model"]
     title = clean(f"{said['archive']}: {model['name']} {model['version']}")
-    yield section(title, columns(_overview(said)))
+    yield section(title, align_columns(_overview(said)))
     yield section(_title_of_loading(said["loading"]), map(clean, said["loading"]["reasons"]))
     yield from _tables_of_metadata(said["metadata"])
-    yield section("Packed with", columns(said["packed_with"].items()))
+    yield section("Packed with", align_columns(said["packed_with"].items()))
     yield section("Requirements on the server", map(clean, said["requirements"]))
-    yield section("Modules", columns(_modules(said["modules"])))
-    yield section("Serving options", columns(_serving_rows(said["serving"])))
-    yield section("Files", columns(_files(said["files"])))
+    yield section("Modules", align_columns(_modules(said["modules"])))
+    yield section("Serving options", align_columns(_serving_rows(said["serving"])))
+    yield section("Files", align_columns(_files(said["files"])))
 
 
 def _overview(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     model, handler, sample = said["model"], said["handler"], said["sample"]
     yield "digest", said["digest"]
-    yield "size", size(said["size"])
-    yield "model", f"{model['form']}, {model['file']}, {size(model['size'])}"
+    yield "size", format_size(said["size"])
+    yield "model", f"{model['form']}, {model['file']}, {format_size(model['size'])}"
     if model.get("keywords"):
         yield "inputs by name", ", ".join(model["keywords"])
     if model.get("training"):
         yield "in training mode", ", ".join(model["training"])
     for part in ("pre_processing", "post_processing"):
         file = said["transforms"][part]
-        shown = f"{file['file']}, {size(file['size'])}" if file else "none"
+        shown = f"{file['file']}, {format_size(file['size'])}" if file else "none"
         yield part.replace("_", "-"), shown
     own = f"{handler['class']} in {handler['file']}" if handler["file"] else handler["entry"]
     yield "handler", own
@@ -149,8 +149,10 @@ def _tables_of_metadata(metadata: Any) -> Iterator[str]:
     for key in ("inputs", "outputs"):
         if _is_declared(said.get(key)):
             rows = [(field["name"], field["type"], field["shape"]) for field in said.pop(key)]
-            yield section(key.capitalize(), columns(rows))
-    yield section("Metadata", columns((key, as_json_line(value)) for key, value in said.items()))
+            yield section(key.capitalize(), align_columns(rows))
+    yield section(
+        "Metadata", align_columns((key, as_json_line(value)) for key, value in said.items())
+    )
 
 
 def _is_declared(fields: Any) -> bool:
@@ -182,7 +184,7 @@ def _files(files: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
     for folder in (HANDLER_FOLDER, DILL_FOLDER):
         inside = [said for name, said in files.items() if name.startswith(folder)]
         if inside:
-            yield folder, size(sum(said["size"] for said in inside)), f"{len(inside)} files"
+            yield folder, format_size(sum(said["size"] for said in inside)), f"{len(inside)} files"
     for name, said in files.items():
         if not name.startswith((HANDLER_FOLDER, DILL_FOLDER)):
-            yield name, size(said["size"]), said["sha256"][:16]
+            yield name, format_size(said["size"]), said["sha256"][:16]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from eisen_deploy.packaging._errors import EisenPackagingError
-from eisen_deploy.packaging._shared.archive import contents, zips
-from eisen_deploy.packaging._shared.command.terminal import say, size
+from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
+from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.printable import clean
 
@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         folder = Path(temporary)
         with _failures_named(path):
             entries = zips.unpack(path, folder, progress=_counter(progress, path))
-            about = contents.verify(folder)
-        _told(f"structure   {len(entries)} files, {size(path.stat().st_size)}", progress)
+            about = unpacked_folder.verify(folder)
+        _told(f"structure   {len(entries)} files, {format_size(path.stat().st_size)}", progress)
         _told(f"digests     sha-256 {about.digest}", progress)
         _check_digest(path, about.digest, arguments.digest)
         if not arguments.no_run:

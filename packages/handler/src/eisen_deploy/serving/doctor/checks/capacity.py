@@ -8,7 +8,7 @@ from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, NOTE, Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.configuration import MIB
 from eisen_deploy.serving.engines.torchserve.settings.properties import MAX_INT
-from eisen_deploy.serving.runtime._shared.command.terminal import size
+from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 AREA: Area[Facts] = Area()
@@ -83,9 +83,9 @@ def queue_exceeds_heap(facts: Facts) -> Iterator[Found]:
     jobs, body = own.number("job_queue_size"), own.number("max_request_size")
     needed = jobs * body * models
     if needed > facts.heap:
-        what = f"{models} models x {jobs} requests x {size(body)} are {size(needed)}"
+        what = f"{models} models x {jobs} requests x {format_size(body)} are {format_size(needed)}"
         fitting = max(1, facts.heap // max(1, body * models))
-        what = f"{what}, the heap has {size(facts.heap)}"
+        what = f"{what}, the heap has {format_size(facts.heap)}"
         severity = NOTE if "-XX:+ExitOnOutOfMemoryError" in own.vm_arguments else None
         yield Found(what, severity=severity, jobs=fitting, mebibytes=-(-needed // MIB))
 
@@ -99,7 +99,7 @@ def heap_too_small(facts: Facts) -> Iterator[Found]:
     for name in ("max_request_size", "max_response_size"):
         limit = facts.properties.number(name)
         if 2 * limit > facts.heap:
-            what = f"{name} is {size(limit)}, the heap has {size(facts.heap)}"
+            what = f"{name} is {format_size(limit)}, the heap has {format_size(facts.heap)}"
             yield Found(what, name=name, mebibytes=-(-2 * limit // MIB))
 
 
@@ -126,7 +126,10 @@ def workers_exceed_memory(facts: Facts) -> Iterator[Found]:
     sizes = [facts.workers_of(a) * (WORKER_BASE + a.model_size) for a in facts.archives]
     needed, memory = sum(sizes) + facts.heap, facts.machine.memory
     if needed > memory:
-        what = f"workers and heap need at least {size(needed)}, the machine has {size(memory)}"
+        what = (
+            f"workers and heap need at least {format_size(needed)}, "
+            f"the machine has {format_size(memory)}"
+        )
         yield Found(what, mebibytes=memory // 2 // MIB)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.gathering import Facts, name_of
 from eisen_deploy.serving.doctor.findings import NOTE, WARNING, Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
-from eisen_deploy.serving.runtime._shared.command.terminal import size
+from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
 AREA: Area[Facts] = Area()
 
@@ -86,8 +86,8 @@ def disk_space_short(facts: Facts) -> Iterator[Found]:
         return
     free = shutil.disk_usage(facts.temporary).free
     if free < needed:
-        what = f"{facts.temporary} has {size(free)} free, the archives {size(needed)}"
-        yield Found(what, size=size(needed))
+        what = f"{facts.temporary} has {format_size(free)} free, the archives {format_size(needed)}"
+        yield Found(what, size=format_size(needed))
 
 
 @AREA.error(

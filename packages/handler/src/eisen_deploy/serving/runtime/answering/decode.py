@@ -178,7 +178,9 @@ def _json(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     head = strict_json.loads_object(request.body, "the body", allowance)
     if protocol.is_request(head) and "inputs" not in _names(metadata):
         names = metadata.input_names
-        return _protocol_call(protocol.request_of(head, names=names, allowance=allowance))
+        return _protocol_call(
+            protocol.decode_parsed_request(head, names=names, allowance=allowance)
+        )
     return Call(head, "json")
 
 
@@ -210,7 +212,7 @@ def _field(name: str, raw: bytes | bytearray, metadata: Metadata, allowance: All
     what = f"part {name[:40]!r}"
     if npy.is_npy(raw):
         return npy.read(raw, what, allowance)
-    declared = metadata.type_of(name)
+    declared = metadata.input_type(name)
     if declared is None or declared.kind == "ndarray":
         raise MalformedBody(f"{what}: expected a .npy file")
     if declared.kind != "str":

@@ -96,7 +96,7 @@ def _npy(outputs: Mapping[str, Any]) -> Reply:
 
 def _json(outputs: Mapping[str, Any]) -> Reply:
     allowance = Allowance()
-    plain = {name: values.to_plain(name, value, allowance) for name, value in outputs.items()}
+    plain = {name: values.to_json_value(name, value, allowance) for name, value in outputs.items()}
     try:
         text = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -18,7 +18,7 @@ from numpy.lib import format as npy_format
 from .._shared.wire import tensors
 from .._shared.wire.allowance import UNLIMITED, Allowance
 from .._shared.wire.datatypes import MAX_RANK
-from .._shared.wire.values import sound_bools
+from .._shared.wire.values import normalise_bools
 from ..errors import InvalidOutput, MalformedBody
 
 MEDIA_TYPE = "application/x-npy"
@@ -57,7 +57,7 @@ def read(
         )
     if dtype.itemsize > max(len(data), _MAX_HEADER):  # numpy makes room for one even of none
         raise MalformedBody(f"{what}: elements of {dtype} are larger than the file")
-    flat = tensors.elements(data, dtype, what, allowance)
+    flat = tensors.read_elements(data, dtype, what, allowance)
     if dtype.kind == "U":
         _check_text(flat, what)
     array = tensors.reshape(flat, shape[::-1] if is_fortran else shape, what)
@@ -121,5 +121,5 @@ def write(array: np.ndarray[Any, Any]) -> tuple[bytes, memoryview]:
     header = io.BytesIO()
     npy_format.write_array_header_1_0(header, about)
     rows = array.transpose() if about["fortran_order"] else array
-    flat = sound_bools(np.ascontiguousarray(rows).reshape(-1))
+    flat = normalise_bools(np.ascontiguousarray(rows).reshape(-1))
     return header.getvalue(), flat.view(np.uint8).data

@@ -76,7 +76,7 @@ class Model:
         tensor = _as_tensor(value)
         if tensor is None:
             return value
-        declared = metadata.type_of(name)
+        declared = metadata.input_type(name)
         wanted = declared.dtype if declared is not None else None
         if tensor.is_floating_point():
             cast = wanted is None or wanted.kind not in "fc"

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from .._shared.archive import contents
+from .._shared.archive import unpacked_folder
 from .._shared.archive.description import Description
 from .._shared.errors import ContractError, CorruptArchive
 from ..errors import LoadFailed
@@ -31,7 +31,7 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
         than was verified when the server was started.
     """
     try:
-        about = contents.verify(folder, later=later)
+        about = unpacked_folder.verify(folder, later=later)
         _check_digest(about.digest)
     except ContractError as error:
         _log.error("archive not verified: %s", error)  # who has started the server looks for it

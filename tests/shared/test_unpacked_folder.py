@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from eisen_deploy.client._shared.archive import contents
+from eisen_deploy.client._shared.archive import unpacked_folder
 from eisen_deploy.client._shared.archive.batches import Batches
 from eisen_deploy.client._shared.archive.requirements import render
 from eisen_deploy.client._shared.errors import ContractError, CorruptArchive
@@ -52,13 +52,13 @@ def archive(tmp_path):
     for name, data in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    contents.write(folder, ABOUT)
+    unpacked_folder.write(folder, ABOUT)
     return folder
 
 
 def problems(archive):
     with pytest.raises(CorruptArchive) as caught:
-        contents.verify(archive)
+        unpacked_folder.verify(archive)
     assert isinstance(caught.value, ContractError)
     return list(caught.value.problems)
 
@@ -74,10 +74,10 @@ def rewrite(archive, **changes):
 
 
 def test_what_is_written(archive):
-    described = contents.verify(archive)
+    described = unpacked_folder.verify(archive)
     said = described.raw
     assert said == json.loads((archive / "eisen.json").read_bytes())
-    assert described == contents.read(archive)
+    assert described == unpacked_folder.read(archive)
     assert {key: said[key] for key in ABOUT} == ABOUT
     assert said.keys() == {*ABOUT, "format", "files", "digest"}
     assert said["format"] == 1
@@ -85,7 +85,7 @@ def test_what_is_written(archive):
         name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
         for name, data in FILES.items()
     }
-    assert said["digest"] == contents.write(archive, ABOUT)
+    assert said["digest"] == unpacked_folder.write(archive, ABOUT)
 
 
 def test_the_digest_is_that_of_the_rest(archive):
@@ -99,15 +99,15 @@ def test_the_bytes_do_not_depend_on_order_or_place(archive, tmp_path):
     for name in sorted(FILES, reverse=True):
         (again / name).parent.mkdir(parents=True, exist_ok=True)
         (again / name).write_bytes(FILES[name])
-    contents.write(again, dict(reversed(list(ABOUT.items()))))
+    unpacked_folder.write(again, dict(reversed(list(ABOUT.items()))))
     assert (again / "eisen.json").read_bytes() == (archive / "eisen.json").read_bytes()
 
 
 def test_digest_changes_with_every_file(archive):
-    digests = {contents.write(archive, ABOUT)}
+    digests = {unpacked_folder.write(archive, ABOUT)}
     for name, data in FILES.items():
         (archive / name).write_bytes(data + b"!")
-        digests.add(contents.write(archive, ABOUT))
+        digests.add(unpacked_folder.write(archive, ABOUT))
     assert len(digests) == len(FILES) + 1
 
 
@@ -164,8 +164,8 @@ def test_swapped_with_another_archive(archive, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(archive, other)
     (other / "model.pt").write_bytes(b"WEIGHTS" * 9)
-    contents.write(other, ABOUT)
-    contents.verify(other)
+    unpacked_folder.write(other, ABOUT)
+    unpacked_folder.verify(other)
     shutil.copy(other / "eisen.json", archive)
     assert problems(archive) == ["model.pt was changed: its SHA-256 is not the one that was packed"]
 
@@ -208,11 +208,11 @@ def test_byte_code_is_let_be_only_where_python_compares_it_with_its_source(archi
     py_compile.compile(str(source), doraise=True, invalidation_mode=mode)
     assert list((source.parent / "__pycache__").glob("handler.*.pyc"))
     if mode is py_compile.PycInvalidationMode.TIMESTAMP:
-        contents.verify(archive)
-        assert contents.describe_files(archive).keys() == FILES.keys()
+        unpacked_folder.verify(archive)
+        assert unpacked_folder.describe_files(archive).keys() == FILES.keys()
     else:
         with pytest.raises(CorruptArchive, match=r"handler.*pyc does not belong to the archive"):
-            contents.verify(archive)
+            unpacked_folder.verify(archive)
 
 
 @pytest.mark.parametrize("name", ["handler.py", "notes.pyc", "handler.so"])
@@ -221,7 +221,7 @@ def test_nothing_else_hides_in_a_byte_code_folder(archive, name):
     cache.mkdir()
     (cache / name).write_bytes(b"four\x01\0\0\0")
     with pytest.raises(CorruptArchive, match=f"{name} does not belong to the archive"):
-        contents.verify(archive)
+        unpacked_folder.verify(archive)
 
 
 # --- eisen.json itself --------------------------------------------------------------------
@@ -237,9 +237,9 @@ def test_one_bit_of_eisen_json_flipped_at_every_byte(archive, bit):
         data[place] ^= bit
         path.write_bytes(data)
         with pytest.raises(CorruptArchive):
-            contents.read(archive)
+            unpacked_folder.read(archive)
     path.write_bytes(whole)
-    contents.verify(archive)
+    unpacked_folder.verify(archive)
 
 
 def test_eisen_json_truncated_at_every_byte(archive):
@@ -248,7 +248,7 @@ def test_eisen_json_truncated_at_every_byte(archive):
     for end in range(len(whole)):
         path.write_bytes(whole[:end])
         with pytest.raises(CorruptArchive):
-            contents.verify(archive)
+            unpacked_folder.verify(archive)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_a_list_of_files_that_is_none(archive, files):
     ids=str,
 )
 def test_what_it_tells_of_the_payload_must_be_whole_and_listed(archive, change):
-    contents.verify(archive)
+    unpacked_folder.verify(archive)
     rewrite(archive, **change)
     (problem,) = problems(archive)
     assert problem.startswith("eisen.json does not tell name, version, form and file of a model")

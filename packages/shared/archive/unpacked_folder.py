@@ -12,7 +12,7 @@ from ..errors import CorruptArchive, refuse_if
 from ..printable import clean
 from . import derived_files
 from .description import Description, ListedFile
-from .eisen_json import FILE_NAME, digest_of, encode, parse
+from .eisen_json import FILE_NAME, encode, parse, read_digest
 
 _PIECE = 2**20
 
@@ -20,8 +20,8 @@ _PIECE = 2**20
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return size (bytes) and SHA-256 of each file below a folder, by its POSIX path."""
     return {
-        name: {"sha256": sha256_of(folder / name), "size": (folder / name).stat().st_size}
-        for name in sorted(_walk(folder))
+        name: {"sha256": compute_sha256(folder / name), "size": (folder / name).stat().st_size}
+        for name in sorted(_list_files(folder))
         if name != FILE_NAME
     }
 
@@ -33,7 +33,7 @@ def write(folder: Path, about: Mapping[str, Any]) -> str:
     """
     raw = encode({**about, "files": describe_files(folder)})
     (folder / FILE_NAME).write_bytes(raw)
-    return digest_of(raw)
+    return read_digest(raw)
 
 
 def read(folder: Path) -> Description:
@@ -59,17 +59,17 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     """
     described = read(folder)
     listed = described.files
-    present = set(_walk(folder)) - {FILE_NAME}
-    problems = differences(listed, present)
+    present = set(_list_files(folder)) - {FILE_NAME}
+    problems = compare_names(listed, present)
     for name in sorted((present & set(listed)) - set(later)):
-        problems += _compare(folder / name, name, listed[name])
+        problems += _compare_file(folder / name, name, listed[name])
     if not problems:
-        problems = derived_files.problems_of(described, lambda name: (folder / name).read_bytes())
+        problems = derived_files.find_problems(described, lambda name: (folder / name).read_bytes())
     refuse_if(problems)
     return described
 
 
-def differences(listed: Collection[str], present: Collection[str]) -> list[str]:
+def compare_names(listed: Collection[str], present: Collection[str]) -> list[str]:
     """Say which files are missing, and which do not belong to the archive."""
     missing, strays = sorted(set(listed) - set(present)), sorted(set(present) - set(listed))
     return [f"{clean(name)} is missing" for name in missing] + [
@@ -77,19 +77,19 @@ def differences(listed: Collection[str], present: Collection[str]) -> list[str]:
     ]
 
 
-def _compare(path: Path, name: str, listed: ListedFile) -> list[str]:
+def _compare_file(path: Path, name: str, listed: ListedFile) -> list[str]:
     size = path.lstat().st_size
     if path.is_symlink():
         return [f"{name} is a symbolic link"]
     if size != listed.size:
         return [f"{name} has {size} bytes, {listed.size} were packed"]
-    if sha256_of(path) != listed.sha256:
+    if compute_sha256(path) != listed.sha256:
         return [f"{name} was changed: its SHA-256 is not the one that was packed"]
     return []
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    for base, folders, files in os.walk(folder, onerror=_raise):
+def _list_files(folder: Path) -> Iterator[str]:
+    for base, folders, files in os.walk(folder, onerror=_raise_error):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         for name in files + links:
             path = Path(base) / name
@@ -97,7 +97,7 @@ def _walk(folder: Path) -> Iterator[str]:
                 yield path.relative_to(folder).as_posix()
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error  # os.walk would leave out what it cannot list
 
 
@@ -109,7 +109,7 @@ def _is_compared_by_python(path: Path) -> bool:
         return file.read(8)[4:] == bytes(4)  # PEP 552: the flags; 0 means by time and size
 
 
-def sha256_of(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:

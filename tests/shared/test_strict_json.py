@@ -138,7 +138,7 @@ def test_object():
     ],
 )
 def test_kind_of(value, name):
-    assert strict_json.kind_of(value) == name
+    assert strict_json.name_json_type(value) == name
 
 
 @pytest.mark.slow  # a few seconds
