@@ -13,10 +13,10 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> ModuleType:
     """Give the protocol at first use: what imports this package may do without numpy."""
     if name != "protocol":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ..model import serving_options
 from ..printable import clean
 from . import names, requirements
+
+#: An object of ``eisen.json``, parsed; its structure is checked before it is used.
+Contents = Mapping[str, Any]
 
 #: The handler that travels in every archive, as the manifest names it to TorchServe.
 ENTRY = "_eisen_serving.torchserve.entry"
@@ -43,12 +46,12 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
 _MODULE = re.compile(r"[^\s./\\:-][^\s./\\:]*(?:\.[^\s./\\:-][^\s./\\:]*)*")
 
 
-def find_entry(contents: Mapping[str, Any]) -> str:
+def find_entry(contents: Contents) -> str:
     """Return what TorchServe loads: :data:`ENTRY`, a file, or the name of one of its handlers."""
     return str(contents.get("entry", ENTRY))
 
 
-def find_problems(contents: Mapping[str, Any]) -> list[str]:
+def find_problems(contents: Contents) -> list[str]:
     """Return one sentence for each value that packaging does not write.
 
     :param contents: what the file says; each part is of the type that it has to have.
@@ -74,7 +77,7 @@ def _explain(what: str, expected: object, got: object) -> str:
     return f"{what}: expected {expected}, got {shown}"
 
 
-def _check_files(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _check_files(files: Mapping[str, Contents]) -> Iterator[str]:
     yield from (f"files: {problem}" for problem in names.find_problems(sorted(files)))
     for name, listed in files.items():
         if problem := names.import_problem(name):
@@ -87,7 +90,7 @@ def _check_files(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             )
 
 
-def _check_model(model: Mapping[str, Any]) -> Iterator[str]:
+def _check_model(model: Contents) -> Iterator[str]:
     for part in ("name", "version"):
         if problem := names.identifier_problem(f"model.{part}", model[part]):
             yield problem
@@ -96,13 +99,13 @@ def _check_model(model: Mapping[str, Any]) -> Iterator[str]:
         yield _explain("model.file", expected, model["file"])
 
 
-def _check_transforms(transforms: Mapping[str, Any]) -> Iterator[str]:
+def _check_transforms(transforms: Contents) -> Iterator[str]:
     for part, file in transforms.items():
         if file not in (None, TRANSFORM_FILES[part]):
             yield _explain(f"transforms.{part}", TRANSFORM_FILES[part], file)
 
 
-def _check_handler(contents: Mapping[str, Any]) -> Iterator[str]:
+def _check_handler(contents: Contents) -> Iterator[str]:
     entry, own = find_entry(contents), contents["handler"]
     files = [] if entry in (ENTRY, *TORCHSERVE_HANDLERS) else [("entry", entry)]
     if own is not None:
@@ -118,7 +121,7 @@ def _check_handler(contents: Mapping[str, Any]) -> Iterator[str]:
             yield f"{what}: {names.quote_name(name)} is no file of the archive"
 
 
-def _check_versions(packed_with: Mapping[str, Any]) -> Iterator[str]:
+def _check_versions(packed_with: Contents) -> Iterator[str]:
     for name, version in packed_with.items():
         if not requirements.NAME.fullmatch(name):
             yield _explain("packed_with", "names of distributions", name)
@@ -126,7 +129,7 @@ def _check_versions(packed_with: Mapping[str, Any]) -> Iterator[str]:
             yield _explain(f"packed_with.{clean(name):.80}", "a version", version)
 
 
-def _check_modules(contents: Mapping[str, Any]) -> Iterator[str]:
+def _check_modules(contents: Contents) -> Iterator[str]:
     for name, said in contents["modules"].items():
         if not _MODULE.fullmatch(name) or clean(name) != name or len(name) > names.BYTES_LIMIT:
             yield _explain("modules", "names of modules", name)
@@ -140,7 +143,7 @@ def _check_modules(contents: Mapping[str, Any]) -> Iterator[str]:
             yield _explain(f"{what}.distribution", "the name of a distribution", owner)
 
 
-def _check_sample(sample: Any, files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _check_sample(sample: Optional[Contents], files: Mapping[str, Contents]) -> Iterator[str]:
     if sample is None:
         return
     if not 0 <= sample["tolerance"] < math.inf:

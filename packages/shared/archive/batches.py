@@ -7,9 +7,9 @@ archive is told the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from .allowed_values import Contents
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Batches:
     tried: int = 0
     refused: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return what ``eisen.json`` holds."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Batches:
+    def from_json(cls, raw: Contents) -> Batches:
         """Return what :meth:`to_json` gave; :func:`is_json` tells whether it did."""
         return cls(**raw)
 
 
-def is_batches(raw: Any) -> bool:
+def is_batches(raw: object) -> bool:
     """Whether a value is what :meth:`Batches.to_json` gives."""
     kinds = {name: type(value) for name, value in asdict(Batches()).items()}
     return isinstance(raw, dict) and {name: type(value) for name, value in raw.items()} == kinds

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from ..errors import ContractError
 from ..model import serving_options
@@ -50,8 +49,8 @@ def find_problems(described: Description, read: Callable[[str], bytes]) -> list[
     return found
 
 
-def build_manifest(described: Description) -> dict[str, Any]:
-    """Return what the manifest has to say, but for the version of who wrote it."""
+def _describe_model(described: Description) -> dict[str, str]:
+    """Return what the manifest has to say of the model."""
     model = {
         "modelName": described.model.name,
         "modelVersion": described.model.version,
@@ -60,7 +59,7 @@ def build_manifest(described: Description) -> dict[str, Any]:
     }
     if described.serving is not None:
         model["configFile"] = described.serving
-    return {"runtime": "python", "model": model}
+    return model
 
 
 def _check_manifest(raw: bytes, described: Description) -> Iterator[str]:
@@ -72,16 +71,17 @@ def _check_manifest(raw: bytes, described: Description) -> Iterator[str]:
     archiver = said.pop("archiverVersion", None)
     if not isinstance(archiver, str) or not _VERSION.fullmatch(archiver):
         yield f"{MANIFEST} has no archiverVersion"
-    expected = build_manifest(described)
+    expected = _describe_model(described)
     model = said.get("model")
     if not isinstance(model, dict):
         yield f"{MANIFEST} describes no model"
         return
-    yield from _differences(model, expected["model"], "model.")
-    yield from _differences({**said, "model": expected["model"]}, expected, "")
+    yield from _compare(model, expected, "model.")
+    rest = {key: value for key, value in said.items() if key != "model"}
+    yield from _compare(rest, {"runtime": "python"}, "")
 
 
-def _differences(said: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> Iterator[str]:
+def _compare(said: Mapping[str, object], expected: Mapping[str, str], where: str) -> Iterator[str]:
     for key in sorted({*said, *expected}):
         if key not in said:
             yield f"{MANIFEST} lacks {where}{key}, expected {expected[key]!r:.80}"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Optional
 
-from .allowed_values import find_entry
+from .allowed_values import Contents, find_entry
 from .batches import Batches
 
 
@@ -84,17 +84,17 @@ class Description:
     handler: Optional[OwnHandler]
     entry: str
     packed_with: Mapping[str, str]
-    modules: Mapping[str, Mapping[str, Any]]
+    modules: Mapping[str, Contents]
     requirements: tuple[str, ...]
     sample: Optional[RecordedSample]
     serving: Optional[str]
     batches: Batches
     files: Mapping[str, ListedFile]
     digest: str
-    raw: Mapping[str, Any] = field(repr=False)
+    raw: Contents = field(repr=False)
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Description:
+    def from_json(cls, raw: Contents) -> Description:
         """Return the values of a text that has been checked."""
         model, own, sample = raw["model"], raw["handler"], raw["sample"]
         lists = {key: tuple(model.get(key, ())) for key in ("keywords", "training")}

@@ -40,12 +40,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from ..errors import ContractError, CorruptArchive, refuse_if
 from ..wire import strict_json
 from . import allowed_values, batches, names
+from .allowed_values import Contents
 from .description import Description
 
 FILE_NAME = "eisen.json"
@@ -54,7 +54,7 @@ CODE_FOLDER = names.CODE_FOLDER
 FORMAT = 1
 
 
-def encode(about: Mapping[str, Any]) -> bytes:
+def encode(about: Contents) -> bytes:
     """Return the text of the file, with its digest.
 
     :param about: every key of the file but ``format`` and ``digest``.
@@ -96,18 +96,18 @@ def read_digest(raw: bytes) -> str:
     return str(json.loads(raw)["digest"])
 
 
-def _lists_files(files: Any) -> bool:
+def _lists_files(files: object) -> bool:
     return isinstance(files, dict) and all(
         isinstance(listed, dict) and {"sha256", "size"} <= listed.keys()
         for listed in files.values()
     )
 
 
-def _has_every_part(contents: Mapping[str, Any]) -> bool:
-    model, transforms, handler, packed_with, sample, serving = (
-        contents.get(key, "missing")
-        for key in ("model", "transforms", "handler", "packed_with", "sample", "serving")
-    )
+def _has_every_part(contents: Contents) -> bool:
+    parts = ("model", "transforms", "handler", "packed_with", "sample", "serving")
+    if not set(parts) <= contents.keys():
+        return False
+    model, transforms, handler, packed_with, sample, serving = (contents[part] for part in parts)
     return (
         _has_texts(model, ("name", "version", "form", "file"))
         and model["form"] in allowed_values.MODEL_FILES
@@ -121,11 +121,11 @@ def _has_every_part(contents: Mapping[str, Any]) -> bool:
         and (sample is None or _has_sample(sample))
         and (serving is None or isinstance(serving, str))
         and batches.is_batches(contents.get("batches"))
-        and _named_files(model, transforms, handler, sample, serving) <= contents["files"].keys()
+        and _list_named_files(contents) <= contents["files"].keys()
     )
 
 
-def _has_code(contents: Mapping[str, Any]) -> bool:
+def _has_code(contents: Contents) -> bool:
     modules, requirements = contents.get("modules"), contents.get("requirements")
     return (
         isinstance(modules, dict)
@@ -134,35 +134,39 @@ def _has_code(contents: Mapping[str, Any]) -> bool:
     )
 
 
-def _has_sample(sample: Any) -> bool:
+def _has_sample(sample: object) -> bool:
     if not isinstance(sample, dict) or type(sample.get("tolerance")) not in (int, float):
         return False
     return all(_has_body(sample.get(part)) for part in ("request", "reply"))
 
 
-def _has_body(body: Any) -> bool:
-    return _has_texts(body, ("file",)) and type(body.get("json_size", "")) in (int, type(None))
+def _has_body(body: object) -> bool:
+    if not isinstance(body, dict) or not isinstance(body.get("file"), str):
+        return False
+    return type(body.get("json_size", "")) in (int, type(None))
 
 
-def _is_text_list(value: Any) -> bool:
+def _is_text_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
-def _has_texts(value: Any, keys: Iterable[str]) -> bool:
+def _has_texts(value: object, keys: Iterable[str]) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
 
 
-def _named_files(model: Any, transforms: Any, handler: Any, sample: Any, serving: Any) -> set[Any]:
-    named = [model["file"], *transforms.values(), handler and handler["file"], serving]
+def _list_named_files(contents: Contents) -> set[str]:
+    handler, sample = contents["handler"], contents["sample"]
+    named = [contents["model"]["file"], *contents["transforms"].values(), contents["serving"]]
+    named += [handler["file"]] if handler else []
     named += [sample[part]["file"] for part in ("request", "reply")] if sample else []
     return {str(name) for name in named if name is not None}
 
 
-def _digest(contents: Mapping[str, Any]) -> str:
+def _digest(contents: Contents) -> str:
     rest = {key: value for key, value in contents.items() if key != "digest"}
     return hashlib.sha256(_canonical(rest)).hexdigest()
 
 
-def _canonical(contents: Mapping[str, Any]) -> bytes:
+def _canonical(contents: Contents) -> bytes:
     text = json.dumps(contents, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import CorruptArchive, refuse_if
 from ..model import serving_options
@@ -43,7 +42,7 @@ class Archive:
         return zips.read_file(self.path, self.entries[name], limit)
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, object]:
         """What the model declares."""
         return strict_json.loads_object(self.read(derived_files.METADATA), derived_files.METADATA)
 
@@ -53,7 +52,7 @@ class Archive:
         name = self.about.serving
         return None if name is None else serving_options.read(self.read(name))
 
-    def describe_file(self, name: str) -> dict[str, Any]:
+    def describe_file(self, name: str) -> dict[str, object]:
         """Return name, size and SHA-256 of a file, as ``eisen.json`` has them."""
         listed = self.about.files[name]
         return {"file": name, "size": listed.size, "sha256": listed.sha256}

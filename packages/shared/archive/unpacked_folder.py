@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ..errors import CorruptArchive, refuse_if
 from ..printable import clean
@@ -17,7 +16,7 @@ from .eisen_json import FILE_NAME, encode, parse, read_digest
 _PIECE = 2**20
 
 
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+def describe_files(folder: Path) -> dict[str, dict[str, object]]:
     """Return size (bytes) and SHA-256 of each file below a folder, by its POSIX path."""
     return {
         name: {"sha256": compute_sha256(folder / name), "size": (folder / name).stat().st_size}
@@ -26,7 +25,7 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def write(folder: Path, about: Mapping[str, Any]) -> str:
+def write(folder: Path, about: Mapping[str, object]) -> str:
     """Write ``eisen.json`` for all that lies in a folder, and return the archive's digest.
 
     :param about: every key of the file but ``format``, ``files`` and ``digest``.

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..errors import ContractError, InvalidInput
 from ..wire import tensors
 from ..wire.allowance import UNLIMITED, Allowance
-from ..wire.datatypes import NUMPY_OF_NAME, Array, DType
+from ..wire.datatypes import NUMPY_OF_NAME, Array, DType, exact_integers
 from .plain_values import conform_plain
 
 _ARRAY_NAMES = ("ndarray", "np.ndarray", "numpy.ndarray", "nd.array")
@@ -66,7 +65,7 @@ class Field:
     finite: bool = False
 
     @classmethod
-    def parse(cls, raw: Any) -> Field | None:
+    def parse(cls, raw: object) -> Field | None:
         """Read an entry; ``None`` if it has no name."""
         if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
             return None
@@ -91,7 +90,7 @@ class Field:
         """Whether axis 0, the batch axis, is declared and may have any size."""
         return self.shape is not None and self.shape[:1] == (-1,)
 
-    def conform(self, value: Any, allowance: Allowance = UNLIMITED) -> Any:
+    def conform(self, value: object, allowance: Allowance = UNLIMITED) -> object:
         """Return the value as the declared type, converted where that loses nothing.
 
         :param allowance: what converted values may take.
@@ -107,7 +106,7 @@ class Field:
             raise InvalidInput(problems)
         return value
 
-    def _conform_array(self, value: Any, allowance: Allowance) -> Array:
+    def _conform_array(self, value: object, allowance: Allowance) -> Array:
         array = self._read_array(value)
         problems = self._dtype_problems(array)
         problems += self._shape_problems(array.shape)
@@ -116,7 +115,7 @@ class Field:
             raise InvalidInput(problems)
         return self._cast(array, allowance)
 
-    def _read_array(self, value: Any) -> Array:
+    def _read_array(self, value: object) -> Array:
         if isinstance(value, np.ndarray):
             return value
         plain = isinstance(value, (bool, int, float, list)) and not isinstance(value, np.generic)
@@ -176,22 +175,14 @@ def _holds_exactly(array: Array, wanted: DType) -> bool:
     if kind not in "iu" or wanted.kind not in "iufc":
         rounded = kind == wanted.kind and kind in "fc"
         return rounded or np.can_cast(array.dtype, wanted, "safe")
-    low, high = _exact_integers(wanted)
-    own_low, own_high = _exact_integers(array.dtype)
+    low, high = exact_integers(wanted)
+    own_low, own_high = exact_integers(array.dtype)
     if (low <= own_low and own_high <= high) or not array.size:
         return True
     return low <= int(array.min()) and int(array.max()) <= high
 
 
-def _exact_integers(dtype: DType) -> tuple[int, int]:
-    """Return the ends of the range of integers that a type holds exactly."""
-    if dtype.kind in "iu":
-        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    end = 2 ** (int(np.finfo(dtype).nmant) + 1)
-    return -end, end
-
-
-def convert_undeclared(value: Any) -> Any:
+def convert_undeclared(value: object) -> object:
     """Return a value of no declared type; numbers in lists become an array, as models need them."""
     if isinstance(value, list):
         try:

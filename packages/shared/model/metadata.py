@@ -30,7 +30,7 @@ class Metadata:
     model_outputs: tuple[str, ...] | None = None
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> Metadata:
+    def parse(cls, raw: Mapping[str, object]) -> Metadata:
         """Read a metadata dict; never fails, see the module's text."""
         inputs, outputs = _read_fields(raw.get("inputs")), _read_fields(raw.get("outputs"))
         model_inputs = _read_names(raw.get("model_input_list"))
@@ -67,7 +67,9 @@ class Metadata:
         """Return the declared type of an input, if it has one."""
         return next((item.type for item in self.inputs or () if item.name == name), None)
 
-    def conform(self, batch: Mapping[str, Any], allowance: Allowance = UNLIMITED) -> dict[str, Any]:
+    def conform(
+        self, batch: Mapping[str, object], allowance: Allowance = UNLIMITED
+    ) -> dict[str, object]:
         """Return a batch as the declared inputs, converted where that loses nothing.
 
         :param batch: one request's inputs by name.
@@ -110,7 +112,7 @@ class Metadata:
         return [f"{', '.join(rows)}: expected as many rows (axis 0) of each, got {got}"]
 
 
-def _read_fields(raw: Any) -> tuple[Field, ...] | None:
+def _read_fields(raw: object) -> tuple[Field, ...] | None:
     if not isinstance(raw, (list, tuple)) or not raw:
         return None
     fields = [Field.parse(item) for item in raw]
@@ -118,7 +120,7 @@ def _read_fields(raw: Any) -> tuple[Field, ...] | None:
     return tuple(known) if len(known) == len(fields) else None
 
 
-def _read_names(raw: Any) -> tuple[str, ...] | None:
+def _read_names(raw: object) -> tuple[str, ...] | None:
     if not isinstance(raw, (list, tuple)) or not all(isinstance(name, str) for name in raw):
         return None
     return tuple(raw) or None

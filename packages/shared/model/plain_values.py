@@ -5,8 +5,6 @@ Other clients than ours know only tensors, so an array of strings may stand for 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..errors import BodyTooLarge, ContractError, InvalidInput
@@ -19,7 +17,7 @@ from ..wire.tensors import to_lists
 _NO_PLAIN_VALUES = "FDGg"
 
 
-def conform_plain(kind: str, name: str, value: Any, allowance: Allowance = UNLIMITED) -> Any:
+def conform_plain(kind: str, name: str, value: object, allowance: Allowance = UNLIMITED) -> object:
     """Return a value as one of a declared kind, converted where that loses nothing.
 
     :param kind: ``str``, ``list``, ``json``, ``int``, ``float`` or ``bool``.
@@ -44,7 +42,9 @@ def conform_plain(kind: str, name: str, value: Any, allowance: Allowance = UNLIM
     texts = kind == "str" and isinstance(value, list) and all(type(v) is str for v in value)
     if strays or not (texts or isinstance(value, allowed[kind])):
         raise InvalidInput(f"{name}: expected {kind}, came {type(value).__name__}")
-    return _to_double(name, value) if kind == "float" else value
+    if kind == "float" and isinstance(value, (int, float)):
+        return _to_double(name, value)
+    return value
 
 
 def _to_double(name: str, value: float) -> float:
@@ -57,7 +57,7 @@ def _to_double(name: str, value: float) -> float:
     return double
 
 
-def _read_from_array(kind: str, name: str, array: Array, allowance: Allowance) -> Any:
+def _read_from_array(kind: str, name: str, array: Array, allowance: Allowance) -> object:
     """Read an array where a plain value is declared: other clients know only tensors."""
     if array.dtype.char in _NO_PLAIN_VALUES:
         raise InvalidInput(f"{name}: expected {kind}, came {array.dtype}")

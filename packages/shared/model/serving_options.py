@@ -23,7 +23,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 from ..errors import CorruptArchive
 from ..wire import strict_json
@@ -75,7 +75,7 @@ class _Rule:
     """What an option may be, and where TorchServe looks for it."""
 
     expected: str
-    takes: Callable[[Any], bool]
+    takes: Callable[[object], bool]
     server_names: tuple[str, ...] = ()
 
 
@@ -88,7 +88,7 @@ def _integer(least: int, *server_names: str) -> _Rule:
 
 
 def _one_of(*choices: Union[bool, str]) -> _Rule:
-    def takes(value: Any) -> bool:  # 1 is no True here
+    def takes(value: object) -> bool:  # 1 is no True here
         return any(type(value) is type(choice) and value == choice for choice in choices)
 
     return _Rule(f"one of {', '.join(map(repr, choices))}", takes)
@@ -109,17 +109,17 @@ _RULES = {
 }
 
 
-def find_problems(serving: Any) -> list[str]:
+def find_problems(serving: object) -> list[str]:
     """Return one sentence for each thing that is wrong with a dict of options."""
     if not isinstance(serving, Mapping):
         return [f"serving: expected a dict, came {type(serving).__name__}"]
     return list(_check_each(serving))
 
 
-def to_config(options: ServingOptions) -> dict[str, Any]:
+def to_config(options: ServingOptions) -> dict[str, object]:
     """Return the content of ``model-config.yaml``; defaults of the server are left to it."""
-    config: dict[str, Any] = {}
-    section: dict[str, Any] = {}
+    config: dict[str, object] = {}
+    section: dict[str, object] = {}
     for name, value in asdict(options).items():
         rule = _RULES[name]
         if value is None:
@@ -134,7 +134,7 @@ def to_config(options: ServingOptions) -> dict[str, Any]:
     return {**config, SECTION: section}
 
 
-def from_config(config: Mapping[str, Any]) -> ServingOptions:
+def from_config(config: Mapping[str, object]) -> ServingOptions:
     """Return the options that a ``model-config.yaml`` holds.
 
     :param config: its parsed text.
@@ -167,7 +167,7 @@ def read(raw: bytes) -> ServingOptions:
     return from_config(strict_json.loads_object(raw, FILE_NAME))
 
 
-def _check_each(serving: Mapping[Any, Any]) -> Iterator[str]:
+def _check_each(serving: Mapping[object, object]) -> Iterator[str]:
     names = [field.name for field in fields(ServingOptions)]
     for name, value in serving.items():
         if name not in names:
@@ -178,6 +178,6 @@ def _check_each(serving: Mapping[Any, Any]) -> Iterator[str]:
             yield f"serving.{name}: expected {_RULES[name].expected}, came {_describe_value(value)}"
 
 
-def _describe_value(value: Any) -> str:
+def _describe_value(value: object) -> str:
     is_plain = value is None or isinstance(value, (bool, int, float, str))
     return repr(value)[:80] if is_plain else type(value).__name__

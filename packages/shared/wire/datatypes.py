@@ -6,12 +6,11 @@ read structures, objects and addresses out of a string.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray[Any, Any]
-DType = np.dtype[Any]
+Array = NDArray[np.generic]
+DType = np.dtype[np.generic]
 
 #: Fixed-size datatypes of the Open Inference Protocol, little-endian as the protocol wants.
 NUMPY_OF_DATATYPE: dict[str, DType] = {
@@ -50,3 +49,12 @@ NUMPY_OF_NAME: dict[str, DType] = {
 
 #: No larger rank is decoded: numpy 2 holds 64 axes.
 MAX_RANK = 64
+
+
+def exact_integers(dtype: DType) -> tuple[int, int]:
+    """Return the ends of the range of integers that a type of numbers holds exactly."""
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype.str)
+        return int(info.min), int(info.max)
+    end = 2 ** (int(np.finfo(dtype.str).nmant) + 1)
+    return -end, end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import InvalidInput, MalformedBody
 from . import strict_json, tensors, values
@@ -45,7 +45,7 @@ def decode_request(
     return decode_parsed_request(head, raw, names=names, allowance=allowance)
 
 
-def is_request(head: Mapping[str, Any]) -> bool:
+def is_request(head: Mapping[str, object]) -> bool:
     """Whether a JSON object means to be a request: its ``inputs`` are a list of tensors."""
     inputs = head.get("inputs")
     return isinstance(inputs, list) and all(
@@ -54,7 +54,7 @@ def is_request(head: Mapping[str, Any]) -> bool:
 
 
 def decode_parsed_request(
-    head: dict[str, Any],
+    head: dict[str, object],
     raw: memoryview = _NOTHING,
     *,
     names: Collection[str] | None = None,
@@ -110,7 +110,7 @@ def _split(
     buffer: bytes | bytearray | memoryview,
     json_size: int | None,
     allowance: Allowance,
-) -> tuple[dict[str, Any], memoryview]:
+) -> tuple[dict[str, object], memoryview]:
     body = memoryview(buffer).cast("B")
     json_size = len(body) if json_size is None else json_size
     if not 0 < json_size <= len(body):
@@ -120,12 +120,12 @@ def _split(
 
 
 def _read_tensors(
-    head: dict[str, Any],
+    head: dict[str, object],
     raw: memoryview,
     key: str,
     allowance: Allowance,
     names: Collection[str] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     entries = head.get(key)
     if not isinstance(entries, list):
         raise MalformedBody(f"{key!r} must be a list, got {name_json_type(entries)}")
@@ -142,12 +142,12 @@ class _Spec(NamedTuple):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
     size: int | None  # of its raw bytes; None if the data is in the JSON
-    data: Any
+    data: object
 
     @classmethod
-    def parse(cls, raw: Any, what: str) -> _Spec:
+    def parse(cls, raw: object, what: str) -> _Spec:
         entry = _expect_object(raw, what)
         name, datatype = entry.get("name"), entry.get("datatype")
         if not isinstance(name, str) or not name:
@@ -177,7 +177,7 @@ def _check_names(specs: list[_Spec], key: str) -> None:
 
 def _decode_all(
     specs: list[_Spec], raw: memoryview, allowance: Allowance, names: Collection[str] | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     announced = sum(spec.size or 0 for spec in specs)
     if announced != len(raw):
         raise MalformedBody(
@@ -194,7 +194,7 @@ def _decode_all(
     return named
 
 
-def _decode_tensor(spec: _Spec, piece: memoryview, what: str, allowance: Allowance) -> Any:
+def _decode_tensor(spec: _Spec, piece: memoryview, what: str, allowance: Allowance) -> object:
     if spec.size is None:
         content = tensors.from_json(spec.datatype, spec.shape, spec.data, what, allowance)
     else:
@@ -204,7 +204,7 @@ def _decode_tensor(spec: _Spec, piece: memoryview, what: str, allowance: Allowan
 
 
 def _parse_outputs(
-    entries: Any, default: bool
+    entries: object, default: bool
 ) -> tuple[tuple[str, ...] | None, frozenset[str] | None]:
     """Return the outputs asked for and those of them wanted in binary."""
     if entries is None or entries == []:
@@ -224,26 +224,26 @@ def _parse_outputs(
     return tuple(binary), frozenset(name for name, raw in binary.items() if raw)
 
 
-def _read_flag(parameters: Mapping[str, Any], name: str, default: bool = False) -> bool:
+def _read_flag(parameters: Mapping[str, object], name: str, default: bool = False) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
         raise MalformedBody(f"{name} must be true or false, got {name_json_type(value)}")
     return value
 
 
-def _read_parameters(entry: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def _read_parameters(entry: Mapping[str, object], where: str = "") -> dict[str, object]:
     """Return the parameters of an object, none where they are null, which KServe writes."""
     value = entry.get("parameters")
     return {} if value is None else _expect_object(value, f"{where}parameters")
 
 
-def _expect_object(value: Any, what: str) -> dict[str, Any]:
+def _expect_object(value: object, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise MalformedBody(f"{what} must be an object, got {name_json_type(value)}")
     return value
 
 
-def _read_optional_text(head: Mapping[str, Any], name: str) -> str | None:
+def _read_optional_text(head: Mapping[str, object], name: str) -> str | None:
     value = head.get(name)
     if value is not None and not isinstance(value, str):
         raise MalformedBody(f"{name!r} must be a string, got {name_json_type(value)}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from ..errors import UnsupportedValue
 from . import tensors, values
@@ -21,7 +20,7 @@ _ALIGNMENT = 64
 
 
 def encode_request(
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, object],
     *,
     id: str | None = None,  # noqa: A002 - the protocol's own name
     outputs: Iterable[str] | None = None,
@@ -31,7 +30,7 @@ def encode_request(
 
     :raises UnsupportedValue: if a value has no form on the wire.
     """
-    head: dict[str, Any] = {} if id is None else {"id": id}
+    head: dict[str, object] = {} if id is None else {"id": id}
     if binary:
         head["parameters"] = {"binary_data_output": True}
     if outputs is not None:
@@ -40,7 +39,7 @@ def encode_request(
 
 
 def encode_reply(
-    outputs: Mapping[str, Any],
+    outputs: Mapping[str, object],
     *,
     model_name: str,
     model_version: str,
@@ -54,16 +53,16 @@ def encode_reply(
     :raises UnsupportedValue: if a value has no form on the wire.
     :raises BodyTooLarge: if they take more than is allowed.
     """
-    head: dict[str, Any] = {"model_name": model_name, "model_version": model_version}
+    head: dict[str, object] = {"model_name": model_name, "model_version": model_version}
     if id is not None:
         head["id"] = id
     return _encode(head, "outputs", outputs, binary, allowance)
 
 
 def _encode(
-    head: dict[str, Any],
+    head: dict[str, object],
     key: str,
-    named: Mapping[str, Any],
+    named: Mapping[str, object],
     binary: Collection[str] | None,
     allowance: Allowance = UNLIMITED,
 ) -> Body:
@@ -72,7 +71,7 @@ def _encode(
         items.sort(key=_item_size, reverse=True)
     entries, buffers = [], []
     for item in items:
-        entry: dict[str, Any] = {
+        entry: dict[str, object] = {
             "name": item.name,
             "shape": list(item.shape),
             "datatype": item.datatype,
@@ -94,7 +93,7 @@ def _encode(
     return Body((text, *buffers), len(text))
 
 
-def _dump_json(head: Mapping[str, Any]) -> bytes:
+def _dump_json(head: Mapping[str, object]) -> bytes:
     try:
         return json.dumps(head, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 #: Bytes of the JSON part; absent where the whole body is JSON.
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -43,7 +43,7 @@ class Request(NamedTuple):
     :param binary: the outputs wanted in binary; ``None`` means every one of them.
     """
 
-    inputs: dict[str, Any]
+    inputs: dict[str, object]
     id: str | None = None
     outputs: tuple[str, ...] | None = None
     binary: frozenset[str] | None = frozenset()
@@ -52,8 +52,8 @@ class Request(NamedTuple):
 class Reply(NamedTuple):
     """A decoded reply: values by name, and what the server says of itself."""
 
-    outputs: dict[str, Any]
+    outputs: dict[str, object]
     model_name: str = ""
     model_version: str = ""
     id: str | None = None
-    parameters: Mapping[str, Any] = MappingProxyType({})
+    parameters: Mapping[str, object] = MappingProxyType({})

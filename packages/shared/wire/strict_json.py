@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate, chain
-from typing import Any
+from typing import NoReturn
 
 from ..errors import BodyTooLarge, MalformedBody
 from .allowance import Allowance
@@ -37,7 +37,7 @@ _PAIR = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
 
 def loads(
     data: bytes | bytearray | memoryview, what: str, allowance: Allowance | None = None
-) -> Any:
+) -> object:
     """Parse one JSON text.
 
     :param data: the text as UTF-8, with no byte order mark; white space may surround it.
@@ -72,7 +72,7 @@ def loads(
 
 def loads_object(
     data: bytes | bytearray | memoryview, what: str, allowance: Allowance | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Parse one JSON text that must be an object; errors as of :func:`loads`."""
     value = loads(data, what, allowance)
     if not isinstance(value, dict):
@@ -80,7 +80,7 @@ def loads_object(
     return value
 
 
-def name_json_type(value: Any) -> str:
+def name_json_type(value: object) -> str:
     """Return the JSON name of a parsed value's type, for messages."""
     if value is None:
         return "null"
@@ -128,7 +128,7 @@ def _hold_back_collector(size: int) -> Iterator[None]:
             gc.enable()
 
 
-def _parse(text: str, *, checked: bool) -> Any:
+def _parse(text: str, *, checked: bool) -> object:
     if checked:
         return json.loads(
             text,
@@ -140,14 +140,14 @@ def _parse(text: str, *, checked: bool) -> Any:
     return json.loads(text, object_pairs_hook=_make_object, parse_constant=_refuse_constant)
 
 
-def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise _Refused("an object with a key that appears twice")
     return value
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> NoReturn:
     raise _Refused(f"{name}, which is not JSON")
 
 

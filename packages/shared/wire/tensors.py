@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import MalformedBody, UnsupportedValue
 from .allowance import UNLIMITED, Allowance
-from .datatypes import BYTES, MAX_RANK, NUMPY_OF_DATATYPE, Array, DType
+from .datatypes import BYTES, MAX_RANK, NUMPY_OF_DATATYPE, Array, DType, exact_integers
 from .strict_json import name_json_type
 
 _LENGTH = struct.Struct("<I")
@@ -38,7 +38,7 @@ class Tensor(NamedTuple):
     datatype: str
     shape: tuple[int, ...]
     content: list[bytes] | Array
-    parameters: Mapping[str, Any] = MappingProxyType({})
+    parameters: Mapping[str, object] = MappingProxyType({})
 
 
 def count_elements(shape: Sequence[int]) -> int:
@@ -46,7 +46,7 @@ def count_elements(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-def check_shape(shape: Any, what: str) -> tuple[int, ...]:
+def check_shape(shape: object, what: str) -> tuple[int, ...]:
     """Return a shape from the wire as a tuple, or refuse it.
 
     :raises MalformedBody: if it is not a list of at most 64 integers, each of them 0 or more,
@@ -154,7 +154,7 @@ def reshape(array: Array, shape: tuple[int, ...], what: str) -> Array:
 # --- JSON ---------------------------------------------------------------------------------
 
 
-def to_json(tensor: Tensor, allowance: Allowance = UNLIMITED) -> list[Any]:
+def to_json(tensor: Tensor, allowance: Allowance = UNLIMITED) -> list[object]:
     """Return the tensor's elements as a flat list for JSON, in row-major order.
 
     :param allowance: what the list and its text may take.
@@ -166,7 +166,7 @@ def to_json(tensor: Tensor, allowance: Allowance = UNLIMITED) -> list[Any]:
             raise UnsupportedValue(
                 f"{tensor.name}: holds NaN or infinity, which JSON cannot carry: ask for binary"
             )
-        flat: list[Any] = to_lists(tensor.content.reshape(-1), tensor.name, allowance)
+        flat: list[object] = to_lists(tensor.content.reshape(-1), tensor.name, allowance)
         return flat
     try:
         return [item.decode("utf-8") for item in tensor.content]
@@ -194,7 +194,7 @@ def _list_element_cost(dtype: DType) -> int:
 
 
 def from_json(
-    datatype: str, shape: tuple[int, ...], data: Any, what: str, allowance: Allowance
+    datatype: str, shape: tuple[int, ...], data: object, what: str, allowance: Allowance
 ) -> list[bytes] | Array:
     """Read a tensor's elements from a JSON list, flat or nested as its shape.
 
@@ -215,7 +215,7 @@ def from_json(
     return reshape(_convert_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
 
 
-def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
+def flatten(data: object, what: str) -> tuple[list[Any], tuple[int, ...]]:
     """Return the elements of nested lists in row-major order, and the shape of the nesting.
 
     :raises MalformedBody: if it is not a list, or its lists differ in length or depth.
@@ -234,7 +234,7 @@ def flatten(data: Any, what: str) -> tuple[list[Any], tuple[int, ...]]:
     return data, tuple(shape)
 
 
-def guess_array(data: Any, what: str) -> Array:
+def guess_array(data: object, what: str) -> Array:
     """Read nested JSON lists (or one number) as an array of the type that their elements have.
 
     :returns: bool, int64 (uint64 above its range), float64, or an object array of str.
@@ -258,7 +258,7 @@ def _convert_numbers(flat: list[Any], dtype: DType, datatype: str, what: str) ->
         _check_types(flat, {bool}, datatype, what)
     elif dtype.kind in "iu":
         _check_types(flat, {int}, datatype, what)
-        _check_range(flat, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max), datatype, what)
+        _check_range(flat, *exact_integers(dtype), datatype, what)
     else:
         _check_types(flat, {int, float}, datatype, what)
         integers = [n for n in flat if type(n) is int]
@@ -279,7 +279,7 @@ def _check_exact(integers: list[int], dtype: DType, datatype: str, what: str) ->
         raise MalformedBody(f"{what}: holds an integer that {datatype} does not hold exactly")
 
 
-def _check_types(flat: list[Any], allowed: set[type], datatype: str, what: str) -> None:
+def _check_types(flat: list[object], allowed: set[type], datatype: str, what: str) -> None:
     for kind in set(map(type, flat)) - allowed:
         example = next(item for item in flat if type(item) is kind)
         raise MalformedBody(f"{what}: {datatype} data holds {name_json_type(example)}")

@@ -22,7 +22,6 @@ import json
 import math
 import operator
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,7 @@ from .datatypes import BYTES, COMPLEX_OF_NAME, DATATYPE_OF_NUMPY, Array
 from .tensors import Tensor, reshape, to_lists
 
 
-def to_tensor(name: str, value: Any, allowance: Allowance = UNLIMITED) -> Tensor:
+def to_tensor(name: str, value: object, allowance: Allowance = UNLIMITED) -> Tensor:
     """Return the tensor that carries a value.
 
     An array is copied only if it is not C-contiguous and little-endian already, or has bools of
@@ -63,7 +62,7 @@ def to_tensor(name: str, value: Any, allowance: Allowance = UNLIMITED) -> Tensor
     return _text_tensor(name, text, "json")
 
 
-def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> Any:
+def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> object:
     """Return the value that a tensor carries.
 
     :param allowance: what it may take.
@@ -82,7 +81,7 @@ def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> Any:
 # --- to the wire --------------------------------------------------------------------------
 
 
-def _as_array(name: str, value: Any) -> Array:
+def _as_array(name: str, value: object) -> Array:
     if hasattr(value, "mask") and hasattr(value, "filled"):
         raise UnsupportedValue(
             f"{name}: a masked array would lose its mask: send filled() and mask"
@@ -152,7 +151,9 @@ def _encode_utf8(name: str, text: str) -> bytes:
         raise UnsupportedValue(f"{name}: holds half of a surrogate pair") from None
 
 
-def to_json_value(name: str, value: Any, allowance: Allowance = UNLIMITED, depth: int = 0) -> Any:
+def to_json_value(
+    name: str, value: object, allowance: Allowance = UNLIMITED, depth: int = 0
+) -> object:
     """Return a value as JSON knows it, arrays as nested lists; what holds none is not copied.
 
     :param allowance: what lists of arrays may take, and their text.
@@ -178,11 +179,11 @@ def to_json_value(name: str, value: Any, allowance: Allowance = UNLIMITED, depth
     )
 
 
-def _are_same(items: Iterable[Any], others: Iterable[Any]) -> bool:
+def _are_same(items: Iterable[object], others: Iterable[object]) -> bool:
     return all(map(operator.is_, items, others))
 
 
-def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, depth: int) -> Any:
+def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, depth: int) -> object:
     dtype = array.dtype
     if dtype.kind in "UT" or (dtype.kind, dtype.itemsize) in DATATYPE_OF_NUMPY:
         return to_lists(np.asarray(array), name, allowance)
@@ -195,7 +196,7 @@ def _plain_array(name: str, array: Array | np.generic, allowance: Allowance, dep
 # --- from the wire ------------------------------------------------------------------------
 
 
-def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
+def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> object:
     what = f"{_quote_name(tensor)} ({content_type})"
     if len(tensor.content) != 1:
         raise MalformedBody(f"{what}: expected one element, got {len(tensor.content)}")
@@ -210,7 +211,7 @@ def _read_text(tensor: Tensor, content_type: str, allowance: Allowance) -> Any:
     return float(text)
 
 
-def _read_bytes(tensor: Tensor, content: list[bytes], name: Any, allowance: Allowance) -> Array:
+def _read_bytes(tensor: Tensor, content: list[bytes], name: object, allowance: Allowance) -> Array:
     if name not in (None, "str"):
         raise MalformedBody(f"{_quote_name(tensor)}: numpy_dtype of BYTES must be 'str'")
     array = np.empty(len(content), dtype=object)
@@ -238,7 +239,7 @@ def decode_text(raw: bytes | bytearray, what: str, allowance: Allowance) -> str:
         raise MalformedBody(f"{what}: is not UTF-8 (byte {error.start})") from None
 
 
-def _read_complex(tensor: Tensor, content: Array, name: Any) -> Array:
+def _read_complex(tensor: Tensor, content: Array, name: object) -> Array:
     dtype = COMPLEX_OF_NAME.get(name) if isinstance(name, str) else None
     if dtype is None or content.dtype.kind != "f" or content.dtype.itemsize * 2 != dtype.itemsize:
         raise MalformedBody(f"{_quote_name(tensor)}: numpy_dtype does not fit {tensor.datatype}")
