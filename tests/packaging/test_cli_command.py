@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 
-from eisen_deploy.packaging.cli import build, main, progress
+from eisen_deploy.packaging.cli import build, main
 from eisen_deploy.packaging.cli.tables import section
 
 COMMAND = [sys.executable, "-W", "error", "-m", "eisen_deploy.packaging.cli"]
@@ -142,36 +142,6 @@ def test_a_bar_is_gone_when_its_step_is_done(archive):
     shown, _ = in_terminal("verify", "--no-run", archive)
     lines = [line.rpartition("\r")[2] for line in shown.replace("\r\n", "\n").split("\n")]
     assert lines[0].startswith("structure ")
-
-
-def test_steps_become_bars(monkeypatch):
-    shown = []
-
-    class Bar:
-        def __init__(self, step, total):
-            self.n, self.total, self.step = 0, total, step
-
-        def update(self, more):
-            self.n += more
-            shown.append((self.step, self.n, self.total))
-
-        def close(self):
-            shown.append((self.step, "closed"))
-
-    monkeypatch.setattr(progress, "_bar", Bar)
-    bars = progress.Bars()
-    for told in [("collect", 0, 0), ("write", 0, 10), ("write", 4, 10), ("write", 10, 10)]:
-        bars(*told)
-    bars.close()
-    bars.close()
-    assert shown == [
-        ("collect", 0, 0),
-        ("collect", "closed"),
-        ("write", 0, 10),
-        ("write", 4, 10),
-        ("write", 10, 10),
-        ("write", "closed"),
-    ]
 
 
 # --- signals ------------------------------------------------------------------------------

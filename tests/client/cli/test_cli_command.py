@@ -426,44 +426,15 @@ def test_bars_on_a_terminal_and_none_in_a_pipe(slow_echo, tmp_path):
     assert b"\r" not in piped.stdout
 
 
-def test_progress_becomes_bars():
-    shown = []
-
-    class Bar:
-        def __init__(self, desc, total, **_):
-            self.n, self.total, self.step = 0, total, desc
-
-        def update(self, more):
-            self.n += more
-            shown.append((self.step, self.n, self.total))
-
-        def close(self):
-            shown.append((self.step, "closed"))
-
-    bars = progress.Bars(Bar)
-    for step in ((0, 9, 0, None), (5, 9, 0, None), (9, 9, 0, None), (9, 9, 2, 4), (9, 9, 4, 4)):
-        bars(client.Progress(*step))
-    bars.close()
-    bars.close()
-    assert shown == [
+def test_the_steps_of_a_call():
+    calls = ((0, 9, 0, None), (5, 9, 0, None), (9, 9, 0, None), (9, 9, 2, 4), (9, 9, 4, None))
+    assert [progress.name_step(client.Progress(*call)) for call in calls] == [
         ("send", 0, 9),
         ("send", 5, 9),
-        ("send", "closed"),
-        ("wait for the model", 0, None),
-        ("wait for the model", "closed"),
+        ("wait for the model", 0, 0),
         ("receive", 2, 4),
-        ("receive", 4, 4),
-        ("receive", "closed"),
+        ("receive", 4, None),
     ]
-
-
-def test_without_tqdm_there_are_no_bars(monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress.bars() as shown:
-        assert shown is not None
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    with progress.bars() as shown:
-        assert shown is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")

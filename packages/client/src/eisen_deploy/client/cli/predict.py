@@ -21,7 +21,7 @@ from . import connection, outputs, provenance
 from .batch import Batch, NamedFile, blamed_on
 from .exits import Usage, status_of
 from .outputs import Target
-from .progress import bars
+from .progress import show_progress
 from .words import note
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             note("--segment is not used: it describes DICOM segmentations, and no output is one")
         for remark in dict.fromkeys(batch.remarks):
             note(remark)
-        with bars() as progress:
+        with show_progress() as progress:
             reply = client.predict(
                 batch.values, outputs=names, idempotent=arguments.idempotent, progress=progress
             )

@@ -13,11 +13,11 @@ from typing import Any
 
 from eisen_deploy.packaging._remarks import LOGGER
 from eisen_deploy.packaging._shared.command import program
+from eisen_deploy.packaging._shared.command.progress import open_bars
 from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
-from .progress import bars
 from .recipe import read_recipe
 
 _EXAMPLE = """\
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     about = {part: recipe.pop(part, None) for part in _OF_CONSTRUCTOR}
     packer = EisenServingMAR(**about)
-    with remarks_shown(), bars() as progress:
+    with remarks_shown(), open_bars() as progress:
         path = packer.pack(
             dst_path=arguments.output, overwrite=arguments.overwrite, progress=progress, **recipe
         )

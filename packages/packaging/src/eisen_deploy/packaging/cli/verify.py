@@ -12,12 +12,12 @@ from typing import Any
 
 from eisen_deploy.packaging._errors import EisenPackagingError
 from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
+from eisen_deploy.packaging._shared.command.progress import open_bars
 from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import NotSound
-from .progress import bars
 
 _EXAMPLE = """\
 examples:
@@ -57,7 +57,7 @@ def _digest(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Verify one archive, step by step."""
     path: Path = arguments.archive
-    with tempfile.TemporaryDirectory(prefix="eisen-verify-") as temporary, bars() as progress:
+    with tempfile.TemporaryDirectory(prefix="eisen-verify-") as temporary, open_bars() as progress:
         folder = Path(temporary)
         with _failures_named(path):
             entries = zips.unpack(path, folder, progress=_counter(progress, path))
