@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ..printable import clean
 from . import derived_files
 from .description import Description, ListedFile
 from .eisen_json import FILE_NAME, encode, parse, read_digest
+from .zips import list_files
 
 _PIECE = 2**20
 
@@ -88,16 +88,7 @@ def _compare_file(path: Path, name: str, listed: ListedFile) -> list[str]:
 
 
 def _list_files(folder: Path) -> Iterator[str]:
-    for base, folders, files in os.walk(folder, onerror=_raise_error):
-        links = [name for name in folders if (Path(base) / name).is_symlink()]
-        for name in files + links:
-            path = Path(base) / name
-            if not _is_compared_by_python(path):
-                yield path.relative_to(folder).as_posix()
-
-
-def _raise_error(error: OSError) -> None:
-    raise error  # os.walk would leave out what it cannot list
+    return (name for name in list_files(folder) if not _is_compared_by_python(folder / name))
 
 
 def _is_compared_by_python(path: Path) -> bool:

@@ -54,7 +54,7 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
     :raises OSError: if the file system refuses, or something is at ``path``. What was begun there
         is left to the caller.
     """
-    found = sorted(_list_files(folder))
+    found = sorted(list_files(folder))
     refuse_if(names.find_problems(found))
     buffer = memoryview(bytearray(_PIECE))
     with path.open("xb") as target:
@@ -65,7 +65,8 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
         os.fsync(target.fileno())
 
 
-def _list_files(folder: Path) -> Iterator[str]:
+def list_files(folder: Path) -> Iterator[str]:
+    """Yield the POSIX path of each file below a folder, and of each link, which is not followed."""
     for base, folders, files in os.walk(folder, onerror=_raise_error):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         yield from ((Path(base) / name).relative_to(folder).as_posix() for name in files + links)

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 #: Bytes of the JSON part; absent where the whole body is JSON.
 LENGTH_HEADER = "Inference-Header-Content-Length"
+#: Bytes of a reply's body before it is compressed, or sent in chunks: room for it can be made where
+#: ``Content-Length`` does not say how much. Ours, not the protocol's.
+SIZE_HEADER = "Eisen-Body-Size"
 BINARY_TYPE = "application/octet-stream"
 JSON_TYPE = "application/json"
 

@@ -10,12 +10,9 @@ import numpy as np
 import urllib3
 
 from eisen_deploy.client._errors import MalformedReply, ReplyTooLarge, UnknownOutcome
+from eisen_deploy.client._shared.wire.messages import SIZE_HEADER
 
 from .exchange import PIECE, Exchange
-
-#: Where the server tells how large the body is if ``Content-Length`` does not: one that it
-#: compressed, or sends in chunks.
-SIZE_HEADER = "Eisen-Body-Size"
 
 #: What ``Accept-Encoding`` may name.
 CODING = "gzip"

@@ -7,10 +7,6 @@ from dataclasses import dataclass, field, replace
 
 Buffer = bytes | bytearray | memoryview
 
-#: Header of a reply that is compressed, or sent in chunks: the bytes of its body before that, so
-#: that a client can make room for it. ``Content-Length`` does not tell.
-SIZE_HEADER = "Eisen-Body-Size"
-
 
 @dataclass(frozen=True)
 class Request:

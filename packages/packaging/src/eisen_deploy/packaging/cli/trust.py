@@ -12,7 +12,6 @@ well, so a forged one can run code without any pickle: torch's own documentation
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import json
@@ -23,6 +22,7 @@ from typing import Any
 
 from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
 from eisen_deploy.packaging._shared.archive.reader import Archive
+from eisen_deploy.packaging._shared.archive.unpacked_folder import compute_sha256
 from eisen_deploy.packaging._shared.archive.zips import Entry
 
 HANDLER_FOLDER = "_eisen_serving/"
@@ -69,8 +69,7 @@ def handler_is_installed_here(archive: Archive) -> bool:
         if name.startswith(HANDLER_FOLDER)
     }
     return bool(found) and all(
-        (runtime / name).is_file()
-        and hashlib.sha256((runtime / name).read_bytes()).hexdigest() == sha256
+        (runtime / name).is_file() and compute_sha256(runtime / name) == sha256
         for name, sha256 in found.items()
     )
 

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..messages import SIZE_HEADER, Reply, Request
+from .._shared.wire.messages import SIZE_HEADER
+from ..messages import Reply, Request
 from . import frames, worker_log
 from .sending import Parts
 
