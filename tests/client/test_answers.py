@@ -147,7 +147,7 @@ def test_a_worker_that_was_killed_is_none_that_lacked_memory_for_sure(ask, http)
 
 
 def test_every_problem_that_the_server_found_is_told(ask, http):
-    problems = ["image: expected shape [1], came [2]", "age: is missing"]
+    problems = ["image: expected shape [1], got [2]", "age: is missing"]
     error = ask(http.error(422, "InvalidInput", "; ".join(problems), problems=problems))
     assert type(error) is InvalidInput
     assert error.problems == tuple(problems)

@@ -202,7 +202,10 @@ OTHER_VALUES = {
         r"handler.class: expected the name of a class, got 'C\x1b[2J'",
     ),
     "entry": (set_to("entry", "os.system"), "entry: 'os.system' cannot be imported"),
-    "entry-of-a-file-that-is-not-there": (set_to("entry", "own.py"), "is no file of the archive"),
+    "entry-of-a-file-that-is-not-there": (
+        set_to("entry", "own.py"),
+        "is not a file of the archive",
+    ),
     "sample-file": (set_to("sample", "request", "file", "model.pt"), "sample.request.file"),
     "sample-size": (set_to("sample", "request", "json_size", -1), "sample.request.json_size"),
     "sample-size-beyond": (set_to("sample", "reply", "json_size", 2**70), "sample.reply.json_size"),

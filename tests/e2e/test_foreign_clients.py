@@ -89,7 +89,7 @@ def test_unmodified_tritonclient_infers_binary_in_and_out(server, make_environme
     assert found.returncode == 0, found.stderr
     good, bad = map(json.loads, found.stdout.splitlines())
     assert good == [[[3, 5], [7, 9]], "float32", True, "seven", "model"]
-    assert "[422] x: expected shape [-1, 2], came [1, 3]" in bad
+    assert "[422] x: expected shape [-1, 2], got [1, 3]" in bad
 
 
 def test_curl_with_json(curl):

@@ -89,7 +89,7 @@ def test_in_a_batch_of_eight_each_gets_its_own_answer(server, client_of):
     bodies = [answer.json() for answer in answers[5:]]
     assert [body["type"] for body in bodies] == ["MalformedBody", "InvalidInput", "ModelFailed"]
     assert "the body is not JSON" in bodies[0]["message"]
-    assert "x: expected shape [-1, 2], came [1, 3]" in bodies[1]["message"]
+    assert "x: expected shape [-1, 2], got [1, 3]" in bodies[1]["message"]
     assert "inference raised ValueError" in bodies[2]["message"]
     pids = {outputs(answer)["pid"] for answer in answers[:5]}
     assert pids == {before} == {client_of("model").predict({"x": good[0]})["pid"]}

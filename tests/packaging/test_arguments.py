@@ -33,7 +33,7 @@ def test_all_documented_arguments_by_position(linear, tmp_path):
     ["", "a/b", "..", ".hidden", "-x", "a b", "modèle", "a\n", "x" * 128, "a:b", None, 3, b"a"],
 )
 def test_names_that_are_no_part_of_an_address_are_refused(packer, linear, tmp_path, name):
-    with pytest.raises(InvalidArgument, match=r"model_name: expected .* came") as caught:
+    with pytest.raises(InvalidArgument, match=r"model_name: expected .* got") as caught:
         packer.pack(linear, tmp_path / "new", name)
     assert repr(name) in str(caught.value)
     with pytest.raises(InvalidArgument, match="model_version: expected"):

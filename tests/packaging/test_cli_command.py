@@ -59,7 +59,7 @@ def test_what_nobody_expected_is_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr(build, "read_recipe", lambda _: {}["key"])
     assert main(["build", "x.py"]) == 2
     assert capsys.readouterr().err == (
-        "eisen-pack: unexpected KeyError: 'key' (--debug tells where)\n"
+        "eisen-pack: unexpected KeyError: 'key' (--debug shows where)\n"
     )
 
 

@@ -227,8 +227,8 @@ CLAIMS_MUCH = npy(np.zeros((1, 2))).replace(
         pytest.param(
             JSON, b'{"x": [[9007199254740993, 0.5]]}', 422, "hold exactly", id="row-62-above-2-53"
         ),
-        pytest.param(JSON, b'{"x": "hello"}', 422, "came str", id="row-63-string"),
-        pytest.param(JSON, b'{"x": null}', 422, "came NoneType", id="row-64-null"),
+        pytest.param(JSON, b'{"x": "hello"}', 422, "got str", id="row-63-string"),
+        pytest.param(JSON, b'{"x": null}', 422, "got NoneType", id="row-64-null"),
         pytest.param(JSON, b"{}", 422, "x: is missing", id="row-65-empty-object"),
         pytest.param(JSON, b'{"x": [[NaN, 1]]}', 400, "NaN", id="row-14-nan"),
         pytest.param(JSON, b'{"x": [], "x": []}', 400, "twice", id="row-16-duplicate-keys"),

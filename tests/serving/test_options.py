@@ -74,7 +74,7 @@ def rewrite(folder, text):
         ("minWorkers: 2", "is not JSON"),
         ("[]", "must be a JSON object"),
         ('{"eisen": {"device": "tpu"}}', "serving.device: expected"),
-        ('{"eisen": {"turbo": 1}}', "'turbo' is no option"),
+        ('{"eisen": {"turbo": 1}}', "'turbo' is not an option"),
         ("{}", "other keys or values"),
     ],
 )

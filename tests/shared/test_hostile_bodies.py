@@ -441,7 +441,7 @@ def test_names_against_the_metadata(names, problems):
 def test_row_40_duplicate_name(peak_of):
     body, size = binary(tensor(), tensor(name="y"), tensor(), raw=b"\0" * 12)
     error = refuse(peak_of, InvalidInput, body, size)
-    assert error.problems == ("inputs[2] has the name of another one",)
+    assert error.problems == ("inputs[2] repeats the name of another one",)
 
 
 def test_row_40_many_duplicate_names():
@@ -497,7 +497,7 @@ def test_row_45_not_finite_where_the_metadata_forbids_it(value):
     batch = {"x": np.array([0, value], np.float32), "age": 1}
     body, size = whole(protocol.encode_request(batch))
     error = refusal(InvalidInput, lambda: conformed(body, size))
-    assert error.problems == ("x: must be finite, came with NaN or infinity",)
+    assert error.problems == ("x: must be finite, got NaN or infinity",)
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -585,7 +585,7 @@ def test_row_66_empty_lists_by_the_megabyte(peak_of):
         return DECLARED.conform(strict_json.loads_object(text, "the body"))
 
     error, peak = peak_of(lambda: refusal(InvalidInput, by_hand))
-    assert error.problems == ("x: expected shape [-1], came [350000, 0]",)
+    assert error.problems == ("x: expected shape [-1], got [350000, 0]",)
     assert peak < memory
     body, _ = listed([])
     refuse(peak_of, MalformedBody, body.replace(b"[]", text[5:-9]), memory=memory)

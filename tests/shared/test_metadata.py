@@ -215,7 +215,7 @@ def test_arrays_that_fit_are_converted(wanted, value):
 )
 def test_arrays_that_do_not_fit(wanted, value):
     item = field(f"ndarray[{wanted}]")
-    assert problems(item, value) == [f"x: expected ndarray[{wanted}], came {value.dtype}"]
+    assert problems(item, value) == [f"x: expected ndarray[{wanted}], got {value.dtype}"]
 
 
 @pytest.mark.parametrize(
@@ -273,10 +273,10 @@ def cyclic():
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("a", "x: expected ndarray, came str"),
-        (None, "x: expected ndarray, came NoneType"),
-        ({}, "x: expected ndarray, came dict"),
-        (b"a", "x: expected ndarray, came bytes"),
+        ("a", "x: expected ndarray, got str"),
+        (None, "x: expected ndarray, got NoneType"),
+        ({}, "x: expected ndarray, got dict"),
+        (b"a", "x: expected ndarray, got bytes"),
         ([[1], [2, 3]], "x: ragged lists at depth 1"),
         ([1, None], "x: FP64 data holds null"),
         ([-1, 2**63], "x: holds an integer that UINT64 does not hold exactly"),
@@ -284,7 +284,7 @@ def cyclic():
         (cyclic(), "x: lists are nested more than 64 deep"),
         (
             Lazy(RuntimeError("of patient 7")),
-            "x: expected ndarray, came Lazy that could not be read as an array (RuntimeError)",
+            "x: expected ndarray, got Lazy that could not be read as an array (RuntimeError)",
         ),
     ],
 )
@@ -314,7 +314,7 @@ def test_shapes(declared, shape, fits):
     if fits:
         assert item.conform(value) is value
     else:
-        assert problems(item, value) == [f"x: expected shape {declared}, came {list(shape)}"]
+        assert problems(item, value) == [f"x: expected shape {declared}, got {list(shape)}"]
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16"])
@@ -323,7 +323,7 @@ def test_finite(dtype, bad):
     value = np.array([0, bad], dtype)
     assert field("ndarray").conform(value) is value
     item = field("ndarray", finite=True)
-    assert problems(item, value) == ["x: must be finite, came with NaN or infinity"]
+    assert problems(item, value) == ["x: must be finite, got NaN or infinity"]
     item.conform(np.array([0, 1], dtype))
 
 
@@ -336,16 +336,16 @@ def test_finite_says_nothing_of_other_types(value):
 def test_finite_float(bad):
     assert repr(field("float").conform(bad)) == repr(bad)
     item = field("float", finite=True)
-    assert problems(item, bad) == ["x: must be finite, came with NaN or infinity"]
+    assert problems(item, bad) == ["x: must be finite, got NaN or infinity"]
     assert item.conform(1.5) == 1.5
 
 
 def test_type_shape_and_finite_are_told_at_once():
     item = field("ndarray[int64]", shape=[-1, 3], finite=True)
     assert problems(item, np.array([np.nan])) == [
-        "x: expected ndarray[int64], came float64",
-        "x: expected shape [-1, 3], came [1]",
-        "x: must be finite, came with NaN or infinity",
+        "x: expected ndarray[int64], got float64",
+        "x: expected shape [-1, 3], got [1]",
+        "x: must be finite, got NaN or infinity",
     ]
 
 
@@ -409,7 +409,7 @@ def test_lists_inside_an_array_stay_whole():
 
 
 @pytest.mark.parametrize(
-    ("type_", "value", "came"),
+    ("type_", "value", "got"),
     [
         ("str", 1, "int"),
         ("str", None, "NoneType"),
@@ -435,14 +435,14 @@ def test_lists_inside_an_array_stay_whole():
         ("bool", np.array([1]), "int"),
     ],
 )
-def test_plain_values_of_another_type(type_, value, came):
-    assert problems(field(type_), value) == [f"x: expected {type_}, came {came}"]
+def test_plain_values_of_another_type(type_, value, got):
+    assert problems(field(type_), value) == [f"x: expected {type_}, got {got}"]
 
 
 @pytest.mark.parametrize("type_", ["str", "list", "json"])
 def test_bytes_that_are_not_utf8(type_):
     assert problems(field(type_), texts(b"\xff")) == [
-        f"x: expected {type_}, came bytes that are not UTF-8"
+        f"x: expected {type_}, got bytes that are not UTF-8"
     ]
 
 
@@ -548,9 +548,9 @@ def test_every_problem_of_a_batch_is_told():
     with pytest.raises(InvalidInput) as caught:
         Metadata.parse(RAW).conform(batch)
     assert list(caught.value.problems) == [
-        "image: expected ndarray[float32], came complex128",
-        "image: expected shape [-1, 2], came [2, 3]",
-        "age: expected int, came str",
+        "image: expected ndarray[float32], got complex128",
+        "image: expected shape [-1, 2], got [2, 3]",
+        "age: expected int, got str",
         "extra: is missing, expected a value",
         "weight: is not an input of the model, which takes image, age, extra",
         "5: is not an input of the model, which takes image, age, extra",

@@ -105,25 +105,25 @@ def test_the_processor_alone():
 def test_wrong_values(name, value):
     (problem,) = find_problems({name: value})
     assert problem.startswith(f"serving.{name}: expected ")
-    assert repr(value) in problem or f"came {type(value).__name__}" in problem
+    assert repr(value) in problem or f"got {type(value).__name__}" in problem
 
 
 def test_all_problems_are_told_at_once():
     problems = find_problems({"workers": 0, "wokers": 2, "device": "gpu", "turbo": True, 3: 4})
     names = ", ".join(VALID)
     assert problems == [
-        "serving.workers: expected an integer from 1 to 2147483647, came 0",
-        "serving: 'wokers' is no option, did you mean workers?",
-        "serving.device: expected one of 'auto', 'cpu', 'cuda', came 'gpu'",
-        f"serving: 'turbo' is no option, there are {names}",
-        f"serving: 3 is no option, there are {names}",
+        "serving.workers: expected an integer from 1 to 2147483647, got 0",
+        "serving: 'wokers' is not an option, did you mean workers?",
+        "serving.device: expected one of 'auto', 'cpu', 'cuda', got 'gpu'",
+        f"serving: 'turbo' is not an option, the options are {names}",
+        f"serving: 3 is not an option, the options are {names}",
     ]
 
 
 @pytest.mark.parametrize("serving", [None, [], "workers", [("workers", 1)]], ids=repr)
 def test_what_is_no_dict(serving):
     (problem,) = find_problems(serving)
-    assert problem == f"serving: expected a dict, came {type(serving).__name__}"
+    assert problem == f"serving: expected a dict, got {type(serving).__name__}"
 
 
 def test_a_long_text_is_not_repeated_whole():
@@ -146,7 +146,7 @@ def change(**values):
         (change(eisen=None), "other keys or values"),
         (change(eisen={}), "other keys or values"),
         (change(eisen={"device": "gpu"}), "serving.device"),
-        (change(eisen={"turbo": True}), "'turbo' is no option"),
+        (change(eisen={"turbo": True}), "'turbo' is not an option"),
         (change(maxWorkers=3), "other keys or values"),
         (change(minWorkers="2", maxWorkers="2"), "serving.workers"),
         (change(deviceType="gpu"), "other keys or values"),

@@ -341,7 +341,7 @@ def test_what_it_tells_of_the_payload_must_be_whole_and_listed(archive, change):
     unpacked_folder.verify(archive)
     rewrite(archive, **change)
     (problem,) = problems(archive)
-    assert problem.startswith("eisen.json does not tell name, version, form and file of a model")
+    assert problem.startswith("eisen.json does not give name, version, form and file of a model")
 
 
 def test_a_list_that_names_files_outside(archive, tmp_path):

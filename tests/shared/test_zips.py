@@ -131,7 +131,7 @@ def test_what_is_no_regular_file_is_not_packed(folder, tmp_path, kind):
     else:
         target = {"link": "a-b", "link-to-a-folder": "a", "dangling": "nowhere"}[kind]
         (folder / "odd").symlink_to(folder / target)
-    assert problems_of(zips.write, folder, tmp_path / "a.mar") == ["'odd' is no regular file"]
+    assert problems_of(zips.write, folder, tmp_path / "a.mar") == ["'odd' is not a regular file"]
 
 
 @pytest.mark.parametrize("size", [0, 2_000_000, 4_000_000])
@@ -280,7 +280,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
     path = {"folder": tmp_path, "pipe": tmp_path / "pipe", "device": Path("/dev/zero")}[kind]
     if kind == "pipe":
         os.mkfifo(path)
-    assert problems_of(zips.read, path) == ["the archive is no regular file"]
+    assert problems_of(zips.read, path) == ["the archive is not a regular file"]
 
 
 def test_a_missing_archive_is_an_error_of_the_system(tmp_path):

@@ -38,8 +38,15 @@ TRANSFORM_FILES = {
 SAMPLE_FILES = {"request": "sample/request.bin", "reply": "sample/reply.bin"}
 
 _DECISIONS = (
-    *("standard library", "server", "archive", "installed", "captured", "given", "by value"),
-    *("not found", "left out"),
+    "standard library",
+    "server",
+    "archive",
+    "installed",
+    "captured",
+    "given",
+    "by value",
+    "not found",
+    "left out",
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
@@ -118,7 +125,7 @@ def _check_handler(contents: Contents) -> Iterator[str]:
         if problem := names.handler_file_problem(name):
             yield f"{what}: {names.quote_name(name)} {problem}"
         elif name not in contents["files"]:
-            yield f"{what}: {names.quote_name(name)} is no file of the archive"
+            yield f"{what}: {names.quote_name(name)} is not a file of the archive"
 
 
 def _check_versions(packed_with: Contents) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 They may only where packaging has proven that a row's outputs do not depend on the rows beside it.
 ``eisen.json`` holds the outcome with its reason, so that whoever packs, inspects or serves the
-archive is told the same.
+archive reads the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Batches:
 
     @classmethod
     def from_json(cls, raw: Contents) -> Batches:
-        """Return what :meth:`to_json` gave; :func:`is_json` tells whether it did."""
+        """Return what :meth:`to_json` gave; :func:`is_batches` checks that."""
         return cls(**raw)
 
 

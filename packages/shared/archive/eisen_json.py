@@ -32,8 +32,8 @@ Which values each may have, :mod:`.allowed_values` says.
 ``files`` lists every file but this one; ``digest`` is the SHA-256 of this file's canonical text
 without it, and so stands for the whole archive.
 
-The digests find damage and mix-ups. They are no signature: who can rewrite an archive can
-rewrite them too.
+The digests find damage and mix-ups. They are not a signature: whoever can rewrite an archive
+can rewrite them too.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def parse(raw: bytes) -> Description:
         raise CorruptArchive(f"{FILE_NAME} does not list size and sha256 of each file")
     if not _has_every_part(contents):
         raise CorruptArchive(
-            f"{FILE_NAME} does not tell name, version, form and file of a model, two transforms, "
+            f"{FILE_NAME} does not give name, version, form and file of a model, two transforms, "
             "a handler, what packed them, their modules and requirements, a sample, options for a "
             "server and batches, each with a file of the list"
         )

@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-#: Of a whole path, in UTF-8; macOS can open no longer one.
+#: Of a whole path, in UTF-8; macOS cannot open longer ones.
 BYTES_LIMIT = 1024
 #: Of the parts of a path.
 DEPTH_LIMIT = 32
@@ -58,7 +58,7 @@ def identifier_problem(what: str, value: object) -> str | None:
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         return (
             f"{what}: expected a str of 1 to 127 letters, digits, dots, underscores and hyphens "
-            f"that begins with a letter or a digit, came {value!r:.200}"
+            f"that begins with a letter or a digit, got {value!r:.200}"
         )
     if is_device(value):
         return f"{what}: {value!r} names a device on Windows"
@@ -112,9 +112,9 @@ def find_problems(paths: Sequence[str]) -> list[str]:
     size = sum(len(path.encode("utf-8", "surrogatepass")) for path in paths)
     if size > ALL_BYTES_LIMIT:
         return [f"the paths have {size} bytes together, and at most {ALL_BYTES_LIMIT} are allowed"]
-    told = [(path, path_problem(path)) for path in paths]
-    problems = [f"{quote_name(path)} {problem}" for path, problem in told if problem]
-    problems += find_collisions(path for path, problem in told if not problem)
+    found = [(path, path_problem(path)) for path in paths]
+    problems = [f"{quote_name(path)} {problem}" for path, problem in found if problem]
+    problems += find_collisions(path for path, problem in found if not problem)
     if list(paths) != sorted(paths):
         problems.append("the files are not in the order of their names")
     return problems

@@ -50,8 +50,8 @@ def read(folder: Path) -> Description:
 def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     """Check every file of an unpacked archive and return what ``eisen.json`` says.
 
-    Nothing is imported or unpickled. Byte code is let be where Python, before it uses it, compares
-    it with the source that is checked here: so it does with all that it writes by itself.
+    Nothing is imported or unpickled. Byte code is passed over where Python itself compares it
+    with the source, which is checked here: that holds for all byte code that Python writes.
 
     :param later: files whose content a later call will check, before they are read.
     :raises CorruptArchive: with each file that is missing, added or changed.

@@ -31,13 +31,27 @@ _DATE = 1 << 5 | 1  # 1980-01-01, the first that there is
 _MODE = (stat.S_IFREG | 0o644) << 16
 
 _FIELDS = (
-    *("flags", "compression method", "time", "date", "CRC-32", "compressed size", "size"),
-    *("length of the name", "length of the extra field"),
+    "flags",
+    "compression method",
+    "time",
+    "date",
+    "CRC-32",
+    "compressed size",
+    "size",
+    "length of the name",
+    "length of the extra field",
 )
 _LOCAL_FIELDS = ("signature", "version needed", *_FIELDS)
 _CENTRAL_FIELDS = (
-    *("signature", "version made by", "version needed", *_FIELDS, "length of the comment"),
-    *("disk", "internal attributes", "external attributes", "offset"),
+    "signature",
+    "version made by",
+    "version needed",
+    *_FIELDS,
+    "length of the comment",
+    "disk",
+    "internal attributes",
+    "external attributes",
+    "offset",
 )
 
 
@@ -151,18 +165,18 @@ def compare_central(found: bytes, expected: bytes) -> str:
 def _compare_headers(
     found: bytes, expected: bytes, layout: struct.Struct, fields: Sequence[str]
 ) -> str:
-    """Say the most telling difference first."""
-    came = dict(zip(fields, layout.unpack_from(found.ljust(layout.size, b"\0"))))
+    """Name the most important difference."""
+    got = dict(zip(fields, layout.unpack_from(found.ljust(layout.size, b"\0"))))
     wanted = dict(zip(fields, layout.unpack_from(expected)))
-    if came["flags"] & 1:
+    if got["flags"] & 1:
         return "is encrypted"
-    if came["compression method"] != 0:
+    if got["compression method"] != 0:
         return "is compressed"
-    if stat.S_ISLNK(came.get("external attributes", 0) >> 16):
+    if stat.S_ISLNK(got.get("external attributes", 0) >> 16):
         return "is a symbolic link"
     for field in fields:
-        if came[field] != wanted[field]:
-            return f"has {field} {came[field]}, expected {wanted[field]}"
+        if got[field] != wanted[field]:
+            return f"has {field} {got[field]}, expected {wanted[field]}"
     return "has another name or extra field"
 
 

@@ -49,8 +49,8 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
     Each file is read once; its header is filled in when its checksum is known.
 
     :param progress: is called with the number of bytes that were just copied.
-    :raises CorruptArchive: with each file whose name :func:`read` would refuse, that is no regular
-        file, or that changes meanwhile.
+    :raises CorruptArchive: with each file whose name :func:`read` would refuse, that is not a
+        regular file, or that changes meanwhile.
     :raises OSError: if the file system refuses, or something is at ``path``. What was begun there
         is left to the caller.
     """
@@ -85,7 +85,7 @@ def _add_file(
 ) -> bytes:
     """Copy a file behind its header, and return its part of the directory."""
     if not stat.S_ISREG(source.lstat().st_mode):
-        raise CorruptArchive(f"{names.quote_name(name)} is no regular file")
+        raise CorruptArchive(f"{names.quote_name(name)} is not a regular file")
     position = target.tell()
     with source.open("rb") as reader:
         size = os.fstat(reader.fileno()).st_size
@@ -218,11 +218,11 @@ def _find_directory(file: BufferedReader, length: int) -> tuple[int, int, int]:
         or size > names.ALL_BYTES_LIMIT + count * zip_headers.CENTRAL_SIZE_64
     ):
         raise CorruptArchive(f"the end record claims {count} files, {size} bytes: too many")
-    told = position + size + zip_headers.end_size(position)
-    if told != length:
+    expected = position + size + zip_headers.end_size(position)
+    if expected != length:
         raise CorruptArchive(
-            f"the archive has {length} bytes, and {told} by its end record: something was put in "
-            "front of it or into it, or was cut out of it"
+            f"the archive has {length} bytes, and {expected} by its end record: something was put "
+            "in front of it or into it, or was cut out of it"
         )
     if not tail.endswith(zip_headers.make_end(count, size, position)):
         raise CorruptArchive("the end record is not in the one form that it can have")
@@ -255,7 +255,7 @@ def _has_end_record(last: bytes, begin: int) -> bool:
 
 
 def _parse_directory(directory: bytes, count: int, end: int) -> tuple[list[Entry], list[str]]:
-    """Return the files that a directory tells of, and what is wrong with how it tells them.
+    """Return the files that a directory lists, and what is wrong with how it lists them.
 
     :param end: of the last file's content.
     """
@@ -311,7 +311,7 @@ def open_archive(path: Path) -> Iterator[BufferedReader]:
     descriptor = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise CorruptArchive("the archive is no regular file")
+        raise CorruptArchive("the archive is not a regular file")
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
         yield file
 

@@ -1,4 +1,4 @@
-"""A command line program: the one place where its errors end, and what every program does alike."""
+"""What every command line program does alike: commands, exit statuses, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typing import NoReturn, TextIO
 from ..printable import clean, clean_lines
 from .terminal import escape_unencodable, say
 
-#: Exit statuses: SIGINT came, nobody reads the output, SIGTERM came.
+#: Exit statuses: after SIGINT, when nobody reads the output, after SIGTERM.
 INTERRUPTED = 130
 NOBODY_READS = 141
 ENDED = 143
 
 
 class Parser(argparse.ArgumentParser):
-    """One that quotes wrong arguments as text: names of files are arguments, too."""
+    """A parser that escapes wrong arguments in its messages: file names are arguments, too."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Ended(BaseException):
-    """SIGTERM came: everything is cleaned up on the way out."""
+    """Raised at SIGTERM, so that everything is cleaned up on the way out."""
 
 
 def run(
@@ -45,13 +45,13 @@ def run(
     :param parser: each of its commands sets ``run``, a function of the parsed arguments that
         returns a status, and ``debug``.
     :param arguments: those after the program's name; by default the process's own.
-    :param fail: is given an error and whether to tell where it was raised; says what was wrong,
-        and returns a status.
+    :param fail: gets an error, and whether to show where it was raised. It says what was wrong and
+        returns a status.
     """
     escape_unencodable()
     try:
         chosen = parser.parse_args(arguments)
-    except SystemExit as ended:  # argparse has said what was wrong, or has helped
+    except SystemExit as ended:  # argparse has said what was wrong, or printed the help
         return int(ended.code or 0)
     with _escape_output_of_libraries():
         return _run_command(chosen, fail)
@@ -65,7 +65,7 @@ def _run_command(chosen: argparse.Namespace, fail: Callable[[BaseException, bool
     except _Ended:
         return ENDED
     except BrokenPipeError:
-        # What is still in the buffer would raise again while the interpreter ends.
+        # What is still in the buffer would raise again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
     except BaseException as error:  # noqa: BLE001 - each has an exit status
@@ -95,22 +95,22 @@ def complain(prog: str, problems: Iterable[str]) -> None:
 
 
 def print_traceback(error: BaseException) -> None:
-    """Say on the standard error where an error was raised."""
+    """Show on the standard error where an error was raised."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     say("".join(lines).rstrip(), sys.stderr)
 
 
 def explain_error(error: BaseException) -> str:
-    """Return the sentence for an error of the system, or for one that nobody expected."""
+    """Return a sentence for an error of the operating system, or for an unexpected one."""
     if isinstance(error, OSError):
         where = f"{clean(str(error.filename))}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
-    return f"unexpected {type(error).__name__}: {error} (--debug tells where)"
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
 @contextmanager
 def _escape_output_of_libraries() -> Iterator[None]:
-    """Escape what libraries print by themselves: warnings, and log lines that nobody handles."""
+    """Escape what libraries print by themselves: warnings, and log records without a handler."""
     last = logging.lastResort
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning

@@ -1,4 +1,4 @@
-"""Text on a terminal: aligned columns, sizes, and nothing that the terminal would obey.
+"""Text on a terminal: aligned columns, sizes, and no control characters.
 
 All that the programs print goes through :func:`say`, which lets the line breaks of the program's
 own text pass. Text from elsewhere goes through :func:`clean` first, so that it stays in its line.
@@ -17,7 +17,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Write lines, and see that they are out; to the standard output unless a stream is given."""
+    """Write lines and flush them; to the standard output unless a stream is given."""
     stream = stream or sys.stdout
     stream.write(f"{clean_lines(text)}\n")
     stream.flush()
@@ -31,7 +31,7 @@ def align_columns(rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def format_size(count: float) -> str:
-    """Return a number of bytes as people read it, in powers of 1000."""
+    """Return a number of bytes in the unit that people would use, in powers of 1000."""
     power = 0
     while count >= 999.95 and power < len(_UNITS) - 1:
         count, power = count / 1000, power + 1
@@ -39,7 +39,7 @@ def format_size(count: float) -> str:
 
 
 def escape_unencodable() -> None:
-    """Escape what the encoding of an output does not have, instead of failing."""
+    """Make the outputs escape characters that their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -38,7 +38,7 @@ class ValueType:
 
     @classmethod
     def parse(cls, text: str) -> ValueType | None:
-        """Read a type string; ``None`` if it is not of the convention."""
+        """Read a type string; ``None`` if it does not follow the convention."""
         match = _TYPE.fullmatch(text)
         if match is None:
             return None
@@ -55,7 +55,7 @@ class ValueType:
 class Field:
     """One declared input or output.
 
-    :param type: ``None`` where it is not of the convention: any value will do.
+    :param type: ``None`` where the type string does not follow the convention: any value will do.
     :param shape: sizes, -1 for a free one; ``None`` where no shape is declared.
     """
 
@@ -126,30 +126,30 @@ class Field:
                 return np.asarray(value)
         except ContractError as error:
             raise InvalidInput(error.problems) from None
-        except Exception as error:  # noqa: BLE001 - a stranger's __array__ may raise anything
+        except Exception as error:  # noqa: BLE001 - an unknown class's __array__ may raise anything
             raise InvalidInput(
-                f"{self.name}: expected {self.type}, came {type(value).__name__} that could not "
+                f"{self.name}: expected {self.type}, got {type(value).__name__} that could not "
                 f"be read as an array ({type(error).__name__})"
             ) from None
-        raise InvalidInput(f"{self.name}: expected {self.type}, came {type(value).__name__}")
+        raise InvalidInput(f"{self.name}: expected {self.type}, got {type(value).__name__}")
 
     def _dtype_problems(self, array: Array) -> list[str]:
         wanted = self.type.dtype if self.type is not None else None
         if wanted is None or array.dtype == wanted or _holds_exactly(array, wanted):
             return []
-        return [f"{self.name}: expected {self.type}, came {array.dtype}"]
+        return [f"{self.name}: expected {self.type}, got {array.dtype}"]
 
     def _shape_problems(self, shape: tuple[int, ...]) -> list[str]:
         wanted = self.shape
         if wanted is None:
             return []
         same = len(wanted) == len(shape) and all(w in (-1, size) for w, size in zip(wanted, shape))
-        return [] if same else [f"{self.name}: expected shape {list(wanted)}, came {list(shape)}"]
+        return [] if same else [f"{self.name}: expected shape {list(wanted)}, got {list(shape)}"]
 
     def _finite_problems(self, array: Array) -> list[str]:
         if not self.finite or array.dtype.kind not in "fc" or np.isfinite(array).all():
             return []
-        return [f"{self.name}: must be finite, came with NaN or infinity"]
+        return [f"{self.name}: must be finite, got NaN or infinity"]
 
     def _cast(self, array: Array, allowance: Allowance) -> Array:
         wanted = self.type.dtype if self.type is not None else None

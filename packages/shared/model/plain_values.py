@@ -1,4 +1,4 @@
-"""Values that are no arrays, read as the metadata declares them.
+"""Values other than arrays, read as the metadata declares them.
 
 Other clients than ours know only tensors, so an array of strings may stand for each of them.
 """
@@ -41,7 +41,7 @@ def conform_plain(kind: str, name: str, value: object, allowance: Allowance = UN
     strays = isinstance(value, bool) and kind != "bool"
     texts = kind == "str" and isinstance(value, list) and all(type(v) is str for v in value)
     if strays or not (texts or isinstance(value, allowed[kind])):
-        raise InvalidInput(f"{name}: expected {kind}, came {type(value).__name__}")
+        raise InvalidInput(f"{name}: expected {kind}, got {type(value).__name__}")
     if kind == "float" and isinstance(value, (int, float)):
         return _to_double(name, value)
     return value
@@ -60,9 +60,9 @@ def _to_double(name: str, value: float) -> float:
 def _read_from_array(kind: str, name: str, array: Array, allowance: Allowance) -> object:
     """Read an array where a plain value is declared: other clients know only tensors."""
     if array.dtype.char in _NO_PLAIN_VALUES:
-        raise InvalidInput(f"{name}: expected {kind}, came {array.dtype}")
+        raise InvalidInput(f"{name}: expected {kind}, got {array.dtype}")
     if kind in ("int", "float", "bool") and array.size != 1:
-        raise InvalidInput(f"{name}: expected {kind}, came list")
+        raise InvalidInput(f"{name}: expected {kind}, got list")
     values = [
         _decode_text(kind, name, item, allowance) if type(item) is bytes else item
         for item in to_lists(array.reshape(-1), name, allowance)
@@ -91,4 +91,4 @@ def _decode_text(kind: str, name: str, raw: bytes, allowance: Allowance) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidInput(f"{name}: expected {kind}, came bytes that are not UTF-8") from None
+        raise InvalidInput(f"{name}: expected {kind}, got bytes that are not UTF-8") from None

@@ -13,7 +13,7 @@ for the section ``eisen``. The file is JSON text, which is YAML as well, so both
     }
 
 Names, units and limits of the server's part: TorchServe 0.12, ``ModelConfig.build`` and
-``ModelManager.createModel``. It takes a 0 for *not given*, and ignores with a warning what is no
+``ModelManager.createModel``. It takes a 0 for *not given*, and ignores with a warning what is not a
 Java ``int``.
 """
 
@@ -88,7 +88,7 @@ def _integer(least: int, *server_names: str) -> _Rule:
 
 
 def _one_of(*choices: Union[bool, str]) -> _Rule:
-    def takes(value: object) -> bool:  # 1 is no True here
+    def takes(value: object) -> bool:  # 1 does not count as True
         return any(type(value) is type(choice) and value == choice for choice in choices)
 
     return _Rule(f"one of {', '.join(map(repr, choices))}", takes)
@@ -112,7 +112,7 @@ _RULES = {
 def find_problems(serving: object) -> list[str]:
     """Return one sentence for each thing that is wrong with a dict of options."""
     if not isinstance(serving, Mapping):
-        return [f"serving: expected a dict, came {type(serving).__name__}"]
+        return [f"serving: expected a dict, got {type(serving).__name__}"]
     return list(_check_each(serving))
 
 
@@ -172,10 +172,10 @@ def _check_each(serving: Mapping[object, object]) -> Iterator[str]:
     for name, value in serving.items():
         if name not in names:
             close = difflib.get_close_matches(str(name)[:80], names, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-            yield f"serving: {name!r:.80} is no option, {hint}"
+            hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(names)}"
+            yield f"serving: {name!r:.80} is not an option, {hint}"
         elif not _RULES[name].takes(value):
-            yield f"serving.{name}: expected {_RULES[name].expected}, came {_describe_value(value)}"
+            yield f"serving.{name}: expected {_RULES[name].expected}, got {_describe_value(value)}"
 
 
 def _describe_value(value: object) -> str:

@@ -1,7 +1,7 @@
 """How much memory, and so how much work, one message may cost beyond the bytes of its body.
 
-Arrays are views of the body. All else becomes objects of Python, of which each byte of a body can
-ask for fifty. So they are counted before they are made, all parts of a message on one account.
+Arrays are views of the body. Everything else becomes Python objects, and one byte of a body can
+ask for fifty bytes of them. So they are counted before they are made, for a whole message together.
 
 The costs are upper bounds, measured on CPython 3.9 to 3.13: what an object takes itself, its
 place in what holds it, and what is there only while it is made.
@@ -55,7 +55,7 @@ class Allowance:
             )
 
     def take_array(self, memory: int, what: str, remedy: str) -> None:
-        """Take memory for an array that is no view of the body; errors as of :meth:`take`."""
+        """Take memory for an array that is not a view of the body; errors as of :meth:`take`."""
         granted = min(memory, self._arrays)
         self._arrays -= granted
         self.take(memory - granted, what, remedy)

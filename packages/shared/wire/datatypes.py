@@ -6,11 +6,12 @@ read structures, objects and addresses out of a string.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
-Array = NDArray[np.generic]
+import numpy as np
+
 DType = np.dtype[np.generic]
+Array = np.ndarray[Any, DType]  # NDArray, without importing numpy.typing
 
 #: Fixed-size datatypes of the Open Inference Protocol, little-endian as the protocol wants.
 NUMPY_OF_DATATYPE: dict[str, DType] = {

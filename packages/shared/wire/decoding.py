@@ -33,12 +33,12 @@ def decode_request(
 
     :param buffer: the whole body; arrays are views of it where it is writable.
     :param json_size: value of the ``Inference-Header-Content-Length`` header, if there was one.
-    :param names: of the inputs that there are; others are not read, and have the value ``None``.
+    :param names: the model's inputs; others are not read, and get the value ``None``.
         ``None`` reads all.
     :param allowance: what its values may take; ``None`` for as much as any message.
     :raises MalformedBody: if it is not a request of the protocol.
     :raises BodyTooLarge: if its values take more than is allowed.
-    :raises InvalidInput: if two tensors have one name.
+    :raises InvalidInput: if two tensors have the same name.
     """
     allowance = allowance or Allowance(arrays=len(buffer))
     head, raw = _split(buffer, json_size, allowance)
@@ -79,7 +79,7 @@ def decode_reply(
 ) -> Reply:
     """Decode a reply; other parameters and errors as of :func:`decode_request`.
 
-    :param max_objects: bytes of memory for what is no array of numbers; ``None`` for no limit.
+    :param max_objects: bytes of memory for everything but arrays of numbers; ``None`` for no limit.
     """
     allowance = Allowance(max_objects, len(buffer))
     head, raw = _split(buffer, json_size, allowance)
@@ -172,7 +172,7 @@ def _check_names(specs: list[_Spec], key: str) -> None:
     if len(set(names)) < len(names):
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         places = [i for i, name in enumerate(names) if first[name] != i]
-        raise InvalidInput([f"{key}[{i}] has the name of another one" for i in places[:8]])
+        raise InvalidInput([f"{key}[{i}] repeats the name of another one" for i in places[:8]])
 
 
 def _decode_all(
@@ -218,7 +218,7 @@ def _parse_outputs(
         if not isinstance(name, str) or not name:
             raise MalformedBody(f"outputs[{index}]: name must be a string that is not empty")
         if name in binary:
-            raise InvalidInput(f"outputs[{index}] has the name of another one")
+            raise InvalidInput(f"outputs[{index}] repeats the name of another one")
         parameters = _read_parameters(entry, f"outputs[{index}]: ")
         binary[name] = _read_flag(parameters, "binary_data", default)
     return tuple(binary), frozenset(name for name, raw in binary.items() if raw)

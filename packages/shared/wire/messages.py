@@ -19,7 +19,7 @@ class Body(NamedTuple):
     """One encoded message.
 
     :param buffers: what to send, in order; tensors are shared with the encoded arrays.
-    :param json_size: bytes of the JSON part, or ``None`` if there is no binary part.
+    :param json_size: bytes of the JSON part, or ``None`` without a binary part.
     """
 
     buffers: tuple[bytes | memoryview, ...]

@@ -1,4 +1,4 @@
-"""JSON from strangers, read strictly.
+"""JSON from anywhere, read strictly.
 
 The standard parser takes ``NaN``, turns ``1e400`` into infinity, keeps the last of two equal
 keys and lets lone surrogates through (RFC 8259 leaves all four open). Here each of them is

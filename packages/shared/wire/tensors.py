@@ -22,7 +22,7 @@ from .strict_json import name_json_type
 
 _LENGTH = struct.Struct("<I")
 _MAX_BYTES = 2**63 - 1
-#: Above this a JSON number is no longer sure to be the integer that was meant.
+#: Above this, a JSON number may have been rounded: it need not be the integer that was meant.
 _EXACT = 2**53
 
 
@@ -114,7 +114,7 @@ def read_elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance
         raise MalformedBody(f"{what}: elements of {dtype.str} have no bytes")
     array = np.frombuffer(raw, dtype) if len(raw) else np.empty(0, dtype)
     if dtype.kind == "b" and len(raw) and array.view(np.uint8).max() > 1:
-        raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, other bytes came")
+        raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, got other bytes")
     is_fit = array.flags.aligned and array.flags.writeable and array.dtype.isnative
     if is_fit:
         return array

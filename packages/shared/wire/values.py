@@ -66,7 +66,7 @@ def from_tensor(tensor: Tensor, allowance: Allowance = UNLIMITED) -> object:
     """Return the value that a tensor carries.
 
     :param allowance: what it may take.
-    :returns: an array with the tensor's shape, or the Python value that its parameters tell.
+    :returns: an array with the tensor's shape, or the Python value that its parameters name.
     :raises MalformedBody: if its parameters and its content do not fit.
     """
     content_type = tensor.parameters.get("content_type")
@@ -88,7 +88,7 @@ def _as_array(name: str, value: object) -> Array:
         )
     try:
         return np.asarray(value)
-    except Exception as error:  # whatever a stranger's __array__ raises
+    except Exception as error:  # an unknown class's __array__ may raise anything
         raise UnsupportedValue(
             f"{name}: {type(value).__name__} could not be read as an array ({type(error).__name__})"
         ) from error
@@ -117,8 +117,8 @@ def _contiguous(array: Array) -> Array:
 def normalise_bools(array: Array) -> Array:
     """Return an array whose bools are bytes of 0 and 1; it is copied only if they are not.
 
-    Others come of a view, and of libraries that set all bits. To numpy and torch they are true, but
-    a decoder has to refuse them: it cannot tell them from damage.
+    Other bytes come from views, and from libraries that set all bits. To numpy and torch they are
+    true, but a decoder has to refuse them: it cannot distinguish them from damage.
     """
     if array.dtype.kind != "b" or not array.size or array.view(np.uint8).max() <= 1:
         return array
@@ -221,7 +221,7 @@ def _read_bytes(tensor: Tensor, content: list[bytes], name: object, allowance: A
 
 
 def _quote_name(tensor: Tensor) -> str:
-    """Return a tensor's name for a message, which a stranger has chosen: not all of a long one."""
+    """Return a tensor's name for a message; a long one is cut, since anyone may have chosen it."""
     return f"{tensor.name[:40]!r}"
 
 

@@ -163,7 +163,7 @@ def test_a_fault_of_ours_is_one_line_without_its_text(run, monkeypatch):
     assert run("metadata", "http://x/predictions/m") == (
         1,
         "",
-        "eisen-client: unexpected KeyError (--debug tells where)\n",
+        "eisen-client: unexpected KeyError (--debug shows where)\n",
     )
     status, _, err = run("metadata", "http://x/predictions/m", "--debug")
     assert status == 1

@@ -371,4 +371,4 @@ def test_names_of_classes_are_not_all_that_is_said(tmp_path):
 def test_errors_of_the_system_are_explained():
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "CANARY")
     assert explain(full) == "No space left on device"
-    assert explain(OSError()) == "unexpected OSError (--debug tells where)"
+    assert explain(OSError()) == "unexpected OSError (--debug shows where)"

@@ -68,7 +68,7 @@ def explain(error: BaseException) -> str:
         return "the memory of this machine does not suffice"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"unexpected {type(error).__name__} (--debug tells where)"
+    return f"unexpected {type(error).__name__} (--debug shows where)"
 
 
 def _advice(error: EisenClientError) -> str:
