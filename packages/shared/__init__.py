@@ -8,7 +8,7 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 * :mod:`.archive` - the archive as a file: zip, names, ``eisen.json``, the one reader
 * :mod:`.command` - what the command line programs do alike
 * :mod:`.errors` - what can be wrong with a body, a batch or an archive
-* :mod:`.printable` - text from elsewhere, as it may stand in a line
+* :mod:`.printable` - text from elsewhere, made safe for a terminal or a log
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import ModuleType
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Give the protocol at first use: what imports this package may do without numpy."""
+    """Import the protocol at first use, since this package alone must not need numpy."""
     if name != "protocol":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .wire import protocol  # noqa: PLC0415

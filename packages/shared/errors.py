@@ -9,7 +9,7 @@
     ├── UnsupportedValue     500  a value that has no form on the wire
     └── CorruptArchive            the files of an archive are not those that were packed
 
-They never leave a distribution: each one raises public errors of its own in their place.
+They never leave a distribution: each of the three raises its own public errors instead.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ContractError(Exception):
 
     @property
     def type(self) -> str:
-        """The name that stands as ``type`` in an error's JSON body."""
+        """The value of ``type`` in an error's JSON body."""
         return type(self).__name__
 
 
@@ -64,7 +64,7 @@ class CorruptArchive(ContractError):
 
 
 def refuse_if(problems: list[str]) -> None:
-    """Raise what is wrong with an archive, if anything is; of very much, the beginning.
+    """Raise the problems of an archive, if there are any; of a long list, only the first ones.
 
     :raises CorruptArchive: with the problems.
     """

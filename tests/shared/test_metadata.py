@@ -288,7 +288,7 @@ def cyclic():
         ),
     ],
 )
-def test_values_that_are_no_array(value, problem):
+def test_values_that_are_not_arrays(value, problem):
     assert problems(field("ndarray"), value) == [problem]
 
 
@@ -340,7 +340,7 @@ def test_finite_float(bad):
     assert item.conform(1.5) == 1.5
 
 
-def test_type_shape_and_finite_are_told_at_once():
+def test_type_shape_and_finite_are_reported_at_once():
     item = field("ndarray[int64]", shape=[-1, 3], finite=True)
     assert problems(item, np.array([np.nan])) == [
         "x: expected ndarray[int64], got float64",
@@ -543,7 +543,7 @@ def test_a_batch_that_conforms():
     assert got["extra"] is extra
 
 
-def test_every_problem_of_a_batch_is_told():
+def test_every_problem_of_a_batch_is_reported():
     batch = {"image": np.zeros((2, 3), complex), "age": "7", "weight": 1, 5: 2, "y" * 99: 3}
     with pytest.raises(InvalidInput) as caught:
         Metadata.parse(RAW).conform(batch)
@@ -559,7 +559,7 @@ def test_every_problem_of_a_batch_is_told():
     assert str(caught.value) == "; ".join(caught.value.problems)
 
 
-def test_missing_inputs_tell_what_was_expected():
+def test_missing_inputs_say_what_was_expected():
     with pytest.raises(InvalidInput) as caught:
         Metadata.parse(RAW).conform({})
     assert list(caught.value.problems) == [
@@ -569,7 +569,7 @@ def test_missing_inputs_tell_what_was_expected():
     ]
 
 
-def test_at_most_eight_unknown_names_are_told():
+def test_at_most_eight_unknown_names_are_reported():
     with pytest.raises(InvalidInput) as caught:
         Metadata.parse(RAW).conform({f"y{i}": 0 for i in range(100)})
     assert len(caught.value.problems) == 3 + 8

@@ -455,5 +455,5 @@ def test_a_parsed_head_is_decoded_as_its_text_is():
     "head",
     [{}, {"inputs": 1}, {"inputs": {}}, {"inputs": [1]}, {"inputs": [{"name": "x"}]}],
 )
-def test_an_object_that_is_no_request(head):
+def test_an_object_that_is_not_a_request(head):
     assert not protocol.is_request(head)

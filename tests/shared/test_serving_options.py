@@ -108,7 +108,7 @@ def test_wrong_values(name, value):
     assert repr(value) in problem or f"got {type(value).__name__}" in problem
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     problems = find_problems({"workers": 0, "wokers": 2, "device": "gpu", "turbo": True, 3: 4})
     names = ", ".join(VALID)
     assert problems == [
@@ -121,7 +121,7 @@ def test_all_problems_are_told_at_once():
 
 
 @pytest.mark.parametrize("serving", [None, [], "workers", [("workers", 1)]], ids=repr)
-def test_what_is_no_dict(serving):
+def test_options_that_are_not_a_dict(serving):
     (problem,) = find_problems(serving)
     assert problem == f"serving: expected a dict, got {type(serving).__name__}"
 
@@ -140,7 +140,7 @@ def change(**values):
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "problem"),
     [
         ({}, "other keys or values"),
         (change(eisen=None), "other keys or values"),
@@ -155,10 +155,10 @@ def change(**values):
     ],
     ids=str,
 )
-def test_a_file_that_packaging_does_not_write_is_refused(config, told):
-    with pytest.raises(CorruptArchive, match=told) as caught:
+def test_a_file_that_packaging_does_not_write_is_refused(config, problem):
+    with pytest.raises(CorruptArchive, match=problem) as caught:
         from_config(config)
-    assert all(problem.startswith("model-config.yaml") for problem in caught.value.problems)
+    assert all(each.startswith("model-config.yaml") for each in caught.value.problems)
 
 
 def test_which_options_are_not_at_their_default():

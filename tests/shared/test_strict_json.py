@@ -1,4 +1,4 @@
-"""JSON from strangers: what is refused, and that a refusal tells nothing of the text."""
+"""JSON from anywhere: what is refused, and that a refusal shows nothing of the text."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_object():
         ({}, "an object"),
     ],
 )
-def test_kind_of(value, name):
+def test_names_of_json_types(value, name):
     assert strict_json.name_json_type(value) == name
 
 

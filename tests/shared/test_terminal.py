@@ -34,7 +34,7 @@ def test_sizes(count, text):
     assert format_size(count) == text
 
 
-def test_what_is_no_plain_character_is_escaped():
+def test_all_but_plain_characters_are_escaped():
     assert clean("größe \x1b[0m\n\u202e") == r"größe \x1b[0m\n\u202e"
 
 

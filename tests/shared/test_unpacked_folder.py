@@ -337,7 +337,7 @@ def test_a_list_of_files_that_is_none(archive, files):
     ],
     ids=str,
 )
-def test_what_it_tells_of_the_payload_must_be_whole_and_listed(archive, change):
+def test_every_part_must_be_there_and_its_files_listed(archive, change):
     unpacked_folder.verify(archive)
     rewrite(archive, **change)
     (problem,) = problems(archive)

@@ -95,7 +95,7 @@ def test_info_zip_reads_it(archive):
     assert "No errors detected" in done.stdout
 
 
-def test_progress_tells_every_byte_once(folder, archive, private, tmp_path):
+def test_progress_counts_every_byte_once(folder, archive, private, tmp_path):
     written, unpacked = [], []
     zips.write(folder, tmp_path / "b.mar", progress=written.append)
     zips.unpack(archive, private, progress=unpacked.append)
@@ -125,7 +125,7 @@ def test_what_is_there_is_not_overwritten(folder, archive, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["link", "link-to-a-folder", "dangling", "pipe"])
-def test_what_is_no_regular_file_is_not_packed(folder, tmp_path, kind):
+def test_only_regular_files_are_packed(folder, tmp_path, kind):
     if kind == "pipe":
         os.mkfifo(folder / "odd")
     else:
@@ -163,7 +163,7 @@ def test_names_that_cannot_be_read_back_are_not_packed(tmp_path):
     assert not (tmp_path / "a.mar").exists()
 
 
-def test_a_name_that_is_no_text_is_not_packed(tmp_path):
+def test_a_name_that_is_not_text_is_not_packed(tmp_path):
     folder = tree(tmp_path / "files", {os.fsdecode(b"\xff"): b""})
     (problem,) = problems_of(zips.write, folder, tmp_path / "a.mar")
     assert problem.startswith("'\\udcff' holds '\\udcff'")
@@ -172,7 +172,7 @@ def test_a_name_that_is_no_text_is_not_packed(tmp_path):
 # --- reading ------------------------------------------------------------------------------
 
 
-def test_entries_tell_where_everything_is(archive):
+def test_entries_say_where_everything_is(archive):
     raw = archive.read_bytes()
     entries = zips.read(archive)
     assert [entry.name for entry in entries] == sorted(FILES)
@@ -276,7 +276,7 @@ def test_what_appears_in_the_folder_meanwhile_is_not_written_through(archive, pr
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
-def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
+def test_only_regular_files_are_read(tmp_path, kind):
     path = {"folder": tmp_path, "pipe": tmp_path / "pipe", "device": Path("/dev/zero")}[kind]
     if kind == "pipe":
         os.mkfifo(path)
@@ -288,7 +288,7 @@ def test_a_missing_archive_is_an_error_of_the_system(tmp_path):
         zips.read(tmp_path / "a.mar")
 
 
-def test_a_huge_file_that_is_no_archive_is_not_read_whole(tmp_path, peak_of):
+def test_a_huge_file_that_is_not_an_archive_is_not_read_whole(tmp_path, peak_of):
     path = tmp_path / "a.mar"
     path.touch()
     os.truncate(path, 2**40)
@@ -404,7 +404,7 @@ def test_a_large_archive_is_read_here_and_by_zipfile(sparse):
 
 
 def test_the_headers_of_a_large_archive_are_those_of_zipfile(sparse, tmp_path):
-    """They are made without the contents: positions, sizes and checksums are told to zipfile."""
+    """They are made without the contents: positions, sizes and checksums are given to zipfile."""
     other = tmp_path / "other.zip"
     begins = []
     with zipfile.ZipFile(other, "x") as opened:

@@ -1,8 +1,7 @@
 """Whether the requests of a batch may share a forward pass of an archive's model.
 
 They may only where packaging has proven that a row's outputs do not depend on the rows beside it.
-``eisen.json`` holds the outcome with its reason, so that whoever packs, inspects or serves the
-archive reads the same.
+``eisen.json`` holds the outcome and its reason, so packing, inspecting and serving show the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The files of an archive that follow from its ``eisen.json``, and how far they do not.
+"""The files of an archive that follow from its ``eisen.json``, and the check that they do.
 
 TorchServe and pip read these, not ``eisen.json``, and TorchServe acts on them before any handler
 can check a digest: by the manifest it picks the handler, installs what a file of requirements asks
-for, and takes over a file of options. So each has to say what ``eisen.json`` says, and no more.
+for, and takes over a file of options. So each has to say what ``eisen.json`` says, and
+no more.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _VERSION = re.compile(r"[A-Za-z0-9._+-]{1,40}")
 
 
 def find_problems(described: Description, read: Callable[[str], bytes]) -> list[str]:
-    """Return one sentence for each thing that one of these files says otherwise.
+    """Return one sentence for each thing in which one of these files differs.
 
     :param described: what ``eisen.json`` says.
     :param read: returns the content of a file that it lists.

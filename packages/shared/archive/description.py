@@ -1,7 +1,7 @@
-"""What ``eisen.json`` says of an archive, as values: whoever reads an archive gets these.
+"""What ``eisen.json`` says of an archive, as typed values: every reader of an archive gets these.
 
-They are made of a text that has been checked (:mod:`.eisen_json`, :mod:`.allowed_values`), so
-nobody has to look again whether something is there.
+They come from a text that has been checked (:mod:`.eisen_json`, :mod:`.allowed_values`), so
+no reader has to check again whether a part is there.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Description:
     :param transforms: file of ``pre_processing`` and of ``post_processing``; ``None`` is identity.
     :param entry: what TorchServe loads.
     :param packed_with: version of Python and of each distribution that packed it, by name.
-    :param modules: of each module that model and transforms need, where a server finds it.
-    :param requirements: distributions that a server has to have, as pip reads them.
+    :param modules: for each module that model and transforms need, where a server finds it.
+    :param requirements: distributions that a server needs, as pip reads them.
     :param serving: the file with options for the server.
     :param files: every file but ``eisen.json``, by name.
     :param digest: SHA-256 that stands for the whole archive, hexadecimal.

@@ -23,8 +23,8 @@ that the model takes by name, ``training`` its submodules that are in training m
 evaluation mode (both may be missing in older archives). A transform is the name of
 its file or null for identity. ``handler`` is null or ``{"file", "class"}`` of a subclass of
 ``EisenServingHandler``; with another handler there is ``entry``, which is its file or the name by
-which TorchServe knows it. ``modules`` says of each module that model and transforms need where a
-server finds it, ``requirements`` which distributions it has to have. ``sample`` is null or
+which TorchServe knows it. ``modules`` says where a server finds each module that model
+and transforms need, ``requirements`` which distributions it needs. ``sample`` is null or
 ``{"request": BODY, "reply": BODY, "tolerance": number}``, with two bodies of the Open Inference
 Protocol as ``{"file", "json_size"}``; ``serving`` is null or the file with options for the
 server; ``batches`` says whether requests may share a forward pass, and why (:mod:`.batches`).
@@ -44,13 +44,11 @@ from collections.abc import Iterable
 
 from ..errors import ContractError, CorruptArchive, refuse_if
 from ..wire import strict_json
-from . import allowed_values, batches, names
+from . import allowed_values, batches
 from .allowed_values import Contents
 from .description import Description
 
 FILE_NAME = "eisen.json"
-#: The user's own modules, at the front of the import path of who loads the archive.
-CODE_FOLDER = names.CODE_FOLDER
 FORMAT = 1
 
 

@@ -1,4 +1,4 @@
-"""Which names an archive and its files may have; packaging and every reader ask here.
+"""Which names an archive and its files may have; packaging and every reader follow these rules.
 
 An archive is unpacked on any system, so a name must mean the same file on each of them. It is
 unpacked onto the import path of the server's Python, so it must not take the place of a module. And
@@ -21,9 +21,9 @@ FILES_LIMIT = 2**14
 #: Of all paths of an archive together, in UTF-8.
 ALL_BYTES_LIMIT = 2**22
 
-#: The user's own modules, at the front of the import path of who loads the archive.
+#: The user's own modules, at the front of the import path of whoever loads the archive.
 CODE_FOLDER = "captured_code"
-#: Top-level names that pack itself gives out.
+#: Top-level names that packing itself uses.
 OWN_NAMES = (
     "MAR-INF",
     "_eisen_serving",
@@ -159,12 +159,12 @@ def is_device(name: str) -> bool:
 
 
 def fold_name(name: str) -> str:
-    """Return a name as a file system sees it that knows neither case nor composition."""
+    """Return a name as file systems see it that ignore case and Unicode composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def find_collisions(names: Iterable[str]) -> Iterator[str]:
-    """Say which paths some system would take for each other's files or folders.
+    """Say which paths would be the same file or folder on some system.
 
     In the order of their folded parts, all paths below one folder are neighbours, so it is enough
     to compare each path with the next one.

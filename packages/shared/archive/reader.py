@@ -1,6 +1,6 @@
-"""The one reader of an archive: what it says of itself, held against what is in it; nothing runs.
+"""The one reader of an archive: it checks what the archive says against its files; nothing runs.
 
-There is no way to read an archive past these checks: names obey packaging's rules, the directory
+An archive cannot be read without these checks: names obey packaging's rules, the directory
 has the files that ``eisen.json`` lists, and what TorchServe and pip read follows from it.
 """
 
@@ -48,7 +48,7 @@ class Archive:
 
     @property
     def serving(self) -> ServingOptions | None:
-        """The serving options, each at its default where they do not say it; ``None`` without."""
+        """The serving options, each at its default if not given; ``None`` without any."""
         name = self.about.serving
         return None if name is None else serving_options.read(self.read(name))
 

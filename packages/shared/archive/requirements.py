@@ -1,4 +1,4 @@
-"""Requirements of an archive: lines that pip takes for a requirement and for nothing else.
+"""Requirements of an archive: lines that pip can only read as a requirement.
 
 An archive's ``requirements.txt`` is handed to ``pip install -r``, where a line may also be an
 option or a path, and where ``${NAME}`` is replaced by a variable of the environment.

@@ -1,4 +1,4 @@
-"""The files of an unpacked archive, held against its ``eisen.json``."""
+"""An archive as a folder: its ``eisen.json`` is written, and its files are checked against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All bytes of a zip file that are not content, each made from names, sizes and checksums alone.
+"""All bytes of a zip file but the contents, made from names, sizes and checksums alone.
 
 The layouts are those of PKWARE's APPNOTE 6.3.10, sections 4.3.7 to 4.3.16.
 """

@@ -122,7 +122,7 @@ def _copy(
 
 
 def read(path: Path) -> list[Entry]:
-    """Check every byte of an archive that is not content, and return its files.
+    """Check every byte of an archive but the files' contents, and return its files.
 
     :raises CorruptArchive: with what :func:`write` would not have written so.
     :raises OSError: if the file cannot be read.
@@ -173,7 +173,7 @@ def unpack(
     """Unpack an archive, once all that :func:`read` checks is checked, and return its files.
 
     :param folder: an existing, empty folder into which nobody else writes. If this raises, what is
-        in it is of no use.
+        in it must not be used.
     :param progress: is called with the number of bytes that were just copied.
     :raises CorruptArchive: as :func:`read` does, and with each file whose checksum is wrong.
     :raises OSError: if the file system refuses, or the folder is not empty.
@@ -244,7 +244,7 @@ def _explain_missing_end(file: BufferedReader, length: int) -> str:
 
 
 def _has_end_record(last: bytes, begin: int) -> bool:
-    """Whether an end record is in there; a model of torch that is packed has one too, elsewhere."""
+    """Whether the archive's end record is in there; a packed torch model has one as well."""
     at = last.rfind(b"PK\5\6")
     while at >= 0:
         claimed = zip_headers.read_end(last[at : at + zip_headers.END_SIZE])
@@ -306,7 +306,7 @@ def _check_content(entry: Entry, size: int, crc32: int) -> list[str]:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[BufferedReader]:
-    """Open a file once and for all; a pipe or a device does not make this wait."""
+    """Open a file for all that is read of it; a pipe or a device is refused at once."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""One declared input or output: its name, its type and its shape, and a value held against them.
+"""One declared input or output: its name, type and shape, and the check of a value against them.
 
 A type is ``ndarray``, ``str``, ``list``, ``json``, ``int``, ``float`` or ``bool``; an array may ask
 for its element type, ``ndarray[int64]``. In a shape, -1 is a free size. An entry with
@@ -31,7 +31,7 @@ TYPE_HELP = (
 
 @dataclass(frozen=True)
 class ValueType:
-    """A type string, read: its kind, and for an array the element type that it asks for."""
+    """A parsed type string: its kind, and for an array the element type that it asks for."""
 
     kind: str
     dtype: DType | None = None
@@ -168,8 +168,8 @@ class Field:
 def _holds_exactly(array: Array, wanted: DType) -> bool:
     """Whether every value of the array is one of the wanted type; floats may be rounded.
 
-    By the types alone where possible; integers also by their values, since JSON and numpy give
-    int64 for whatever a user typed.
+    The types alone decide where possible. Integers are also compared by value, since JSON and
+    numpy make int64 of every integer that a user types.
     """
     kind = array.dtype.kind
     if kind not in "iu" or wanted.kind not in "iufc":

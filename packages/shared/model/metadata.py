@@ -22,7 +22,7 @@ __all__ = ["TYPE_HELP", "Field", "Metadata", "ValueType"]
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model says of itself; ``None`` stands for what is not declared."""
+    """What a model declares; ``None`` stands for what it does not."""
 
     inputs: tuple[Field, ...] | None = None
     outputs: tuple[Field, ...] | None = None
@@ -31,7 +31,7 @@ class Metadata:
 
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> Metadata:
-        """Read a metadata dict; never fails, see the module's text."""
+        """Read a metadata dict; it never fails, see the module's docstring."""
         inputs, outputs = _read_fields(raw.get("inputs")), _read_fields(raw.get("outputs"))
         model_inputs = _read_names(raw.get("model_input_list"))
         model_outputs = _read_names(raw.get("model_output_list"))
@@ -100,7 +100,7 @@ class Metadata:
         return conformed
 
     def _row_problems(self, conformed: Mapping[str, Any]) -> list[str]:
-        """Say that inputs of the model differ in their number of rows, if they do."""
+        """Explain which inputs of the model differ in their number of rows, if they do."""
         rows = {
             item.name: len(conformed[item.name])
             for item in self.inputs or ()

@@ -1,6 +1,6 @@
 """Values other than arrays, read as the metadata declares them.
 
-Other clients than ours know only tensors, so an array of strings may stand for each of them.
+Clients of other projects know only tensors, so each value may also be an array of strings.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _to_double(name: str, value: float) -> float:
 
 
 def _read_from_array(kind: str, name: str, array: Array, allowance: Allowance) -> object:
-    """Read an array where a plain value is declared: other clients know only tensors."""
+    """Read an array where a plain value is declared."""
     if array.dtype.char in _NO_PLAIN_VALUES:
         raise InvalidInput(f"{name}: expected {kind}, got {array.dtype}")
     if kind in ("int", "float", "bool") and array.size != 1:

@@ -1,8 +1,8 @@
 """Serving options: what a model asks of its server.
 
 :class:`ServingOptions` has one field for each option that a user gives in a dict. An archive keeps
-them in ``model-config.yaml``, which TorchServe reads for what it decides itself, and the handler
-for the section ``eisen``. The file is JSON text, which is YAML as well, so both read the same one::
+them in ``model-config.yaml``. TorchServe reads its own settings there, and the handler the section
+``eisen``. The file is JSON text, which is YAML as well, so both can read it::
 
     {
      "minWorkers": 2,
@@ -72,7 +72,7 @@ class ServingOptions:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What an option may be, and where TorchServe looks for it."""
+    """Which values an option takes, and under which names TorchServe looks for it."""
 
     expected: str
     takes: Callable[[object], bool]
@@ -127,7 +127,7 @@ def to_config(options: ServingOptions) -> dict[str, object]:
         if not rule.server_names:
             section[name] = value
         else:
-            # The one limit that may be 0: TorchServe would wait its default of 100 ms then.
+            # Only the delay may be 0, for which TorchServe would take its default of 100 ms.
             config.update(dict.fromkeys(rule.server_names, max(1, value)))
     if options.device in _DEVICE_TYPES:
         config["deviceType"] = _DEVICE_TYPES[options.device]
@@ -155,7 +155,7 @@ def from_config(config: Mapping[str, object]) -> ServingOptions:
 
 
 def render(options: ServingOptions) -> bytes:
-    """Return the text of ``model-config.yaml``, of which there is one for each value."""
+    """Return the text of ``model-config.yaml``; the same options always give the same text."""
     return (json.dumps(to_config(options), indent=1) + "\n").encode()
 
 

@@ -61,7 +61,7 @@ class Allowance:
         self.take(memory - granted, what, remedy)
 
     def take_json(self, raw: bytes, what: str) -> None:
-        """Take memory for all that a JSON text can hold, which is not parsed for it."""
+        """Take memory for the most that a JSON text can hold, without parsing it."""
         if self._left is None:
             return
         text = len(raw) * (_ASCII if raw.isascii() else _WIDE)
@@ -80,5 +80,5 @@ class Allowance:
         self.take(_LIST * lists + each * math.prod(shape), what)
 
 
-#: For what this program made itself.
+#: For messages that this program made itself.
 UNLIMITED = Allowance(None)

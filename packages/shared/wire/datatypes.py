@@ -13,7 +13,7 @@ import numpy as np
 DType = np.dtype[np.generic]
 Array = np.ndarray[Any, DType]  # NDArray, without importing numpy.typing
 
-#: Fixed-size datatypes of the Open Inference Protocol, little-endian as the protocol wants.
+#: Fixed-size datatypes of the Open Inference Protocol, little-endian as the protocol says.
 NUMPY_OF_DATATYPE: dict[str, DType] = {
     "BOOL": np.dtype("?"),
     "UINT8": np.dtype("<u1"),

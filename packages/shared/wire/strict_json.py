@@ -110,14 +110,14 @@ def _has_half_pair(text: str) -> bool:
 
 @contextmanager
 def _hold_back_collector(size: int) -> Iterator[None]:
-    """Hold back the collector of cycles while a large text is parsed, which has none.
+    """Pause the garbage collector while a large text is parsed, which makes no cycles.
 
-    It would look at all that there is time and again, for two thirds of the whole time.
+    It would look at every object time and again, which takes two thirds of the whole time.
     """
     if size < _LARGE:
         yield
         return
-    import gc  # noqa: PLC0415 - the client's import brings in nothing that it can do without
+    import gc  # noqa: PLC0415 - importing the client loads nothing that it can do without
 
     was_enabled = gc.isenabled()
     gc.disable()

@@ -31,7 +31,7 @@ class Tensor(NamedTuple):
 
     :param content: for BYTES the elements in row-major order; else a C-contiguous array of
         the datatype, little-endian, with the shape ``shape``.
-    :param parameters: what the sender says of the tensor, ``binary_data_size`` left out.
+    :param parameters: the sender's parameters of the tensor, without ``binary_data_size``.
     """
 
     name: str
@@ -84,7 +84,7 @@ def from_binary(
 ) -> list[bytes] | Array:
     """Read a tensor's raw bytes.
 
-    The array is a view of ``raw`` where that is writable and aligned, and a copy where not.
+    The array is a view of ``raw`` where that is writable and aligned, and otherwise a copy.
 
     :param raw: exactly the bytes of this tensor, shape (n,), uint8.
     :raises MalformedBody: if the bytes are not those of such a tensor.
@@ -104,8 +104,8 @@ def from_binary(
 def read_elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance) -> Array:
     """Return raw bytes as a flat array, writable, aligned and in this machine's byte order.
 
-    It is a view of ``raw`` where that is all of this already, and a copy where not. There is no
-    way for it to hold anything but ``raw``.
+    It is a view of ``raw`` where ``raw`` is all of this already, and otherwise a copy. It can hold
+    nothing but ``raw``.
 
     :param raw: as many bytes as some number of elements has.
     :raises MalformedBody: if an element has no bytes, or is a bool that is neither 0 nor 1.

@@ -154,10 +154,10 @@ def _encode_utf8(name: str, text: str) -> bytes:
 def to_json_value(
     name: str, value: object, allowance: Allowance = UNLIMITED, depth: int = 0
 ) -> object:
-    """Return a value as JSON knows it, arrays as nested lists; what holds none is not copied.
+    """Return a value as JSON knows it, arrays as nested lists; one without arrays is not copied.
 
     :param allowance: what lists of arrays may take, and their text.
-    :raises UnsupportedValue: if JSON has no form for it, but for NaN and infinity, which pass.
+    :raises UnsupportedValue: if JSON has no form for it; NaN and infinity are let through.
     :raises BodyTooLarge: if the lists take more than is allowed.
     """
     if value is None or isinstance(value, (str, bool, int, float)):

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from eisen_deploy.packaging._shared.archive import eisen_json, names
+from eisen_deploy.packaging._shared.archive import names
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -193,7 +193,7 @@ class Decider:
             return
         is_package = spec.submodule_search_locations is not None
         tail = "/__init__.py" if is_package else ".py"
-        path = f"{eisen_json.CODE_FOLDER}/{name.replace('.', '/')}{tail}"
+        path = f"{names.CODE_FOLDER}/{name.replace('.', '/')}{tail}"
         self.captured.files[path] = source
         self._note(name, "captured", need, file=path)
         self._follow(name, source, is_package, need)

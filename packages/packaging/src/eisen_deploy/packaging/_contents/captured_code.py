@@ -12,7 +12,7 @@ from eisen_deploy.packaging._arguments.additional_files import Extra, copy_extra
 from eisen_deploy.packaging._arguments.handler_argument import Handler
 from eisen_deploy.packaging._capture import Need
 from eisen_deploy.packaging._pickles.pickling import ByValue
-from eisen_deploy.packaging._shared.archive import eisen_json, requirements
+from eisen_deploy.packaging._shared.archive import names, requirements
 from packaging.requirements import Requirement
 
 
@@ -66,7 +66,7 @@ def write(
     if handler.file is not None:
         needs += _capture.of_handler(*handler.file)
     captured = _capture.capture(needs, given, stated)
-    copy_extras(code_paths, folder / eisen_json.CODE_FOLDER)
+    copy_extras(code_paths, folder / names.CODE_FOLDER)
     _write_sources(captured.files, folder)
     pinned = _capture.pinned(captured, stated)
     if pinned:

@@ -24,8 +24,8 @@ from eisen_deploy.packaging._arguments.model_argument import ModelArgument
 from eisen_deploy.packaging._arguments.model_checks import join_names
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._errors import ProofFailed
-from eisen_deploy.packaging._shared.archive import eisen_json
 from eisen_deploy.packaging._shared.archive.batches import Batches
+from eisen_deploy.packaging._shared.archive.names import CODE_FOLDER
 from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.wire import protocol
 
@@ -212,7 +212,7 @@ def _import_handler(handler: Handler, folder: Path) -> type[EisenServingHandler]
 def _importing_from(folder: Path) -> Iterator[None]:
     """Let a handler import what lies beside it in the archive; nothing of that stays imported."""
     path, modules, writes = list(sys.path), dict(sys.modules), sys.dont_write_bytecode
-    sys.path += [str(folder), str(folder / eisen_json.CODE_FOLDER)]
+    sys.path += [str(folder), str(folder / CODE_FOLDER)]
     sys.dont_write_bytecode = True  # it would end up in the archive
     try:
         yield

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._shared.archive import eisen_json
 from .._shared.archive.batches import Batches
 from .._shared.archive.description import Description, PackedModel, RecordedSample
+from .._shared.archive.names import CODE_FOLDER
 from .._shared.model.metadata import Metadata
 from .._shared.model.serving_options import ServingOptions
 from ..errors import LoadFailed
@@ -110,7 +110,7 @@ def make_importable(folder: Path) -> None:
 
     ``from eisen_deploy.serving import ...`` then means this package, installed there or not.
     """
-    for path in (str(folder), str(folder / eisen_json.CODE_FOLDER)):
+    for path in (str(folder), str(folder / CODE_FOLDER)):
         if path not in sys.path:
             sys.path.insert(0, path)
     if _RUNTIME.startswith("eisen_deploy."):
