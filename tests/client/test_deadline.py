@@ -214,8 +214,6 @@ def test_a_timeout_of_one_call_is_for_that_call(serve, connect):
 
 
 def test_a_short_timeout_does_not_stay_with_the_connection(serve, connect, http):
-    """urllib3 1.26 sends under the timeout that the request before left on the socket."""
-
     def script(peer):
         while (head := peer.receive_head()) is not None:
             length = int(head[1]["content-length"])

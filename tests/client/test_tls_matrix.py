@@ -16,14 +16,9 @@ from eisen_deploy.client import EisenServingClient, Retries
 
 from .tls_matrix.authorities import Authorities
 from .tls_matrix.listeners import Listener, Proxy
-from .tls_matrix.table import IS_URLLIB3_2, TOKEN, cases
+from .tls_matrix.table import TOKEN, cases
 
 ALL = list(cases())
-#: urllib3 1.26 leaves it to the collector to close a socket whose handshake failed.
-leaves_sockets = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-pytestmark = [] if IS_URLLIB3_2 else [leaves_sockets]
 
 
 @pytest.fixture(scope="module")

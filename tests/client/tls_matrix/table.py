@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import urllib3
 from tests.client.conftest import error, oip, reply
 
 from eisen_deploy.client import (
@@ -25,7 +24,6 @@ from eisen_deploy.client import (
 
 from .listeners import GOOD
 
-IS_URLLIB3_2 = not urllib3.__version__.startswith("1.")
 TOKEN = "canary-token"
 BEARER = f"Bearer {TOKEN}"
 BASIC = "Basic " + base64.b64encode(b"us@er:pass").decode()
@@ -93,9 +91,7 @@ def _trust() -> Iterator[Case]:
         yield Case(f"a certificate {server}, unverified", None, {"verify": False}, server=server)
     yield Case("a certificate without an address", TLSFailed, server="of no address",
                url="https://127.0.0.1:{honest}/m")  # fmt: skip
-    # urllib3 1.26 still looks at the common name where there is no other one.
-    expected = TLSFailed if IS_URLLIB3_2 else None
-    yield Case("a certificate of a common name", expected, server="of a common name")
+    yield Case("a certificate of a common name", TLSFailed, server="of a common name")
     yield Case("an expired authority", TLSFailed, {"verify": "{expired}"},
                server="by an expired authority")  # fmt: skip
     yield Case("an intermediate", server="by an intermediate")

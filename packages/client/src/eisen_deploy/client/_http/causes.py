@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import urllib3.exceptions as of_urllib3
-
 #: How ``http.client`` says that a proxy does not lead to a server.
 _REFUSED_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
 #: Exceptions that say nothing but their names.
@@ -42,10 +40,7 @@ def forget_frames(error: BaseException) -> None:
 
 
 def _inside(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    if isinstance(error, of_urllib3.NewConnectionError):
-        cause = cause or error.__context__  # urllib3 1.26 raises it without a cause
-    wrapped = (getattr(error, "reason", None), *reversed(error.args), cause)
+    wrapped = (getattr(error, "reason", None), *reversed(error.args), error.__cause__)
     return (inner for inner in wrapped if isinstance(inner, BaseException))
 
 

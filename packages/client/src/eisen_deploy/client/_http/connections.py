@@ -57,10 +57,7 @@ class _Stoppable(_Connection):
         exchange = running_exchange()
         if exchange is not None:
             exchange.attach(self)
-            if self.sock is not None:
-                exchange.connected = True
-                # urllib3 1.26 would send under the timeout of the request before.
-                self.sock.settimeout(self.timeout)
+            exchange.connected = self.sock is not None
         super().request(*args, **kwargs)
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
@@ -136,11 +133,7 @@ class _Adapter(HTTPAdapter):
     def pool_for(self, request: Any, settings: Mapping[str, Any]) -> HTTPConnectionPool:
         """Return the pool of connections to a request's server, or to the proxy before it."""
         verify, cert, proxies = settings["verify"], settings["cert"], settings["proxies"]
-        pool: Any
-        if hasattr(self, "get_connection_with_tls_context"):  # requests 2.32
-            pool = self.get_connection_with_tls_context(request, verify, proxies, cert)
-        else:
-            pool = self.get_connection(request.url, proxies)
+        pool: Any = self.get_connection_with_tls_context(request, verify, proxies, cert)
         self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
         return pool  # type: ignore[no-any-return]
 

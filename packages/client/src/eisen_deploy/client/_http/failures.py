@@ -143,7 +143,7 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
     about_us = any(word in (getattr(root, "reason", None) or "") for word in _CERTIFICATE_WORDS)
     if exchange.connected and not about_us:
         return _broken(error, exchange)
-    # urllib3 1.26 has a class of its own for a certificate that is for another host.
+    # Where Python is built with LibreSSL, urllib3 compares the names, with a class of its own.
     if isinstance(root, ssl.SSLCertVerificationError) or type(root).__name__ == "CertificateError":
         reason = getattr(root, "verify_message", "") or "it is not for this host"
         return TLSFailed(
@@ -232,7 +232,7 @@ MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
     of_requests.TooManyRedirects: _strange,
     of_urllib3.HTTPError: _broken,
     of_urllib3.TimeoutError: _timed_out,
-    of_urllib3.NewConnectionError: _broken,  # urllib3 1.26 calls it a timeout
+    of_urllib3.NewConnectionError: _broken,  # a timeout to urllib3
     of_urllib3.ProxyError: _proxy,
     of_urllib3.SSLError: _tls,
     of_urllib3.LocationValueError: _bad_url,
