@@ -18,7 +18,7 @@ SLOW = ["-m", "slow or torchserve"]
 # Slow tests that compute run in parallel; those with servers and deadlines run one by one.
 COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
 # The oldest versions that the client allows.
-FLOORS = ["numpy==1.22.0", "requests==2.32.2", "urllib3==2.0.2"]
+FLOORS = ["numpy==1.22.0", "requests==2.32.2", "urllib3==2.3.0"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 TYPED_TOOLS = [
     *("tools/distributions.py", "tools/house.py", "tools/release.py"),

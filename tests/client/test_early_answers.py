@@ -17,7 +17,7 @@ from eisen_deploy.client import (
     Unauthorized,
 )
 from eisen_deploy.client._http import exchange as exchanges
-from eisen_deploy.client._http import responses
+from eisen_deploy.client._http import response_parsing
 from eisen_deploy.client._shared.wire import protocol
 from eisen_deploy.client._waiting import deadline
 
@@ -182,8 +182,8 @@ def test_more_is_sent_while_no_answer_is_there(pieces, line):
     ours, theirs, exchange = line
     for piece in pieces:
         theirs.sendall(piece)
-        responses.look_for_answer(ours, exchange)
-    responses.look_for_answer(ours, exchange)
+        response_parsing.look_for_answer(ours, exchange)
+    response_parsing.look_for_answer(ours, exchange)
     assert not exchange.halted
     assert exchange.is_whole is False
     assert len(exchange.early) < 2**16
@@ -203,7 +203,7 @@ def test_an_answer_stops_what_is_sent(answer, line):
     ours, theirs, exchange = line
     theirs.sendall(answer)
     with pytest.raises(BrokenPipeError):
-        responses.look_for_answer(ours, exchange)
+        response_parsing.look_for_answer(ours, exchange)
     assert exchange.halted
     assert exchange.executed is False
 
@@ -211,15 +211,15 @@ def test_an_answer_stops_what_is_sent(answer, line):
 def test_an_interim_answer_that_does_not_end_stops_it_too(line):
     ours, theirs, exchange = line
     theirs.sendall(b"HTTP/1.1 103 x\r\nX: " + b"x" * 2**16)
-    responses.look_for_answer(ours, exchange)
+    response_parsing.look_for_answer(ours, exchange)
     with pytest.raises(BrokenPipeError):
-        responses.look_for_answer(ours, exchange)
+        response_parsing.look_for_answer(ours, exchange)
 
 
 def test_a_line_that_ended_is_left_to_who_sends(line):
     ours, theirs, exchange = line
     theirs.close()
-    responses.look_for_answer(ours, exchange)
+    response_parsing.look_for_answer(ours, exchange)
     assert not exchange.halted
 
 

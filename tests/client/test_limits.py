@@ -14,7 +14,7 @@ from eisen_deploy.client import (
     RequestTooLarge,
     _errors,
 )
-from eisen_deploy.client._call import limits, summaries
+from eisen_deploy.client._call import input_summaries, size_limit
 from eisen_deploy.client._shared.wire import protocol
 
 VOLUME = np.zeros((1, 1, 180, 1024, 1024), np.uint8)
@@ -129,7 +129,7 @@ def test_what_was_refused_is_not_sent_again_at_once(serve, connect, http):
 
 def test_a_refusal_is_forgotten_after_a_while():
     now = [100.0]
-    limit = limits.SizeLimit(None, lambda: now[0])
+    limit = size_limit.SizeLimit(None, lambda: now[0])
     refused = _errors.RequestTooLarge("no", status=413)
     limit.check(body(1000))
     limit.learn(1000, refused)
@@ -137,7 +137,7 @@ def test_a_refusal_is_forgotten_after_a_while():
     for size in (1000, 2000):
         with pytest.raises(RequestTooLarge, match="refused 1000 bytes"):
             limit.check(body(size))
-    now[0] += limits.MEMORY
+    now[0] += size_limit.MEMORY
     limit.check(body(2000))
 
 
@@ -151,7 +151,7 @@ def test_a_refusal_is_forgotten_after_a_while():
     ],
 )
 def test_only_a_plain_refusal_is_remembered(error):
-    limit = limits.SizeLimit(None)
+    limit = size_limit.SizeLimit(None)
     limit.learn(1000, error)
     limit.check(body(1000))
 
@@ -192,7 +192,7 @@ def test_what_the_caller_says_the_server_takes_is_not_too_large_either(serve, co
 
 
 def test_what_is_known_to_be_taken_shrinks_with_a_refusal():
-    limit = limits.SizeLimit(None)
+    limit = size_limit.SizeLimit(None)
     assert not limit.takes(1)
     limit.learn(1000, None)
     limit.learn(10, None)
@@ -223,7 +223,7 @@ def test_a_limit_is_a_number_of_bytes(max_request):
     ],
 )
 def test_what_is_told_of_an_input(value, expected):
-    told = summaries.summarise(protocol.encode_request({"x": value, "y": 1}))
+    told = input_summaries.summarise_inputs(protocol.encode_request({"x": value, "y": 1}))
     assert told["x"] == InputSummary(*expected)
     assert set(told) == {"x", "y"}
     assert "canary" not in str(told)

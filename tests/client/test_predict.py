@@ -213,7 +213,7 @@ def test_no_timeout_works_too(serve, connect, http):
 @pytest.mark.parametrize(
     ("batch", "outputs", "problem"),
     [
-        ([1, 2], None, "expected a dict of inputs by name, came list"),
+        ([1, 2], None, "expected a dict of inputs by name, got list"),
         ({1: 2}, None, "expected names that are text"),
         ({"": 2}, None, "expected names that are text"),
         ({"\ud800": 2}, None, "expected names that are text"),

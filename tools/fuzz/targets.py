@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from eisen_deploy.client import EisenClientError
-from eisen_deploy.client._call import batches as client
-from eisen_deploy.client._http import bodies as client_bodies
-from eisen_deploy.client._http.replies import Answer
+from eisen_deploy.client._call import reply_decoding
+from eisen_deploy.client._http import body_reading
+from eisen_deploy.client._http.answers import HTTPAnswer
 from eisen_deploy.serving.runtime._shared.archive import eisen_json, zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError, CorruptArchive
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
@@ -89,7 +89,7 @@ def reply(data: bytes) -> None:
     headers = {protocol.LENGTH_HEADER: str(len(head))} if end else {}
 
     def decoded() -> dict[str, Any]:
-        return client.decode(Answer(200, headers, bytearray(head + raw)), None, "1")
+        return reply_decoding.decode(HTTPAnswer(200, headers, bytearray(head + raw)), None, "1")
 
     outputs = _same_twice(decoded, EisenClientError)
     if outputs is not None:
@@ -155,7 +155,7 @@ def _inflated_by_server(data: bytes) -> bytes | None:
 def _inflated_by_client(data: bytes) -> bytes | None:
     pieces = (data[at : at + 100] for at in range(0, len(data), 100))
     try:
-        return b"".join(client_bodies._inflated(pieces))
+        return b"".join(body_reading._inflated(pieces))
     except EisenClientError:
         return None
 

@@ -12,10 +12,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from ..printable import clean, clean_lines
 from .terminal import escape_unencodable, say
+
+if TYPE_CHECKING:
+    #: What each command's ``add_parser`` is given.
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
 
 #: Exit statuses: after SIGINT, when nobody reads the output, after SIGTERM.
 INTERRUPTED = 130

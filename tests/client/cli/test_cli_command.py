@@ -16,7 +16,7 @@ import pytest
 
 from eisen_deploy import client
 from eisen_deploy.client import files
-from eisen_deploy.client.cli import exits, main, progress
+from eisen_deploy.client.cli import exit_statuses, main, progress
 
 COMMAND = [sys.executable, "-W", "error", "-m", "eisen_deploy.client.cli"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,14 +50,14 @@ def test_every_error_has_a_status_of_its_kind():
     for name in client.__all__:
         error = getattr(client, name)
         if isinstance(error, type) and issubclass(error, client.EisenClientError):
-            assert exits.status_of(error("no")) in {2, *range(7, 21)}, name
+            assert exit_statuses.status_of(error("no")) in {2, *range(7, 21)}, name
     for name in files.__all__:
         error = getattr(files, name)
         if isinstance(error, type) and issubclass(error, files.FileError):
-            assert exits.status_of(error("no")) in range(3, 7), name
-    assert exits.status_of(KeyError("x")) == 1
-    assert exits.status_of(PermissionError("x")) == 4
-    assert exits.status_of(KeyboardInterrupt()) == 130
+            assert exit_statuses.status_of(error("no")) in range(3, 7), name
+    assert exit_statuses.status_of(KeyError("x")) == 1
+    assert exit_statuses.status_of(PermissionError("x")) == 4
+    assert exit_statuses.status_of(KeyboardInterrupt()) == 130
 
 
 def test_statuses_are_those_of_the_help_and_of_the_documentation(run):
@@ -65,7 +65,7 @@ def test_statuses_are_those_of_the_help_and_of_the_documentation(run):
     assert status == 0
     text = (ROOT / "docs" / "eisen-client.rst").read_text("utf-8")
     documented = re.findall(r"   \* - (\d+)\n     - (.+)\n", text)
-    expected = [(str(each.status), each.meaning) for each in exits.EXITS]
+    expected = [(str(each.status), each.meaning) for each in exit_statuses.EXITS]
     assert [(number, meaning.rstrip(".").lower()) for number, meaning in documented] == [
         (number, meaning.lower()) for number, meaning in expected
     ]
@@ -159,7 +159,7 @@ def test_a_fault_of_ours_is_one_line_without_its_text(run, monkeypatch):
     def fail(_):
         raise KeyError("CANARY")
 
-    monkeypatch.setattr("eisen_deploy.client.cli.metadata.connection.client_of", fail)
+    monkeypatch.setattr("eisen_deploy.client.cli.metadata.connection.make_client", fail)
     assert run("metadata", "http://x/predictions/m") == (
         1,
         "",

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from eisen_deploy.client import files
-from eisen_deploy.client.cli.words import explain
+from eisen_deploy.client.cli.error_messages import explain_error
 from eisen_deploy.client.files import libraries, signatures
 from eisen_deploy.client.files.numpy_files import read_npz
 
@@ -370,5 +370,5 @@ def test_names_of_classes_are_not_all_that_is_said(tmp_path):
 
 def test_errors_of_the_system_are_explained():
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "CANARY")
-    assert explain(full) == "No space left on device"
-    assert explain(OSError()) == "unexpected OSError (--debug shows where)"
+    assert explain_error(full) == "No space left on device"
+    assert explain_error(OSError()) == "unexpected OSError (--debug shows where)"

@@ -16,7 +16,7 @@ from eisen_deploy.client import (
     RequestTooLarge,
     ServerFailed,
 )
-from eisen_deploy.client._call.batches import MAX_METADATA, MAX_OBJECTS
+from eisen_deploy.client._call.reply_decoding import MAX_METADATA, MAX_OBJECTS
 
 from .bodies import body
 from .cases import BINARY, Expected, raw, reply

@@ -9,8 +9,8 @@ Every error is an :class:`EisenClientError`.
 
 from __future__ import annotations
 
+from ._call.input_summaries import InputSummary
 from ._call.retries import Retries
-from ._call.summaries import InputSummary
 from ._client import EisenServingClient
 from ._errors import (
     Cancelled,

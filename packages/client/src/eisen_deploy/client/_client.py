@@ -10,11 +10,11 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._call import batches
-from ._call.calls import Call, Caller, new_id
-from ._call.limits import SizeLimit
-from ._call.many import run_in_order
+from ._call import batch_encoding, reply_decoding
+from ._call.calls import METADATA_REQUEST, Call, Caller, new_id
+from ._call.parallel_batches import run_in_order
 from ._call.retries import Retries
+from ._call.size_limit import SizeLimit
 from ._errors import Cancelled, EisenClientError, MalformedReply
 from ._http.credentials import Credentials
 from ._http.endpoint import Endpoint
@@ -95,7 +95,7 @@ class EisenServingClient:
         self._caller = Caller(
             self._endpoint, self._transport, limit, renewable=credentials.renewable
         )
-        self._metadata: dict[str, Any] | None = None
+        self._metadata: Mapping[str, object] | None = None
         self._iterations: weakref.WeakSet[Cancellation] = weakref.WeakSet()
 
     def get_metadata(
@@ -112,7 +112,7 @@ class EisenServingClient:
 
     def predict(
         self,
-        batch: Mapping[str, Any],
+        batch: Mapping[str, object],
         *,
         timeout: float | None = None,
         outputs: Iterable[str] | None = None,
@@ -141,11 +141,11 @@ class EisenServingClient:
         :raises EisenClientError: see :class:`EisenClientError` for all else that can go wrong.
         """
         deadline = self._deadline(timeout, cancel)
-        return self._predict(batch, deadline, _listed(outputs), idempotent, progress)
+        return self._predict(batch, deadline, _list_names(outputs), idempotent, progress)
 
     def predict_many(
         self,
-        batches: Iterable[Mapping[str, Any]],
+        batches: Iterable[Mapping[str, object]],
         *,
         workers: int = 4,
         timeout: float | None = None,
@@ -171,9 +171,9 @@ class EisenServingClient:
         """
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ValueError("workers must be a number of 1 or more")
-        seconds, names, stop = check_seconds(timeout), _listed(outputs), Cancellation()
+        seconds, names, stop = check_seconds(timeout), _list_names(outputs), Cancellation()
 
-        def call(batch: Mapping[str, Any]) -> Prediction | EisenClientError:
+        def call(batch: Mapping[str, object]) -> Prediction | EisenClientError:
             deadline = self._deadline(seconds, cancel, stop)
             try:
                 return self._predict(batch, deadline, names, idempotent, None)
@@ -202,7 +202,7 @@ class EisenServingClient:
         :raises EisenClientError: for what waiting does not mend.
         """
         deadline = self._deadline(timeout, cancel)
-        with self._caller.named_in_errors(batches.EMPTY, None):
+        with self._caller.describe_in_errors(METADATA_REQUEST, None):
             return wait_ready(partial(self._fetch_metadata, retries=_NEVER), deadline)
 
     def close(self) -> None:
@@ -243,28 +243,28 @@ class EisenServingClient:
 
     def _predict(
         self,
-        batch: Mapping[str, Any],
+        batch: Mapping[str, object],
         deadline: Deadline,
-        outputs: Any,
+        outputs: Iterable[str] | None,
         idempotent: bool,
         progress: Callable[[Progress], object] | None,
     ) -> Prediction:
         id_, declared = new_id(), None
-        with self._caller.named_in_errors(batches.EMPTY, None):
-            batches.check_names(batch, outputs)
+        with self._caller.describe_in_errors(METADATA_REQUEST, None):
+            batch_encoding.check_names(batch, outputs)
             if self._validate_inputs:
-                batch, declared = batches.conform(batch, self._cached_metadata(deadline))
-            body = batches.encode(batch, outputs, id_)
+                batch, declared = batch_encoding.conform(batch, self._cached_metadata(deadline))
+            body = batch_encoding.encode(batch, outputs, id_)
         call = Call(body, deadline, id_, self._retries, idempotent, progress)
         answer = self._caller.make(call)
         try:
-            with self._caller.named_in_errors(body, id_):
-                return batches.decode(answer, outputs or declared, id_)
+            with self._caller.describe_in_errors(body, id_):
+                return reply_decoding.decode(answer, outputs or declared, id_)
         except MalformedReply:
             self._metadata = None  # by now it may be another version of the model that answers
             raise
 
-    def _cached_metadata(self, deadline: Deadline) -> dict[str, Any]:
+    def _cached_metadata(self, deadline: Deadline) -> Mapping[str, object]:
         # No lock: a thread that waited for another one's request would outlast its deadline.
         if self._metadata is None:
             return self._fetch_metadata(deadline, self._retries)
@@ -272,14 +272,14 @@ class EisenServingClient:
 
     def _fetch_metadata(self, deadline: Deadline, retries: Retries) -> dict[str, Any]:
         id_ = new_id()
-        call = Call(batches.EMPTY, deadline, id_, retries, idempotent=True)
-        with self._caller.named_in_errors(batches.EMPTY, id_):
-            metadata = batches.decode_metadata(self._caller.make(call))
+        call = Call(METADATA_REQUEST, deadline, id_, retries, idempotent=True)
+        with self._caller.describe_in_errors(METADATA_REQUEST, id_):
+            metadata = reply_decoding.decode_metadata(self._caller.make(call))
         self._metadata = copy.deepcopy(metadata)  # what is returned is the caller's to change
         return metadata
 
 
-def _listed(outputs: Any) -> Any:
+def _list_names(outputs: Iterable[str] | None) -> Iterable[str] | None:
     return outputs if outputs is None or isinstance(outputs, str) else tuple(outputs)
 
 

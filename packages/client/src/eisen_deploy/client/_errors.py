@@ -37,9 +37,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-from ._call.summaries import InputSummary
+from ._call.input_summaries import InputSummary
 from ._shared.printable import clean
 
 
@@ -89,7 +88,7 @@ class EisenClientError(Exception):
     #: Each thing that is wrong with the batch, one sentence each.
     problems: tuple[str, ...] = ()
 
-    def __init__(self, message: str, **facts: Any) -> None:
+    def __init__(self, message: str, **facts: object) -> None:
         super().__init__(clean(message))
         unknown = [name for name in facts if not hasattr(EisenClientError, name)]
         if unknown:
@@ -115,7 +114,7 @@ class EisenClientError(Exception):
         return f" (attempt {self.attempts}{first})"
 
 
-def _clean(fact: Any) -> Any:
+def _clean(fact: object) -> object:
     """Return a fact with nothing that a terminal would obey: it may quote a stranger."""
     if isinstance(fact, str):
         return clean(fact)

@@ -34,7 +34,7 @@ class Prediction(dict[str, Any]):
 
     def __init__(
         self,
-        outputs: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        outputs: Mapping[str, object] | Iterable[tuple[str, object]] = (),
         *,
         model: ModelIdentity = ModelIdentity(),  # noqa: B008 - it is immutable
         request_id: str | None = None,

@@ -22,17 +22,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ._errors import EisenClientError
+from ._http.answers import HTTPAnswer
+from ._http.caller_errors import CallerError
 from ._http.exchange import Exchange
-from ._http.failures import explain
-from ._http.foreign import Foreign
-from ._http.replies import Answer
+from ._http.network_errors import map_network_error
 from ._predictions import ModelIdentity
 from ._shared.errors import ContractError
 from ._shared.model.metadata import Metadata
 from ._shared.wire import protocol
 from ._shared.wire.protocol import JSON_TYPE, Body
 from ._waiting.deadline import Deadline, Stopped
-from ._waiting.progress import Progress, watcher
+from ._waiting.progress import Progress, make_watcher
 
 __all__ = ["FakeModel", "FakeRequest"]
 
@@ -65,8 +65,8 @@ class FakeModel:
 
     def __init__(
         self,
-        metadata: Mapping[str, Any],
-        function: Callable[[dict[str, Any]], Mapping[str, Any]],
+        metadata: Mapping[str, object],
+        function: Callable[[dict[str, Any]], Mapping[str, object]],
         *,
         model: ModelIdentity = ModelIdentity(),  # noqa: B008 - it is immutable
     ) -> None:
@@ -93,17 +93,17 @@ class FakeModel:
         headers: Mapping[str, str],
         deadline: Deadline,
         progress: Callable[[Progress], object] | None = None,
-    ) -> Answer:
-        """Answer a request of the client; it is the client that calls this."""
+    ) -> HTTPAnswer:
+        """HTTPAnswer a request of the client; it is the client that calls this."""
         exchange = Exchange(deadline, body)
-        look = watcher(progress, exchange) or (lambda: None)
+        look = make_watcher(progress, exchange) or (lambda: None)
         failure: Exception
         try:
             return self._exchange(exchange, headers, look)
         except Stopped as stopped:
-            failure = explain(stopped, exchange)
-        except Foreign as foreign:
-            failure = foreign.error
+            failure = map_network_error(stopped, exchange)
+        except CallerError as raised:
+            failure = raised.error
         raise failure
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class FakeModel:
 
     def _exchange(
         self, exchange: Exchange, headers: Mapping[str, str], look: Callable[[], None]
-    ) -> Answer:
+    ) -> HTTPAnswer:
         exchange.deadline.check()
         request = _read(exchange.body, headers)
         with self._lock:
@@ -129,20 +129,20 @@ class FakeModel:
         look()
         return answer
 
-    def _answer(self, request: FakeRequest) -> Answer:
+    def _answer(self, request: FakeRequest) -> HTTPAnswer:
         if request.inputs is None:
             return _json_answer(200, self._metadata)
         try:
             inputs = Metadata.parse(self._metadata).conform(request.inputs)
         except ContractError as error:
-            told = {"type": "InvalidInput", "message": str(error), "problems": error.problems}
-            return _json_answer(422, told)
+            problems = {"message": str(error), "problems": error.problems}
+            return _json_answer(422, {"type": "InvalidInput", **problems})
         outputs = self._function(inputs)
         if request.outputs is not None:
             outputs = {name: outputs[name] for name in request.outputs if name in outputs}
         reply = protocol.encode_reply(outputs, model_name="", model_version="", id=request.id)
         headers = {**reply.headers, **_headers_of(self._model)}
-        return Answer(200, headers, bytearray().join(reply.buffers))
+        return HTTPAnswer(200, headers, bytearray().join(reply.buffers))
 
 
 def _read(body: Body, headers: Mapping[str, str]) -> FakeRequest:
@@ -162,5 +162,5 @@ def _headers_of(model: ModelIdentity) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value}
 
 
-def _json_answer(status: int, told: Mapping[str, Any]) -> Answer:
-    return Answer(status, {"Content-Type": JSON_TYPE}, json.dumps(told).encode())
+def _json_answer(status: int, body: Mapping[str, object]) -> HTTPAnswer:
+    return HTTPAnswer(status, {"Content-Type": JSON_TYPE}, json.dumps(body).encode())

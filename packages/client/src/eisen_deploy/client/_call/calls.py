@@ -9,23 +9,26 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from eisen_deploy.client._errors import EisenClientError, UnknownOutcome
-from eisen_deploy.client._http.bodies import CODING
+from eisen_deploy.client._http.answers import HTTPAnswer
+from eisen_deploy.client._http.body_reading import CODING
 from eisen_deploy.client._http.endpoint import Endpoint
-from eisen_deploy.client._http.replies import Answer
 from eisen_deploy.client._logging import log
 from eisen_deploy.client._shared.wire.protocol import BINARY_TYPE, JSON_TYPE, Body
 from eisen_deploy.client._waiting.deadline import Deadline
 from eisen_deploy.client._waiting.progress import Progress
 
-from .answers import error_of
-from .limits import SizeLimit
-from .retries import Retries, call_again
-from .summaries import summarise
+from .input_summaries import summarise_inputs
+from .retries import Retries, call_with_retries
+from .server_errors import map_server_error
+from .size_limit import SizeLimit
+
+#: The body of the request that asks for the metadata.
+METADATA_REQUEST = Body((), None)
 
 _HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}
 
 
-class Posts(Protocol):
+class Sender(Protocol):
     """What sends one request and brings its answer, of whatever status."""
 
     def post(
@@ -34,7 +37,7 @@ class Posts(Protocol):
         headers: dict[str, str],
         deadline: Deadline,
         progress: Callable[[Progress], object] | None = None,
-    ) -> Answer:
+    ) -> HTTPAnswer:
         """Send a request."""
 
     def close(self) -> None:
@@ -68,21 +71,21 @@ class Caller:
     """
 
     def __init__(
-        self, endpoint: Endpoint, transport: Posts, limit: SizeLimit, *, renewable: bool
+        self, endpoint: Endpoint, transport: Sender, limit: SizeLimit, *, renewable: bool
     ) -> None:
         self._endpoint = endpoint
         self._transport = transport
         self._limit = limit
         self._renewable = renewable
 
-    def make(self, call: Call) -> Answer:
+    def make(self, call: Call) -> HTTPAnswer:
         """Make a call and return the answer, which has status 200.
 
         :raises EisenClientError: if there was none.
         """
-        with self.named_in_errors(call.body, call.id):
+        with self.describe_in_errors(call.body, call.id):
             self._limit.check(call.body)
-            return call_again(
+            return call_with_retries(
                 lambda: self._attempt(call),
                 call.retries,
                 call.deadline,
@@ -92,7 +95,7 @@ class Caller:
             )
 
     @contextmanager
-    def named_in_errors(self, body: Body, id_: str | None) -> Iterator[None]:
+    def describe_in_errors(self, body: Body, id_: str | None) -> Iterator[None]:
         """Add to every error what was asked and what was sent."""
         try:
             yield
@@ -101,40 +104,40 @@ class Caller:
             error.model = error.model or self._endpoint.model
             error.request_id = error.request_id or id_
             error.request_size = body.size
-            error.inputs = summarise(body)
+            error.inputs = summarise_inputs(body)
             if not body.buffers:  # it asked for the metadata: no model runs for that
                 error.executed = False
                 if isinstance(error, UnknownOutcome):
                     error.advice = "no model ran for it: try again"
             raise
 
-    def _attempt(self, call: Call) -> Answer:
+    def _attempt(self, call: Call) -> HTTPAnswer:
         start = time.monotonic()
         size = call.body.size
-        log.debug("request %s: %d bytes to %s%s", call.id, size, self._endpoint.shown, _Held(call))
+        inputs = _LoggedInputs(call.body)
+        log.debug("request %s: %d bytes to %s%s", call.id, size, self._endpoint.shown, inputs)
         try:
             answer = self._transport.post(call.body, _headers(call), call.deadline, call.progress)
             if answer.status != 200:
-                raise error_of(answer, self._endpoint, call.body, self._limit.taken)
+                raise map_server_error(answer, self._endpoint, call.body, self._limit.taken)
         except EisenClientError as error:
             self._limit.learn(size, error)
             what = f"{type(error).__name__} (status {error.status})"
             log.debug("request %s: %s after %.3f s", call.id, what, time.monotonic() - start)
             raise
         self._limit.learn(size, None)
-        told = (call.id, len(answer.body), time.monotonic() - start)
-        log.debug("request %s: answered with %d bytes after %.3f s", *told)
+        length, seconds = len(answer.body), time.monotonic() - start
+        log.debug("request %s: answered with %d bytes after %.3f s", call.id, length, seconds)
         return answer
 
 
-class _Held:
+class _LoggedInputs(NamedTuple):
     """What a request holds, put in words only if it is logged."""
 
-    def __init__(self, call: Call) -> None:
-        self._body = call.body
+    body: Body
 
     def __str__(self) -> str:
-        listed = [f"{name}: {item}" for name, item in summarise(self._body).items()]
+        listed = [f"{name}: {item}" for name, item in summarise_inputs(self.body).items()]
         return f" ({'; '.join(listed)})" if listed else ""
 
 

@@ -66,7 +66,7 @@ class Retries:
         return self._random() * min(self.max_delay, longest)
 
 
-def call_again(
+def call_with_retries(
     attempt: Callable[[], T],
     policy: Retries,
     deadline: Deadline,

@@ -24,7 +24,7 @@ from urllib3.exceptions import LocationValueError, ProxyError
 from eisen_deploy.client._logging import keep_urllib3_quiet
 
 from .exchange import SMALL, running_exchange
-from .responses import Response, look_for_answer
+from .response_parsing import StrictResponse, look_for_answer
 
 _MAX_IDLE = 32
 
@@ -34,12 +34,12 @@ else:
     _Connection = object
 
 
-class _Stoppable(_Connection):
-    """A connection that tells the running exchange of itself."""
+class StoppableConnection(_Connection):
+    """A connection that attaches itself to the running exchange."""
 
     #: The mark of the exchange that used it last.
     owner: object = None
-    response_class = Response
+    response_class = StrictResponse
     #: The headers that wait for the start of their body.
     _head = b""
     _holds_next = False
@@ -53,17 +53,13 @@ class _Stoppable(_Connection):
             exchange.connected = True
             exchange.check()
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def request(self, *args: Any, **options: Any) -> None:
         exchange = running_exchange()
         if exchange is not None:
             exchange.attach(self)
             exchange.connected = self.sock is not None
-        super().request(*args, **kwargs)
-
-    def endheaders(self, *args: Any, **kwargs: Any) -> None:
-        exchange = running_exchange()
         self._holds_next = exchange is not None and exchange.size > 0
-        super().endheaders(*args, **kwargs)
+        super().request(*args, **options)
 
     def send(self, data: Any) -> None:
         if self._holds_next:
@@ -79,7 +75,7 @@ class _Stoppable(_Connection):
             self._send(head)
         self._send(data)
 
-    def _send(self, data: Any) -> None:
+    def _send(self, data: bytes | memoryview) -> None:
         exchange = running_exchange()
         if exchange is not None and exchange.connected:  # else it may be for a proxy
             look_for_answer(self.sock, exchange)
@@ -92,19 +88,22 @@ class _Stoppable(_Connection):
             raise ProxyError("no answer of a proxy", error) from error
 
 
-class _StoppableHTTP(_Stoppable, HTTPConnection):
+class _StoppableHTTP(StoppableConnection, HTTPConnection):
     pass
 
 
-class _StoppableHTTPS(_Stoppable, HTTPSConnection):
+class _StoppableHTTPS(StoppableConnection, HTTPSConnection):
     pass
 
 
+_PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
 #: What requests and urllib read of the environment.
 _VARIABLES = [
-    *(f"{name}_proxy" for name in ("http", "https", "all", "no")),
-    *(f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO")),
-    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUEST_METHOD"),
+    *_PROXIES,
+    *map(str.upper, _PROXIES),
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "REQUEST_METHOD",
 ]
 
 
@@ -116,26 +115,21 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _StoppableHTTPS
 
 
-_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+_POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: object
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
+    def proxy_manager_for(self, proxy: str, **options: object) -> urllib3.PoolManager:
+        manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):  # those have pools of their own
             manager.pool_classes_by_scheme = _POOLS
         return manager
-
-    def pool_for(self, request: Any, settings: Mapping[str, Any]) -> HTTPConnectionPool:
-        """Return the pool of connections to a request's server, or to the proxy before it."""
-        verify, cert, proxies = settings["verify"], settings["cert"], settings["proxies"]
-        pool: Any = self.get_connection_with_tls_context(request, verify, proxies, cert)
-        self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
-        return pool  # type: ignore[no-any-return]
 
 
 class Route(NamedTuple):
@@ -148,9 +142,8 @@ class Route(NamedTuple):
 class Connections:
     """The connections to one address, safe to use from several threads at once.
 
-    requests says what the environment asks for, and makes the pool that fits; each request is
-    given to that pool, for what requests does around it takes longer than to encode and decode a
-    small one.
+    requests reads the environment and makes the pool that fits. Each request goes straight to that
+    pool: what requests does around it takes longer than encoding and decoding a small one.
 
     :param verify: as requests takes it, like ``cert``.
     """
@@ -161,7 +154,7 @@ class Connections:
         self._verify = verify
         self._cert = cert
         self._adapter = _Adapter(pool_maxsize=_MAX_IDLE)
-        self._known: tuple[Any, Route | None] = (None, None)
+        self._known: tuple[list[str | None], Route | None] = ([], None)
 
     def send(
         self, body: Any, headers: Mapping[str, str], timeout: float | None
@@ -187,7 +180,7 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections that no request uses; a further one opens new ones."""
-        self._known = (None, None)
+        self._known = ([], None)
         self._adapter.close()
 
     def _route(self) -> Route:
@@ -208,15 +201,18 @@ class Connections:
             settings = session.merge_environment_settings(
                 request.url, {}, True, self._verify, self._cert
             )
+        verify, cert, proxies = settings["verify"], settings["cert"], settings["proxies"]
+        adapter = self._adapter
         try:
-            pool = self._adapter.pool_for(request, settings)
+            pool: Any = adapter.get_connection_with_tls_context(request, verify, proxies, cert)
         except (LocationValueError, InvalidURL) as error:  # what is left to go wrong is the proxy's
             raise InvalidProxyURL from error
-        return Route(pool, self._adapter.request_url(request, settings["proxies"]))
+        adapter.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        return Route(pool, adapter.request_url(request, proxies))
 
 
 @contextmanager
-def given_back(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
+def giving_back(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
     """Give a response's connection back to its pool in the end: closed, if more could come."""
     try:
         yield

@@ -11,7 +11,7 @@ from eisen_deploy.client._errors import Unauthorized
 from eisen_deploy.client._shared.errors import ContractError
 from eisen_deploy.client._shared.wire import strict_json
 
-from .foreign import own_code
+from .caller_errors import wrap_caller_errors
 
 _MAX_FILE = 2**16
 
@@ -42,7 +42,7 @@ class Credentials:
         """Return the header of one request, if there is one to set; the token is read anew.
 
         :raises Unauthorized: if a file holds no token that can be sent.
-        :raises Foreign: with what a function raised, or if it returned no token.
+        :raises CallerError: with what a function raised, or if it returned no token.
         """
         if self._user is not None:
             pair = base64.b64encode(":".join(self._user).encode())
@@ -53,7 +53,7 @@ class Credentials:
     def _read_token(self) -> str | None:
         if isinstance(self._token, os.PathLike):
             return _read_file(self._token)
-        with own_code():
+        with wrap_caller_errors():
             return _check(self._token() if callable(self._token) else self._token)
 
 

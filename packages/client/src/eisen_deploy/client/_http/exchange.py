@@ -6,15 +6,18 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eisen_deploy.client._shared.wire.protocol import Body
 from eisen_deploy.client._waiting.deadline import Deadline, Stopped
 
+if TYPE_CHECKING:
+    from .connections import StoppableConnection
+
 #: Bytes handed to the socket, and taken from it, at a time.
 PIECE = 2**20
 
-#: Up to so many bytes, to copy a body costs less than to hand the socket one buffer more.
+#: Up to so many bytes, copying a body costs less than handing the socket one more buffer.
 SMALL = 2**16
 
 _running = threading.local()
@@ -47,7 +50,7 @@ class Exchange:
         self.received = 0
         #: Bytes that the reply announces.
         self.announced: int | None = None
-        self._connection: Any = None
+        self._connection: StoppableConnection | None = None
         self._mark = object()  # a connection that knew the exchange would keep the body alive
         self._stopped = False
 
@@ -85,7 +88,7 @@ class Exchange:
     @property
     def uses_proxy(self) -> bool:
         """Whether its connection is one to a proxy."""
-        return getattr(self._connection, "proxy", None) is not None
+        return self._connection is not None and self._connection.proxy is not None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -96,7 +99,7 @@ class Exchange:
         finally:
             _running.exchange = None
 
-    def attach(self, connection: Any) -> None:
+    def attach(self, connection: StoppableConnection) -> None:
         """Take note of the connection that is used from now on.
 
         :raises Stopped: if the exchange was stopped.
@@ -155,7 +158,7 @@ class Upload:
         return [b"".join(body.buffers)] if body.size <= SMALL else body.buffers
 
 
-def _shut_down(sock: Any) -> None:
+def _shut_down(sock: object) -> None:
     plain = getattr(sock, "socket", sock)  # urllib3 wraps it for TLS inside TLS
     if isinstance(plain, socket.socket):
         with suppress(OSError):  # it is closed already

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from eisen_deploy.client._call.limits import SizeLimit
+from eisen_deploy.client._call.size_limit import SizeLimit
 from eisen_deploy.client._errors import EisenClientError
 from eisen_deploy.client._shared.wire.protocol import Body
 from eisen_deploy.client._waiting.deadline import Deadline, Expired, run_until
-from eisen_deploy.client._waiting.progress import Progress, watcher
+from eisen_deploy.client._waiting.progress import Progress, make_watcher
 
-from .connections import Connections, given_back
+from .answers import HTTPAnswer, read_answer
+from .caller_errors import CallerError
+from .connections import Connections, giving_back
 from .credentials import Credentials
 from .endpoint import Endpoint
 from .exchange import Exchange, Upload
-from .failures import FAILURES, explain
-from .foreign import Foreign
-from .replies import Answer, read_answer
+from .network_errors import FAILURES, map_network_error
 
 _HEADERS = {"Connection": "keep-alive"}
 
@@ -51,24 +51,24 @@ class Transport:
         headers: Mapping[str, str],
         deadline: Deadline,
         progress: Callable[[Progress], object] | None = None,
-    ) -> Answer:
+    ) -> HTTPAnswer:
         """Send a request and return its answer, of whatever status.
 
         :param body: one without buffers asks for the metadata.
-        :raises EisenClientError: if no whole answer came.
+        :raises EisenClientError: if there is no whole answer.
         """
         exchange = Exchange(deadline, body, fits=self._limit.takes(body.size))
-        look = watcher(progress, exchange)
+        look = make_watcher(progress, exchange)
         failure: Exception
         try:
             return run_until(deadline, lambda: self._run(exchange, headers), exchange.stop, look)
         except EisenClientError as error:
             error.stage = exchange.stage
             raise
-        except Foreign as foreign:
-            failure = foreign.error
+        except CallerError as raised:
+            failure = raised.error
         except FAILURES as error:
-            failure = explain(error, exchange)
+            failure = map_network_error(error, exchange)
         try:
             raise failure  # out here: it would hold on to requests' error, and that to the batch
         finally:
@@ -82,7 +82,7 @@ class Transport:
         self._process = os.getpid()
         self._connections = Connections(self._endpoint.url, self._verify, self._cert)
 
-    def _run(self, exchange: Exchange, headers: Mapping[str, str]) -> Answer:
+    def _run(self, exchange: Exchange, headers: Mapping[str, str]) -> HTTPAnswer:
         headers = {**_HEADERS, **headers, **self._credentials.read()}
         headers["Content-Length"] = str(exchange.size)
         exchange.authorised = True
@@ -94,5 +94,5 @@ class Transport:
         body = Upload(exchange) if exchange.size else None
         with exchange.running():
             response = self._connections.send(body, headers, timeout)
-            with given_back(response):
+            with giving_back(response):
                 return read_answer(response, exchange, self._max_reply)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from eisen_deploy.client._http.caller_errors import wrap_caller_errors
 from eisen_deploy.client._http.exchange import Exchange
-from eisen_deploy.client._http.foreign import own_code
 
 
 class Progress(NamedTuple):
@@ -24,7 +24,7 @@ class Progress(NamedTuple):
     to_receive: int | None
 
 
-def watcher(
+def make_watcher(
     callback: Callable[[Progress], object] | None, exchange: Exchange
 ) -> Callable[[], None] | None:
     """Return a function that calls the callback if there is anything new, or ``None``."""
@@ -36,7 +36,7 @@ def watcher(
         now = Progress(exchange.sent, exchange.size, exchange.received, exchange.announced)
         if last != [now]:
             last[:] = [now]
-            with own_code():
+            with wrap_caller_errors():
                 callback(now)
 
     return look

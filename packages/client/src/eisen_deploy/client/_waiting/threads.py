@@ -1,4 +1,4 @@
-"""Threads that do one piece of work after the other: to start one takes as long as a small call."""
+"""Threads that are used again: starting a new one takes as long as a small call."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: Seconds after which a thread that has nothing to do ends.
 IDLE_SECONDS = 10.0
 
 
-class Outcome(Generic[T]):
+class Outcome(Generic[T_co]):
     """What becomes of some work on another thread. One thread may wait for it.
 
     :param name: what the thread is called meanwhile, for those who look at a process.
     """
 
-    def __init__(self, work: Callable[[], T], name: str = "eisen-client-call") -> None:
+    def __init__(self, work: Callable[[], T_co], name: str = "eisen-client-call") -> None:
         self.name = name
         self.is_done = False
         self._work = [work]
-        self._results: list[T] = []
+        self._results: list[T_co] = []
         self._errors: list[BaseException] = []
         self._running = threading.Lock()  # an Event takes several times as long to wait for
         self._running.acquire()
@@ -43,17 +43,17 @@ class Outcome(Generic[T]):
         self._running.release()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is done, but no longer than so; return whether it is."""
+        """Wait until it is done, or so many seconds; return whether it is done."""
         return self.is_done or self._running.acquire(timeout=seconds)
 
-    def take(self) -> T:
+    def take(self) -> T_co:
         """Return the work's result, or raise what it raised."""
         if self._errors:
             raise self._errors.pop()  # popped: no reference cycle keeps the batch alive
         return self._results.pop()
 
 
-def start(outcome: Outcome[Any]) -> None:
+def start(outcome: Outcome[object]) -> None:
     """Begin some work, on a thread that is idle or else on a new one."""
     with _lock:
         if _idle and _idle[-1].process != os.getpid():
@@ -65,7 +65,7 @@ def start(outcome: Outcome[Any]) -> None:
 class _Worker:
     def __init__(self) -> None:
         self.process = os.getpid()
-        self.jobs: queue.SimpleQueue[Outcome[Any]] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Outcome[object]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=_IDLE, daemon=True)
         self._thread.start()
 
@@ -79,7 +79,7 @@ class _Worker:
             outcome.finish()
             del outcome
 
-    def _next(self) -> Outcome[Any] | None:
+    def _next(self) -> Outcome[object] | None:
         """Return the next work; nothing if there was none for a while."""
         while True:
             with suppress(queue.Empty):

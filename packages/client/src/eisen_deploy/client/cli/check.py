@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
@@ -27,8 +27,11 @@ from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.files.text_files import to_json
 
 from . import connection
-from .exits import status_of
-from .words import explain
+from .error_messages import explain_error
+from .exit_statuses import status_of
+
+if TYPE_CHECKING:
+    from eisen_deploy.client._shared.command.program import Commands
 
 _SECONDS = 30.0
 _STEPS = ("address", "connection", "encryption", "token", "model", "limits")
@@ -45,7 +48,7 @@ class Check(NamedTuple):
     detail: str
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "check",
@@ -59,9 +62,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--size",
         metavar="SIZE",
-        type=_bytes,
+        type=_parse_size,
         default=8 * 2**20,
-        help="size of a request that the server shall take, such as 180MiB; default: 8MiB",
+        help="size of a request that the server should take, such as 180MiB; default: 8MiB",
     )
     connection.add_arguments(parser, _SECONDS)
     return parser
@@ -69,43 +72,43 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, print, and return the status of the first that failed."""
-    checks, error = _checks(arguments)
+    checks, error = _run_checks(arguments)
     if arguments.json:
-        told = {"ok": error is None, "checks": [each._asdict() for each in checks]}
-        say(to_json(told, for_terminal=True))
+        result = {"ok": error is None, "checks": [each._asdict() for each in checks]}
+        say(to_json(result, for_terminal=True))
     else:
         for line in align_columns(checks):
             say(line)
     return 0 if error is None else status_of(error)
 
 
-def _checks(arguments: argparse.Namespace) -> tuple[list[Check], EisenClientError | None]:
+def _run_checks(arguments: argparse.Namespace) -> tuple[list[Check], EisenClientError | None]:
     done: list[Check] = []
     error = None
     try:
-        with connection.client_of(arguments, retries=0) as client:
-            done.extend(_passed(client, arguments))
-            done.append(_limits(client, arguments.size))
+        with connection.make_client(arguments, retries=0) as client:
+            done.extend(_check_metadata(client, arguments))
+            done.append(_check_size(client, arguments.size))
     except EisenClientError as failed:
         error = failed
-        step = "limits" if done else _step_of(failed)
-        done = done or _proven_by(step, arguments)
-        done.append(Check(step, "failed", explain(failed)))
+        step = "limits" if done else _find_step(failed)
+        done = done or _infer_passed(step, arguments)
+        done.append(Check(step, "failed", explain_error(failed)))
     rest = _STEPS[len(done) :]
     return [*done, *(Check(step, "skipped", "") for step in rest)], error
 
 
-def _passed(client: EisenServingClient, arguments: argparse.Namespace) -> Iterator[Check]:
+def _check_metadata(client: EisenServingClient, arguments: argparse.Namespace) -> Iterator[Check]:
     start = time.monotonic()
     metadata = Metadata.parse(client.get_metadata())
     taken = f"answered in {1000 * (time.monotonic() - start):.0f} ms"
     sent = connection.has_token(arguments)
-    yield from _before(arguments, taken)
-    yield Check("token", "ok", "accepted" if sent else "none is needed")
-    yield Check("model", "ok", _summary(metadata))
+    yield from _check_way(arguments, taken)
+    yield Check("token", "ok", "accepted" if sent else "not needed")
+    yield Check("model", "ok", _describe_inputs(metadata))
 
 
-def _before(arguments: argparse.Namespace, taken: str) -> Iterator[Check]:
+def _check_way(arguments: argparse.Namespace, taken: str) -> Iterator[Check]:
     parts = urlsplit(arguments.url)
     yield Check("address", "ok", f"{_host_and_port(parts)}{parts.path}")
     yield Check("connection", "ok", taken)
@@ -124,15 +127,15 @@ def _host_and_port(parts: SplitResult) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _proven_by(step: str, arguments: argparse.Namespace) -> list[Check]:
-    """Return the checks that are good if one comes so far as to fail at a step."""
+def _infer_passed(step: str, arguments: argparse.Namespace) -> list[Check]:
+    """Return the checks that must have passed if a call got as far as a step and failed there."""
     if step == "address":
         return []
-    passed = [*_before(arguments, "answered"), Check("token", "ok", "not refused")]
+    passed = [*_check_way(arguments, "answered"), Check("token", "ok", "not refused")]
     return passed[: _STEPS.index(step)]
 
 
-def _step_of(error: EisenClientError) -> str:
+def _find_step(error: EisenClientError) -> str:
     if isinstance(error, InvalidURL):
         return "address"
     if isinstance(error, TLSFailed):
@@ -143,17 +146,17 @@ def _step_of(error: EisenClientError) -> str:
     return "token" if isinstance(error, Unauthorized) else "model"
 
 
-def _summary(metadata: Metadata) -> str:
+def _describe_inputs(metadata: Metadata) -> str:
     if metadata.inputs is None:
         return "answers; it does not declare its inputs"
     inputs = ", ".join(each.name for each in metadata.inputs)
     return f"answers; it takes {inputs}"
 
 
-def _limits(client: EisenServingClient, count: int) -> Check:
-    """Send as much as asked of what the model's handler refuses before the model runs.
+def _check_size(client: EisenServingClient, count: int) -> Check:
+    """Send so many bytes, as an input that the model's handler refuses before the model runs.
 
-    :raises RequestTooLarge: if it is not.
+    :raises RequestTooLarge: if the server takes no request of that size.
     """
     if Metadata.parse(client.get_metadata()).inputs is None:
         return Check("limits", "skipped", "the model may run on anything: nothing was sent")
@@ -164,7 +167,7 @@ def _limits(client: EisenServingClient, count: int) -> Check:
     )
 
 
-def _bytes(text: str) -> int:
+def _parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d{1,12})\s*([A-Za-z]*)", text)
     if match is None or match[2] not in _UNITS:
         units = ", ".join(filter(None, _UNITS))

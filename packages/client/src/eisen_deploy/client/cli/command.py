@@ -1,4 +1,4 @@
-"""``eisen-client``: its arguments, and what is said of its errors."""
+"""``eisen-client``: its arguments, its commands, and how its errors end it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from eisen_deploy.client._shared.command import program
 
 from . import check, metadata, predict, wait
-from .exits import status_of, table
-from .words import report
+from .error_messages import report_error
+from .exit_statuses import format_table, status_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,15 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unverified HTTPS request")  # said once, by us
-        return program.run(_parser(), arguments, _fail)
+        return program.run(_make_parser(), arguments, _fail)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = program.Parser(
         prog="eisen-client",
         description="Ask a model that TorchServe serves, with files in and out.",
         epilog="example: eisen-client predict http://server:8080/predictions/seg --input "
-        f"image=ct.nii.gz --output mask=mask.nii.gz\n\nexit status:\n{table()}",
+        f"image=ct.nii.gz --output mask=mask.nii.gz\n\nexit status:\n{format_table()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -37,6 +37,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(error: BaseException, debug: bool) -> int:
-    """Say what was wrong, and return the exit status."""
-    report(error, debug)
+    """Report what was wrong, and return the exit status."""
+    report_error(error, debug)
     return status_of(error)

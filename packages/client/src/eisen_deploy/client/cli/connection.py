@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from eisen_deploy.client import EisenClientError, EisenServingClient
 
-from .exits import Usage
-from .words import complain
+from .error_messages import complain
+from .exit_statuses import UsageError
 
 _TOKEN = "EISEN_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -49,32 +49,34 @@ def has_token(arguments: argparse.Namespace) -> bool:
     return bool(named)
 
 
-def client_of(arguments: argparse.Namespace, **options: Any) -> EisenServingClient:
-    """Return the client that the arguments ask for.
+def make_client(
+    arguments: argparse.Namespace, *, retries: int = 3, validate_inputs: bool = False
+) -> EisenServingClient:
+    """Return the client that the arguments ask for; other parameters as of that class.
 
-    :param options: further parameters of :class:`EisenServingClient`.
-    :raises Usage: if they cannot be used.
+    :raises UsageError: if they cannot be used.
     """
     if arguments.key and not arguments.cert:
-        raise Usage("--key belongs to --cert, which is missing")
+        raise UsageError("--key belongs to --cert, which is missing")
     if arguments.no_verify and arguments.ca:
-        raise Usage("--ca and --no-verify exclude each other")
+        raise UsageError("--ca and --no-verify exclude each other")
     for flag in ("ca", "cert", "key"):
         path = getattr(arguments, flag)
         if path is not None and not Path(path).exists():
-            raise Usage(f"--{flag} {path}: there is no such file")
+            raise UsageError(f"--{flag} {path}: there is no such file")
     if arguments.no_verify:
         complain("warning: --no-verify: whoever is in between can read the data and the token")
     try:
         return EisenServingClient(
             arguments.url,
+            validate_inputs,
             token=arguments.token_file or os.environ.get(_TOKEN) or None,
             timeout=arguments.timeout,
             verify=not arguments.no_verify if arguments.ca is None else arguments.ca,
             cert=(arguments.cert, arguments.key) if arguments.key else arguments.cert,
-            **options,
+            retries=retries,
         )
     except EisenClientError:
         raise
     except ValueError as error:
-        raise Usage(str(error)) from None
+        raise UsageError(str(error)) from None

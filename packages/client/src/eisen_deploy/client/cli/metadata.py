@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eisen_deploy.client._shared.command.terminal import align_columns, say
 from eisen_deploy.client._shared.model.metadata import Field, Metadata
@@ -14,15 +14,18 @@ from eisen_deploy.client.files.text_files import to_json
 
 from . import connection
 
+if TYPE_CHECKING:
+    from eisen_deploy.client._shared.command.program import Commands
+
 _SECONDS = 30.0
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "metadata",
-        help="tell what a model takes and gives",
-        description="Tell what a model takes and gives. A size of -1 is free.",
+        help="show what a model takes and gives",
+        description="Show what a model takes and gives. A size of -1 is free.",
         epilog="example: eisen-client metadata --json http://server:8080/predictions/seg",
     )
     parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
@@ -32,27 +35,27 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the metadata of a model."""
-    with connection.client_of(arguments) as client:
+    with connection.make_client(arguments) as client:
         raw = client.get_metadata()
     if arguments.json:
         say(to_json(raw, for_terminal=True))
         return 0
-    for line in _told(raw):
+    for line in _format_metadata(raw):
         say(line)
     return 0
 
 
-def _told(raw: Mapping[str, Any]) -> Iterator[str]:
+def _format_metadata(raw: Mapping[str, object]) -> Iterator[str]:
     metadata = Metadata.parse(raw)
-    yield from _section("inputs", metadata.inputs)
-    yield from _section("outputs", metadata.outputs)
+    yield from _format_section("inputs", metadata.inputs)
+    yield from _format_section("outputs", metadata.outputs)
     if raw.get("custom"):
         yield "custom"
         text = json.dumps(raw["custom"], indent=2, ensure_ascii=False)
         yield from (f"  {clean(line)}" for line in text.split("\n"))
 
 
-def _section(title: str, fields: Iterable[Field] | None) -> Iterator[str]:
+def _format_section(title: str, fields: Iterable[Field] | None) -> Iterator[str]:
     if fields is None:
         yield f"{title}: not declared"
         return

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eisen_deploy.client._shared.command.terminal import say
 
 from . import connection
 
+if TYPE_CHECKING:
+    from eisen_deploy.client._shared.command.program import Commands
+
 _SECONDS = 60.0
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "wait",
@@ -27,7 +30,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Wait."""
-    with connection.client_of(arguments) as client:
+    with connection.make_client(arguments) as client:
         client.wait_ready(arguments.timeout)
     say("ready")
     return 0

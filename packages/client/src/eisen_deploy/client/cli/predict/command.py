@@ -1,28 +1,31 @@
-"""``eisen-client predict``: files to the model, and its outputs to files."""
+"""The arguments of ``predict`` and the way of one prediction: check, read, predict, write."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from eisen_deploy.client import files
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.model.metadata import Metadata
+from eisen_deploy.client.cli.connection import add_arguments, make_client
+from eisen_deploy.client.cli.error_messages import note
+from eisen_deploy.client.cli.exit_statuses import UsageError, status_of
+from eisen_deploy.client.cli.progress import bars
 from eisen_deploy.client.files.formats import WITH_GEOMETRY, check_writable, find_format
 from eisen_deploy.client.files.orientation import check_codes
 from eisen_deploy.client.files.segments import find_declared_segments, override
 from eisen_deploy.client.files.staging import check_free
 from eisen_deploy.client.files.text_files import list_json_remarks, to_json
 
-from . import batch as batches
-from . import connection, outputs, provenance
-from .batch import Batch, NamedFile, blamed_on
-from .exits import Usage, status_of
+from . import inputs, outputs, provenance
+from .inputs import Batch, NamedFile, naming_file
 from .outputs import Target
-from .progress import show_progress
-from .words import note
+
+if TYPE_CHECKING:
+    from eisen_deploy.client._shared.command.program import Commands
 
 T = TypeVar("T")
 
@@ -38,19 +41,19 @@ examples:
 """
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "predict",
         help="run a model on files",
-        description="Run a model on files. What it gives lies where the input lies: affine, "
+        description="Run a model on files. An output image lies where the input lies: its affine, "
         "spacing and orientation are those of the input.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     for flag, form, parse, meaning in _REPEATED:
-        add(flag, metavar=form, type=_parsed(parse), action="append", default=[], help=meaning)
+        add(flag, metavar=form, type=_wrap_parser(parse), action="append", default=[], help=meaning)
     add("--json", action="store_true", help="print the outputs that go to no file, as JSON")
     add("--overwrite", action="store_true", help="replace files that exist")
     add(
@@ -62,12 +65,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add(
         "--orientation",
         metavar="RAS",
-        type=_parsed(check_codes),
+        type=_wrap_parser(check_codes),
         help="turn images so that their axes run this way, and the outputs back",
     )
     add("--monochrome1", choices=["keep", "invert"], help="images in which small values are bright")
     add("--idempotent", action="store_true", help="send again if a reply is lost")
-    connection.add_arguments(parser, _SECONDS)
+    add_arguments(parser, _SECONDS)
     return parser
 
 
@@ -75,15 +78,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Read, predict, write. Whatever can be refused is refused before anything is sent."""
     _check(arguments)
     wanted: list[NamedFile] = arguments.output
-    with connection.client_of(arguments, validate_inputs=True) as client:
-        told = client.get_metadata()
-        metadata = Metadata.parse(told)
-        batches.check_names(arguments.input, arguments.value, metadata)
-        names = _wanted(wanted, metadata, everything=arguments.json)
-        batch = batches.read(
+    with make_client(arguments, validate_inputs=True) as client:
+        raw = client.get_metadata()
+        metadata = Metadata.parse(raw)
+        inputs.check_names(arguments.input, arguments.value, metadata)
+        names = _choose_outputs(wanted, metadata, everything=arguments.json)
+        batch = inputs.read_batch(
             arguments.input, arguments.value, metadata, arguments.orientation, arguments.monochrome1
         )
-        targets = [_target(file, batch, told, arguments) for file in wanted]
+        targets = [_plan_target(file, batch, raw, arguments) for file in wanted]
         segmented = any(find_format(file.path) == ".dcm" for file in wanted)
         if arguments.segment and not segmented:
             note("--segment is not used: it describes DICOM segmentations, and no output is one")
@@ -94,10 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
                 batch.values, outputs=names, idempotent=arguments.idempotent, progress=progress
             )
     if arguments.provenance or segmented:
-        outputs.check_named(reply)
+        outputs.note_unnamed_model(reply)
     failures = outputs.save_all(targets, reply, batch.values, arguments)
     if arguments.json:
-        printed = outputs.printed(reply, {file.name for file in wanted})
+        printed = outputs.select_printed(reply, {file.name for file in wanted})
         say(to_json(printed, for_terminal=True))
         for remark in list_json_remarks(printed):
             note(remark)
@@ -108,31 +111,31 @@ def _check(arguments: argparse.Namespace) -> None:
     """Check what can be checked without the server."""
     wanted: list[NamedFile] = arguments.output
     if not wanted and not arguments.json:
-        raise Usage("say where the outputs go: --output NAME=FILE, or --json")
+        raise UsageError("say where the outputs go: --output NAME=FILE, or --json")
     if not arguments.input and not arguments.value:
-        raise Usage("give the inputs of the model: --input NAME=FILE, or --value NAME=JSON")
+        raise UsageError("give the inputs of the model: --input NAME=FILE, or --value NAME=JSON")
     if arguments.provenance and not wanted:
-        raise Usage("--provenance describes files: give --output")
-    beside = [provenance.beside(file.path) for file in wanted if arguments.provenance]
+        raise UsageError("--provenance describes files: give --output")
+    beside = [provenance.sidecar_path(file.path) for file in wanted if arguments.provenance]
     paths = [*(file.path for file in wanted), *beside]
     places = {os.path.realpath(path) for path in paths}
     if len(places) < len(paths):
-        raise Usage("two outputs go to the same file")
+        raise UsageError("two outputs go to the same file")
     if places.intersection(os.path.realpath(file.path) for file in arguments.input):
-        raise Usage("an output would replace an input: give it another name")
+        raise UsageError("an output would replace an input: give it another name")
     numbers = [segment.number for segment in arguments.segment]
     if len(set(numbers)) < len(numbers):
-        raise Usage("--segment describes the same number twice")
+        raise UsageError("--segment describes the same number twice")
     for file in wanted:
-        with blamed_on(file):
+        with naming_file(file):
             check_writable(file.path)
             check_free(file.path, arguments.overwrite)
     for path in beside:
-        with blamed_on(NamedFile(None, path)):
+        with naming_file(NamedFile(None, path)):
             check_free(path, arguments.overwrite)
 
 
-def _wanted(
+def _choose_outputs(
     outputs: Iterable[NamedFile], metadata: Metadata, *, everything: bool
 ) -> list[str] | None:
     """Return the outputs to ask for; ``None`` for all of them."""
@@ -140,16 +143,18 @@ def _wanted(
     known = [each.name for each in metadata.outputs or ()]
     strays = [name for name in names if known and name not in known]
     if strays:
-        raise Usage(f"the model has no output {', '.join(strays)}: it gives {', '.join(known)}")
+        raise UsageError(
+            f"the model has no output {', '.join(strays)}: it gives {', '.join(known)}"
+        )
     if everything or any(file.name is None for file in outputs):
         return None
     return list(dict.fromkeys(names))
 
 
-def _target(
-    file: NamedFile, batch: Batch, metadata: Mapping[str, Any], arguments: argparse.Namespace
+def _plan_target(
+    file: NamedFile, batch: Batch, metadata: Mapping[str, object], arguments: argparse.Namespace
 ) -> Target:
-    layout = _layout(file, batch, arguments.like)
+    layout = _find_layout(file, batch, arguments.like)
     if find_format(file.path) != ".dcm":
         return Target(file, layout)
     declared, remarks = find_declared_segments(metadata, file.name or "")
@@ -157,37 +162,37 @@ def _target(
     return Target(file, layout, override(declared, arguments.segment))
 
 
-def _layout(file: NamedFile, batch: Batch, like: str | None) -> files.Layout | None:
+def _find_layout(file: NamedFile, batch: Batch, like: str | None) -> files.Layout | None:
     """Return the layout of the input whose geometry an output gets, if its kind of file has one."""
     if like is not None and like not in batch.values:
-        raise Usage(f"--like {like}: there is no such input")
+        raise UsageError(f"--like {like}: there is no such input")
     kind = find_format(file.path)
     if kind in WITH_GEOMETRY:
-        with blamed_on(file):
-            layout = batches.grid_of(batch.layouts, like, wants_slices=kind == ".dcm")
+        with naming_file(file):
+            layout = inputs.find_grid(batch.layouts, like, wants_slices=kind == ".dcm")
             remarks = files.check_grid(file.path, layout.grid)
         batch.remarks.extend(f"{file}: {remark}" for remark in remarks)
         return layout
     return batch.layouts.get(like) if like else next(iter(batch.layouts.values()), None)
 
 
-def _value(text: str) -> tuple[str, str]:
+def _parse_value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ValueError("expected NAME=JSON")
     return name, value
 
 
-_REPEATED: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
+_REPEATED: tuple[tuple[str, str, Callable[[str], object], str], ...] = (
     ("--input", "NAME=FILE", NamedFile.parse, "an input; FILE.npz alone: all that it holds"),
-    ("--value", "NAME=JSON", _value, "an input that is no file"),
+    ("--value", "NAME=JSON", _parse_value, "an input that is not a file"),
     ("--output", "NAME=FILE", NamedFile.parse, "an output; FILE.npz alone: all outputs"),
     ("--segment", "N=NAME[,CODE]", files.Segment.parse, "what label N of a DICOM output is"),
 )
 
 
-def _parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """Let argparse tell what a parser's error says, and not the text: it may hold a value."""
+def _wrap_parser(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show the message of a parser's error, and not the text: it may hold a value."""
 
     def parsed(text: str) -> T:
         try:

@@ -1,4 +1,4 @@
-"""What is said of an error: one line, and with ``--debug`` where it was raised."""
+"""The message for an error: one line, and with ``--debug`` where it was raised."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files import FileError
 
-from .exits import Usage
+from .exit_statuses import UsageError
 
 #: What to do, in terms of this command; else the error's own words.
 _ADVICE: dict[type[EisenClientError], str] = {
     DeadlineExceeded: "--timeout gives it longer",
-    InvalidInput: "eisen-client metadata tells what the model takes",
+    InvalidInput: "eisen-client metadata shows what the model takes",
     InvalidURL: "give the model's address: http://HOST:8080/predictions/MODEL",
     Redirected: "if that address is the right one, give it",
     ReplyTooLarge: "ask for fewer outputs",
@@ -48,41 +48,41 @@ def note(text: str) -> None:
     complain(f"note: {text}")
 
 
-def report(error: BaseException, debug: bool) -> None:
+def report_error(error: BaseException, debug: bool) -> None:
     """Say what was wrong, and where if that is asked for."""
     if debug:
-        say("".join(trace(error)).rstrip(), sys.stderr)
-    complain(explain(error))
+        say("".join(format_trace(error)).rstrip(), sys.stderr)
+    complain(explain_error(error))
 
 
-def explain(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Return one line for an error; of an unexpected one only its name, for it may quote data."""
     if isinstance(error, EisenClientError):
-        error.advice = _advice(error)
+        error.advice = _choose_advice(error)
         return str(error)
-    if isinstance(error, (FileError, Usage)):
+    if isinstance(error, (FileError, UsageError)):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, MemoryError):
-        return "the memory of this machine does not suffice"
+        return "this machine has too little memory"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"unexpected {type(error).__name__} (--debug shows where)"
 
 
-def _advice(error: EisenClientError) -> str:
+def _choose_advice(error: EisenClientError) -> str:
     special: str = vars(error).get("advice", "")
     if special and "=" not in special:  # else it names parameters
         return special
     return _ADVICE.get(type(error), error.advice)
 
 
-def trace(error: BaseException) -> Iterator[str]:
+def format_trace(error: BaseException) -> Iterator[str]:
     """Yield where an error and its causes were raised; texts of other libraries are left out."""
     cause = error.__cause__ or error.__context__
     if cause is not None:
-        yield from trace(cause)
+        yield from format_trace(cause)
     yield from traceback.format_tb(error.__traceback__)
-    ours = isinstance(error, (EisenClientError, FileError, Usage))
+    ours = isinstance(error, (EisenClientError, FileError, UsageError))
     yield f"{type(error).__name__}: {error}\n" if ours else f"{type(error).__name__}\n"

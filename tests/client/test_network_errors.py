@@ -13,7 +13,7 @@ import urllib3.exceptions
 
 from eisen_deploy.client import DeadlineExceeded, EisenClientError, TLSFailed, UnknownOutcome
 from eisen_deploy.client._http import exchange as exchanges
-from eisen_deploy.client._http import failures
+from eisen_deploy.client._http import network_errors
 from eisen_deploy.client._shared.wire import protocol
 from eisen_deploy.client._waiting import deadline
 
@@ -45,7 +45,7 @@ def _instance(failure):
 
 @pytest.mark.parametrize("failure", OF_REQUESTS, ids=lambda failure: failure.__name__)
 def test_each_exception_of_requests_is_listed(failure):
-    assert failure in failures.MEANINGS
+    assert failure in network_errors.MEANINGS
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_each_exception_of_requests_is_listed(failure):
     ids=["connecting", "sending", "sent"],
 )
 def test_each_exception_becomes_an_error_of_ours(failure, connected, sent):
-    assert issubclass(failure, failures.FAILURES)
+    assert issubclass(failure, network_errors.FAILURES)
     exchange = _exchange_that(connected=connected, sent=sent)
-    error = failures.explain(_instance(failure), exchange)
+    error = network_errors.map_network_error(_instance(failure), exchange)
     assert isinstance(error, EisenClientError)
     assert "canary" not in str(error)
     assert not (error.retry and connected and sent == 10)
@@ -79,7 +79,7 @@ def test_the_reason_is_found_however_deep_it_is_wrapped():
     failed = urllib3.exceptions.NewConnectionError(pool, "canary")
     failed.__cause__ = refused
     outer = requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/canary", failed))
-    error = failures.explain(outer, _exchange_that(connected=False, sent=0))
+    error = network_errors.map_network_error(outer, _exchange_that(connected=False, sent=0))
     assert "Connection refused" in str(error)
     assert "canary" not in str(error)
 
@@ -95,7 +95,7 @@ def test_the_reason_is_found_however_deep_it_is_wrapped():
     ],
 )
 def test_a_failure_is_put_in_words(failure, words):
-    error = failures.explain(failure, _exchange_that(connected=True, sent=10))
+    error = network_errors.map_network_error(failure, _exchange_that(connected=True, sent=10))
     assert words in str(error)
     assert "canary" not in str(error)
 
@@ -104,24 +104,24 @@ def test_a_timeout_of_the_socket_at_the_deadline_is_the_deadline():
     """As urllib3 reports it where it happens while sending."""
     exchange = _exchange_that(connected=True, sent=0)
     failure = urllib3.exceptions.ProtocolError("", socket.timeout())  # noqa: UP041
-    assert isinstance(failures.explain(failure, exchange), EisenClientError)
+    assert isinstance(network_errors.map_network_error(failure, exchange), EisenClientError)
     exchange.deadline = deadline.Deadline(0.01)
-    assert isinstance(failures.explain(failure, exchange), DeadlineExceeded)
+    assert isinstance(network_errors.map_network_error(failure, exchange), DeadlineExceeded)
 
 
 @pytest.mark.parametrize("failure", [requests.ReadTimeout, requests.ConnectTimeout])
 def test_a_timeout_long_before_the_deadline_is_the_systems_own(failure):
     exchange = _exchange_that(connected=True, sent=10)
-    assert isinstance(failures.explain(failure(), exchange), UnknownOutcome)
+    assert isinstance(network_errors.map_network_error(failure(), exchange), UnknownOutcome)
     exchange.deadline = deadline.Deadline(0.01)
-    assert isinstance(failures.explain(failure(), exchange), DeadlineExceeded)
+    assert isinstance(network_errors.map_network_error(failure(), exchange), DeadlineExceeded)
 
 
 def test_a_chain_that_bites_its_tail_ends():
     first, second = requests.ConnectionError(), requests.ConnectionError()
     first.args, second.args = (second,), (first,)
     exchange = _exchange_that(connected=True, sent=10)
-    assert isinstance(failures.explain(first, exchange), EisenClientError)
+    assert isinstance(network_errors.map_network_error(first, exchange), EisenClientError)
 
 
 @pytest.mark.parametrize("option", ["verify", "cert"])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Foreign(Exception):
+class CallerError(Exception):
     """Carries what a function of the caller raised."""
 
     def __init__(self, error: Exception) -> None:
@@ -18,9 +18,9 @@ class Foreign(Exception):
 
 
 @contextmanager
-def own_code() -> Iterator[None]:
-    """Wrap what is raised inside into :class:`Foreign`."""
+def wrap_caller_errors() -> Iterator[None]:
+    """Wrap what is raised inside into :class:`CallerError`."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is
-        raise Foreign(error) from None
+        raise CallerError(error) from None

@@ -31,7 +31,7 @@ from eisen_deploy.client.files import (
 )
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The arguments do not make sense together, or with this model."""
 
 
@@ -46,7 +46,7 @@ class Exit(NamedTuple):
 EXITS = (
     Exit(0, "done"),
     Exit(1, "a fault of this program", (BaseException,)),
-    Exit(2, "wrong arguments", (Usage, InvalidURL)),
+    Exit(2, "wrong arguments", (UsageError, InvalidURL)),
     Exit(
         3, "an input file is missing, damaged or not supported", (UnreadableFile, UnsupportedFile)
     ),
@@ -78,6 +78,6 @@ def status_of(error: BaseException) -> int:
     return next(_STATUS[base] for base in type(error).__mro__ if base in _STATUS)
 
 
-def table() -> str:
+def format_table() -> str:
     """Return the statuses and their meanings as lines of text."""
     return "\n".join(f"  {each.status:>3}  {each.meaning}" for each in EXITS)

@@ -27,7 +27,7 @@ class InputSummary(NamedTuple):
         return f"{self.dtype} {list(self.shape)}, {show_size(self.size)}"
 
 
-def summarise(body: Body) -> dict[str, InputSummary]:
+def summarise_inputs(body: Body) -> dict[str, InputSummary]:
     """Return what a request's body holds, by the name of the input."""
     if not body.buffers:
         return {}

@@ -9,7 +9,7 @@ import pytest
 
 import eisen_deploy.client as public
 from eisen_deploy.client import EisenClientError, InvalidInput
-from eisen_deploy.client._call import answers
+from eisen_deploy.client._call import server_errors
 
 TYPED = [
     # the handler's
@@ -128,8 +128,8 @@ def test_an_answer_without_a_type_is_read_by_its_status(status, expected, body, 
 
 
 def test_every_type_of_answer_is_in_the_table_above():
-    assert set(answers.BY_TYPE) <= {type_ for _, type_, _ in TYPED}
-    assert set(answers.BY_STATUS) <= {status for status, _ in PAGES}
+    assert set(server_errors.BY_TYPE) <= {type_ for _, type_, _ in TYPED}
+    assert set(server_errors.BY_STATUS) <= {status for status, _ in PAGES}
 
 
 def test_a_dead_worker_is_told_from_a_failing_model(ask, http):

@@ -18,15 +18,15 @@ from eisen_deploy.client._errors import (
 )
 from eisen_deploy.client._predictions import ModelIdentity
 
-from .bodies import read_body
+from .body_reading import read_body
 from .exchange import Exchange
-from .failures import FAILURES
+from .network_errors import FAILURES
 
 #: An error's JSON is small; a longer body is a proxy's page, and is not read.
 _MAX_ERROR_BYTES = 256 * 2**10
 
 
-class Answer:
+class HTTPAnswer:
     """What came back.
 
     :param headers: found by name in any case.
@@ -71,15 +71,17 @@ class Answer:
             return None
 
     def _word(self, header: str) -> str | None:
-        return checked_word(self.headers.get(header, ""))
+        return accept_name(self.headers.get(header, ""))
 
 
-def checked_word(text: str) -> str | None:
+def accept_name(text: str) -> str | None:
     """Return a stranger's name for something, if it is one that may be shown."""
     return text if re.fullmatch("[!-~]{1,127}", text) else None
 
 
-def read_answer(response: urllib3.BaseHTTPResponse, exchange: Exchange, max_reply: int) -> Answer:
+def read_answer(
+    response: urllib3.BaseHTTPResponse, exchange: Exchange, max_reply: int
+) -> HTTPAnswer:
     """Read what a server answers.
 
     :param response: one of which nothing was read yet.
@@ -100,7 +102,7 @@ def read_answer(response: urllib3.BaseHTTPResponse, exchange: Exchange, max_repl
                 executed=exchange.executed,
                 advice=UnexpectedReply.advice,
             )
-        return Answer(status, headers, read_body(response, exchange, max_reply))
+        return HTTPAnswer(status, headers, read_body(response, exchange, max_reply))
     body: bytes | bytearray | memoryview = b""
     if status == 413:
         # Who refuses a large body often cuts the line, and the status says it all.
@@ -108,7 +110,7 @@ def read_answer(response: urllib3.BaseHTTPResponse, exchange: Exchange, max_repl
             body = _read_error(response, exchange)
     elif status >= 400:
         body = _read_error(response, exchange)
-    return Answer(status, headers, body)
+    return HTTPAnswer(status, headers, body)
 
 
 def _read_error(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from eisen_deploy.client._errors import EisenClientError, RequestTooLarge
-from eisen_deploy.client._http.failures import describe_size
+from eisen_deploy.client._http.network_errors import describe_size
 from eisen_deploy.client._shared.wire.protocol import Body
 
 #: Seconds for which a refusal counts: somebody may raise the server's limit.

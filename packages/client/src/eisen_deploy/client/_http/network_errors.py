@@ -13,10 +13,10 @@ import ssl
 from collections.abc import Callable
 from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 
-import requests.exceptions as of_requests
-import urllib3.exceptions as of_urllib3
+import requests.exceptions as requests_errors
+import urllib3.exceptions as urllib3_errors
 
-from eisen_deploy.client._call.summaries import show_size, summarise
+from eisen_deploy.client._call.input_summaries import show_size, summarise_inputs
 from eisen_deploy.client._errors import (
     Cancelled,
     ConnectionFailed,
@@ -32,8 +32,8 @@ from eisen_deploy.client._errors import (
 from eisen_deploy.client._shared.wire.protocol import Body
 from eisen_deploy.client._waiting.deadline import CancelRequested, Expired, Stopped
 
-from .causes import forget_frames, innermost, reason_of
 from .exchange import Exchange
+from .root_causes import describe_cause, find_root_cause, forget_frames
 
 #: No server's or proxy's usual limit is lower, so a smaller request was cut off by something else.
 _SUSPICIOUS_BYTES = 2**20
@@ -56,7 +56,7 @@ _FILES_ADVICE = (
 )
 
 
-def explain(error: Exception, exchange: Exchange) -> EisenClientError:
+def map_network_error(error: Exception, exchange: Exchange) -> EisenClientError:
     """Return the public error for one of :data:`FAILURES`."""
     meaning = next(MEANINGS[base] for base in type(error).__mro__ if base in MEANINGS)
     meant = meaning(error, exchange)
@@ -65,14 +65,14 @@ def explain(error: Exception, exchange: Exchange) -> EisenClientError:
     return meant
 
 
-def _late(_: Exception, exchange: Exchange) -> EisenClientError:
+def _map_deadline(_: Exception, exchange: Exchange) -> EisenClientError:
     return DeadlineExceeded(
         f"no whole reply within {exchange.deadline.seconds:g} s, given up {exchange.progress}",
         **_whether_executed(exchange),
     )
 
 
-def _cancelled(_: Exception, exchange: Exchange) -> EisenClientError:
+def _map_cancelled(_: Exception, exchange: Exchange) -> EisenClientError:
     facts = _whether_executed(exchange)
     outcome = "nothing was" if facts["retry"] else "the request may have been"
     return Cancelled(f"cancelled {exchange.progress}: {outcome} executed", **facts)
@@ -82,9 +82,9 @@ def _whether_executed(exchange: Exchange) -> dict[str, bool | None]:
     return {"executed": exchange.executed, "retry": exchange.executed is False}
 
 
-def _timed_out(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_timeout(error: Exception, exchange: Exchange) -> EisenClientError:
     # Long before the deadline it is not ours: the system itself gives a dead connection up.
-    return (_late if _is_over(exchange) else _broken)(error, exchange)
+    return (_map_deadline if _is_over(exchange) else _map_broken)(error, exchange)
 
 
 def _is_over(exchange: Exchange) -> bool:
@@ -92,12 +92,12 @@ def _is_over(exchange: Exchange) -> bool:
     return remaining is not None and remaining < _CLOCK_SLACK
 
 
-def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = innermost(error)
+def _map_broken(error: Exception, exchange: Exchange) -> EisenClientError:
+    root = find_root_cause(error)
     if isinstance(root, socket.timeout) and _is_over(exchange):
-        return _late(error, exchange)  # while sending, urllib3 does not call it a timeout
+        return _map_deadline(error, exchange)  # while sending, urllib3 does not call it a timeout
     if not exchange.connected:
-        return ConnectionFailed(f"no connection: {reason_of(root)}; nothing was sent")
+        return ConnectionFailed(f"no connection: {describe_cause(root)}; nothing was sent")
     if isinstance(root, HTTPException) and not isinstance(
         root, (IncompleteRead, RemoteDisconnected)
     ):
@@ -111,15 +111,15 @@ def _broken(error: Exception, exchange: Exchange) -> EisenClientError:
             f"the answer is not HTTP, or its headers are too large ({type(root).__name__})"
         )
     if exchange.sent < exchange.size:
-        return _cut_off(root, exchange)
+        return _map_cut_off(root, exchange)
     return UnknownOutcome(
-        f"the connection broke {exchange.progress} ({reason_of(root)}): the request may have been "
-        "executed"
+        f"the connection broke {exchange.progress} ({describe_cause(root)}): "
+        "the request may have been executed"
     )
 
 
-def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
-    what = f"the connection broke {exchange.progress} ({reason_of(root)})"
+def _map_cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
+    what = f"the connection broke {exchange.progress} ({describe_cause(root)})"
     if exchange.fits or exchange.size < _SUSPICIOUS_BYTES:
         return ConnectionFailed(f"{what}; nothing was executed")
     return RequestTooLarge(
@@ -130,19 +130,19 @@ def _cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
 
 def describe_size(body: Body) -> str:
     """Return how large a request is, input by input."""
-    listed = [f"{name} {show_size(item.size)}" for name, item in summarise(body).items()]
+    listed = [f"{name} {show_size(item.size)}" for name, item in summarise_inputs(body).items()]
     if len(listed) > _MAX_LISTED:
         listed = [*listed[:_MAX_LISTED], f"{len(listed) - _MAX_LISTED} more"]
     of_what = f" ({', '.join(listed)})" if listed else ""
     return f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
 
 
-def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = innermost(error)
+def _map_tls(error: Exception, exchange: Exchange) -> EisenClientError:
+    root = find_root_cause(error)
     # TLS 1.3 refuses a client's certificate only after the handshake.
     about_us = any(word in (getattr(root, "reason", None) or "") for word in _CERTIFICATE_WORDS)
     if exchange.connected and not about_us:
-        return _broken(error, exchange)
+        return _map_broken(error, exchange)
     # Where Python is built with LibreSSL, urllib3 compares the names, with a class of its own.
     if isinstance(root, ssl.SSLCertVerificationError) or type(root).__name__ == "CertificateError":
         reason = getattr(root, "verify_message", "") or "it is not for this host"
@@ -150,11 +150,11 @@ def _tls(error: Exception, exchange: Exchange) -> EisenClientError:
             f"the server's certificate is not trusted: {reason}",
             advice="verify= takes the file of the certificate authority to trust",
         )
-    message = f"TLS failed {exchange.progress}: {reason_of(root)}"
+    message = f"TLS failed {exchange.progress}: {describe_cause(root)}"
     if any(word in message for word in _FILE_WORDS):
         return TLSFailed(message, advice=_FILES_ADVICE)
     if _lacks_tls(root):
-        return _not_tls("server", "its address", exchange)
+        return _map_missing_tls("server", "its address", exchange)
     return TLSFailed(message)
 
 
@@ -162,7 +162,7 @@ def _lacks_tls(error: BaseException) -> bool:
     return any(words in str(error).lower() for words in _NOT_TLS)
 
 
-def _not_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
+def _map_missing_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
     return TLSFailed(
         f"TLS failed {exchange.progress}: the {who} does not speak it at this port, but plain HTTP "
         "as it seems",
@@ -170,32 +170,32 @@ def _not_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
     )
 
 
-def _proxy(error: Exception, exchange: Exchange) -> EisenClientError:
-    root = innermost(error)
+def _map_proxy(error: Exception, exchange: Exchange) -> EisenClientError:
+    root = find_root_cause(error)
     if isinstance(root, ssl.SSLError):
         if _lacks_tls(root):
-            return _not_tls("proxy", "HTTPS_PROXY", exchange)
-        return _tls(error, exchange)
-    return ProxyFailed(f"the proxy could not be used: {reason_of(root)}")
+            return _map_missing_tls("proxy", "HTTPS_PROXY", exchange)
+        return _map_tls(error, exchange)
+    return ProxyFailed(f"the proxy could not be used: {describe_cause(root)}")
 
 
-def _bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
+def _map_bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
     return ProxyFailed("the proxy's address is not one that can be used")
 
 
-def _bad_url(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_bad_url(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.uses_proxy:  # a host is looked at only when it is looked up
-        return _bad_proxy(error, exchange)
+        return _map_bad_proxy(error, exchange)
     return InvalidURL("the address is not one that can be asked")
 
 
-def _strange(error: Exception, __: Exchange) -> EisenClientError:
+def _map_bad_http(error: Exception, __: Exchange) -> EisenClientError:
     return MalformedReply(f"the answer breaks the rules of HTTP ({type(error).__name__})")
 
 
-def _system(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_system(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.connected:
-        return _broken(error, exchange)
+        return _map_broken(error, exchange)
     return TLSFailed(
         "a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: "
         f"{getattr(error, 'strerror', None) or 'there is no such file'}",  # requests looks itself
@@ -205,42 +205,42 @@ def _system(error: Exception, exchange: Exchange) -> EisenClientError:
 
 #: Each failure and what it means; one that is not listed means what its nearest base means.
 MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
-    Expired: _late,
-    CancelRequested: _cancelled,
-    Stopped: _cancelled,
-    of_requests.RequestException: _broken,
-    of_requests.ConnectionError: _broken,
-    of_requests.ChunkedEncodingError: _broken,
-    of_requests.RetryError: _broken,
-    of_requests.UnrewindableBodyError: _broken,
-    of_requests.Timeout: _timed_out,
-    of_requests.ConnectTimeout: _timed_out,
-    of_requests.ReadTimeout: _timed_out,
-    of_requests.ProxyError: _proxy,
-    of_requests.InvalidProxyURL: _bad_proxy,
-    of_requests.SSLError: _tls,
-    of_requests.InvalidURL: _bad_url,
-    of_requests.InvalidSchema: _bad_proxy,  # ours is http or https
-    of_requests.MissingSchema: _bad_url,
-    of_requests.URLRequired: _bad_url,
-    of_requests.ContentDecodingError: _strange,
-    of_requests.HTTPError: _strange,
-    of_requests.InvalidHeader: _strange,
-    of_requests.InvalidJSONError: _strange,
-    of_requests.JSONDecodeError: _strange,
-    of_requests.StreamConsumedError: _strange,
-    of_requests.TooManyRedirects: _strange,
-    of_urllib3.HTTPError: _broken,
-    of_urllib3.TimeoutError: _timed_out,
-    of_urllib3.NewConnectionError: _broken,  # a timeout to urllib3
-    of_urllib3.ProxyError: _proxy,
-    of_urllib3.SSLError: _tls,
-    of_urllib3.LocationValueError: _bad_url,
-    of_urllib3.DecodeError: _strange,
-    of_urllib3.InvalidHeader: _strange,
-    HTTPException: _broken,
-    OSError: _system,
+    Expired: _map_deadline,
+    CancelRequested: _map_cancelled,
+    Stopped: _map_cancelled,
+    requests_errors.RequestException: _map_broken,
+    requests_errors.ConnectionError: _map_broken,
+    requests_errors.ChunkedEncodingError: _map_broken,
+    requests_errors.RetryError: _map_broken,
+    requests_errors.UnrewindableBodyError: _map_broken,
+    requests_errors.Timeout: _map_timeout,
+    requests_errors.ConnectTimeout: _map_timeout,
+    requests_errors.ReadTimeout: _map_timeout,
+    requests_errors.ProxyError: _map_proxy,
+    requests_errors.InvalidProxyURL: _map_bad_proxy,
+    requests_errors.SSLError: _map_tls,
+    requests_errors.InvalidURL: _map_bad_url,
+    requests_errors.InvalidSchema: _map_bad_proxy,  # ours is http or https
+    requests_errors.MissingSchema: _map_bad_url,
+    requests_errors.URLRequired: _map_bad_url,
+    requests_errors.ContentDecodingError: _map_bad_http,
+    requests_errors.HTTPError: _map_bad_http,
+    requests_errors.InvalidHeader: _map_bad_http,
+    requests_errors.InvalidJSONError: _map_bad_http,
+    requests_errors.JSONDecodeError: _map_bad_http,
+    requests_errors.StreamConsumedError: _map_bad_http,
+    requests_errors.TooManyRedirects: _map_bad_http,
+    urllib3_errors.HTTPError: _map_broken,
+    urllib3_errors.TimeoutError: _map_timeout,
+    urllib3_errors.NewConnectionError: _map_broken,  # a timeout to urllib3
+    urllib3_errors.ProxyError: _map_proxy,
+    urllib3_errors.SSLError: _map_tls,
+    urllib3_errors.LocationValueError: _map_bad_url,
+    urllib3_errors.DecodeError: _map_bad_http,
+    urllib3_errors.InvalidHeader: _map_bad_http,
+    HTTPException: _map_broken,
+    OSError: _map_system,
 }
 
-#: What :func:`explain` explains.
-FAILURES = (Stopped, of_urllib3.HTTPError, HTTPException, OSError)
+#: What :func:`map_network_error` explains.
+FAILURES = (Stopped, urllib3_errors.HTTPError, HTTPException, OSError)

@@ -7,24 +7,25 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import NoReturn, TypeVar
 
 from eisen_deploy.client._waiting.cancellation import Cancellation
 from eisen_deploy.client._waiting.deadline import GLANCE
 from eisen_deploy.client._waiting.threads import Outcome, start
 
+B = TypeVar("B")
 T = TypeVar("T")
 
 
 def run_in_order(
-    call: Callable[[Any], T], batches: Iterator[Any], workers: int, stop: Cancellation
+    call: Callable[[B], T], batches: Iterator[B], workers: int, stop: Cancellation
 ) -> Iterator[T]:
     """Yield the results of a call with each batch, in the order of the batches.
 
     Batches are taken on the caller's thread, ``workers + 1`` ahead of the results that it has:
     so ``workers`` calls are under way while it works on a result.
 
-    :param stop: is cancelled at the end, whatever the reason; the calls shall end with it.
+    :param stop: is cancelled at the end, whatever the reason; the calls have to end with it.
     """
     tasks = _start(call, batches, threading.Semaphore(workers))
     window: deque[Outcome[T]] = deque()
@@ -42,11 +43,11 @@ def run_in_order(
 
 
 def _start(
-    call: Callable[[Any], T], batches: Iterator[Any], gate: threading.Semaphore
+    call: Callable[[B], T], batches: Iterator[B], gate: threading.Semaphore
 ) -> Iterator[Outcome[T]]:
     while True:
         try:
-            work = partial(_run_one, call, next(batches), gate)
+            work: Callable[[], T] = partial(_run_one, call, next(batches), gate)
         except StopIteration:
             return
         except Exception as error:  # noqa: BLE001 - raised after the results before it
@@ -58,15 +59,15 @@ def _start(
         yield task
 
 
-def _run_one(call: Callable[[Any], T], batch: Any, gate: threading.Semaphore) -> T:
+def _run_one(call: Callable[[B], T], batch: B, gate: threading.Semaphore) -> T:
     with gate:
         return call(batch)
 
 
-def _fail(error: Exception) -> Any:
+def _fail(error: Exception) -> NoReturn:
     raise error
 
 
-def _wait(task: Outcome[Any]) -> None:
+def _wait(task: Outcome[object]) -> None:
     while not task.wait(GLANCE):  # Windows delivers Ctrl+C only between waits
         pass

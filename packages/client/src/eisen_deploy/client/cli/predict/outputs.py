@@ -1,26 +1,26 @@
 """The outputs of one prediction: each to its file, and the rest to the standard output.
 
-One that cannot be written never costs another: the model may have run for minutes.
+If one cannot be written, the others still are: the model may have run for minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from eisen_deploy.client import Prediction, files
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.printable import clean
+from eisen_deploy.client.cli.error_messages import explain_error, note, report_error
 from eisen_deploy.client.files.axes import to_picture
 from eisen_deploy.client.files.formats import IMAGES, find_format
 from eisen_deploy.client.files.staging import stage
 
 from . import provenance
-from .batch import NamedFile, blamed_on
-from .words import explain, note, report
+from .inputs import NamedFile, naming_file
 
 _MAX_PRINTED = 100_000
 
@@ -40,7 +40,7 @@ class Target(NamedTuple):
 def save_all(
     targets: Iterable[Target],
     reply: Prediction,
-    batch: Mapping[str, Any],
+    batch: Mapping[str, object],
     arguments: argparse.Namespace,
 ) -> list[Exception]:
     """Write each output that can be written, and report those that cannot.
@@ -52,26 +52,26 @@ def save_all(
     failures: list[Exception] = []
     for target in targets:
         try:
-            with blamed_on(target.file):
+            with naming_file(target.file):
                 content = _save(target, reply, run, overwrite=arguments.overwrite)
         except Exception as error:  # noqa: BLE001 - the others can still be written
-            report(error, arguments.debug)
+            report_error(error, arguments.debug)
             failures.append(error)
             continue
         if not arguments.json:
-            say(f"{clean(str(target.file.path))}: {_described(content.value)}")
+            say(f"{clean(str(target.file.path))}: {_describe(content.value)}")
     return failures
 
 
-def check_named(reply: Prediction) -> None:
-    """Say so if files cannot name the model, since the reply does not."""
+def note_unnamed_model(reply: Prediction) -> None:
+    """Note that files cannot name the model, if the reply does not."""
     lacking = [what for what in ("name", "version") if getattr(reply.model, what) is None]
     if lacking:
         note(f"the model's {' and '.join(lacking)} stay unknown: the server's reply lacks them")
 
 
-def printed(reply: Prediction, saved: set[str | None]) -> dict[str, Any]:
-    """Return the outputs that go to no file."""
+def select_printed(reply: Prediction, saved: set[str | None]) -> dict[str, object]:
+    """Return the outputs that go to no file, which are printed."""
     rest = {} if None in saved else {name: reply[name] for name in reply if name not in saved}
     for name, value in rest.items():
         if isinstance(value, np.ndarray) and value.size > _MAX_PRINTED:
@@ -83,12 +83,12 @@ def printed(reply: Prediction, saved: set[str | None]) -> dict[str, Any]:
 
 
 def _save(
-    target: Target, reply: Prediction, run: Mapping[str, Any] | None, *, overwrite: bool
+    target: Target, reply: Prediction, run: Mapping[str, object] | None, *, overwrite: bool
 ) -> files.Content:
     """Write one output, and its provenance: both or neither."""
     file, layout, segments = target
-    content = _content(file, reply, layout)
-    sidecar = provenance.beside(file.path)
+    content = _make_content(file, reply, layout)
+    sidecar = provenance.sidecar_path(file.path)
     paths = [file.path] if run is None else [file.path, sidecar]
     try:
         with stage(paths, overwrite) as temporaries:
@@ -102,9 +102,9 @@ def _save(
             )
             if run is not None:
                 held = reply if file.name is None else {file.name: reply[file.name]}
-                provenance.write(temporaries[sidecar], run, held, written)
+                provenance.write_sidecar(temporaries[sidecar], run, held, written)
     except (MemoryError, OSError) as error:
-        raise files.UnwritableFile(explain(error)) from error
+        raise files.UnwritableFile(explain_error(error)) from error
     for remark in remarks:
         note(f"{file}: {remark}")
     if run is None and sidecar.exists():
@@ -112,7 +112,7 @@ def _save(
     return content
 
 
-def _content(file: NamedFile, reply: Prediction, layout: files.Layout | None) -> files.Content:
+def _make_content(file: NamedFile, reply: Prediction, layout: files.Layout | None) -> files.Content:
     if file.name is None:
         return files.Content(dict(reply))
     if file.name not in reply:
@@ -127,7 +127,7 @@ def _content(file: NamedFile, reply: Prediction, layout: files.Layout | None) ->
     return files.from_model(value, layout)
 
 
-def _described(value: Any) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, dict):
         return clean(", ".join(value))
     if isinstance(value, np.ndarray):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from eisen_deploy.client import files
 from eisen_deploy.client._shared.errors import ContractError
 from eisen_deploy.client._shared.model.metadata import Field, Metadata
 from eisen_deploy.client._shared.wire import strict_json
+from eisen_deploy.client.cli.exit_statuses import UsageError
 from eisen_deploy.client.files.formats import find_format
 from eisen_deploy.client.files.numpy_files import read_npz
-
-from .exits import Usage
 
 
 class NamedFile(NamedTuple):
@@ -43,15 +42,15 @@ class NamedFile(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is sent, how the spatial axes of each image lie in it, and what to tell the user."""
+    """What is sent, how the spatial axes of each image lie in it, and remarks for the user."""
 
-    values: dict[str, Any]
+    values: dict[str, object]
     layouts: dict[str, files.Layout]
     remarks: list[str]
 
 
 @contextmanager
-def blamed_on(file: NamedFile) -> Iterator[None]:
+def naming_file(file: NamedFile) -> Iterator[None]:
     """Name the file in an error, as the user named it."""
     try:
         yield
@@ -59,7 +58,7 @@ def blamed_on(file: NamedFile) -> Iterator[None]:
         raise type(error)(f"{file}: {error}") from error
 
 
-def read(
+def read_batch(
     inputs: Iterable[NamedFile],
     values: Iterable[tuple[str, str]],
     metadata: Metadata,
@@ -68,17 +67,17 @@ def read(
 ) -> Batch:
     """Read all inputs.
 
-    :param values: name and text of inputs that are no files.
+    :param values: name and text of inputs that are not files.
     :param orientation: to which images are turned.
-    :raises Usage: if an input is given twice, or is not of the model.
+    :raises UsageError: if an input is given twice, or is not of the model.
     :raises FileError: if a file cannot be read.
     """
     fields = {each.name: each for each in metadata.inputs or ()}
     batch = Batch({}, {}, [])
     for file in inputs:
-        with blamed_on(file):
-            for name, content in _contents(file, monochrome1):
-                _claim(name, batch.values)
+        with naming_file(file):
+            for name, content in _read_contents(file, monochrome1):
+                _refuse_second(name, batch.values)
                 batch.remarks.extend(f"{file}: {remark}" for remark in content.remarks)
                 batch.values[name] = content.value
                 if isinstance(content.value, np.ndarray):
@@ -87,8 +86,8 @@ def read(
                     array, layout = files.to_model(content, shape, turned)
                     batch.values[name], batch.layouts[name] = array, layout
     for name, text in values:
-        _claim(name, batch.values)
-        batch.values[name] = _value(name, text, fields.get(name))
+        _refuse_second(name, batch.values)
+        batch.values[name] = _read_value(name, text, fields.get(name))
     return batch
 
 
@@ -97,7 +96,7 @@ def check_names(
 ) -> None:
     """Check the names of inputs, before their files are read.
 
-    :raises Usage: if the model has others.
+    :raises UsageError: if the model has others.
     """
     if metadata.inputs is None:
         return
@@ -106,19 +105,19 @@ def check_names(
     strays = sorted(given - set(known))
     missing = [name for name in known if name not in given]
     if strays:
-        raise Usage(f"the model has no input {', '.join(strays)}: it takes {', '.join(known)}")
+        raise UsageError(f"the model has no input {', '.join(strays)}: it takes {', '.join(known)}")
     if missing and not any(file.name is None for file in inputs):
-        raise Usage(f"the model also takes {', '.join(missing)}: give --input or --value")
+        raise UsageError(f"the model also takes {', '.join(missing)}: give --input or --value")
 
 
-def grid_of(
+def find_grid(
     layouts: Mapping[str, files.Layout], like: str | None, *, wants_slices: bool
 ) -> files.Layout:
     """Return the layout of the input on whose grid outputs lie.
 
     :param like: name of the input; ``None`` if there can be only one grid.
     :param wants_slices: whether it has to be DICOM.
-    :raises GeometryMismatch: if there is none, or there are several.
+    :raises GeometryMismatch: if no input has one, or several have different ones.
     """
     named = {name: each for name, each in layouts.items() if like in (None, name)}
     placed = [(name, each, each.grid) for name, each in named.items() if each.grid is not None]
@@ -141,7 +140,7 @@ def grid_of(
     )
 
 
-def _contents(file: NamedFile, monochrome1: str | None) -> Iterator[tuple[str, files.Content]]:
+def _read_contents(file: NamedFile, monochrome1: str | None) -> Iterator[tuple[str, files.Content]]:
     if file.name is not None:
         yield file.name, files.read(file.path, file.name, monochrome1=monochrome1)
         return
@@ -151,12 +150,12 @@ def _contents(file: NamedFile, monochrome1: str | None) -> Iterator[tuple[str, f
         yield name, files.Content(array)
 
 
-def _claim(name: str, values: Mapping[str, Any]) -> None:
+def _refuse_second(name: str, values: Mapping[str, object]) -> None:
     if name in values:
-        raise Usage(f"the input {name} is given twice")
+        raise UsageError(f"the input {name} is given twice")
 
 
-def _value(name: str, text: str, field: Field | None) -> Any:
+def _read_value(name: str, text: str, field: Field | None) -> object:
     """Read a value as it is declared: text as it is, everything else from JSON."""
     if field is not None and field.type is not None and field.type.kind == "str":
         return text
@@ -164,4 +163,4 @@ def _value(name: str, text: str, field: Field | None) -> Any:
         return strict_json.loads(text.encode("utf-8", "surrogateescape"), name)
     except ContractError:
         kind = "JSON" if field is None or field.type is None else f"{field.type}, in JSON"
-        raise Usage(f'--value {name}: expected {kind}; text stands in quotes: "..."') from None
+        raise UsageError(f'--value {name}: expected {kind}; text stands in quotes: "..."') from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from eisen_deploy.client._errors import (
     EisenClientError,
@@ -29,9 +28,9 @@ from eisen_deploy.client._errors import (
     UnsupportedMedia,
     WorkerDied,
 )
+from eisen_deploy.client._http.answers import HTTPAnswer
 from eisen_deploy.client._http.endpoint import Endpoint
-from eisen_deploy.client._http.failures import USE_HTTPS, describe_size
-from eisen_deploy.client._http.replies import Answer
+from eisen_deploy.client._http.network_errors import USE_HTTPS, describe_size
 from eisen_deploy.client._shared.errors import ContractError
 from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client._shared.wire import strict_json
@@ -102,20 +101,22 @@ _WANTS_TLS = re.compile(
 )
 
 
-def error_of(answer: Answer, endpoint: Endpoint, body: Body, taken: int = 0) -> EisenClientError:
+def map_server_error(
+    answer: HTTPAnswer, endpoint: Endpoint, body: Body, taken: int = 0
+) -> EisenClientError:
     """Return the error that an answer with a status other than 200 stands for.
 
     :param taken: bytes of the largest request that the server is known to take.
     """
-    told = _read_json(answer)
-    type_, text = _text(told.get("type")), _text(told.get("message"))
-    kind = _kind(answer, type_, text)
-    message = _message(answer, type_, text)
-    facts: dict[str, Any] = {}
+    read = _read_json(answer)
+    type_, text = _clean_text(read.get("type")), _clean_text(read.get("message"))
+    kind = _choose_class(answer.status, type_, text)
+    message = _describe_answer(answer, type_, text)
+    facts: dict[str, object] = {}
     if kind is Redirected:
         message += f" to {endpoint.show_redirect(answer.headers.get('Location'))}, not followed"
     if kind is InvalidInput:
-        facts["problems"] = tuple(_problems(told, text))
+        facts["problems"] = tuple(_read_problems(read, text))
     if kind is MalformedRequest and _WANTS_TLS.search(answer.body):
         message, facts["advice"] = "the server speaks TLS at this port, not plain HTTP", USE_HTTPS
     if answer.status == 407:
@@ -144,10 +145,9 @@ def error_of(answer: Answer, endpoint: Endpoint, body: Body, taken: int = 0) -> 
     )
 
 
-def _kind(answer: Answer, type_: str | None, text: str | None) -> type[EisenClientError]:
-    status = answer.status
+def _choose_class(status: int, type_: str | None, text: str | None) -> type[EisenClientError]:
     if type_ == "InternalServerException":
-        return _internal(status, text or "")
+        return _choose_internal(status, text or "")
     if type_ in BY_TYPE:
         return BY_TYPE[type_]
     if status in BY_STATUS:
@@ -156,14 +156,14 @@ def _kind(answer: Answer, type_: str | None, text: str | None) -> type[EisenClie
     return ranges.get(status // 100, UnexpectedReply)
 
 
-def _internal(status: int, text: str) -> type[EisenClientError]:
+def _choose_internal(status: int, text: str) -> type[EisenClientError]:
     """Read TorchServe's one type for all that happens in a worker."""
     if text.startswith("Worker died"):
         return WorkerDied
     return OutOfMemory if status == 507 else ModelFailed
 
 
-def _message(answer: Answer, type_: str | None, text: str | None) -> str:
+def _describe_answer(answer: HTTPAnswer, type_: str | None, text: str | None) -> str:
     message = " ".join(["the server answered", str(answer.status), *([type_] if type_ else [])])
     if text:
         return f"{message}: {text}"
@@ -172,24 +172,24 @@ def _message(answer: Answer, type_: str | None, text: str | None) -> str:
     return message
 
 
-def _read_json(answer: Answer) -> Mapping[str, Any]:
+def _read_json(answer: HTTPAnswer) -> Mapping[str, object]:
     try:
         return strict_json.loads_object(answer.body, "the error")
     except ContractError:
         return {}
 
 
-def _is_json(answer: Answer) -> bool:
+def _is_json(answer: HTTPAnswer) -> bool:
     return "json" in answer.headers.get("Content-Type", "").lower()
 
 
-def _problems(told: Mapping[str, Any], text: str | None) -> list[str]:
-    listed = told.get("problems")
-    texts = [_text(item) for item in listed[:_MAX_PROBLEMS]] if isinstance(listed, list) else []
-    return [item for item in texts if item] or [text or "not told by the server"]
+def _read_problems(read: Mapping[str, object], text: str | None) -> list[str]:
+    listed = read.get("problems")
+    texts = map(_clean_text, listed[:_MAX_PROBLEMS] if isinstance(listed, list) else ())
+    return [item for item in texts if item] or [text or "the server names no problem"]
 
 
-def _text(value: Any) -> str | None:
+def _clean_text(value: object) -> str | None:
     """Return a stranger's text fit for a message: of bounded length, on one line."""
     if not isinstance(value, str) or not value.strip():
         return None

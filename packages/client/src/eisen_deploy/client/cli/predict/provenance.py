@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,12 +22,12 @@ SCHEMA = "eisen-deploy-provenance/1"
 _ENDING = ".provenance.json"
 
 
-def beside(path: Path) -> Path:
+def sidecar_path(path: Path) -> Path:
     """Return the path of the JSON file that belongs to an output."""
     return path.with_name(f"{path.name}{_ENDING}")
 
 
-def describe_run(url: str, batch: Mapping[str, Any], reply: Prediction) -> dict[str, Any]:
+def describe_run(url: str, batch: Mapping[str, object], reply: Prediction) -> dict[str, object]:
     """Return what is the same for all outputs of a prediction.
 
     :param url: of the model.
@@ -41,24 +40,26 @@ def describe_run(url: str, batch: Mapping[str, Any], reply: Prediction) -> dict[
         "server": Endpoint.parse(url).shown,
         "request_id": reply.request_id,
         "model": reply.model._asdict(),
-        "inputs": {name: _described(value, hashed=True) for name, value in batch.items()},
+        "inputs": {name: _describe(value, hashed=True) for name, value in batch.items()},
     }
 
 
-def write(path: Path, run: Mapping[str, Any], outputs: Mapping[str, Any], written: Path) -> None:
+def write_sidecar(
+    path: Path, run: Mapping[str, object], outputs: Mapping[str, object], written: Path
+) -> None:
     """Write the file that belongs to one output.
 
     :param run: from :func:`describe_run`.
     :param outputs: what the output file holds, by name.
     :param written: the output file.
     """
-    described = {name: _described(value, hashed=False) for name, value in outputs.items()}
+    described = {name: _describe(value, hashed=False) for name, value in outputs.items()}
     facts = {**run, "outputs": described, "file": {"sha256": compute_sha256(written)}}
     path.write_text(f"{json.dumps(facts, indent=2, sort_keys=True)}\n", "utf-8")
 
 
-def _described(value: Any, *, hashed: bool) -> dict[str, Any]:
-    """Describe a value by type and shape; hashed where it is an array, others can be guessed."""
+def _describe(value: object, *, hashed: bool) -> dict[str, object]:
+    """Describe a value by type and shape. Only arrays are hashed: other values can be guessed."""
     if not isinstance(value, np.ndarray):
         return {"type": type(value).__name__}
     facts = {"type": "ndarray", "dtype": value.dtype.name, "shape": list(value.shape)}

@@ -1,7 +1,7 @@
-"""Answers as ``http.client`` reads them, and what it does not look at by itself.
+"""Answers as ``http.client`` reads them, with checks that it lacks.
 
-Of interim answers it skips only 100, chunks of a negative size it reads without bounds, and an
-answer that comes before the request was sent it takes as one to that request.
+By itself it skips no interim answers but 100, reads chunks of a negative size without bounds, and
+takes an answer that arrives before the request was sent as one to that request.
 """
 
 from __future__ import annotations
@@ -13,27 +13,36 @@ from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, parse_headers
 from io import BufferedReader, RawIOBase
-from typing import Any
+from typing import TYPE_CHECKING
 
 from urllib3.util import wait_for_read
 
 from .exchange import Exchange, running_exchange
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 #: A server that sends one a second would need a day for them.
 _MAX_INTERIM = 100_000
 #: Bytes of an interim answer that is not whole yet.
 _MAX_HEAD = 2**16
-#: Interim answers, all whole; 101 is none, it would be the last one.
+#: Interim answers, all whole; not 101, which would be the last one.
 _INTERIM = re.compile(rb"(?:HTTP/1\.\d 1(?!01)\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)*")
 #: In a status line, where the status begins.
 _STATUS = len("HTTP/1.1 ")
 
 
-class Response(HTTPResponse):
+class StrictResponse(HTTPResponse):
     """The answer to the running exchange, from its first line that is not an interim one's."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
+    def __init__(
+        self,
+        sock: socket.socket,
+        debuglevel: int = 0,
+        method: str | None = None,
+        url: str | None = None,
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
         exchange = running_exchange()
         if exchange is not None and exchange.early:
             self.fp = BufferedReader(_Joined(exchange.early, self.fp))
@@ -98,12 +107,13 @@ class _Joined(RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         if not self._first:
             return self._rest.readinto1(buffer)
-        piece = self._first[: len(buffer)]
+        view = memoryview(buffer)
+        piece = self._first[: len(view)]
         del self._first[: len(piece)]
-        buffer[: len(piece)] = piece
+        view[: len(piece)] = piece
         return len(piece)
 
     def close(self) -> None:

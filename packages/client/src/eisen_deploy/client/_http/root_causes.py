@@ -18,7 +18,7 @@ _IN_WORDS = {
 }
 
 
-def innermost(error: BaseException) -> BaseException:
+def find_root_cause(error: BaseException) -> BaseException:
     """Return the exception with which it all began, however deep the others wrap it."""
     seen: set[int] = set()
     while id(error) not in seen:
@@ -44,7 +44,7 @@ def _inside(error: BaseException) -> Iterator[BaseException]:
     return (inner for inner in wrapped if isinstance(inner, BaseException))
 
 
-def reason_of(error: BaseException) -> str:
+def describe_cause(error: BaseException) -> str:
     """Return a system's error in its own words, and any other in ours, or else by its name."""
     text = error.args[0] if error.args else None
     if isinstance(text, str) and (refused := _REFUSED_TUNNEL.match(text)):
