@@ -155,7 +155,7 @@ def _inflated_by_server(data: bytes) -> bytes | None:
 def _inflated_by_client(data: bytes) -> bytes | None:
     pieces = (data[at : at + 100] for at in range(0, len(data), 100))
     try:
-        return b"".join(body_reading._inflated(pieces))
+        return b"".join(body_reading._inflate(pieces))
     except EisenClientError:
         return None
 

@@ -45,7 +45,7 @@ from ._shared.printable import clean
 class EisenClientError(Exception):
     """Base of every error of this client. Messages never hold values of the data.
 
-    What they quote of others, as a server's words or names from its metadata, is printable.
+    What they quote of others, as a server's message or names from its metadata, is printable.
 
     ``str(error)`` is one line: the endpoint, what happened, what to do about it.
 
@@ -63,14 +63,14 @@ class EisenClientError(Exception):
     endpoint: str | None = None
     #: The model asked, as the answer's headers name it, or else the address.
     model: str | None = None
-    #: The name under which the server logs the request, if it told one; else the one that this
+    #: The name under which the server logs the request, if it named one; else the one that this
     #: client sent as the header ``X-Request-Id`` and as the ``id`` of the body.
     request_id: str | None = None
     #: What the request holds: ``(dtype, shape, size)`` by the name of the input, no values.
     inputs: Mapping[str, InputSummary] = MappingProxyType({})
     #: Bytes of the request's body.
     request_size: int | None = None
-    #: How far the last attempt came: ``"preparing"``, ``"connecting"``, ``"sending"``,
+    #: How far the last attempt got: ``"preparing"``, ``"connecting"``, ``"sending"``,
     #: ``"waiting"`` or ``"receiving"``; ``None`` if there was none.
     stage: str | None = None
     #: How often the request was tried.
@@ -81,7 +81,7 @@ class EisenClientError(Exception):
     status: int | None = None
     #: The error's name in the answer's JSON, such as ``ModelNotFoundException``.
     type: str | None = None
-    #: The server's own words, shortened.
+    #: The server's own message, shortened.
     server_message: str | None = None
     #: Seconds after which the server says to try again.
     retry_after: float | None = None
@@ -92,7 +92,7 @@ class EisenClientError(Exception):
         super().__init__(clean(message))
         unknown = [name for name in facts if not hasattr(EisenClientError, name)]
         if unknown:
-            raise TypeError(f"no fact of an error: {', '.join(unknown)}")
+            raise TypeError(f"an error has no such attribute: {', '.join(unknown)}")
         self.__dict__.update({name: _clean(fact) for name, fact in facts.items()})
 
     def __str__(self) -> str:
@@ -104,8 +104,8 @@ class EisenClientError(Exception):
     def __repr__(self) -> str:
         names = ("status", "type", "executed", "retry")
         facts = {name: getattr(self, name) for name in names}
-        told = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
-        return f"{self.__class__.__name__}({str(self)!r}{told})"
+        shown = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
+        return f"{self.__class__.__name__}({str(self)!r}{shown})"
 
     def _history(self) -> str:
         if self.attempts == 1:
@@ -157,7 +157,7 @@ class TLSFailed(ConnectionFailed):
 
 
 class DeadlineExceeded(EisenClientError, TimeoutError):
-    """The whole reply was not here within the timeout."""
+    """The whole reply was not received within the timeout."""
 
     advice = "a longer timeout= may help"
 
@@ -166,13 +166,13 @@ class NotReady(DeadlineExceeded):
     """The model did not answer ``wait_ready`` in time; the message names the last obstacle."""
 
     executed = False
-    advice = "the server's log tells whether the model loads"
+    advice = "the server's log shows whether the model loads"
 
 
 class Cancelled(EisenClientError):
     """The call was ended by its :class:`Cancellation`, or by ``close()``."""
 
-    advice = "it was this program that ended the call"
+    advice = "this program itself ended the call"
 
 
 class UnknownOutcome(EisenClientError):
@@ -185,7 +185,7 @@ class RequestRefused(EisenClientError):
     """The server refused the request."""
 
     executed = False
-    advice = "the server's words, or its log, tell why"
+    advice = "the server's message or its log says why"
 
 
 class MalformedRequest(RequestRefused):
@@ -228,17 +228,17 @@ class InvalidInput(RequestRefused, ValueError):
     found it.
     """
 
-    advice = "get_metadata() tells what the model takes"
+    advice = "get_metadata() shows what the model takes"
 
 
 class ServerFailed(EisenClientError):
     """The server, or something on the way to it, failed."""
 
-    advice = "the server's log tells why"
+    advice = "the server's log says why"
 
 
 class ServerBusy(ServerFailed):
-    """No worker is free or ready and the queue is full, or there is no memory for one more."""
+    """No worker is free or ready and the queue is full, or the server lacks memory for one more."""
 
     retry = True
     executed = False
@@ -249,7 +249,7 @@ class ModelFailed(ServerFailed):
     """The model or one of its transforms failed on this request."""
 
     executed = True
-    advice = "the server's log tells where it failed"
+    advice = "the server's log shows where it failed"
 
 
 class WorkerDied(ServerFailed):
@@ -260,7 +260,7 @@ class WorkerDied(ServerFailed):
 
     advice = (
         "it crashed, took longer than responseTimeout, or its reply was over max_response_size: "
-        "the server's log tells which"
+        "the server's log says which"
     )
 
 

@@ -1,6 +1,6 @@
 """What is logged, and what is kept from being logged.
 
-The logger ``eisen_deploy.client`` tells at DEBUG of each attempt: the endpoint, the id of the
+The logger ``eisen_deploy.client`` logs each attempt at DEBUG: the endpoint, the id of the
 request, names, shapes and sizes of the inputs, status, time. Nothing is logged above DEBUG: what
 goes wrong is raised.
 """

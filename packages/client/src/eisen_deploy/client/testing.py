@@ -40,7 +40,7 @@ __all__ = ["FakeModel", "FakeRequest"]
 class FakeRequest(NamedTuple):
     """One request that a fake model was asked.
 
-    :param inputs: values by name, as they came over the wire; ``None`` where it asked for the
+    :param inputs: values by name, as they arrived over the wire; ``None`` where it asked for the
         metadata.
     :param outputs: names of the outputs asked for; ``None`` for all of them.
     :param id: the client's name for the request, which its errors carry too.

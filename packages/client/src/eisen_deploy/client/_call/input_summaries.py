@@ -15,7 +15,7 @@ class InputSummary(NamedTuple):
 
     :param dtype: a numpy dtype's name, or ``str``, ``bytes``, ``float`` or ``json`` for what is
         not an array of numbers.
-    :param shape: ``()`` for what is no array.
+    :param shape: ``()`` for what is not an array.
     :param size: bytes on the wire.
     """
 
@@ -32,10 +32,10 @@ def summarise_inputs(body: Body) -> dict[str, InputSummary]:
     if not body.buffers:
         return {}
     head = json.loads(bytes(body.buffers[0]))
-    return {entry["name"]: _summary(entry) for entry in head["inputs"]}
+    return {entry["name"]: _summarise(entry) for entry in head["inputs"]}
 
 
-def _summary(entry: Mapping[str, Any]) -> InputSummary:
+def _summarise(entry: Mapping[str, Any]) -> InputSummary:
     parameters, shape = entry["parameters"], tuple(entry["shape"])
     size = parameters["binary_data_size"]
     if "content_type" in parameters:

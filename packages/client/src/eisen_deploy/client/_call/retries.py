@@ -80,7 +80,7 @@ def call_with_retries(
     :param id_: our name for the request, for the log.
     :param idempotent: whether it may be made again where it may have been executed.
     :param renewable: whether the token may be another one when it is read again.
-    :raises EisenClientError: that of the last attempt, which tells of the first one as well.
+    :raises EisenClientError: that of the last attempt, which mentions the first one as well.
     """
     failures = _Failures(idempotent, renewable)
     while True:
@@ -118,12 +118,12 @@ class _Failures:
         self._errors: list[EisenClientError] = []  # the first and the last
 
     def add(self, error: EisenClientError) -> None:
-        """Take note of an error; it comes to tell of those before."""
+        """Take note of an error, and let it mention those before."""
         self._count += 1
         self._errors[1:] = [error]
         self._may_pass = error.retry
         if self._count > 1:
-            self._tell_history(error, self._errors[0])
+            self._add_history(error, self._errors[0])
         if error.executed is not False:
             self._executed = error.executed or self._executed or None
 
@@ -135,7 +135,7 @@ class _Failures:
         return last
 
     def delay(self, policy: Retries) -> float | None:
-        """Return the seconds until the next attempt, or ``None`` if there shall be none."""
+        """Return the seconds until the next attempt, or ``None`` to make no further one."""
         error = self._errors[-1]
         if isinstance(error, Unauthorized):
             self._tokens -= 1
@@ -174,7 +174,7 @@ class _Failures:
         # Of a body that was cut off nothing is executed, but a part of it has left this machine.
         return self._may_pass and (self._idempotent or error.stage != "sending")
 
-    def _tell_history(self, error: EisenClientError, first: EisenClientError) -> None:
+    def _add_history(self, error: EisenClientError, first: EisenClientError) -> None:
         error.attempts = self._count
         if _brief(first) != _brief(error):
             error.first_failure = _brief(first)

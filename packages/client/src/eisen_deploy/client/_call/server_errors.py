@@ -1,4 +1,4 @@
-"""What the errors that a server answers mean for a caller.
+"""The error of ours for each answer of a server that is not a reply.
 
 They are read by their ``type``; the status decides only where there is none. Sources: the
 handler's own error model, TorchServe 0.12's exception classes, and RFC 9110 for proxies.
@@ -39,11 +39,11 @@ from eisen_deploy.client._shared.wire.protocol import Body
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
 _PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
-_SERVER_REPLY_ADVICE = "the server's limit is meant, no setting of this client's"
+_SERVER_REPLY_ADVICE = "this is the server's limit, not a setting of this client"
 _KILLED_ADVICE = "it was killed by SIGKILL, as the system does where memory does not suffice"
-_NO_ROOM = "OutOfDirectMemoryError"  # for a request that comes in, beside others
+_NO_ROOM = "OutOfDirectMemoryError"  # for one more incoming request
 _NO_ROOM_ADVICE = (
-    "the server's memory for requests that come in is used up: try again later; if it always is, "
+    "the server's memory for incoming requests is used up: try again later; if it always is, "
     "raise -XX:MaxDirectMemorySize in its vmargs"
 )
 _HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
@@ -131,7 +131,7 @@ def map_server_error(
         if type_ is None:
             message += f": the request is too large; {describe_size(body)}"
             message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
-        else:  # the handler says itself what is too large, and it is no setting of the server
+        else:  # the handler says itself what is too large, and that is not a setting of the server
             facts["advice"] = _HANDLER_LIMIT_ADVICE
     return kind(
         message,

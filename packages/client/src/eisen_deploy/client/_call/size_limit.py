@@ -14,16 +14,16 @@ MEMORY = 60.0
 
 
 class SizeLimit:
-    """What sizes the server takes. Refuses what it would refuse, before that is sent.
+    """What sizes the server takes: a request that it would refuse is refused before it is sent.
 
-    :param told: largest body in bytes that the caller says the server takes, or ``None``.
+    :param stated: largest body in bytes that the server takes, as the caller says; or ``None``.
     :param clock: returns seconds.
     """
 
-    def __init__(self, told: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._told = told
+    def __init__(self, stated: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stated = stated
         #: Bytes of the largest request that the server is known to take, by the caller or itself.
-        self.taken = told or 0
+        self.taken = stated or 0
         self._clock = clock
         self._refused: tuple[int, float] | None = None
 
@@ -32,14 +32,14 @@ class SizeLimit:
 
         :raises RequestTooLarge: if it is.
         """
-        if self._told is not None and body.size > self._told:
-            raise _not_sent(f"max_request is {self._told} bytes", body)
+        if self._stated is not None and body.size > self._stated:
+            raise _not_sent(f"max_request is {self._stated} bytes", body)
         size, until = self._refused or (0, 0.0)
         if self._clock() < until and body.size >= size:
             raise _not_sent(f"the server refused {size} bytes a moment ago", body)
 
     def takes(self, size: int) -> bool:
-        """Whether the server is known to take so many bytes: the caller told it, or it did."""
+        """Whether the server is known to take so many bytes: by the caller or itself."""
         return size <= self.taken
 
     def learn(self, size: int, error: EisenClientError | None) -> None:

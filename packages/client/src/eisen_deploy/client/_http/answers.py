@@ -1,4 +1,4 @@
-"""What a server answers: status, headers and body, of a kind that the client reads."""
+"""An answer of a server: its status, its headers and as much of its body as is wanted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_ERROR_BYTES = 256 * 2**10
 
 
 class HTTPAnswer:
-    """What came back.
+    """An answer of whatever status: what was received over HTTP, not decoded.
 
     :param headers: found by name in any case.
     :param body: writable, so that decoded arrays are views of it.
@@ -75,7 +75,7 @@ class HTTPAnswer:
 
 
 def accept_name(text: str) -> str | None:
-    """Return a stranger's name for something, if it is one that may be shown."""
+    """Return a name from the server, if it may be shown."""
     return text if re.fullmatch("[!-~]{1,127}", text) else None
 
 
@@ -87,7 +87,7 @@ def read_answer(
     :param response: one of which nothing was read yet.
     :param max_reply: largest body that is read, in bytes, on the line and decompressed.
     :raises ReplyTooLarge: if the body is larger.
-    :raises MalformedReply: if its size or its encoding is not one that can be, or if it came before
+    :raises MalformedReply: if its size or its encoding is impossible, or if it arrived before
         the whole request was sent and is not an error.
     :raises UnknownOutcome: if the body is shorter than was announced.
     """
@@ -96,8 +96,8 @@ def read_answer(
     if status == 200:
         if not exchange.is_whole:
             raise MalformedReply(
-                "the server answered 200 before it was sent the whole request: that is no answer "
-                "to it",
+                "the server answered 200 before it was sent the whole request: that cannot be the "
+                "answer to it",
                 status=status,
                 executed=exchange.executed,
                 advice=UnexpectedReply.advice,
@@ -122,5 +122,5 @@ def _read_error(
         return b""
     except MalformedReply:
         if "Content-Encoding" in response.headers:
-            return b""  # the status tells more than that its text cannot be read
+            return b""  # the status says more than an error about its text
         raise

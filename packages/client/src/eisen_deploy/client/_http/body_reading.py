@@ -29,41 +29,41 @@ def read_body(
     :param response: one of which nothing was read yet.
     :param limit: largest body that is read, in bytes, on the line and decompressed.
     :raises ReplyTooLarge: if the body is larger.
-    :raises MalformedReply: if its size or its encoding is not one that can be.
-    :raises UnknownOutcome: if the body is shorter than was announced.
+    :raises MalformedReply: if its size or its encoding is impossible.
+    :raises UnknownOutcome: if the body is shorter than announced.
     """
     headers = response.headers
-    coding = _coding(headers)
-    length = _length(headers)
-    size = length if coding is None and length is not None else _number(headers, SIZE_HEADER)
+    coding = _read_coding(headers)
+    length = _read_length(headers)
+    size = length if coding is None and length is not None else _read_number(headers, SIZE_HEADER)
     exchange.announced = length if coding else size
     for announced in (length, size):
         if announced is not None and announced > limit:
             raise ReplyTooLarge(f"the reply has {announced} bytes, max_reply is {limit}")
-    pieces = _pieces(response, exchange, length, limit)
+    pieces = _read_pieces(response, exchange, length, limit)
     if coding:
-        pieces = _inflated(pieces)
+        pieces = _inflate(pieces)
     return _collect(pieces, limit) if size is None else _fill(pieces, size)
 
 
-# --- what the headers tell ------------------------------------------------------------------
+# --- what the headers say -------------------------------------------------------------------
 
 
-def _coding(headers: Mapping[str, str]) -> str | None:
+def _read_coding(headers: Mapping[str, str]) -> str | None:
     coding = headers.get("Content-Encoding", "").strip().lower()
     if coding in ("", "identity"):
         return None
     if coding not in (CODING, "x-gzip"):
-        raise MalformedReply("the reply is compressed in another way than it was asked for")
+        raise MalformedReply("the reply is compressed in a way that was not asked for")
     return CODING
 
 
-def _length(headers: Mapping[str, str]) -> int | None:
+def _read_length(headers: Mapping[str, str]) -> int | None:
     """Return the bytes on the line, if they are announced."""
-    return None if "Transfer-Encoding" in headers else _number(headers, "Content-Length")
+    return None if "Transfer-Encoding" in headers else _read_number(headers, "Content-Length")
 
 
-def _number(headers: Mapping[str, str], name: str) -> int | None:
+def _read_number(headers: Mapping[str, str], name: str) -> int | None:
     if name not in headers:
         return None
     text = headers[name].strip(" \t")
@@ -75,7 +75,7 @@ def _number(headers: Mapping[str, str], name: str) -> int | None:
 # --- from the line --------------------------------------------------------------------------
 
 
-def _pieces(
+def _read_pieces(
     response: urllib3.BaseHTTPResponse, exchange: Exchange, length: int | None, limit: int
 ) -> Iterator[bytes]:
     """Yield the bytes on the line: as many as were announced, or all there are."""
@@ -93,7 +93,7 @@ def _pieces(
         raise UnknownOutcome(f"the reply ends after {exchange.received} of {length} bytes")
 
 
-def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Yield what gzip made of them, in pieces of a bounded size."""
     inflater = zlib.decompressobj(wbits=31)
     for piece in pieces:
@@ -123,7 +123,7 @@ def _fill(pieces: Iterator[bytes], size: int) -> memoryview:
         view = np.empty(size, np.uint8).data  # not filled with zeros first, as a bytearray is
     except MemoryError:
         raise ReplyTooLarge(
-            f"the reply has {size} bytes, for which this machine's memory does not suffice"
+            f"the reply has {size} bytes, more than this machine has memory for"
         ) from None
     end = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""What the failures of requests, urllib3, http.client and the system mean for a call.
+"""The error of ours for each failure of requests, urllib3, http.client and the system.
 
 The same exception means different things before and after the request was sent, so each is read
 together with how far the exchange had come. Their texts are not passed on: they hold the URL's
@@ -198,7 +198,7 @@ def _map_system(error: Exception, exchange: Exchange) -> EisenClientError:
         return _map_broken(error, exchange)
     return TLSFailed(
         "a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: "
-        f"{getattr(error, 'strerror', None) or 'there is no such file'}",  # requests looks itself
+        f"{getattr(error, 'strerror', None) or 'there is no such file'}",  # requests itself looks
         advice=_FILES_ADVICE,
     )
 

@@ -33,7 +33,7 @@ _STATUS = len("HTTP/1.1 ")
 
 
 class StrictResponse(HTTPResponse):
-    """The answer to the running exchange, from its first line that is not an interim one's."""
+    """The answer to the running exchange, after its interim answers."""
 
     def __init__(
         self,

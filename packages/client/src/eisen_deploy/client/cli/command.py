@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from eisen_deploy.client._shared.command import program
 
-from . import check, metadata, predict, wait
+from . import check, metadata, wait
 from .error_messages import report_error
 from .exit_statuses import format_table, status_of
+from .predict import command as predict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

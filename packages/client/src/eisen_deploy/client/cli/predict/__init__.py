@@ -1,0 +1,1 @@
+"""``eisen-client predict``: files to the model, and its outputs to files."""
