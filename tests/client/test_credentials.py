@@ -103,7 +103,7 @@ def test_https_to_a_server_without_it(serve, connect, certificates):
     url = f"https://127.0.0.1:{server.port}/m"
     with pytest.raises(TLSFailed) as caught:
         connect(url, verify=str(certificates / "authority.pem")).predict({"x": 1})
-    text = "while connecting: the server does not speak it at this port, but plain HTTP"
+    text = "while connecting: the server does not speak TLS at this port, but probably plain HTTP"
     assert text in str(caught.value)
     assert caught.value.advice.startswith("use http:// in its address")
 
@@ -119,14 +119,14 @@ def test_https_to_a_server_without_it(serve, connect, certificates):
 )
 def test_https_to_what_is_not_tls_at_all(greeting, serve, connect):
     server = serve(lambda peer: (peer.sock.recv(9), peer.send(greeting)))
-    with pytest.raises(TLSFailed, match="does not speak it"):
+    with pytest.raises(TLSFailed, match="does not speak TLS"):
         connect(f"https://127.0.0.1:{server.port}/m").predict({"x": 1})
 
 
 def test_a_proxy_with_tls_that_has_none(serve, connect, monkeypatch):
     proxy = serve(lambda peer: (peer.sock.recv(9), peer.send(b"HTTP/1.1 400 \r\n\r\n")))
     monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.port}")
-    with pytest.raises(TLSFailed, match="the proxy does not speak it") as caught:
+    with pytest.raises(TLSFailed, match="the proxy does not speak TLS") as caught:
         connect("https://model.invalid/m").predict({"x": 1})
     assert caught.value.advice.startswith("use http:// in HTTPS_PROXY")
 
@@ -139,7 +139,7 @@ def test_a_tunnel_to_a_server_without_tls(serve, connect, monkeypatch):
         peer.send(b"HTTP/1.1 400 \r\n\r\n")
 
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{serve(script).port}")
-    with pytest.raises(TLSFailed, match="the server does not speak it") as caught:
+    with pytest.raises(TLSFailed, match="the server does not speak TLS") as caught:
         connect("https://model.invalid/m").predict({"x": 1})
     assert caught.value.advice.startswith("use http:// in its address")
 

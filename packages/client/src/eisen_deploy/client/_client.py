@@ -41,8 +41,8 @@ class EisenServingClient:
         ``http://HOST:8080/v2/models/MODEL/infer``. A user part is sent as Basic credentials.
     :param validate_inputs: check each batch against the model's metadata before it is sent, and
         convert it where that loses nothing; check also that the reply holds the declared outputs
-        and no others. The metadata is fetched once, with the first batch, whenever it is asked for,
-        and anew after a reply that cannot be read.
+        and no others. The metadata is fetched with the first batch, by each ``get_metadata()``, and
+        again after a reply that cannot be read.
     :param token: sent as ``Authorization: Bearer``: the inference key of TorchServe; or the
         ``pathlib.Path`` of a file that holds it, alone or as TorchServe's ``key_file.json``; or a
         function that returns it. File and function are read for each request, and once more where
@@ -54,8 +54,8 @@ class EisenServingClient:
         nothing else, ``False`` trusts anyone.
     :param cert: the client's own certificate: a path to a PEM file with the key in it, or the
         paths of certificate and key.
-    :param max_reply: largest reply that is read, in bytes; 4 GiB by default. Beside arrays of
-        numbers, no more than 200,000 strings and values in JSON are read of one.
+    :param max_reply: largest reply that is read, in bytes; 4 GiB by default. Of strings
+        and of values in JSON no more than some 200,000 are read.
     :param max_request: largest request in bytes that the server is known to take, its
         ``max_request_size``: a larger one is refused before it is sent. What the server itself
         refused as too large is remembered for a minute.
@@ -199,7 +199,7 @@ class EisenServingClient:
         :param cancel: ends the wait from another thread.
         :returns: the metadata.
         :raises NotReady: if it did not answer by then; it names the last obstacle.
-        :raises EisenClientError: for what waiting does not mend.
+        :raises EisenClientError: if waiting cannot help.
         """
         deadline = self._deadline(timeout, cancel)
         with self._caller.describe_in_errors(METADATA_REQUEST, None):

@@ -23,7 +23,7 @@
     │   ├── ModelFailed                     500  the model or a transform raised
     │   ├── WorkerDied                      500, 507  the server's worker process ended
     │   └── OutOfMemory                     507
-    └── UnexpectedReply                     an answer that is not one of the handler's
+    └── UnexpectedReply                     an answer that is not the handler's
         ├── Redirected                      3xx; never followed
         ├── MalformedReply                  not a reply of the protocol
         └── ReplyTooLarge                   larger than ``max_reply``, or than the server sends
@@ -115,14 +115,14 @@ class EisenClientError(Exception):
 
 
 def _clean(fact: object) -> object:
-    """Return a fact with nothing that a terminal would obey: it may quote a stranger."""
+    """Return a fact with nothing that a terminal would obey: it may quote a server."""
     if isinstance(fact, str):
         return clean(fact)
     return tuple(map(_clean, fact)) if isinstance(fact, tuple) else fact
 
 
 class InvalidURL(EisenClientError, ValueError):
-    """The address is not one that can be asked: no http or https scheme, or no host."""
+    """The address cannot be used: it has no http or https scheme, or no host."""
 
     executed = False
     advice = "give the prediction endpoint, such as http://localhost:8080/predictions/model"
@@ -271,7 +271,7 @@ class OutOfMemory(ServerFailed):
 
 
 class UnexpectedReply(EisenClientError):
-    """The answer is not one of the handler's: a proxy or another server may have given it."""
+    """The answer is not the handler's: a proxy or another server may have given it."""
 
     advice = "check the address, and what stands between here and the server"
 

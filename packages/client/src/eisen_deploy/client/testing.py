@@ -8,8 +8,8 @@
 >>> client.predict({"image": np.array([1, -1])})["mask"]
 array([ True, False])
 
-All of the client but the network is real: batches are checked, encoded and decoded, and what
-fails is tried again as ever.
+All of the client but the network is real: batches are checked, encoded and decoded, and
+failures are retried.
 """
 
 from __future__ import annotations

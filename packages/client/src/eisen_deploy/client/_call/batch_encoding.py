@@ -37,7 +37,7 @@ def conform(
     """Return a batch as the metadata declares it, converted where that loses nothing.
 
     :returns: the batch, and the names of the declared outputs; ``None`` if none are declared.
-    :raises InvalidInput: with everything in which the batch differs.
+    :raises InvalidInput: with every way in which the batch differs.
     """
     from eisen_deploy.client._shared.model.metadata import Metadata  # noqa: PLC0415 - a sixth of the import's time
 

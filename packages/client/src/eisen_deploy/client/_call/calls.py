@@ -29,7 +29,7 @@ _HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}
 
 
 class Sender(Protocol):
-    """What sends one request and brings its answer, of whatever status."""
+    """Sends one request and returns its answer, of whatever status."""
 
     def post(
         self,
@@ -132,7 +132,7 @@ class Caller:
 
 
 class _LoggedInputs(NamedTuple):
-    """What a request holds, put in words only if it is logged."""
+    """What a request holds, formatted only if it is logged."""
 
     body: Body
 

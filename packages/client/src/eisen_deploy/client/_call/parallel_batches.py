@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NoReturn, TypeVar
 
 from eisen_deploy.client._waiting.cancellation import Cancellation
-from eisen_deploy.client._waiting.deadline import GLANCE
+from eisen_deploy.client._waiting.deadline import POLL_SECONDS
 from eisen_deploy.client._waiting.threads import Outcome, start
 
 B = TypeVar("B")
@@ -69,5 +69,5 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _wait(task: Outcome[object]) -> None:
-    while not task.wait(GLANCE):  # Windows delivers Ctrl+C only between waits
+    while not task.wait(POLL_SECONDS):  # Windows delivers Ctrl+C only between waits
         pass

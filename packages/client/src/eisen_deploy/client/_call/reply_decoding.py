@@ -72,7 +72,7 @@ def _refuse_page(answer: HTTPAnswer) -> None:
 
 
 def _unreadable(answer: HTTPAnswer, reason: str) -> MalformedReply:
-    if len(reason) > _MAX_REASON:  # it may name what a stranger named
+    if len(reason) > _MAX_REASON:  # it may quote names from the reply
         reason = f"{reason[: _MAX_REASON - 3]}..."
     return MalformedReply(f"the reply cannot be read: {reason}", **_describe_origin(answer))
 

@@ -21,7 +21,7 @@ from eisen_deploy.client._waiting.deadline import CancelRequested, Deadline, Exp
 T = TypeVar("T")
 
 #: Of a proxy, where no type says that the answer is the server's own.
-_LOST_BEHIND = (500, 502, 504)
+_PROXY_STATUSES = (500, 502, 504)
 
 
 class Retries:
@@ -31,7 +31,7 @@ class Retries:
     many clients do not come back all at once. A ``Retry-After`` of the server is a lower bound.
     All of it happens within the one deadline of the call.
 
-    :param count: how often after the first time; 0 for never.
+    :param count: how often it is sent again; 0 for never.
     :param first_delay: seconds that the first wait takes at most.
     :param max_delay: seconds that any wait takes at most.
     :param random: returns a number from 0 to 1.
@@ -61,7 +61,7 @@ class Retries:
         )
 
     def delay(self, number: int) -> float:
-        """Return the seconds to wait before sending for the so-many-th time after the first."""
+        """Return the seconds to wait before sending again for the first, second, ... time."""
         longest = self.first_delay * 2.0 ** min(number - 1, 60)
         return self._random() * min(self.max_delay, longest)
 
@@ -167,7 +167,7 @@ class _Failures:
     def _is_harmless(self, error: EisenClientError) -> bool:
         if isinstance(error, (Cancelled, DeadlineExceeded)):
             return False
-        if self._idempotent and (isinstance(error, UnknownOutcome) or _is_lost_behind(error)):
+        if self._idempotent and (isinstance(error, UnknownOutcome) or _may_be_lost(error)):
             return True
         if self._idempotent and isinstance(error, WorkerDied):
             return self._died == 1
@@ -182,11 +182,11 @@ class _Failures:
             error.executed, error.retry = self._executed, False
 
 
-def _is_lost_behind(error: EisenClientError) -> bool:
-    """Whether a proxy may have lost the server after that had the request."""
+def _may_be_lost(error: EisenClientError) -> bool:
+    """Whether a proxy may have lost the server once that had the request."""
     if type(error) is not ServerFailed:
         return False
-    return error.status == 503 or (error.type is None and error.status in _LOST_BEHIND)
+    return error.status == 503 or (error.type is None and error.status in _PROXY_STATUSES)
 
 
 def _brief(error: EisenClientError) -> str:

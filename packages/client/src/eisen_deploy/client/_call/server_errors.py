@@ -190,7 +190,7 @@ def _read_problems(read: Mapping[str, object], text: str | None) -> list[str]:
 
 
 def _clean_text(value: object) -> str | None:
-    """Return a stranger's text fit for a message: of bounded length, on one line."""
+    """Return a server's text fit for a message: of bounded length, on one line."""
     if not isinstance(value, str) or not value.strip():
         return None
     line = " ".join(value[: 2 * _MAX_TEXT].split())

@@ -105,7 +105,7 @@ def read_answer(
         return HTTPAnswer(status, headers, read_body(response, exchange, max_reply))
     body: bytes | bytearray | memoryview = b""
     if status == 413:
-        # Who refuses a large body often cuts the line, and the status says it all.
+        # A server that refuses a large body often closes the connection; the status is enough.
         with suppress(UnknownOutcome, MalformedReply, *FAILURES):
             body = _read_error(response, exchange)
     elif status >= 400:

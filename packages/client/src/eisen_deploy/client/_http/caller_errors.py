@@ -1,6 +1,6 @@
-"""What the caller's own functions raise passes through unchanged.
+"""Errors of the caller's own functions, which reach the caller unchanged.
 
-Else an ``OSError`` of theirs would be taken for a failure of the network.
+Otherwise an ``OSError`` of theirs would be taken for a failure of the network.
 """
 
 from __future__ import annotations

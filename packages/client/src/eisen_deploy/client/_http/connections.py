@@ -213,7 +213,7 @@ class Connections:
 
 @contextmanager
 def giving_back(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
-    """Give a response's connection back to its pool in the end: closed, if more could come."""
+    """Give a response's connection back to its pool in the end; closed, if it is not read whole."""
     try:
         yield
     finally:

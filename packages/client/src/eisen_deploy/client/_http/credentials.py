@@ -1,4 +1,4 @@
-"""What proves to the server who asks."""
+"""The header by which the server knows who is asking."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Credentials:
         self._token = token
         self._user = user
         if not self.renewable:
-            _check(token)
+            _check_token(token)
 
     @property
     def renewable(self) -> bool:
@@ -54,7 +54,7 @@ class Credentials:
         if isinstance(self._token, os.PathLike):
             return _read_file(self._token)
         with wrap_caller_errors():
-            return _check(self._token() if callable(self._token) else self._token)
+            return _check_token(self._token() if callable(self._token) else self._token)
 
 
 def _read_file(path: os.PathLike[str]) -> str:
@@ -64,14 +64,14 @@ def _read_file(path: os.PathLike[str]) -> str:
             raw = file.read(_MAX_FILE)
     except OSError as error:
         raise Unauthorized(
-            f"the file of the token cannot be read: {error.strerror or type(error).__name__}"
+            f"the token's file cannot be read: {error.strerror or type(error).__name__}"
         ) from None
     token = _decode(raw).strip()
     if token.startswith("{"):
         token = _inference_key(token)
     if not _is_token(token):
         raise Unauthorized(
-            "the file of the token holds none: expected one line, or TorchServe's key_file.json"
+            "the token's file holds no token: expected one line, or TorchServe's key_file.json"
         )
     return token
 
@@ -95,7 +95,7 @@ def _is_token(token: object) -> bool:
     return isinstance(token, str) and re.fullmatch("[!-~]+", token) is not None
 
 
-def _check(token: object) -> str | None:
+def _check_token(token: object) -> str | None:
     if token is None or (isinstance(token, str) and _is_token(token)):
         return token
     raise ValueError(

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from eisen_deploy.client._errors import InvalidURL
 
-#: Characters of a stranger's address that a message shows.
+#: Characters that a message shows of an address from a server.
 _MAX_SHOWN = 300
 
 
@@ -61,7 +61,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port  # raises if it is not a port number
     except ValueError as error:
-        raise InvalidURL("url has brackets or a port that are not those of a URL") from error
+        raise InvalidURL("url has brackets or a port that no URL can have") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidURL(
             "url must start with http:// or https:// and a host, such as "

@@ -1,4 +1,4 @@
-"""One request and its reply, under way: how far it has come, and how to stop it."""
+"""One request and its reply, under way: how far it has got, and how to stop it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Exchange:
 
     @property
     def stage(self) -> str:
-        """How far it has come, in a word."""
+        """How far it has got, in a word."""
         if not self.connected:
             return "connecting" if self.authorised else "preparing"
         if self.sent < self.size:
@@ -65,13 +65,13 @@ class Exchange:
 
     @property
     def progress(self) -> str:
-        """How far it has come, in words."""
+        """How far it has got, as a message says it."""
         return {
             "preparing": "while the token was read",
             "connecting": "while connecting",
             "sending": f"after {self.sent} of {self.size} bytes were sent",
             "waiting": "while waiting for the reply",
-            "receiving": f"after {self.received} bytes or more of the reply had come",
+            "receiving": f"after {self.received} bytes or more of the reply had arrived",
         }[self.stage]
 
     @property

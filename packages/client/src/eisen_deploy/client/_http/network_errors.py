@@ -1,7 +1,7 @@
 """The error of ours for each failure of requests, urllib3, http.client and the system.
 
 The same exception means different things before and after the request was sent, so each is read
-together with how far the exchange had come. Their texts are not passed on: they hold the URL's
+together with how far the exchange had got. Their texts are not passed on: they hold the URL's
 query and pieces of what the server sent.
 """
 
@@ -164,8 +164,8 @@ def _lacks_tls(error: BaseException) -> bool:
 
 def _map_missing_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
     return TLSFailed(
-        f"TLS failed {exchange.progress}: the {who} does not speak it at this port, but plain HTTP "
-        "as it seems",
+        f"TLS failed {exchange.progress}: the {who} does not speak TLS at this port, but probably "
+        "plain HTTP",
         advice=f"use http:// in {where}, or the port at which it speaks TLS",
     )
 
@@ -180,13 +180,13 @@ def _map_proxy(error: Exception, exchange: Exchange) -> EisenClientError:
 
 
 def _map_bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
-    return ProxyFailed("the proxy's address is not one that can be used")
+    return ProxyFailed("the proxy's address cannot be used")
 
 
 def _map_bad_url(error: Exception, exchange: Exchange) -> EisenClientError:
     if exchange.uses_proxy:  # a host is looked at only when it is looked up
         return _map_bad_proxy(error, exchange)
-    return InvalidURL("the address is not one that can be asked")
+    return InvalidURL("the address cannot be used")
 
 
 def _map_bad_http(error: Exception, __: Exchange) -> EisenClientError:

@@ -1,4 +1,4 @@
-"""With what a failure of the libraries below began, and how that is put in words."""
+"""Where a failure of the libraries below began, and how messages describe it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 #: How ``http.client`` says that a proxy does not lead to a server.
 _REFUSED_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3})")
 #: Exceptions that say nothing but their names.
-_IN_WORDS = {
+_DESCRIPTIONS = {
     "RemoteDisconnected": "closed without an answer",
     "IncompleteRead": "closed in the middle of the answer",
     "TimeoutError": "timed out",
@@ -19,7 +19,7 @@ _IN_WORDS = {
 
 
 def find_root_cause(error: BaseException) -> BaseException:
-    """Return the exception with which it all began, however deep the others wrap it."""
+    """Return the exception that came first, however deeply others wrap it."""
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
@@ -28,7 +28,7 @@ def find_root_cause(error: BaseException) -> BaseException:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Let go of the frames in which it was raised: urllib3's hold it in turn, and the batch."""
+    """Let go of the frames of an error: urllib3's hold the error in turn, and the batch."""
     seen: dict[int, BaseException] = {}
     waiting = [error]
     while waiting:
@@ -45,10 +45,10 @@ def _inside(error: BaseException) -> Iterator[BaseException]:
 
 
 def describe_cause(error: BaseException) -> str:
-    """Return a system's error in its own words, and any other in ours, or else by its name."""
+    """Return a system error's own text; for others our description, or their name."""
     text = error.args[0] if error.args else None
     if isinstance(text, str) and (refused := _REFUSED_TUNNEL.match(text)):
         return f"it answered {refused[1]}"
     own = getattr(error, "strerror", None) or getattr(error, "reason", None)
     name = type(error).__name__
-    return own or _IN_WORDS.get(name, name)
+    return own or _DESCRIPTIONS.get(name, name)

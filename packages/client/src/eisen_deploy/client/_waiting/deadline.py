@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,9 +13,9 @@ T = TypeVar("T")
 
 #: Sockets cannot wait for longer than some 24 days.
 MAX_SECONDS = 1_000_000
-#: Seconds between two looks at whether a call was cancelled. Waits are no longer than that also
-#: because Windows delivers Ctrl+C only between waits.
-GLANCE = 0.05
+#: Seconds after which a wait looks whether its call was cancelled; also, Windows delivers Ctrl+C
+#: only between waits.
+POLL_SECONDS = 0.05
 
 
 class Stopped(Exception):
@@ -32,7 +31,7 @@ class CancelRequested(Stopped):
 
 
 class Deadline:
-    """A moment that is so many seconds from now, or the one at which somebody cancels.
+    """When a call has to end: some seconds from now, or as soon as somebody cancels it.
 
     :param seconds: ``None`` for no limit.
     """
@@ -48,7 +47,7 @@ class Deadline:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def within(self, seconds: float) -> Deadline:
-        """Return a deadline that is no later than so many seconds from now."""
+        """Return this deadline, or one some seconds from now if that is earlier."""
         remaining = self.remaining
         seconds = seconds if remaining is None else min(seconds, remaining)
         return Deadline(seconds, *self._cancellations)
@@ -64,15 +63,15 @@ class Deadline:
         if self.remaining == 0:
             raise Expired
 
-    def wait(self, seconds: float, done: threading.Event | None = None) -> None:
-        """Wait so many seconds, or until something is done; errors as of :meth:`check`."""
-        done = done or threading.Event()
+    def wait(self, seconds: float) -> None:
+        """Wait some seconds; errors as of :meth:`check`."""
         end = time.monotonic() + seconds
         while True:
             self.check()
             left = end - time.monotonic()
-            if left <= 0 or done.wait(min(left, GLANCE, self.remaining or GLANCE)):
+            if left <= 0:
                 return
+            time.sleep(min(left, POLL_SECONDS, self.remaining or POLL_SECONDS))
 
 
 def check_seconds(timeout: float | None) -> float | None:
@@ -102,7 +101,7 @@ def run_until(
     alone would not do: each applies to one operation, so a server that sends a byte a second,
     or a host with many dead addresses, outlasts them.
 
-    :param stop: makes the work end soon; called if it is given up, whatever the reason.
+    :param stop: makes the work end soon; called whenever the work is given up.
     :param look: called on this thread every now and then, and once when the work is done.
     :raises Expired: if the deadline passes first.
     :raises CancelRequested: if it is cancelled first.
@@ -114,7 +113,7 @@ def run_until(
         done = False
         while not done:
             deadline.check()
-            done = outcome.wait(min(GLANCE, deadline.remaining or GLANCE))
+            done = outcome.wait(min(POLL_SECONDS, deadline.remaining or POLL_SECONDS))
             if look is not None:
                 look()
     finally:  # also for KeyboardInterrupt

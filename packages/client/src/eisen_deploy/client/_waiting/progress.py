@@ -1,4 +1,4 @@
-"""How far a transfer has come, for the caller."""
+"""How far a transfer has got, for the caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eisen_deploy.client._http.exchange import Exchange
 
 
 class Progress(NamedTuple):
-    """How far a call has come, in bytes of the bodies of request and reply.
+    """How far a call has got, in bytes of the bodies of request and reply.
 
     :param sent: handed to the system to be sent.
     :param to_send: of the whole request.

@@ -35,7 +35,7 @@ def wait_ready(ask: Callable[[Deadline], T], deadline: Deadline, pauses: Retries
     :param ask: asks it once.
     :param pauses: how long to wait between two times.
     :raises NotReady: if it did not answer by then; it names the last obstacle.
-    :raises EisenClientError: at once, for what waiting does not mend.
+    :raises EisenClientError: at once, if waiting cannot help.
     """
     obstacles: list[EisenClientError] = []
     failure: EisenClientError

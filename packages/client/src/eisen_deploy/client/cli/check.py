@@ -154,7 +154,7 @@ def _describe_inputs(metadata: Metadata) -> str:
 
 
 def _check_size(client: EisenServingClient, count: int) -> Check:
-    """Send so many bytes, as an input that the model's handler refuses before the model runs.
+    """Send that many bytes, as an input that the model's handler refuses before the model runs.
 
     :raises RequestTooLarge: if the server takes no request of that size.
     """

@@ -65,7 +65,7 @@ def make_client(
         if path is not None and not Path(path).exists():
             raise UsageError(f"--{flag} {path}: there is no such file")
     if arguments.no_verify:
-        complain("warning: --no-verify: whoever is in between can read the data and the token")
+        complain("warning: --no-verify: anyone in between can read the data and the token")
     try:
         return EisenServingClient(
             arguments.url,

@@ -23,7 +23,7 @@ from eisen_deploy.client.files import FileError
 
 from .exit_statuses import UsageError
 
-#: What to do, in terms of this command; else the error's own words.
+#: What to do, in terms of this command; else the error's own advice.
 _ADVICE: dict[type[EisenClientError], str] = {
     DeadlineExceeded: "--timeout gives it longer",
     InvalidInput: "eisen-client metadata shows what the model takes",
@@ -39,7 +39,7 @@ _ADVICE: dict[type[EisenClientError], str] = {
 
 
 def complain(text: str) -> None:
-    """Write a line to the standard error, behind the program's name."""
+    """Write a line to the standard error, after the program's name."""
     say(f"eisen-client: {clean(' '.join(text.split(chr(10))))}", sys.stderr)
 
 

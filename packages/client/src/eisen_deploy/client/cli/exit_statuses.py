@@ -64,7 +64,7 @@ EXITS = (
     Exit(17, "no whole reply within --timeout", (DeadlineExceeded,)),
     Exit(18, "the reply was lost: the model may have run", (UnknownOutcome,)),
     Exit(19, "the model or the server failed", (ServerFailed,)),
-    Exit(20, "any other refusal, or no answer of such a server", (EisenClientError,)),
+    Exit(20, "any other refusal, or an answer that is not of the model", (EisenClientError,)),
     Exit(program.INTERRUPTED, "interrupted", (KeyboardInterrupt,)),
     Exit(program.NOBODY_READS, "nobody reads the output"),
     Exit(program.ENDED, "ended by SIGTERM"),
