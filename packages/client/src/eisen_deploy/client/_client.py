@@ -256,7 +256,7 @@ class EisenServingClient:
                 batch, declared = batch_encoding.conform(batch, self._cached_metadata(deadline))
             body = batch_encoding.encode(batch, outputs, id_)
         call = Call(body, deadline, id_, self._retries, idempotent, progress)
-        answer = self._caller.make(call)
+        answer = self._caller.send(call)
         try:
             with self._caller.describe_in_errors(body, id_):
                 return reply_decoding.decode(answer, outputs or declared, id_)
@@ -274,7 +274,7 @@ class EisenServingClient:
         id_ = new_id()
         call = Call(METADATA_REQUEST, deadline, id_, retries, idempotent=True)
         with self._caller.describe_in_errors(METADATA_REQUEST, id_):
-            metadata = reply_decoding.decode_metadata(self._caller.make(call))
+            metadata = reply_decoding.decode_metadata(self._caller.send(call))
         self._metadata = copy.deepcopy(metadata)  # what is returned is the caller's to change
         return metadata
 

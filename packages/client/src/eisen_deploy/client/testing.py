@@ -113,7 +113,7 @@ class FakeModel:
         self, exchange: Exchange, headers: Mapping[str, str], look: Callable[[], None]
     ) -> HTTPAnswer:
         exchange.deadline.check()
-        request = _read(exchange.body, headers)
+        request = _decode_request(exchange.body, headers)
         with self._lock:
             self.requests.append(request)
             failure = self._failures.popleft() if self._failures else None
@@ -141,11 +141,11 @@ class FakeModel:
         if request.outputs is not None:
             outputs = {name: outputs[name] for name in request.outputs if name in outputs}
         reply = protocol.encode_reply(outputs, model_name="", model_version="", id=request.id)
-        headers = {**reply.headers, **_headers_of(self._model)}
+        headers = {**reply.headers, **_make_headers(self._model)}
         return HTTPAnswer(200, headers, bytearray().join(reply.buffers))
 
 
-def _read(body: Body, headers: Mapping[str, str]) -> FakeRequest:
+def _decode_request(body: Body, headers: Mapping[str, str]) -> FakeRequest:
     if not body.buffers:
         return FakeRequest(None, None, headers["X-Request-Id"])
     raw = bytearray().join(body.buffers)
@@ -153,7 +153,7 @@ def _read(body: Body, headers: Mapping[str, str]) -> FakeRequest:
     return FakeRequest(request.inputs, request.outputs, headers["X-Request-Id"])
 
 
-def _headers_of(model: ModelIdentity) -> dict[str, str]:
+def _make_headers(model: ModelIdentity) -> dict[str, str]:
     headers = {
         "Eisen-Model-Name": model.name,
         "Eisen-Model-Version": model.version,

@@ -78,8 +78,8 @@ class Caller:
         self._limit = limit
         self._renewable = renewable
 
-    def make(self, call: Call) -> HTTPAnswer:
-        """Make a call and return the answer, which has status 200.
+    def send(self, call: Call) -> HTTPAnswer:
+        """Send a call, again where that is safe, and return the answer, which has status 200.
 
         :raises EisenClientError: if there was none.
         """
