@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
@@ -22,6 +22,7 @@ from eisen_deploy.client import (
     TLSFailed,
     Unauthorized,
 )
+from eisen_deploy.client._shared.command import program
 from eisen_deploy.client._shared.command.terminal import align_columns, format_size, say
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.files.text_files import to_json
@@ -29,9 +30,6 @@ from eisen_deploy.client.files.text_files import to_json
 from . import connection
 from .error_messages import explain_error
 from .exit_statuses import status_of
-
-if TYPE_CHECKING:
-    from eisen_deploy.client._shared.command.program import Commands
 
 _SECONDS = 30.0
 _STEPS = ("address", "connection", "encryption", "token", "model", "limits")
@@ -48,7 +46,7 @@ class Check(NamedTuple):
     detail: str
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "check",

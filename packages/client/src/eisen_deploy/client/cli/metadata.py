@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from eisen_deploy.client._shared.command import program
 from eisen_deploy.client._shared.command.terminal import align_columns, say
 from eisen_deploy.client._shared.model.metadata import Field, Metadata
 from eisen_deploy.client._shared.printable import clean
@@ -14,13 +14,10 @@ from eisen_deploy.client.files.text_files import to_json
 
 from . import connection
 
-if TYPE_CHECKING:
-    from eisen_deploy.client._shared.command.program import Commands
-
 _SECONDS = 30.0
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "metadata",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
+from eisen_deploy.client._shared.command import program
 from eisen_deploy.client._shared.command.terminal import say
 
 from . import connection
 
-if TYPE_CHECKING:
-    from eisen_deploy.client._shared.command.program import Commands
-
 _SECONDS = 60.0
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "wait",

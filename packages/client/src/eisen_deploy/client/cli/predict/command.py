@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from eisen_deploy.client import files
+from eisen_deploy.client._shared.command import program
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.cli.connection import add_arguments, make_client
 from eisen_deploy.client.cli.error_messages import note
 from eisen_deploy.client.cli.exit_statuses import UsageError, status_of
-from eisen_deploy.client.cli.progress import bars
+from eisen_deploy.client.cli.progress import show_progress
 from eisen_deploy.client.files.formats import WITH_GEOMETRY, check_writable, find_format
 from eisen_deploy.client.files.orientation import check_codes
 from eisen_deploy.client.files.segments import find_declared_segments, override
@@ -23,9 +24,6 @@ from eisen_deploy.client.files.text_files import list_json_remarks, to_json
 from . import inputs, outputs, provenance
 from .inputs import Batch, NamedFile, naming_file
 from .outputs import Target
-
-if TYPE_CHECKING:
-    from eisen_deploy.client._shared.command.program import Commands
 
 T = TypeVar("T")
 
@@ -41,7 +39,7 @@ examples:
 """
 
 
-def add_parser(commands: Commands) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "predict",
