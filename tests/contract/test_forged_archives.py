@@ -20,7 +20,7 @@ from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.errors import CorruptArchive
 from eisen_deploy.serving.doctor.facts.model_store import read_archive
 from eisen_deploy.serving.engines.archives import BadArchives, verify
-from eisen_deploy.serving.runtime.archive.verified import verify as verify_unpacked
+from eisen_deploy.serving.runtime.archive.verification import verify as verify_unpacked
 from eisen_deploy.serving.runtime.errors import LoadFailed
 
 HANDLER = "def handle(data, context):\n    return data\n"

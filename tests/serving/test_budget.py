@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import signal
-import threading
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime.answering.budget import Budget, Interrupted, seconds_for
+from eisen_deploy.serving.runtime.answering.budget import Budget, seconds_for
+from eisen_deploy.serving.runtime.answering.interrupts import (
+    AlarmInterrupt,
+    Interrupted,
+    ThreadInterrupt,
+)
 from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.answering.pipeline import answer
 from eisen_deploy.serving.runtime.messages import Request
@@ -31,8 +38,14 @@ def endless():
         time.sleep(0.001)
 
 
-def given_up(function):
-    with Budget(0.05) as budget, pytest.raises(Interrupted):
+@pytest.fixture(params=[AlarmInterrupt, ThreadInterrupt])
+def interrupt(request):
+    """Each way to interrupt, soon again where code swallows it."""
+    return request.param(again=0.02)
+
+
+def given_up(function, interrupt):
+    with Budget(0.05, interrupt) as budget, pytest.raises(Interrupted):
         budget.run(function)
 
 
@@ -43,59 +56,57 @@ def test_what_a_response_timeout_leaves(timeout, seconds):
     assert seconds_for(timeout) == pytest.approx(seconds)
 
 
-def test_what_runs_for_ever_is_ended():
-    given_up(endless)
+def test_what_runs_for_ever_is_ended(interrupt):
+    given_up(endless, interrupt)
 
 
-def test_code_that_catches_every_exception_lets_the_end_through():
+def test_code_that_catches_every_exception_lets_the_end_through(interrupt):
     def stubborn():
         while True:
             with contextlib.suppress(Exception):
                 endless()
 
-    given_up(stubborn)
+    given_up(stubborn, interrupt)
 
 
-def test_a_result_of_code_that_swallowed_the_end_does_not_count():
+def test_a_result_of_code_that_swallowed_the_end_does_not_count(interrupt):
     def partial():
         with contextlib.suppress(BaseException):
             endless()
         return "the first half"
 
-    given_up(partial)
+    given_up(partial, interrupt)
 
 
-def test_an_error_that_code_made_of_the_end_does_not_count():
+def test_an_error_that_code_made_of_the_end_does_not_count(interrupt):
     def translating():
         try:
             endless()
         except BaseException:  # noqa: BLE001 - what is shown
             raise ValueError("a slice failed") from None
 
-    given_up(translating)
+    given_up(translating, interrupt)
 
 
-def test_code_that_swallows_the_end_is_told_again(monkeypatch):
-    monkeypatch.setattr("eisen_deploy.serving.runtime.answering.budget._AGAIN", 0.02)
-
+def test_code_that_swallows_the_end_is_interrupted_again(interrupt):
     def deaf():
         for _ in range(3):
             with contextlib.suppress(BaseException):
                 endless()
         endless()
 
-    given_up(deaf)
+    given_up(deaf, interrupt)
 
 
-def test_what_ends_in_time_gives_its_result():
-    with Budget(60) as budget:
+def test_what_ends_in_time_gives_its_result(interrupt):
+    with Budget(60, interrupt) as budget:
         assert budget.run(lambda a, b: a + b, 1, 2) == 3
         with pytest.raises(ZeroDivisionError):
             budget.run(lambda: 1 // 0)
 
 
-def test_an_alarm_outside_of_what_may_be_interrupted_does_nothing():
-    with Budget(0.01) as budget:
+def test_an_interruption_outside_of_what_may_be_interrupted_does_nothing(interrupt):
+    with Budget(0.01, interrupt) as budget:
         end = time.monotonic() + 0.1
         while time.monotonic() < end:
             sum(range(100))
@@ -105,7 +116,7 @@ def test_an_alarm_outside_of_what_may_be_interrupted_does_nothing():
 
 
 def test_without_a_limit_nothing_is_set():
-    with Budget(None) as budget:
+    with Budget(None, AlarmInterrupt()) as budget:
         assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
         assert not budget.is_spent
         assert budget.run(int) == 0
@@ -118,7 +129,7 @@ def test_a_handler_and_a_timer_that_were_there_are_there_again():
     before = signal.signal(signal.SIGALRM, mine)
     signal.setitimer(signal.ITIMER_REAL, 1000, 7)
     try:
-        given_up(endless)
+        given_up(endless, AlarmInterrupt())
         assert signal.getsignal(signal.SIGALRM) is mine
         left, interval = signal.getitimer(signal.ITIMER_REAL)
         assert 900 < left < 1000
@@ -128,20 +139,23 @@ def test_a_handler_and_a_timer_that_were_there_are_there_again():
         signal.signal(signal.SIGALRM, before)
 
 
-def test_in_another_thread_the_time_is_only_checked():
-    told = []
+def run_on_a_thread(work):
+    """Return what a function returns on a thread that is not Python's main one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(work).result(60)
 
+
+def test_an_alarm_in_another_thread_only_has_the_time_checked():
     def work():
-        with Budget(0.01) as budget:
-            try:
-                told.append(budget.run(time.sleep, 0.05))
-            except Interrupted:
-                told.append("over")
+        with Budget(0.01, AlarmInterrupt()) as budget:
+            budget.run(time.sleep, 0.05)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert told == ["over"]
+    with pytest.raises(Interrupted):
+        run_on_a_thread(work)
+
+
+def test_what_runs_for_ever_on_another_thread_is_ended_there():
+    run_on_a_thread(lambda: given_up(endless, ThreadInterrupt()))
 
 
 def was_interrupted(budget):
@@ -157,10 +171,50 @@ def test_alarms_at_any_moment_never_get_out():
     """Thousands of alarms, at all instructions of ours: each batch ends as told or not at all."""
     ended = 0
     for number in range(300):
-        with Budget(1e-5 * (number + 1)) as budget:
+        with Budget(1e-5 * (number + 1), AlarmInterrupt()) as budget:
             for _ in range(20):
                 ended += was_interrupted(budget)
     assert ended > 0
+
+
+def add_up(count):
+    total = 0
+    for number in range(count):
+        total += number
+    return total
+
+
+@pytest.mark.parametrize("switching", [5e-3, 1e-6], ids=["threads", "threads that switch often"])
+def test_interruptions_from_a_thread_at_any_moment_never_get_out(switching):
+    """10,000 budgets, many over as their function ends: nothing arrives after that.
+
+    The next interruption is due a moment after each, as for code that swallows them.
+    """
+    numbers = random.Random(7)
+    interrupt = ThreadInterrupt(again=1e-4)
+    ended = right = 0
+
+    def work():
+        nonlocal ended, right
+        for _ in range(10_000):
+            count = numbers.randrange(3000)
+            with Budget(numbers.random() * 2e-4, interrupt) as budget:
+                try:
+                    right += budget.run(add_up, count) == sum(range(count))
+                except Interrupted:
+                    ended += 1
+            sum(1 for _ in range(10))
+        add_up(100_000)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(switching)
+    try:
+        run_on_a_thread(work)
+    finally:
+        sys.setswitchinterval(before)
+    assert ended + right == 10_000
+    assert ended > 100
+    assert right > 100
 
 
 # --- in the pipeline -----------------------------------------------------------------------
@@ -259,9 +313,7 @@ def test_requests_that_had_their_answer_keep_it(start):
 
 def test_an_alarm_that_does_not_come_in_time_is_noticed_between_the_stages(start, monkeypatch):
     """As in a thread, or while native code runs: the stage ends late, and no other one begins."""
-    monkeypatch.setattr(
-        "eisen_deploy.serving.runtime.answering.budget._can_interrupt", lambda: False
-    )
+    monkeypatch.setattr(AlarmInterrupt, "start", lambda *_: None)
 
     def slow(data):
         time.sleep(0.15)

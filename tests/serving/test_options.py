@@ -19,10 +19,10 @@ from eisen_deploy.serving.runtime.archive import options as applied
 from eisen_deploy.serving.runtime.archive.loading import load
 from eisen_deploy.serving.runtime.archive.model import Model
 from eisen_deploy.serving.runtime.archive.options import (
-    compiled,
+    compile_module,
+    count_threads,
     pick_device,
     read_options,
-    threads_for,
 )
 from eisen_deploy.serving.runtime.errors import LoadFailed
 from eisen_deploy.serving.runtime.session import InferenceSession
@@ -110,7 +110,7 @@ def test_reading_none_and_a_file(tmp_path):
     ],
 )
 def test_the_cores_are_shared_among_the_workers(options, workers, environment, threads):
-    assert threads_for(ServingOptions(**options), workers, environment, cores=12) == threads
+    assert count_threads(ServingOptions(**options), workers, environment, cores=12) == threads
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_what_the_device_cannot_do_is_told_while_the_model_loads(monkeypatch):
 
 def test_compile_is_off_by_default():
     module = torch.nn.Identity()
-    assert compiled(module, ServingOptions(), CPU) is module
+    assert compile_module(module, ServingOptions(), CPU) is module
 
 
 @pytest.mark.slow
@@ -329,14 +329,14 @@ def test_a_failing_compiler_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(applied, "_sum", fail)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     with pytest.raises(LoadFailed, match=r"fails on cpu: ValueError: no such thing$"):
-        compiled(torch.nn.Identity(), ServingOptions(compile=True), CPU)
+        compile_module(torch.nn.Identity(), ServingOptions(compile=True), CPU)
 
 
 @pytest.mark.parametrize(("option", "mode"), [(True, None), ("max-autotune", "max-autotune")])
 def test_the_mode_is_passed_on(monkeypatch, option, mode):
     seen = []
     monkeypatch.setattr(torch, "compile", lambda f, mode=None: (seen.append(mode), f)[1])
-    compiled(torch.nn.Identity(), ServingOptions(compile=option), CPU)
+    compile_module(torch.nn.Identity(), ServingOptions(compile=option), CPU)
     assert seen == [None, mode]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime.archive.outputs import name_outputs, to_numpy, widened
+from eisen_deploy.serving.runtime.archive.outputs import name_outputs, to_numpy, widen
 from eisen_deploy.serving.runtime.errors import InvalidOutput, ModelFailed
 
 X = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -139,6 +139,6 @@ def test_names_that_are_not_there_are_told_with_those_that_are(result):
 
 def test_half_types_become_float32_and_fields_stay_fields():
     half = X.half()
-    found = widened(Pair(half, [half, {"a": Record(half)}]), torch.float16)
+    found = widen(Pair(half, [half, {"a": Record(half)}]), torch.float16)
     assert isinstance(found, Pair)
     assert found.z.dtype is found.y[0].dtype is found.y[1]["a"]["y"].dtype is torch.float32

@@ -14,7 +14,7 @@ from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, Torch
 from eisen_deploy.serving.runtime._shared.archive import unpacked_folder
 from eisen_deploy.serving.runtime._shared.wire import protocol
 from eisen_deploy.serving.runtime.answering import selftest
-from eisen_deploy.serving.runtime.answering.selftest import compare, table
+from eisen_deploy.serving.runtime.answering.comparison import compare, format_table
 from eisen_deploy.serving.runtime.errors import LoadFailed, SelfTestFailed
 from eisen_deploy.serving.runtime.session import InferenceSession
 
@@ -124,13 +124,13 @@ def test_no_end_of_differences_is_told():
 
 def test_texts_hold_no_values():
     found = compare({"y": "secret", "z": 424242}, {"y": "hidden", "z": 434343}, 1e-3)
-    text = table(found)
+    text = format_table(found)
     assert not any(value in text for value in ("secret", "hidden", "424242", "434343"))
 
 
 def test_the_table_is_aligned():
     found = compare({"y": f32(1, 2), "label": "ab"}, {"y": f32(1, 3), "label": "a"}, 1e-3)
-    assert table(found).splitlines() == [
+    assert format_table(found).splitlines() == [
         "name   expected     got          maximal difference",
         "y      float32 [2]  float32 [2]  1",
         "label  str of 2     str of 1     another length",

@@ -30,7 +30,7 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
 from eisen_deploy.serving.engines.torchserve.supervision import Service
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
-from eisen_deploy.serving.runtime.archive.verified import DIGESTS
+from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from .arguments import add_arguments, options_of

@@ -20,8 +20,6 @@ a package that is missing on the server is reported by its own name.
 
 from __future__ import annotations
 
-from typing import Any
-
 __all__ = [
     "BodyTooLarge",
     "EisenServingHandler",
@@ -42,7 +40,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(name)
     from . import errors, handler, messages  # noqa: PLC0415 - see the module's text

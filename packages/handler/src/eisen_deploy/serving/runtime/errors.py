@@ -1,4 +1,4 @@
-"""Errors that become an answer, each with its HTTP status.
+"""Errors that become a reply, each with its HTTP status.
 
 ::
 
@@ -16,8 +16,8 @@
     │   └── NotExecuted       503  others of its batch took the time; it can be sent again
     └── OutOfMemory           507
 
-``LoadFailed`` stands apart: it ends the loading of an archive. ``SelfTestFailed`` is one of it, for
-an archive whose sample is no longer answered as it was when it was packed.
+``LoadFailed`` stands apart: it ends the loading of an archive. Its subclass ``SelfTestFailed`` is
+for an archive whose sample is no longer answered as it was when it was packed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ._shared.errors import ContractError
 
 
 class ServingError(Exception):
-    """Base of the errors that become an answer.
+    """Base of the errors that become a reply.
 
     :param problems: one sentence for each thing that is wrong, never with a value of the data.
     """
@@ -42,20 +42,20 @@ class ServingError(Exception):
         super().__init__("; ".join(self.problems))
 
     def body(self) -> bytes:
-        """Return the JSON body of the answer."""
+        """Return the JSON body of the reply."""
         text = str(self)
-        answer = {
+        content = {
             "code": self.status,
             "type": type(self).__name__,
             "message": text,
             "error": text,  # where the Open Inference Protocol looks for it
             "problems": list(self.problems),
         }
-        return json.dumps(answer).encode("ascii")
+        return json.dumps(content).encode("ascii")
 
 
 class MalformedBody(ServingError):
-    """The body is not of the format that its headers tell."""
+    """The body is not of the format that its headers name."""
 
     status = 400
 
@@ -103,7 +103,7 @@ class NotSupported(ServingError):
 
 
 class TimedOut(ServingError):
-    """The answer would have come after the server's response timeout."""
+    """The reply would have come after the server's response timeout."""
 
     status = 504
 
@@ -144,7 +144,7 @@ class SelfTestFailed(LoadFailed):
         super().__init__(message)
 
 
-_OF_CONTRACT: dict[str, type[ServingError]] = {
+_BY_CONTRACT_TYPE: dict[str, type[ServingError]] = {
     "MalformedBody": MalformedBody,
     "BodyTooLarge": BodyTooLarge,
     "InvalidInput": InvalidInput,
@@ -152,6 +152,6 @@ _OF_CONTRACT: dict[str, type[ServingError]] = {
 }
 
 
-def from_contract(error: ContractError) -> ServingError:
+def to_serving_error(error: ContractError) -> ServingError:
     """Return the public error that stands for one of the shared contract."""
-    return _OF_CONTRACT[error.type](error.problems)
+    return _BY_CONTRACT_TYPE[error.type](error.problems)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._shared.errors import ContractError
 from ._shared.model.metadata import Metadata
-from .answering.decode import Call
-from .answering.encode import declared_outputs, encode
-from .errors import LoadFailed, TransformFailed, from_contract
-from .messages import EncodedBody
+from .answering import stages
+from .answering.jobs import Job
+from .answering.stages import Stage
+from .errors import LoadFailed, TransformFailed, to_serving_error
+from .messages import Batch, EncodedBody, Request
 
 if TYPE_CHECKING:
-    from .archive.loading import Loaded
+    from .archive.loading import LoadedArchive
+
+
+class HandlerContext(Protocol):
+    """What :meth:`EisenServingHandler.initialize` gets from any server."""
+
+    @property
+    def system_properties(self) -> Mapping[str, Any]:
+        """``model_dir`` is the folder of the unpacked archive, ``gpu_id`` the GPU's number."""
 
 
 class EisenServingHandler:
@@ -26,25 +35,25 @@ class EisenServingHandler:
     """
 
     def __init__(self) -> None:
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedArchive | None = None
 
-    def initialize(self, ctx: Any) -> None:
+    def initialize(self, ctx: HandlerContext) -> None:
         """Load an unpacked archive.
 
         :param ctx: ``system_properties`` with ``model_dir``, the folder of the unpacked archive,
             and ``gpu_id``, the number of the GPU to run on (``None``: the CPU).
         :raises LoadFailed: if a file is not the one that was packed, or cannot be loaded here.
         """
-        from .archive.loading import Loaded, load  # noqa: PLC0415 - needs torch
+        from .archive.loading import LoadedArchive, load  # noqa: PLC0415 - needs torch
 
         properties = ctx.system_properties
         loaded = getattr(ctx, "loaded", None)  # packaging has it in memory, and no files yet
-        if not isinstance(loaded, Loaded):
+        if not isinstance(loaded, LoadedArchive):
             loaded = load(Path(properties["model_dir"]), properties.get("gpu_id"))
         self._loaded = loaded
 
     @property
-    def archive(self) -> Loaded:
+    def archive(self) -> LoadedArchive:
         """The archive in memory.
 
         :raises LoadFailed: before :meth:`initialize`.
@@ -62,16 +71,16 @@ class EisenServingHandler:
         """Return the metadata that the archive was packed with, as one JSON text in a list."""
         return [self.archive.metadata_text]
 
-    def pre_process(self, data: dict[str, Any]) -> dict[str, Any]:
+    def pre_process(self, data: Batch) -> Batch:
         """Apply the pre-processing transform.
 
         :param data: a collated batch: values by name, axis 0 of each array is the batch axis.
         :returns: what the transform gives: a dict with at least the model's inputs.
         """
         transform = self.archive.pre_processing
-        return data if transform is None else _checked(transform(data), "pre_processing")
+        return data if transform is None else _require_dict(transform(data), "pre_processing")
 
-    def inference(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def inference(self, input_dict: Batch) -> Batch:
         """Run the model on a pre-processed batch.
 
         :param input_dict: values by name; those that ``model_input_list`` names go to the model
@@ -81,11 +90,11 @@ class EisenServingHandler:
         """
         arguments = self.model_arguments(input_dict)
         outputs = self.run_model(arguments)
-        if self.archive.post_processing is not None or is_overridden(self, "post_process"):
-            outputs = _apart_from_the_model(outputs, arguments)
+        if runs_user_code(self, stages.post_process):
+            outputs = _copy_from_model(outputs, arguments)
         return {**input_dict, **outputs}
 
-    def model_arguments(self, input_dict: Mapping[str, Any]) -> list[Any]:
+    def model_arguments(self, input_dict: Mapping[str, object]) -> list[object]:
         """Return the model's arguments from a pre-processed batch, arrays as tensors.
 
         :raises TransformFailed: if pre-processing did not give one of them.
@@ -99,26 +108,24 @@ class EisenServingHandler:
         model = self.archive.model
         return [model.argument(name, input_dict[name], self.metadata) for name in names]
 
-    def run_model(self, arguments: list[Any]) -> dict[str, Any]:
+    def run_model(self, arguments: Sequence[object]) -> dict[str, object]:
         """Run the model on its arguments and return its outputs as numpy arrays by name."""
-        from .archive.outputs import name_outputs  # noqa: PLC0415 - brings torch
+        from .archive.outputs import name_outputs  # noqa: PLC0415 - needs torch
 
         return name_outputs(self.archive.model(arguments), self.metadata.model_outputs)
 
-    def post_process(self, output_dict: dict[str, Any]) -> dict[str, Any]:
+    def post_process(self, output_dict: Batch) -> Batch:
         """Apply the post-processing transform.
 
         :param output_dict: the pre-processed batch and the model's outputs, values by name.
         :returns: what the transform gives: a dict with at least the declared outputs.
         """
         transform = self.archive.post_processing
-        return (
-            output_dict
-            if transform is None
-            else _checked(transform(output_dict), "post_processing")
-        )
+        if transform is None:
+            return output_dict
+        return _require_dict(transform(output_dict), "post_processing")
 
-    def handle(self, data: dict[str, Any]) -> list[EncodedBody]:
+    def handle(self, data: Batch) -> list[EncodedBody]:
         """Answer one request.
 
         :param data: the request's inputs by name.
@@ -126,11 +133,13 @@ class EisenServingHandler:
             of the Open Inference Protocol.
         :raises ServingError: if the request goes against the metadata, or a stage fails.
         """
-        outputs = self.post_process(self.inference(self.pre_process(self.conform(data))))
-        reply = encode(declared_outputs(self.metadata, outputs), Call(), self.archive)
-        return [EncodedBody.of(reply)]
+        job = Job(Request({}, b""))
+        job.data = self.conform(data)
+        for stage in stages.AFTER_DECODE:
+            stage(self, job)
+        return [EncodedBody.from_reply(job.finished)]
 
-    def conform(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def conform(self, data: Mapping[str, object]) -> Batch:
         """Return a request's inputs as the metadata declares them.
 
         :raises InvalidInput: with every problem, if they go against it.
@@ -138,7 +147,10 @@ class EisenServingHandler:
         try:
             return self.metadata.conform(data)
         except ContractError as error:
-            raise from_contract(error) from None
+            raise to_serving_error(error) from None
+
+
+# --- what a subclass and the archive's transforms make of the stages --------------------------
 
 
 def is_overridden(handler: EisenServingHandler, method: str) -> bool:
@@ -146,22 +158,39 @@ def is_overridden(handler: EisenServingHandler, method: str) -> bool:
     return getattr(type(handler), method) is not getattr(EisenServingHandler, method)
 
 
-def _apart_from_the_model(outputs: dict[str, Any], arguments: list[Any]) -> dict[str, Any]:
+def pick_stages(handler: EisenServingHandler) -> tuple[Stage, ...]:
+    """Return the stages of one request to a handler, in their order."""
+    return stages.STAGES_AROUND_HANDLE if is_overridden(handler, "handle") else stages.STAGES
+
+
+def runs_user_code(handler: EisenServingHandler, stage: Stage) -> bool:
+    """Whether a stage runs the model, or a transform that is more than identity."""
+    archive = handler.archive
+    if stage is stages.pre_process:
+        return archive.pre_processing is not None or is_overridden(handler, "pre_process")
+    if stage is stages.post_process:
+        return archive.post_processing is not None or is_overridden(handler, "post_process")
+    return stage in (stages.inference, stages.handle)
+
+
+def _copy_from_model(
+    outputs: Mapping[str, object], arguments: Sequence[object]
+) -> dict[str, object]:
     """Return a model's outputs as copies, which post-processing may write into.
 
     An output may be memory that the model keeps, such as one of its weights or a buffer that it
     uses again. What it made of an argument in place is memory of the request, and stays.
     """
     from .archive.model import shares_memory  # noqa: PLC0415 - needs torch
-    from .archive.outputs import owned  # noqa: PLC0415
+    from .archive.outputs import copy_arrays  # noqa: PLC0415
 
     return {
-        name: value if shares_memory(value, arguments) else owned(value)
+        name: value if shares_memory(value, arguments) else copy_arrays(value)
         for name, value in outputs.items()
     }
 
 
-def _checked(value: Any, what: str) -> dict[str, Any]:
+def _require_dict(value: object, what: str) -> Batch:
     if not isinstance(value, Mapping):
         raise TransformFailed(f"{what} must give a dict, gave {type(value).__name__}")
     return dict(value)

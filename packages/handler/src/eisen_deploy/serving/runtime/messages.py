@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 Buffer = bytes | bytearray | memoryview
+
+#: Values by name, on their way through the stages: arrays, and whatever transforms make of them.
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Reply:
     """One reply.
 
     :param buffers: of the body, one byte an item, to be sent one after the other; they may be
-        memory of the outputs, which must not change any more: see :meth:`owned`.
+        memory of the outputs, which must not change any more: see :meth:`copy_buffers`.
     """
 
     buffers: tuple[Buffer, ...]
@@ -52,7 +56,7 @@ class Reply:
         """Bytes of the whole body."""
         return sum(map(len, self.buffers))
 
-    def owned(self) -> Reply:
+    def copy_buffers(self) -> Reply:
         """Return the same reply with a body that nobody else can change."""
         buffers = tuple(each if isinstance(each, bytes) else bytes(each) for each in self.buffers)
         return replace(self, buffers=buffers)
@@ -65,12 +69,12 @@ class Reply:
 
 
 class EncodedBody(bytes):
-    """The bytes of a reply's body, with the HTTP headers that tell how to read them."""
+    """The bytes of a reply's body, with the HTTP headers that say how to read them."""
 
     headers: Mapping[str, str]
 
     @classmethod
-    def of(cls, reply: Reply) -> EncodedBody:
+    def from_reply(cls, reply: Reply) -> EncodedBody:
         """Return a reply's body with its headers."""
         body = cls(reply.body)
         body.headers = reply.headers

@@ -13,20 +13,21 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._shared.archive.allowed_values import MODEL_FILES
 from ._shared.archive.description import OwnHandler
 from ._shared.model.serving_options import ServingOptions
+from .answering.interrupts import Interrupt
 from .answering.limits import Limits
-from .archive.verified import verify
+from .archive.verification import verify
 from .errors import LoadFailed
 from .messages import Reply, Request
 
 if TYPE_CHECKING:
-    from .answering.pipeline import Counters
-    from .archive.loading import Loaded
-    from .handler import EisenServingHandler
+    from .answering.counters import Counters
+    from .archive.loading import LoadedArchive
+    from .handler import EisenServingHandler, HandlerContext
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -40,7 +41,7 @@ class Context:
     """
 
     def __init__(
-        self, folder: Path, gpu_id: int | None = None, loaded: Loaded | None = None
+        self, folder: Path, gpu_id: int | None = None, loaded: LoadedArchive | None = None
     ) -> None:
         self.loaded = loaded
         self.system_properties = {
@@ -54,7 +55,7 @@ class Context:
         manifest = folder / "MAR-INF" / "MANIFEST.json"
         self.manifest = json.loads(manifest.read_text("utf-8")) if manifest.exists() else {}
         self.model_name = self.manifest.get("model", {}).get("modelName", "model")
-        self.model_yaml_config: dict[str, Any] = {}
+        self.model_yaml_config: dict[str, object] = {}
 
 
 class InferenceSession:
@@ -63,6 +64,7 @@ class InferenceSession:
     :param handler: initialised.
     :param limits: what the server allows a request and a reply.
     :param counters: where each batch is counted, if anywhere.
+    :param interrupt: what ends a stage whose time is over, see :meth:`open`.
     """
 
     def __init__(
@@ -70,12 +72,15 @@ class InferenceSession:
         handler: EisenServingHandler,
         limits: Limits = Limits(),  # noqa: B008 - it is immutable
         counters: Counters | None = None,
+        interrupt: Interrupt | None = None,
     ) -> None:
         from .answering import pipeline  # noqa: PLC0415 - needs torch
 
         self.handler = handler
         self.limits = limits
-        self._answer = partial(pipeline.answer, handler, limits=limits, counters=counters)
+        self._answer = partial(
+            pipeline.answer, handler, limits=limits, counters=counters, interrupt=interrupt
+        )
 
     @classmethod
     def open(
@@ -83,10 +88,11 @@ class InferenceSession:
         folder: Path,
         *,
         gpu_id: int | None = None,
-        context: Any = None,
+        context: HandlerContext | None = None,
         workers: int | None = None,
         limits: Callable[[ServingOptions], Limits] = lambda _: Limits(),
         counters: Counters | None = None,
+        interrupt: Interrupt | None = None,
         self_test: bool = False,
     ) -> InferenceSession:
         """Verify, import and load an unpacked archive, and replay its sample.
@@ -95,6 +101,12 @@ class InferenceSession:
         :param context: for ``initialize``, in place of a :class:`Context`; it names the GPU itself.
         :param workers: processes that share this machine's cores for this model, if that is known.
         :param limits: returns what the server allows, given the archive's options.
+        :param interrupt: what ends a stage whose time is over; one object for each session. By
+            default an :class:`~.answering.interrupts.AlarmInterrupt`, for a session that answers
+            on Python's main thread; pass a :class:`~.answering.interrupts.ThreadInterrupt` for one
+            that answers on another. Where neither can interrupt (an alarm on another thread or on
+            Windows, and both within one call into native code) the stage runs to its end. Then its
+            request is answered with ``TimedOut``, and no further stage begins.
         :param self_test: replay the sample also where the archive's options forbid that.
         :raises LoadFailed: if a file is not the one that was packed, cannot be loaded here, or the
             sample gets another reply than when it was packed.
@@ -109,14 +121,14 @@ class InferenceSession:
         except LoadFailed as error:
             _log.error("archive refused: %s", error)
             raise
-        return cls(handler, limits(archive.options), counters)
+        return cls(handler, limits(archive.options), counters, interrupt)
 
     @property
     def batch_problem(self) -> str | None:
         """Why the requests of a batch run one by one; ``None`` if they may share a pass."""
         from .answering import batching  # noqa: PLC0415 - needs torch
 
-        return batching.problem_of(self.handler)
+        return batching.find_problem(self.handler)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Answer a batch.
@@ -129,7 +141,7 @@ class InferenceSession:
 
 
 def _load(
-    folder: Path, gpu_id: int | None, workers: int | None, context: Any
+    folder: Path, gpu_id: int | None, workers: int | None, context: HandlerContext | None
 ) -> EisenServingHandler:
     """Return the archive's handler, initialised."""
     about = verify(folder, later=set(MODEL_FILES.values()))  # all code before any is imported
@@ -174,5 +186,5 @@ def _import_subclass(
             f"handler {file} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise LoadFailed(f"{name} of {file} is no EisenServingHandler")
+        raise LoadFailed(f"{name} of {file} is not an EisenServingHandler")
     return found

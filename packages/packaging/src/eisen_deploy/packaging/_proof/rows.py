@@ -77,7 +77,7 @@ def examine(
     handler._loaded = replace(archive, batches=Batches(shared=True))  # noqa: SLF001
     was_disabled, log.disabled = log.disabled, True
     try:
-        problem = batching.problem_of(handler)
+        problem = batching.find_problem(handler)
         if problem is not None:
             return Batches(reason=problem)
         inputs = decode(request(None), handler.metadata).inputs or {}
@@ -129,9 +129,9 @@ class _Examination:
 
     def _examine_model(self, inputs: Mapping[str, Any]) -> None:
         from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415
-        from eisen_deploy.serving.runtime.archive.outputs import owned  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.archive.outputs import copy_arrays  # noqa: PLC0415
 
-        batch = self._handler.pre_process(owned(dict(inputs)))
+        batch = self._handler.pre_process(copy_arrays(dict(inputs)))
         arguments = self._handler.model_arguments(batch)
         if not batching.can_share(arguments):
             raise _Depends("the model's arguments are not arrays of one length on axis 0")
@@ -149,10 +149,10 @@ class _Examination:
     def _run_model(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         import torch  # noqa: PLC0415 - at a sample only
 
-        from eisen_deploy.serving.runtime.archive.outputs import owned  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.archive.outputs import copy_arrays  # noqa: PLC0415
 
         arguments = [torch.from_numpy(array.copy()) for array in arrays.values()]
-        outputs: dict[str, Any] = owned(self._handler.run_model(arguments))
+        outputs: dict[str, Any] = copy_arrays(self._handler.run_model(arguments))
         rows = len(arguments[0])
         for name, value in outputs.items():
             if not isinstance(value, np.ndarray) or not value.ndim or len(value) != rows:
@@ -195,11 +195,12 @@ class _Examination:
         return parts
 
     def _has_two_transforms(self) -> bool:
-        from eisen_deploy.serving.runtime.answering import pipeline  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.answering import stages  # noqa: PLC0415
+        from eisen_deploy.serving.runtime.handler import runs_user_code  # noqa: PLC0415
 
         return all(
-            pipeline.runs_user_code(stage, self._handler)
-            for stage in (pipeline.pre_process, pipeline.post_process)
+            runs_user_code(self._handler, stage)
+            for stage in (stages.pre_process, stages.post_process)
         )
 
     def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
@@ -210,7 +211,7 @@ class _Examination:
         failed = [reply.status for reply in replies if reply.status != 200]
         if failed:
             raise _Refused(f"status {failed[0]}")
-        return [selftest.outputs_of(reply) for reply in replies]
+        return [selftest.decode_outputs(reply) for reply in replies]
 
     # --- both -----------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from . import rows
 
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
-    from eisen_deploy.serving.runtime.archive.loading import Loaded
+    from eisen_deploy.serving.runtime.archive.loading import LoadedArchive
     from eisen_deploy.serving.runtime.messages import Request
 
 _FOLDER = "sample"
@@ -94,7 +94,7 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
         module = stack.enter_context(_in_evaluation_mode(payload.model))
         handler = _make_handler(payload, module, folder)
         try:
-            first, second = (selftest.replied(handler, request()) for _ in range(2))
+            first, second = (selftest.predict(handler, request()) for _ in range(2))
         except selftest.StageFailed as error:
             raise ProofFailed(f"the sample fails in this process: {error}") from error.__cause__
         _check_same(first, second, payload)
@@ -106,16 +106,16 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
 def _check_same(
     first: Mapping[str, object], second: Mapping[str, object], payload: Payload
 ) -> None:
-    from eisen_deploy.serving.runtime.answering import selftest  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.answering import comparison  # noqa: PLC0415 - at a sample only
 
-    differences = selftest.compare(first, second, payload.tolerance)
+    differences = comparison.compare(first, second, payload.tolerance)
     if differences:
         names = ", ".join(found.name for found in differences[:8])
         training = payload.model.training
         causes = _IN_TRAINING.format(join_names(training)) if training else _CAUSES
         raise ProofFailed(
             f"the sample gives other outputs when it runs a second time in this process: {names}; "
-            f"{causes}\n{selftest.table(differences)}",
+            f"{causes}\n{comparison.format_table(differences)}",
             differences,
         )
 
@@ -130,14 +130,14 @@ def _in_evaluation_mode(argument: ModelArgument) -> Iterator[torch.nn.Module]:
     if isinstance(model, torch.export.ExportedProgram):
         yield model.module()
         return
-    from eisen_deploy.serving.runtime.archive.loading import evaluated  # noqa: PLC0415 - at a sample only
+    from eisen_deploy.serving.runtime.archive.loading import set_evaluation_mode  # noqa: PLC0415 - at a sample only
 
     # A frozen ScriptModule has no modes.
     modes = [(each, each.training) for each in model.modules() if hasattr(each, "training")]
     buffers = list(model.buffers()) if argument.training else []
     before = [buffer.clone() for buffer in buffers]
     try:
-        yield evaluated(model)
+        yield set_evaluation_mode(model)
     finally:
         for buffer, values in zip(buffers, before, strict=True):
             buffer.copy_(values)
@@ -147,7 +147,7 @@ def _in_evaluation_mode(argument: ModelArgument) -> Iterator[torch.nn.Module]:
             each.training = mode
 
 
-def _load(payload: Payload, module: torch.nn.Module) -> Loaded:
+def _load(payload: Payload, module: torch.nn.Module) -> LoadedArchive:
     """Return the archive in memory, as the handler would have it after loading."""
     # At a sample only, and of the handler's own copy of what is shared.
     from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
@@ -157,9 +157,9 @@ def _load(payload: Payload, module: torch.nn.Module) -> Loaded:
 
     text = payload.metadata_text.decode("utf-8")
     metadata = Metadata.parse(json.loads(text))
-    keywords = model.keyword_positions(metadata.model_inputs, payload.model.keywords)
+    keywords = model.find_keyword_positions(metadata.model_inputs, payload.model.keywords)
     options = ServingOptions(**asdict(payload.serving)) if payload.serving else ServingOptions()
-    return loading.Loaded(
+    return loading.LoadedArchive(
         name=payload.name,
         version=payload.version,
         digest="",

@@ -15,13 +15,15 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import TypeGuard
 
 import numpy as np
 import torch
 
+from .._shared.wire.datatypes import Array
 from ..handler import EisenServingHandler, is_overridden
+from ..messages import Batch
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -31,14 +33,14 @@ class _Share:
     """One request's part of a common pass."""
 
     index: int
-    arguments: list[torch.Tensor]
+    arguments: Sequence[torch.Tensor]
 
     @property
     def size(self) -> int:
         return self.arguments[0].shape[0]
 
 
-def problem_of(handler: EisenServingHandler) -> str | None:
+def find_problem(handler: EisenServingHandler) -> str | None:
     """Say why the requests of a batch have to run one by one; ``None`` if they may share a pass."""
     for method in ("handle", "inference"):
         if is_overridden(handler, method):
@@ -47,9 +49,7 @@ def problem_of(handler: EisenServingHandler) -> str | None:
     return handler.metadata.batch_problem or (None if batches.shared else batches.reason)
 
 
-def infer_together(
-    handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
-) -> dict[int, dict[str, Any]]:
+def infer_together(handler: EisenServingHandler, batches: Mapping[int, Batch]) -> dict[int, Batch]:
     """Run inference for the requests that can share a pass.
 
     :param batches: pre-processed batches by the index of their request.
@@ -57,17 +57,15 @@ def infer_together(
         run one by one.
     """
     inferred = {}
-    for shares in _groups(handler, batches):
+    for shares in _group(handler, batches):
         for share, outputs in zip(shares, _run(handler, shares), strict=False):
             inferred[share.index] = {**batches[share.index], **outputs}
     return inferred
 
 
-def _groups(
-    handler: EisenServingHandler, batches: Mapping[int, dict[str, Any]]
-) -> list[list[_Share]]:
+def _group(handler: EisenServingHandler, batches: Mapping[int, Batch]) -> list[list[_Share]]:
     """Group the requests by dtype and shape, but for axis 0, of the model's arguments."""
-    groups: dict[Any, list[_Share]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[_Share]] = defaultdict(list)
     for index, batch in batches.items():
         try:
             arguments = handler.model_arguments(batch)
@@ -79,13 +77,13 @@ def _groups(
     return [shares for shares in groups.values() if len(shares) > 1]
 
 
-def can_share(arguments: Sequence[Any]) -> bool:
+def can_share(arguments: Sequence[object]) -> TypeGuard[Sequence[torch.Tensor]]:
     """Whether a model's arguments are all arrays, and of one length on axis 0."""
     tensors = [value for value in arguments if isinstance(value, torch.Tensor) and value.ndim]
     return len(tensors) == len(arguments) > 0 and len({len(value) for value in tensors}) == 1
 
 
-def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[str, Any]]:
+def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[str, Array]]:
     """Return each share's outputs, or nothing if these requests have to run one by one."""
     try:
         columns = zip(*(share.arguments for share in shares), strict=True)
@@ -96,20 +94,20 @@ def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[st
     return split(outputs, [share.size for share in shares])
 
 
-def split(outputs: Mapping[str, Any], sizes: Sequence[int]) -> list[dict[str, Any]]:
+def split(outputs: Mapping[str, object], sizes: Sequence[int]) -> list[dict[str, Array]]:
     """Return the rows of each output by the numbers of rows that were concatenated, as copies.
 
     :returns: nothing if an output does not have as many rows as all of them.
     """
     ends = list(accumulate(sizes))
-    if not all(_has_rows(value, ends[-1]) for value in outputs.values()):
+    arrays = {
+        name: value
+        for name, value in outputs.items()
+        if isinstance(value, np.ndarray) and value.ndim > 0 and len(value) == ends[-1]
+    }
+    if len(arrays) < len(outputs):
         return []
-    starts = [0, *ends[:-1]]
     return [
-        {name: value[start:end].copy() for name, value in outputs.items()}
-        for start, end in zip(starts, ends, strict=True)
+        {name: array[start:end].copy() for name, array in arrays.items()}
+        for start, end in pairwise([0, *ends])
     ]
-
-
-def _has_rows(value: Any, rows: int) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim > 0 and len(value) == rows

@@ -43,7 +43,7 @@ def compress(reply: Reply, accept_encoding: str) -> Reply:
         return reply
     if not accepts_gzip(accept_encoding) or not _is_worth_it(reply):
         return reply
-    buffers = _compressed(reply)
+    buffers = _compress_buffers(reply)
     if buffers is None:
         return reply
     headers = {
@@ -66,12 +66,12 @@ def accepts_gzip(header: str) -> bool:
     weights: dict[str, float] = {}
     for item in header.lower().split(","):
         coding, *parameters = (part.strip() for part in item.split(";"))
-        weights["gzip" if coding == "x-gzip" else coding] = _weight(parameters)
+        weights["gzip" if coding == "x-gzip" else coding] = _read_weight(parameters)
     gzip = weights.get(_CODING, weights.get("*", 0.0))
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
-def _weight(parameters: Sequence[str]) -> float:
+def _read_weight(parameters: Sequence[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
@@ -86,19 +86,20 @@ def _weight(parameters: Sequence[str]) -> float:
 def _is_worth_it(reply: Reply) -> bool:
     # Short samples start with no history, so that they shrink less than the whole will.
     return (
-        _ratio(reply, 8, 128) < 2 * PAYS and _ratio(reply, 32, min(2048, reply.size >> 11)) < PAYS
+        _measure_ratio(reply, 8, 128) < 2 * PAYS
+        and _measure_ratio(reply, 32, min(2048, reply.size >> 11)) < PAYS
     )
 
 
-def _ratio(reply: Reply, count: int, length: int) -> float:
+def _measure_ratio(reply: Reply, count: int, length: int) -> float:
     """Return what some samples, spread over the body, shrink to."""
     span = reply.size - length
     starts = (int(span * (index * _GOLDEN % 1.0)) for index in range(1, count + 1))
-    samples = b"".join(_sample(reply, start, length) for start in starts)
+    samples = b"".join(_take_sample(reply, start, length) for start in starts)
     return len(zlib.compress(samples, 1)) / len(samples)
 
 
-def _sample(reply: Reply, start: int, length: int) -> memoryview:
+def _take_sample(reply: Reply, start: int, length: int) -> memoryview:
     """Return bytes from ``start``, fewer where a buffer ends."""
     ends = accumulate(map(len, reply.buffers), initial=0)
     for (begin, end), buffer in zip(pairwise(ends), reply.buffers, strict=True):
@@ -110,11 +111,11 @@ def _sample(reply: Reply, start: int, length: int) -> memoryview:
 # --- doing it -------------------------------------------------------------------------------
 
 
-def _compressed(reply: Reply) -> tuple[bytes, ...] | None:
+def _compress_buffers(reply: Reply) -> tuple[bytes, ...] | None:
     """Return the body as gzip, or nothing if it turns out not to shrink."""
     machine = zlib.compressobj(1, wbits=31)  # 31: with the header of gzip
     buffers, taken, given = [], 0, 0
-    for piece in _pieces(reply.buffers):
+    for piece in _cut(reply.buffers):
         buffers.append(machine.compress(piece))
         taken += len(piece)
         given += len(buffers[-1])
@@ -124,7 +125,7 @@ def _compressed(reply: Reply) -> tuple[bytes, ...] | None:
     return tuple(filter(None, buffers))
 
 
-def _pieces(buffers: Sequence[Buffer]) -> Iterator[memoryview]:
+def _cut(buffers: Sequence[Buffer]) -> Iterator[memoryview]:
     for buffer in buffers:
         view = memoryview(buffer)
         yield from (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))

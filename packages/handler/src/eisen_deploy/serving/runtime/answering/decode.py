@@ -8,7 +8,7 @@ any, with an empty body             asks for the metadata
 ``application/json``                Open Inference Protocol, or ``{"name": nested lists, ...}``
 ``application/x-npy``               one array, for the model's only input
 ``multipart/form-data``             one part an input: ``.npy``, or text for values that are text
-none                                JSON or ``.npy``, told by the first bytes
+none                                JSON or ``.npy``, recognised by the first bytes
 ==================================  ==============================================================
 
 Where the protocol is not used, ``Accept`` may name one of these types for the reply.
@@ -24,14 +24,19 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from .._shared.errors import ContractError
 from .._shared.model.metadata import Metadata
 from .._shared.wire import protocol, strict_json, values
 from .._shared.wire.allowance import Allowance
-from ..errors import BodyTooLarge, MalformedBody, NotSupported, UnsupportedMediaType, from_contract
-from ..messages import Request
+from ..errors import (
+    BodyTooLarge,
+    MalformedBody,
+    NotSupported,
+    UnsupportedMediaType,
+    to_serving_error,
+)
+from ..messages import Batch, Request
 from . import npy
 
 #: A compressed body may grow to this many bytes where the server's own limit is not known.
@@ -58,7 +63,7 @@ class Call:
     :param binary: of these the ones wanted raw; ``None``: all of them.
     """
 
-    inputs: dict[str, Any] | None = None
+    inputs: Batch | None = None
     form: str = "protocol"
     id: str | None = None
     outputs: tuple[str, ...] | None = None
@@ -77,17 +82,17 @@ def decode(request: Request, metadata: Metadata, max_body: int | None = None) ->
     if request.form is None and not request.body:
         return Call()
     try:
-        inflated = _inflated(request, MAX_INFLATED if max_body is None else max_body)
+        inflated = _decompress(request, MAX_INFLATED if max_body is None else max_body)
         sent_beside = 0 if inflated is request else request.size
         # Of the memory of four bodies, one is the body's own.
         allowance = Allowance(arrays=3 * inflated.size - sent_beside)
-        call = _decoder(inflated)(inflated, metadata, allowance)
-        return _conformed(call, metadata, request.headers.get("accept", "").lower(), allowance)
+        call = _pick_decoder(inflated)(inflated, metadata, allowance)
+        return _conform(call, metadata, request.headers.get("accept", "").lower(), allowance)
     except ContractError as error:
-        raise from_contract(error) from None
+        raise to_serving_error(error) from None
 
 
-def _conformed(call: Call, metadata: Metadata, accept: str, allowance: Allowance) -> Call:
+def _conform(call: Call, metadata: Metadata, accept: str, allowance: Allowance) -> Call:
     form = call.form
     if form != "protocol":
         form = next((form for media, form in _ACCEPTED.items() if media in accept), form)
@@ -98,27 +103,27 @@ def _conformed(call: Call, metadata: Metadata, accept: str, allowance: Allowance
 _ACCEPTED = {npy.MEDIA_TYPE: "npy", protocol.JSON_TYPE: "json", protocol.BINARY_TYPE: "protocol"}
 
 
-def _decoder(request: Request) -> Callable[[Request, Metadata, Allowance], Call]:
+def _pick_decoder(request: Request) -> Callable[[Request, Metadata, Allowance], Call]:
     media = request.media_type
     if protocol.LENGTH_HEADER.lower() in request.headers or media == protocol.BINARY_TYPE:
-        return _protocol
+        return _decode_protocol
     if request.form is not None and media in ("", "multipart/form-data"):
-        return _form
+        return _decode_form
     if media == protocol.JSON_TYPE or (not media and _OBJECT.match(request.body)):
-        return _json
+        return _decode_json
     if media == npy.MEDIA_TYPE or (not media and npy.is_npy(request.body)):
-        return _npy
+        return _decode_npy
     if media == "multipart/form-data":
-        raise MalformedBody("multipart/form-data must tell its boundary in Content-Type")
-    came = media if media.isascii() and len(media) < 80 else "an unreadable Content-Type"
-    raise UnsupportedMediaType(f"{came or 'a body with no Content-Type'}: {WHAT_TO_SEND}")
+        raise MalformedBody("multipart/form-data must name its boundary in Content-Type")
+    got = media if media.isascii() and len(media) < 80 else "an unreadable Content-Type"
+    raise UnsupportedMediaType(f"got {got or 'a body with no Content-Type'}: {WHAT_TO_SEND}")
 
 
 # As a pattern: lstrip would copy the body.
 _OBJECT = re.compile(rb"\s*\{")
 
 
-def _inflated(request: Request, limit: int) -> Request:
+def _decompress(request: Request, limit: int) -> Request:
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding == "identity":
         return request
@@ -158,34 +163,30 @@ def _inflate(body: memoryview, coding: str, limit: int) -> bytearray:
     return inflated
 
 
-def _protocol(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
+def _decode_protocol(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     text = request.headers.get(protocol.LENGTH_HEADER.lower())
     size = protocol.parse_json_size(text, len(request.body))
     names = metadata.input_names
-    return _protocol_call(
-        protocol.decode_request(request.body, size, names=names, allowance=allowance)
-    )
+    return _to_call(protocol.decode_request(request.body, size, names=names, allowance=allowance))
 
 
-def _protocol_call(request: protocol.Request) -> Call:
+def _to_call(request: protocol.Request) -> Call:
     return Call(request.inputs, "protocol", request.id, request.outputs, request.binary)
 
 
-def _json(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
+def _decode_json(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
     if charset.partition(";")[0].strip("\"' ") not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("application/json must be UTF-8")
     head = strict_json.loads_object(request.body, "the body", allowance)
-    if protocol.is_request(head) and "inputs" not in _names(metadata):
+    if protocol.is_request(head) and "inputs" not in _list_input_names(metadata):
         names = metadata.input_names
-        return _protocol_call(
-            protocol.decode_parsed_request(head, names=names, allowance=allowance)
-        )
+        return _to_call(protocol.decode_parsed_request(head, names=names, allowance=allowance))
     return Call(head, "json")
 
 
-def _npy(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
-    names = _names(metadata)
+def _decode_npy(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
+    names = _list_input_names(metadata)
     if len(names) != 1:
         raise UnsupportedMediaType(
             f"{npy.MEDIA_TYPE} takes one array, the model has {len(names) or 'undeclared'} inputs: "
@@ -194,21 +195,25 @@ def _npy(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     return Call({names[0]: npy.read(request.body, "the body", allowance)}, "npy")
 
 
-def _form(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
+def _decode_form(request: Request, metadata: Metadata, allowance: Allowance) -> Call:
     form: Mapping[str, bytes | bytearray] = request.form or {}
     if len(form) > protocol.MAX_TENSORS:
         raise MalformedBody(f"{len(form)} parts, at most {protocol.MAX_TENSORS} are read")
     known = metadata.input_names
     return Call(
         {
-            name: _field(name, raw, metadata, allowance) if known is None or name in known else None
+            name: _decode_field(name, raw, metadata, allowance)
+            if known is None or name in known
+            else None
             for name, raw in form.items()
         },
         "npy",
     )
 
 
-def _field(name: str, raw: bytes | bytearray, metadata: Metadata, allowance: Allowance) -> Any:
+def _decode_field(
+    name: str, raw: bytes | bytearray, metadata: Metadata, allowance: Allowance
+) -> object:
     what = f"part {name[:40]!r}"
     if npy.is_npy(raw):
         return npy.read(raw, what, allowance)
@@ -220,7 +225,7 @@ def _field(name: str, raw: bytes | bytearray, metadata: Metadata, allowance: All
     return values.decode_text(raw, what, allowance)
 
 
-def _names(metadata: Metadata) -> tuple[str, ...]:
+def _list_input_names(metadata: Metadata) -> tuple[str, ...]:
     if metadata.inputs is not None:
         return tuple(item.name for item in metadata.inputs)
     return metadata.model_inputs or ()

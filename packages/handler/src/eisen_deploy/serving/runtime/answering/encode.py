@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,16 +12,16 @@ from .._shared.errors import BodyTooLarge, ContractError
 from .._shared.model.metadata import Metadata
 from .._shared.wire import protocol, values
 from .._shared.wire.allowance import Allowance
-from ..errors import InvalidInput, InvalidOutput, ReplyTooLarge, from_contract
+from ..errors import InvalidInput, InvalidOutput, ReplyTooLarge, to_serving_error
 from ..messages import Reply
 from . import npy
 from .decode import Call
 
 if TYPE_CHECKING:
-    from ..archive.loading import Loaded
+    from ..archive.loading import LoadedArchive
 
 
-def declared_outputs(metadata: Metadata, outputs: Mapping[str, Any]) -> dict[str, Any]:
+def pick_declared_outputs(metadata: Metadata, outputs: Mapping[str, object]) -> dict[str, object]:
     """Return the outputs that the metadata declares, all of them where it declares none.
 
     :raises InvalidOutput: if one of them is not there.
@@ -35,7 +35,7 @@ def declared_outputs(metadata: Metadata, outputs: Mapping[str, Any]) -> dict[str
     return {name: outputs[name] for name in names}
 
 
-def wanted_outputs(call: Call, outputs: Mapping[str, Any]) -> dict[str, Any]:
+def pick_wanted_outputs(call: Call, outputs: Mapping[str, object]) -> dict[str, object]:
     """Return the outputs that a call asks for.
 
     :raises InvalidInput: if there is none of that name.
@@ -54,27 +54,29 @@ def wanted_outputs(call: Call, outputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: outputs[name] for name in call.outputs}
 
 
-def encode(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
+def encode(outputs: Mapping[str, object], call: Call, archive: LoadedArchive) -> Reply:
     """Encode outputs.
 
     :raises ServingError: if they do not fit into the form that the call asks for.
     """
-    from ..archive.outputs import to_numpy  # noqa: PLC0415 - brings torch, which this module does without
+    from ..archive.outputs import to_numpy  # noqa: PLC0415 - needs torch
 
-    ready = {name: to_numpy(value, name) for name, value in wanted_outputs(call, outputs).items()}
+    arrays = {
+        name: to_numpy(value, name) for name, value in pick_wanted_outputs(call, outputs).items()
+    }
     try:
         if call.form == "protocol":
-            return _protocol(ready, call, archive)
-        return _npy(ready) if call.form == "npy" else _json(ready)
+            return _encode_protocol(arrays, call, archive)
+        return _encode_npy(arrays) if call.form == "npy" else _encode_json(arrays)
     except BodyTooLarge as error:
         raise ReplyTooLarge(
             f"as JSON, {error}: set binary_data_output, or send Accept: {protocol.BINARY_TYPE}"
         ) from None
     except ContractError as error:
-        raise from_contract(error) from None
+        raise to_serving_error(error) from None
 
 
-def _protocol(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
+def _encode_protocol(outputs: Mapping[str, object], call: Call, archive: LoadedArchive) -> Reply:
     body = protocol.encode_reply(
         outputs,
         model_name=archive.name,
@@ -86,15 +88,15 @@ def _protocol(outputs: Mapping[str, Any], call: Call, archive: Loaded) -> Reply:
     return Reply(body.buffers, headers=body.headers)
 
 
-def _npy(outputs: Mapping[str, Any]) -> Reply:
+def _encode_npy(outputs: Mapping[str, object]) -> Reply:
     """One array is a ``.npy`` file; anything else has no such form and is JSON."""
     first = next(iter(outputs.values()), None)
     if len(outputs) != 1 or not isinstance(first, np.ndarray):
-        return _json(outputs)
+        return _encode_json(outputs)
     return Reply(npy.write(first), headers={"Content-Type": npy.MEDIA_TYPE})
 
 
-def _json(outputs: Mapping[str, Any]) -> Reply:
+def _encode_json(outputs: Mapping[str, object]) -> Reply:
     allowance = Allowance()
     plain = {name: values.to_json_value(name, value, allowance) for name, value in outputs.items()}
     try:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import Any
-
-import torch
 
 from .._shared.wire.protocol import JSON_TYPE
 from ..errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
-from ..messages import Reply, Request
+from ..messages import Batch, Reply, Request
 from .decode import Call
 
 _log = logging.getLogger("eisen_deploy.serving")
 
 
 class Job:
-    """One request on its way: what the last stage gave, the time of each, the answer.
+    """One request on its way: what the last stage gave, the time of each, the reply.
 
     :param max_body: bytes that the server takes in a body, if that is known.
     :ivar begun: whether user code or the model has seen it.
@@ -28,7 +25,7 @@ class Job:
         self.request = request
         self.max_body = max_body
         self.call = Call()
-        self.data: dict[str, Any] = {}
+        self.data: Batch = {}
         self.reply: Reply | None = None
         self.seconds: dict[str, float] = {}
         self.outcome = "ok"
@@ -36,34 +33,39 @@ class Job:
         self.inferred = False
 
     @property
-    def answer(self) -> Reply:
-        """The reply, once there is one."""
+    def finished(self) -> Reply:
+        """The reply, which the last stage has made."""
         if self.reply is None:
-            raise LookupError("the request has no answer yet")
+            raise ModelFailed("no stage gave an answer")
         return self.reply
 
     def fail(self, stage: str, error: BaseException) -> None:
-        """Make an error that a stage raised the answer."""
+        """Make an error that a stage raised the reply."""
         if isinstance(error, ServingError):
             _log.info("%s: %d %s", stage, error.status, type(error).__name__)
         else:
-            error = _withheld(stage, error)
+            error = _withhold_text(stage, error)
         self.outcome = type(error).__name__
         self.reply = Reply((error.body(),), error.status, {"Content-Type": JSON_TYPE})
 
 
-def _withheld(stage: str, error: BaseException) -> ServingError:
-    """Return the answer to what user code raised, without its text: that may hold data."""
+def _withhold_text(stage: str, error: BaseException) -> ServingError:
+    """Return the error to reply with for what user code raised, without its text.
+
+    That may hold data.
+    """
     kind = type(error).__name__
     where = "".join(traceback.format_tb(error.__traceback__))
     _log.error("%s raised %s (its text is withheld, it may hold data)\n%s", stage, kind, where)
     if _is_out_of_memory(error):
         return OutOfMemory(f"{stage} ran out of memory")
     failed = ModelFailed if stage == "inference" else TransformFailed
-    return failed(f"{stage} raised {kind}; the server's log tells where")
+    return failed(f"{stage} raised {kind}; the server's log shows where")
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
+    import torch  # noqa: PLC0415 - not before a request failed
+
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     # torch's allocator on the CPU has no class of its own.

@@ -10,14 +10,13 @@ import io
 import math
 import re
 import sys
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from .._shared.wire import tensors
 from .._shared.wire.allowance import UNLIMITED, Allowance
-from .._shared.wire.datatypes import MAX_RANK
+from .._shared.wire.datatypes import MAX_RANK, Array, DType
 from .._shared.wire.values import normalise_bools
 from ..errors import InvalidOutput, MalformedBody
 
@@ -40,20 +39,18 @@ def is_npy(raw: bytes | bytearray) -> bool:
     return raw[: len(npy_format.MAGIC_PREFIX)] == npy_format.MAGIC_PREFIX
 
 
-def read(
-    raw: bytes | bytearray, what: str, allowance: Allowance = UNLIMITED
-) -> np.ndarray[Any, Any]:
+def read(raw: bytes | bytearray, what: str, allowance: Allowance = UNLIMITED) -> Array:
     """Return the array of a ``.npy`` file; a view of ``raw`` where that is writable and aligned.
 
     :param allowance: what it may take where it is a copy.
     :raises MalformedBody: if it is damaged, or holds anything but numbers and strings.
     """
-    shape, is_fortran, dtype, start = _header(raw, what)
+    shape, is_fortran, dtype, start = _parse_header(raw, what)
     data = memoryview(raw)[start:]
     size = math.prod(shape) * dtype.itemsize
     if len(data) != size:
         raise MalformedBody(
-            f"{what}: {dtype} of shape {list(shape)} takes {size} bytes, {len(data)} came"
+            f"{what}: {dtype} of shape {list(shape)} takes {size} bytes, got {len(data)}"
         )
     if dtype.itemsize > max(len(data), _MAX_HEADER):  # numpy makes room for one even of none
         raise MalformedBody(f"{what}: elements of {dtype} are larger than the file")
@@ -64,23 +61,23 @@ def read(
     return array.transpose() if is_fortran else array
 
 
-def _header(raw: bytes | bytearray, what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _parse_header(raw: bytes | bytearray, what: str) -> tuple[tuple[int, ...], bool, DType, int]:
     """Return shape, whether the order is Fortran's, dtype, and where the data begin."""
     begin = len(npy_format.MAGIC_PREFIX) + 2
     begin += _LENGTH_SIZES.get(bytes(raw[begin - 2 : begin]), 0)
     length = int.from_bytes(raw[len(npy_format.MAGIC_PREFIX) + 2 : begin], "little")
     end = begin + length
-    fields = _fields(bytes(raw[begin:end])) if is_npy(raw) and length <= _MAX_HEADER else {}
+    fields = _parse_fields(bytes(raw[begin:end])) if is_npy(raw) and length <= _MAX_HEADER else {}
     descr, order, axes = map(fields.get, (b"descr", b"fortran_order", b"shape"))
     if not descr or order not in (b"True", b"False") or not axes or not _SHAPE.fullmatch(axes):
         raise MalformedBody(f"{what} is not a .npy file of version 1 or 2")
     shape = tuple(map(int, re.findall(rb"[0-9]+", axes)))
     if len(shape) > MAX_RANK or math.prod(size or 1 for size in shape) >= 2**59:
         raise MalformedBody(f"{what}: the shape in the .npy header is not one")
-    return shape, order == b"True", _dtype(descr[1:-1].decode("latin-1"), what), end
+    return shape, order == b"True", _parse_dtype(descr[1:-1].decode("latin-1"), what), end
 
 
-def _fields(text: bytes) -> dict[bytes, bytes]:
+def _parse_fields(text: bytes) -> dict[bytes, bytes]:
     """Return the values of a header's dict as they are written; none of what is not one."""
     text = text.strip()
     inner = text[1:-1].strip() if text[:1] == b"{" and text[-1:] == b"}" else b""
@@ -94,7 +91,7 @@ def _fields(text: bytes) -> dict[bytes, bytes]:
     return fields if position == len(inner) else {}
 
 
-def _dtype(text: str, what: str) -> np.dtype[Any]:
+def _parse_dtype(text: str, what: str) -> DType:
     try:
         if _DTYPE.fullmatch(text):
             return np.dtype(text)
@@ -103,14 +100,14 @@ def _dtype(text: str, what: str) -> np.dtype[Any]:
     raise MalformedBody(f"{what}: a .npy file must hold numbers or strings, not {text!r}")
 
 
-def _check_text(flat: np.ndarray[Any, Any], what: str) -> None:
+def _check_text(flat: Array, what: str) -> None:
     """Refuse numbers that are no characters: Python cannot hold them, or UTF-8 cannot."""
     codes = flat.view(np.uint32)
     if flat.size and (codes.max() > sys.maxunicode or (codes - 0xD800 < 0x800).any()):
         raise MalformedBody(f"{what}: holds a number that is no character")
 
 
-def write(array: np.ndarray[Any, Any]) -> tuple[bytes, memoryview]:
+def write(array: Array) -> tuple[bytes, memoryview]:
     """Return an array as a ``.npy`` file: the header, and the data, shared where contiguous.
 
     :raises InvalidOutput: if it holds objects, or elements without bytes.

@@ -1,7 +1,7 @@
 """A batch of requests through the stages, each request answered for itself.
 
-``decode → pre_process → inference → post_process → encode → compress``: whatever one request does
-wrong, or makes a transform or the model raise, becomes the answer to that request alone. So do a
+After the stages (:mod:`.stages`) a reply is compressed where that pays. Whatever one request does
+wrong, or makes a transform or the model raise, becomes the reply to that request alone. So do a
 reply that is larger than the server sends, and what takes longer than the server waits.
 
 One request goes through all stages, and its reply gets memory of its own, before a transform or
@@ -12,36 +12,20 @@ is pre-processed first, and shares a forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Protocol
 
-from .._shared.wire.protocol import JSON_TYPE
-from ..archive.outputs import owned
-from ..errors import ModelFailed
-from ..handler import EisenServingHandler, is_overridden
+from ..archive.outputs import copy_arrays
+from ..handler import EisenServingHandler, pick_stages, runs_user_code
 from ..messages import Reply, Request
 from . import batching, compression
-from .budget import Budget, Interrupted
-from .decode import decode as decode_request
-from .encode import declared_outputs
-from .encode import encode as encode_outputs
+from .budget import Budget
+from .counters import CountedRequest, Counters
+from .interrupts import AlarmInterrupt, Interrupt, Interrupted
 from .jobs import Job
 from .limits import Limits
-
-Stage = Callable[[EisenServingHandler, Job], None]
-
-
-class Counters(Protocol):
-    """What a server counts."""
-
-    def count(self, requests: Sequence[tuple[str, int, int]], seconds: Mapping[str, float]) -> None:
-        """Count a batch.
-
-        :param requests: for each of them its outcome, and the bytes of its body and of its reply's.
-        :param seconds: spent by all of them in each stage.
-        """
+from .stages import Stage, decode, inference, post_process, pre_process
 
 
 def answer(
@@ -49,34 +33,29 @@ def answer(
     requests: Sequence[Request],
     limits: Limits = Limits(),  # noqa: B008 - it is immutable
     counters: Counters | None = None,
+    interrupt: Interrupt | None = None,
 ) -> list[Reply]:
     """Answer a batch.
 
     :param handler: an initialised handler.
     :param limits: what the server allows.
     :param counters: where the batch is counted, if anywhere.
+    :param interrupt: what ends a stage whose time is over; by default an alarm.
     :returns: one reply for each request, in their order; each has memory of its own, but that of
         the last one, and of a batch of one, has to be sent before the next call. Never raises for
         what is in a request.
     """
-    with Budget(limits.seconds) as budget:
+    with Budget(limits.seconds, interrupt or AlarmInterrupt()) as budget:
         jobs = [Job(request, limits.request) for request in requests]
         batch = _Batch(handler, jobs, limits, budget)
         replies = batch.answer()
     if counters is not None:
         outcomes = [
-            (job.outcome, job.request.size, reply.size)
+            CountedRequest(job.outcome, job.request.size, reply.size)
             for job, reply in zip(batch.jobs, replies, strict=True)
         ]
         counters.count(outcomes, batch.seconds())
     return replies
-
-
-def stages(handler: EisenServingHandler) -> tuple[Stage, ...]:
-    """Return the stages of one request in their order."""
-    if is_overridden(handler, "handle"):
-        return decode, handle
-    return decode, pre_process, inference, post_process, encode
 
 
 class _Batch:
@@ -93,12 +72,12 @@ class _Batch:
 
     def answer(self) -> list[Reply]:
         """Return the reply to each request."""
-        left = stages(self.handler)
-        if len(self.jobs) > 1 and batching.problem_of(self.handler) is None:
+        left = pick_stages(self.handler)
+        if len(self.jobs) > 1 and batching.find_problem(self.handler) is None:
             for job in self.jobs:
                 self._run(job, decode, pre_process)
-                if runs_user_code(pre_process, self.handler):
-                    job.data = owned(job.data)
+                if runs_user_code(self.handler, pre_process):
+                    job.data = copy_arrays(job.data)
             self._infer_together()
             left = left[left.index(inference) :]
         return [self._finish(job, left) for job in self.jobs]
@@ -106,14 +85,15 @@ class _Batch:
     def _finish(self, job: Job, left: Sequence[Stage]) -> Reply:
         """Take a request through its last stages to a reply that later ones cannot change."""
         self._run(job, *left)
-        reply = self._reply(job)
+        reply = self._make_reply(job)
         is_last = job is self.jobs[-1]
-        return reply if is_last or self._is_out_of_reach(job) else reply.owned()
+        return reply if is_last or self._is_out_of_reach(job) else reply.copy_buffers()
 
     def _is_out_of_reach(self, job: Job) -> bool:
         """Whether what a reply is made of has never been in the hands of user code."""
-        transforms = (pre_process, post_process)
-        return job.inferred and not any(runs_user_code(each, self.handler) for each in transforms)
+        return job.inferred and not any(
+            runs_user_code(self.handler, transform) for transform in (pre_process, post_process)
+        )
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent in each stage, by all requests; that of a common pass once."""
@@ -132,12 +112,12 @@ class _Batch:
                 self._run_stage(stage, job)
 
     def _run_stage(self, stage: Stage, job: Job) -> None:
-        """Do one stage's work for one request; an error that it raises is the answer."""
+        """Do one stage's work for one request; an error that it raises is the reply."""
         start, name, entered = perf_counter(), stage.__name__, False
         try:
             self.budget.check()
             entered = True
-            job.begun = job.begun or runs_user_code(stage, self.handler)
+            job.begun = job.begun or runs_user_code(self.handler, stage)
             self.budget.run(stage, self.handler, job)
         except Interrupted:
             job.fail(name, self.limits.time_over(name, begun=job.begun or entered))
@@ -163,17 +143,16 @@ class _Batch:
             job.data, job.inferred, job.begun = outputs, True, True
             job.seconds["inference"] = self.common_seconds
 
-    def _reply(self, job: Job) -> Reply:
-        """Return the answer to a request: compressed where that pays, and not over the limit."""
-        if job.reply is None:
-            job.fail("handle", ModelFailed("no stage gave an answer"))
+    def _make_reply(self, job: Job) -> Reply:
+        """Return the reply to a request: compressed where that pays, and not over the limit."""
         try:
             if not self.budget.is_spent:
                 compress(job)
-            self.limits.check(job.answer)
+            self.limits.check(job.finished)
         except Exception as error:  # noqa: BLE001 - one request must not harm the others
             job.fail("compress", error)
-        return replace(job.answer, headers={**self._headers(job), **job.answer.headers})
+        reply = job.finished
+        return replace(reply, headers={**self._headers(job), **reply.headers})
 
     def _headers(self, job: Job) -> dict[str, str]:
         archive = self.handler.archive
@@ -186,69 +165,11 @@ class _Batch:
         }
 
 
-def runs_user_code(stage: Stage, handler: EisenServingHandler) -> bool:
-    """Whether a stage runs the model, or a transform that is more than identity."""
-    archive = handler.archive
-    if stage is pre_process:
-        return archive.pre_processing is not None or is_overridden(handler, "pre_process")
-    if stage is post_process:
-        return archive.post_processing is not None or is_overridden(handler, "post_process")
-    return stage in (inference, handle)
-
-
-# --- the stages; their names stand in Server-Timing and in error messages ------------------
-
-
-def decode(handler: EisenServingHandler, job: Job) -> None:
-    """Read the request; one with no body asks for the metadata, which is the answer."""
-    job.call = decode_request(job.request, handler.metadata, job.max_body)
-    if job.call.inputs is None:
-        text = handler.get_metadata()[0]
-        job.reply = Reply((text.encode("utf-8"),), headers={"Content-Type": JSON_TYPE})
-    else:
-        job.data = job.call.inputs
-
-
-def pre_process(handler: EisenServingHandler, job: Job) -> None:
-    """Apply the pre-processing transform."""
-    job.data = handler.pre_process(job.data)
-
-
-def inference(handler: EisenServingHandler, job: Job) -> None:
-    """Run the model, unless the job had its share of a common pass."""
-    if not job.inferred:
-        job.data = handler.inference(job.data)
-
-
-def post_process(handler: EisenServingHandler, job: Job) -> None:
-    """Apply the post-processing transform."""
-    job.data = handler.post_process(job.data)
-
-
-def encode(handler: EisenServingHandler, job: Job) -> None:
-    """Make the answer of the declared outputs."""
-    outputs = declared_outputs(handler.metadata, job.data)
-    job.reply = encode_outputs(outputs, job.call, handler.archive)
-
-
 def compress(job: Job) -> None:
-    """Compress the reply if the client takes that and it pays; the time is told if it was done."""
+    """Compress the reply if the client takes that and it pays; its time is noted if it was done."""
     start = perf_counter()
     accepted = job.request.headers.get("accept-encoding", "")
-    reply = compression.compress(job.answer, accepted)
+    reply = compression.compress(job.finished, accepted)
     if reply is not job.reply:
         job.reply = reply
         job.seconds["compress"] = perf_counter() - start
-
-
-def handle(handler: EisenServingHandler, job: Job) -> None:
-    """Take whatever an overridden ``handle`` gives: bytes, JSON text, or a dict of outputs."""
-    result: Any = handler.handle(job.data)[0]
-    if isinstance(result, dict):
-        job.data = result
-        encode(handler, job)
-    elif isinstance(result, str):
-        job.reply = Reply((result.encode("utf-8"),), headers={"Content-Type": JSON_TYPE})
-    else:
-        body = result if isinstance(result, bytes) else bytes(result)
-        job.reply = Reply((body,), headers=getattr(result, "headers", {}))

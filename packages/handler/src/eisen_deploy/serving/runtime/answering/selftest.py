@@ -1,33 +1,16 @@
 """The sample of an archive, replayed: a recorded request must still get the recorded reply.
 
-Packaging records both with :func:`replied`, and a server replays the request once it has loaded the
+Packaging records both with :func:`predict`, and a server replays the request once it has loaded the
 archive. That warms the model up, and finds what no digest can: another library, another device,
 code that relied on the machine where it was packed.
-
-Equal is, with the tolerance that was recorded:
-
-================================  ==============================================================
-value                             equal if
-================================  ==============================================================
-floats, complex numbers by parts  the largest difference is at most the tolerance, times the
-                                  largest finite number expected where that is more than 1;
-                                  NaN and infinities stand in the same places
-arrays of integers and bool       the share of elements that differ is at most the tolerance
-everything else                   it is the same; lists and dicts item by item
-================================  ==============================================================
-
-Names, dtypes and shapes are always the same. Texts from here hold no values but differences.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,20 +18,13 @@ from .._shared.archive.description import RecordedBody, RecordedSample
 from .._shared.errors import ContractError
 from .._shared.wire import protocol
 from ..errors import Difference, SelfTestFailed
-from ..handler import EisenServingHandler
+from ..handler import EisenServingHandler, pick_stages
 from ..messages import Reply, Request
-from . import pipeline
+from .comparison import compare, format_table
 from .jobs import Job
-
-if TYPE_CHECKING:
-    from .pipeline import Stage
+from .stages import Stage
 
 _log = logging.getLogger("eisen_deploy.serving")
-
-Array = np.ndarray[Any, Any]
-
-_MOST_ROWS = 50
-_BLOCK = 2**20  # elements compared at a time, as double precision
 
 
 class StageFailed(Exception):
@@ -62,14 +38,11 @@ class StageFailed(Exception):
         super().__init__(f"{stage} raised {type(error).__name__}: {error}")
 
 
-# --- replay -------------------------------------------------------------------------------
-
-
 def check(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -> None:
     """Replay a sample, and refuse the archive if it no longer agrees.
 
     :param folder: of the unpacked and verified archive.
-    :raises SelfTestFailed: with each difference, or with the error that came as its cause.
+    :raises SelfTestFailed: with each difference, or with the error as its cause.
     """
     try:
         differences = replay(handler, folder, sample)
@@ -80,7 +53,7 @@ def check(handler: EisenServingHandler, folder: Path, sample: RecordedSample) ->
     if differences:
         raise SelfTestFailed(
             "the sample gets other outputs here than where it was packed: "
-            f"{', '.join(found.name for found in differences[:8])}\n{table(differences)}",
+            f"{', '.join(found.name for found in differences[:8])}\n{format_table(differences)}",
             differences,
         )
 
@@ -92,7 +65,7 @@ def replay(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -
     :raises ContractError: if a recorded body cannot be decoded.
     """
     start = perf_counter()
-    got = replied(handler, _request(folder, sample.request))
+    got = predict(handler, _request(folder, sample.request))
     reply = sample.reply
     expected = protocol.decode_reply(_read(folder, reply), reply.json_size).outputs
     differences = compare(expected, got, sample.tolerance)
@@ -101,7 +74,7 @@ def replay(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -
     return differences
 
 
-def replied(handler: EisenServingHandler, request: Request) -> dict[str, Any]:
+def predict(handler: EisenServingHandler, request: Request) -> dict[str, object]:
     """Answer one request by the stages that serve, and return the outputs of the reply.
 
     Unlike the pipeline, this lets errors out: the text of one may hold data, but a sample's.
@@ -111,9 +84,9 @@ def replied(handler: EisenServingHandler, request: Request) -> dict[str, Any]:
     :raises StageFailed: if a stage raises.
     """
     job = Job(request)
-    for stage in pipeline.stages(handler):
+    for stage in pick_stages(handler):
         _run(stage, handler, job)
-    return outputs_of(job.reply or Reply(()))
+    return decode_outputs(job.finished)
 
 
 def _run(stage: Stage, handler: EisenServingHandler, job: Job) -> None:
@@ -123,7 +96,7 @@ def _run(stage: Stage, handler: EisenServingHandler, job: Job) -> None:
         raise StageFailed(stage.__name__, error) from error
 
 
-def outputs_of(reply: Reply) -> dict[str, Any]:
+def decode_outputs(reply: Reply) -> dict[str, object]:
     """Return the outputs of a reply as a client decodes them; of another form, ``reply``."""
     size = reply.headers.get(protocol.LENGTH_HEADER)
     try:
@@ -148,110 +121,3 @@ def to_request(raw: bytearray, json_size: int | None) -> Request:
 
 def _read(folder: Path, body: RecordedBody) -> bytearray:
     return bytearray((folder / body.file).read_bytes())
-
-
-# --- compare ------------------------------------------------------------------------------
-
-
-def compare(
-    expected: Mapping[str, Any], got: Mapping[str, Any], tolerance: float
-) -> list[Difference]:
-    """Return what differs between two sets of outputs; the module's text tells what is equal.
-
-    :param tolerance: 0 asks for the very same values.
-    :returns: the first differences, at most 50.
-    """
-    return list(islice(_of_dicts("", expected, got, tolerance), _MOST_ROWS))
-
-
-def table(differences: Sequence[Difference]) -> str:
-    """Return differences as an aligned table in text, with a head and no newline at its end."""
-    rows = [("name", "expected", "got", "maximal difference"), *differences]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
-
-
-def _of_dicts(
-    prefix: str, expected: Mapping[str, Any], got: Mapping[str, Any], tolerance: float
-) -> Iterator[Difference]:
-    for name in [*expected, *(name for name in got if name not in expected)]:
-        path = f"{prefix}.{name}" if prefix else name
-        if name not in got:
-            yield Difference(path, _described(expected[name]), "nothing", "-")
-        elif name not in expected:
-            yield Difference(path, "nothing", _described(got[name]), "-")
-        else:
-            yield from _of_values(path, expected[name], got[name], tolerance)
-
-
-def _of_values(path: str, expected: Any, got: Any, tolerance: float) -> Iterator[Difference]:
-    what = _described(expected), _described(got)
-    if type(expected) is not type(got):
-        yield Difference(path, *what, "another type")
-    elif isinstance(expected, dict):
-        yield from _of_dicts(path, expected, got, tolerance)
-    elif isinstance(expected, list) and len(expected) == len(got):
-        for index, (one, other) in enumerate(zip(expected, got, strict=True)):
-            yield from _of_values(f"{path}[{index}]", one, other, tolerance)
-    elif isinstance(expected, (float, np.ndarray)):
-        difference = _of_arrays(np.asarray(expected), np.asarray(got), tolerance)
-        if difference:
-            yield Difference(path, *what, difference)
-    elif expected != got:
-        yield Difference(path, *what, "another length" if what[0] != what[1] else "another value")
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        kind = "str or bytes" if value.dtype.hasobject else value.dtype.name
-        return f"{kind} {list(value.shape)}"
-    if isinstance(value, (str, list, dict)):
-        return f"{type(value).__name__} of {len(value)}"
-    return "null" if value is None else type(value).__name__
-
-
-def _of_arrays(expected: Array, got: Array, tolerance: float) -> str | None:
-    if expected.shape != got.shape:
-        return "another shape"
-    if expected.dtype != got.dtype:
-        return "another dtype"
-    compare_as = _of_floats if expected.dtype.kind in "fc" else _of_elements
-    return compare_as(_flat(expected), _flat(got), tolerance)
-
-
-def _flat(array: Array) -> Array:
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return flat.view(f"f{flat.itemsize // 2}") if flat.dtype.kind == "c" else flat
-
-
-def _of_elements(expected: Array, got: Array, tolerance: float) -> str | None:
-    differ = sum(_in_blocks(lambda one, other: np.count_nonzero(one != other), expected, got))
-    allowed = 0 if expected.dtype.hasobject else tolerance * expected.size
-    return f"{differ} of {expected.size} elements" if differ > allowed else None
-
-
-def _of_floats(expected: Array, got: Array, tolerance: float) -> str | None:
-    stray, largest, scale = 0, 0.0, 1.0
-    for strays, difference, size in _in_blocks(_float_block, expected, got):
-        stray, largest, scale = stray + strays, max(largest, difference), max(scale, size)
-    if stray:
-        return f"NaN or infinity in {stray} other places"
-    return f"{largest:.6g}" if not largest <= tolerance * scale else None
-
-
-def _float_block(expected: Array, got: Array) -> tuple[int, float, float]:
-    """Return how many NaN or infinities have no equal, the largest difference and number else."""
-    one, other = expected.astype(np.float64), got.astype(np.float64)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    finite = np.isfinite(one) & np.isfinite(other)
-    stray = np.count_nonzero(~finite & ~same)
-    with np.errstate(over="ignore"):
-        difference = np.abs(one[finite] - other[finite]).max(initial=0)
-    return int(stray), float(difference), float(np.abs(one[np.isfinite(one)]).max(initial=0))
-
-
-def _in_blocks(measure: Callable[[Array, Array], Any], one: Array, other: Array) -> Iterator[Any]:
-    for start in range(0, one.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        yield measure(one[block], other[block])

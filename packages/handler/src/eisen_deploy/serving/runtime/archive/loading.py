@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,9 +27,13 @@ from .._shared.archive.names import CODE_FOLDER
 from .._shared.model.metadata import Metadata
 from .._shared.model.serving_options import ServingOptions
 from ..errors import LoadFailed
-from .model import Model, keyword_positions
-from .options import compiled, pick_device, read_options
-from .verified import verify
+from ..messages import Batch
+from .model import Model, find_keyword_positions
+from .options import compile_module, pick_device, read_options
+from .verification import verify
+
+if TYPE_CHECKING:
+    from pickle import _Unpickler as PythonUnpickler
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -38,11 +42,11 @@ _RUNTIME = __name__.removesuffix(".archive.loading")
 
 # By the name of each file what its pickle holds, by number, while an archive is loaded.
 Memos = dict[str, dict[int, Any]]
-Transform = Callable[[dict[str, Any]], dict[str, Any]]
+Transform = Callable[[Batch], Batch]
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedArchive:
     """An archive in memory.
 
     :param metadata_text: ``metadata.json`` as it was packed.
@@ -68,7 +72,7 @@ class Loaded:
     alive: tuple[object, ...] = ()
 
 
-def load(folder: Path, gpu_id: int | None = None) -> Loaded:
+def load(folder: Path, gpu_id: int | None = None) -> LoadedArchive:
     """Load an unpacked archive onto the GPU with this number, or onto the CPU.
 
     Nothing is imported from the folder or unpickled before all of it has been verified, and there
@@ -81,15 +85,15 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
     options = read_options(folder, about.serving)
     device = pick_device(options, gpu_id)
     text = (folder / "metadata.json").read_text("utf-8")
-    for difference in _differences(about):
+    for difference in _list_version_differences(about):
         _log.warning("not as it was packed: %s", difference)
     metadata = Metadata.parse(json.loads(text))
-    with _explained(about):
+    with _explain_failures(about):
         memos: Memos = {}
-        model = _model(folder, about.model, metadata, options, device, memos)
-        pre_processing = _transform(folder, about.transforms["pre_processing"], memos)
-        post_processing = _transform(folder, about.transforms["post_processing"], memos)
-        return Loaded(
+        model = _load_model(folder, about.model, metadata, options, device, memos)
+        pre_processing = _load_transform(folder, about.transforms["pre_processing"], memos)
+        post_processing = _load_transform(folder, about.transforms["post_processing"], memos)
+        return LoadedArchive(
             about.model.name,
             about.model.version,
             about.digest,
@@ -101,7 +105,7 @@ def load(folder: Path, gpu_id: int | None = None) -> Loaded:
             options,
             about.sample,
             about.batches,
-            tuple(_weakly_held(memos)),
+            tuple(_find_weakly_held(memos)),
         )
 
 
@@ -125,7 +129,7 @@ def make_importable(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(about: Description) -> Iterator[None]:
+def _explain_failures(about: Description) -> Iterator[None]:
     """Turn whatever user code raises while it is loaded into :class:`LoadFailed`."""
     try:
         yield
@@ -133,12 +137,12 @@ def _explained(about: Description) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        differences = _differences(about)
+        differences = _list_version_differences(about)
         more = f" ({'; '.join(differences)})" if differences else ""
         raise LoadFailed(f"the archive cannot be loaded: {reason}{more}") from error
 
 
-def _differences(about: Description) -> list[str]:
+def _list_version_differences(about: Description) -> list[str]:
     """Say which versions differ from those that packed the archive: a likely cause."""
     here = {
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -150,10 +154,10 @@ def _differences(about: Description) -> list[str]:
         for name, version in here.items()
         if about.packed_with.get(name, version) != version
     ]
-    return differences + [found for text in about.requirements if (found := _unmet(text))]
+    return differences + [found for text in about.requirements if (found := _explain_unmet(text))]
 
 
-def _unmet(requirement: str) -> str | None:
+def _explain_unmet(requirement: str) -> str | None:
     """Say how the version that is installed is not the one that is pinned, if it is pinned."""
     name, pinned, version = requirement.partition("==")
     if not pinned:
@@ -171,18 +175,18 @@ def _unmet(requirement: str) -> str | None:
 _OWN_CLASSES = {"ignore": True}
 
 
-def _dill() -> Any:
+def _import_dill() -> ModuleType:
     """Return dill as it was packed: the archive's folder comes first on the path."""
     return importlib.import_module("dill")
 
 
-def _transform(folder: Path, name: str | None, memos: Memos) -> Transform | None:
+def _load_transform(folder: Path, name: str | None, memos: Memos) -> Transform | None:
     """Unpickle one file; what it shares with those before it is taken from there."""
     if name is None:
         return None
 
-    class Unpickler(_unpickler_of(name, memos)):  # type: ignore[misc] # dill has no types
-        def persistent_load(self, place: tuple[str, int]) -> Any:
+    class Unpickler(_make_unpickler(name, memos)):  # type: ignore[misc] # dill has no types
+        def persistent_load(self, place: tuple[str, int]) -> object:
             file, index = place
             if file not in memos:
                 raise LoadFailed(f"{name} shares objects with {file}, which is read before it")
@@ -193,19 +197,19 @@ def _transform(folder: Path, name: str | None, memos: Memos) -> Transform | None
     return transform
 
 
-def _unpickler_of(name: str, memos: Memos) -> Any:
+def _make_unpickler(name: str, memos: Memos) -> type[PythonUnpickler]:
     """Return the class that unpickles one file, and keeps by number what is in it."""
 
-    class Unpickler(_dill().Unpickler):  # type: ignore[misc] # dill has no types
-        def load(self) -> Any:
-            found = super().load()
+    class Unpickler(_import_dill().Unpickler):  # type: ignore[misc] # dill has no types
+        def load(self) -> object:
+            found: object = super().load()
             memos[name] = self.memo.copy()
             return found
 
     return Unpickler
 
 
-def _weakly_held(memos: Memos) -> Iterator[object]:
+def _find_weakly_held(memos: Memos) -> Iterator[object]:
     for obj in chain.from_iterable(memo.values() for memo in memos.values()):
         kind = type(obj)  # isinstance would wake up what a proxy stands for
         if issubclass(kind, weakref.ref):
@@ -216,7 +220,7 @@ def _weakly_held(memos: Memos) -> Iterator[object]:
             yield from obj
 
 
-def _model(
+def _load_model(
     folder: Path,
     about: PackedModel,
     metadata: Metadata,
@@ -225,13 +229,13 @@ def _model(
     memos: Memos,
 ) -> Model:
     path = folder / about.file
-    loaders: dict[str, Callable[[Path, torch.device], Any]] = {
+    loaders: dict[str, Callable[[Path, torch.device], torch.nn.Module]] = {
         "eager": partial(_load_eager, memos=memos),
         "torchscript": _load_torchscript,
         "export": _load_export,
     }
-    module = compiled(loaders[about.form](path, device), options, device)
-    keywords = keyword_positions(metadata.model_inputs, about.keywords)
+    module = compile_module(loaders[about.form](path, device), options, device)
+    keywords = find_keyword_positions(metadata.model_inputs, about.keywords)
     model = Model(module, device, options.precision, keywords)
     _log.info("model %s %s loaded on %s", about.name, about.version, device)
     if about.training:
@@ -240,18 +244,18 @@ def _model(
 
 
 def _load_eager(path: Path, device: torch.device, memos: Memos) -> torch.nn.Module:
-    ours = SimpleNamespace(__name__=__name__, Unpickler=_unpickler_of(path.name, memos))
+    ours = SimpleNamespace(__name__=__name__, Unpickler=_make_unpickler(path.name, memos))
     module: torch.nn.Module = torch.load(
         path, map_location=device, pickle_module=ours, weights_only=False, **_OWN_CLASSES
     )
     for inner in module.modules():
         if isinstance(inner, torch.jit.ScriptModule):
             inner.to(device)  # it is loaded by itself, without map_location
-    return evaluated(module)
+    return set_evaluation_mode(module)
 
 
-def evaluated(module: torch.nn.Module) -> torch.nn.Module:
-    """Return a module in evaluation mode, unless its user has put it into that mode already.
+def set_evaluation_mode(module: torch.nn.Module) -> torch.nn.Module:
+    """Put a module into evaluation mode, unless its user has done so already, and return it.
 
     Submodules that are in training mode then are so on purpose.
     """
@@ -266,7 +270,7 @@ def _load_torchscript(path: Path, device: torch.device) -> torch.nn.Module:
         module: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
             path, map_location=device
         )
-    return evaluated(module)
+    return set_evaluation_mode(module)
 
 
 def _load_export(path: Path, device: torch.device) -> torch.nn.Module:

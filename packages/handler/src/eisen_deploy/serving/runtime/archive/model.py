@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import numpy as np
 import torch
 
 from .._shared.model.metadata import Metadata
 from ..errors import InvalidInput
-from .outputs import widened
+from .outputs import widen
 
 # Types of weights that inputs are given; 8 bit floats only store.
 _COMPUTES_IN = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_OF_LONG = {"g": np.dtype(np.float64), "G": np.dtype(np.complex128)}
+# Of long doubles, which torch does not know.
+_SHORTER = {"g": np.dtype(np.float64), "G": np.dtype(np.complex128)}
 
 
 class Model:
@@ -37,11 +37,11 @@ class Model:
         self.module = module
         self.device = device
         self.keywords = keywords or {}
-        self.dtype = _floating_dtype(module)
+        self.dtype = _find_floating_dtype(module)
         self.half = None if precision == "float32" else getattr(torch, precision)
         self._autocast()  # refuses what the device cannot do, while the model loads
 
-    def __call__(self, arguments: Sequence[Any]) -> Any:
+    def __call__(self, arguments: Sequence[object]) -> object:
         """Run the module on arguments that lie on any device.
 
         No gradients are kept, but a module may ask for them itself (``torch.enable_grad``); in
@@ -53,17 +53,17 @@ class Model:
             placed = [each for index, each in enumerate(placed) if index not in self.keywords]
         with torch.no_grad(), self._autocast():
             result = self.module(*placed, **named)
-        return result if self.half is None else widened(result, self.half)
+        return result if self.half is None else widen(result, self.half)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def _autocast(self) -> AbstractContextManager[object]:
         if self.half is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.half)
 
-    def _place(self, argument: Any) -> Any:
+    def _place(self, argument: object) -> object:
         return argument.to(self.device) if isinstance(argument, torch.Tensor) else argument
 
-    def argument(self, name: str, value: Any, metadata: Metadata) -> Any:
+    def argument(self, name: str, value: object, metadata: Metadata) -> object:
         """Return a value of the batch as the model takes it.
 
         An array becomes a tensor. It gets the model's own floating dtype if it is of another, or
@@ -86,7 +86,7 @@ class Model:
         return _cast(name, tensor, self.dtype) if cast and self.dtype is not None else tensor
 
 
-def keyword_positions(names: Sequence[str] | None, keywords: Sequence[str]) -> dict[int, str]:
+def find_keyword_positions(names: Sequence[str] | None, keywords: Sequence[str]) -> dict[int, str]:
     """Return where among the model's inputs those stand that it takes by name.
 
     :param names: of the model's inputs in order, as the metadata declares them.
@@ -95,7 +95,7 @@ def keyword_positions(names: Sequence[str] | None, keywords: Sequence[str]) -> d
     return {index: name for index, name in enumerate(names or ()) if name in keywords}
 
 
-def shares_memory(value: Any, arguments: Sequence[Any]) -> bool:
+def shares_memory(value: object, arguments: Sequence[object]) -> bool:
     """Whether an array may lie in the memory of one of a model's arguments."""
     return isinstance(value, np.ndarray) and any(
         isinstance(each, torch.Tensor)
@@ -107,34 +107,35 @@ def shares_memory(value: Any, arguments: Sequence[Any]) -> bool:
 
 def _cast(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     cast = tensor.to(dtype)
-    if _most(tensor.dtype) > _most(dtype) and bool((cast.isinf() & ~tensor.isinf()).any()):
+    if _largest_number(tensor.dtype) > _largest_number(dtype) and bool(
+        (cast.isinf() & ~tensor.isinf()).any()
+    ):
         kind = str(dtype).removeprefix("torch.")
         raise InvalidInput([f"{name}: holds a number out of the range of the model's {kind}"])
     return cast
 
 
-def _most(dtype: torch.dtype) -> float:
+def _largest_number(dtype: torch.dtype) -> float:
     """Return the largest number of a type."""
     if dtype is torch.bool:
         return 1
     return (torch.finfo if dtype.is_floating_point else torch.iinfo)(dtype).max
 
 
-def _as_tensor(value: Any) -> torch.Tensor | None:
+def _as_tensor(value: object) -> torch.Tensor | None:
     if isinstance(value, torch.Tensor):
         return value
-    if isinstance(value, np.generic):
-        value = np.asarray(value)
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biufc":
+    array = np.asarray(value) if isinstance(value, np.generic) else value
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufc":
         return None
     # torch shares memory with numpy, but knows neither read-only nor negative strides.
-    if not value.flags.writeable or any(stride < 0 for stride in value.strides):
-        value = value.copy()
-    wide = _OF_LONG.get(value.dtype.char)  # which torch does not know
-    return torch.from_numpy(value.astype(wide or value.dtype.newbyteorder("="), copy=False))
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    known = _SHORTER.get(array.dtype.char) or array.dtype.newbyteorder("=")
+    return torch.from_numpy(array.astype(known, copy=False))
 
 
-def _floating_dtype(module: torch.nn.Module) -> torch.dtype | None:
+def _find_floating_dtype(module: torch.nn.Module) -> torch.dtype | None:
     for tensor in [*module.parameters(), *module.buffers()]:
         if tensor.dtype in _COMPUTES_IN:
             return tensor.dtype

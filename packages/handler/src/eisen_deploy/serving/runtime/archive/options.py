@@ -56,7 +56,7 @@ def pick_device(options: ServingOptions, gpu_id: int | None) -> torch.device:
     return torch.device("cpu")
 
 
-def threads_for(
+def count_threads(
     options: ServingOptions, workers: int | None, environment: Mapping[str, str], cores: int
 ) -> int | None:
     """Return how many threads torch may use for one operator; ``None`` leaves it as it is.
@@ -80,13 +80,13 @@ def use_threads(options: ServingOptions, workers: int | None) -> None:
 
     :param workers: processes that share this machine's cores for this model, if that is known.
     """
-    threads = threads_for(options, workers, os.environ, cores())
+    threads = count_threads(options, workers, os.environ, cores())
     if threads is not None:
         torch.set_num_threads(threads)
     _log.info("torch uses %d threads", torch.get_num_threads())
 
 
-def compiled(
+def compile_module(
     module: torch.nn.Module, options: ServingOptions, device: torch.device
 ) -> torch.nn.Module:
     """Return a module as ``torch.compile`` makes it, if the options ask for that.

@@ -27,15 +27,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._shared.wire.datatypes import NUMPY_OF_NAME, Array
 from ..errors import InvalidOutput, ModelFailed
 
-_AS_IN_NUMPY = frozenset(
-    getattr(torch, name)
-    for name in (
-        *("bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"),
-        *("float16", "float32", "float64", "complex64", "complex128"),
-    )
-)
+_AS_IN_NUMPY = frozenset(getattr(torch, name) for name in NUMPY_OF_NAME)
 _WITH_OWN_VALUES = (torch.Tensor, torch.nn.Parameter)
 _AS_THEY_ARE = frozenset((np.ndarray, float, int, str, bool, bytes, type(None)))
 _MOST_NAMES = 8
@@ -45,7 +40,7 @@ class _HasNoForm(Exception):
     """A tensor cannot be an array; the text says why and what helps."""
 
 
-def name_outputs(result: Any, names: Sequence[str] | None) -> dict[str, Any]:
+def name_outputs(result: object, names: Sequence[str] | None) -> dict[str, object]:
     """Return what a model gave by name, arrays as numpy.
 
     :param result: a tensor, a tuple or list of values by position, or fields by name.
@@ -55,13 +50,13 @@ def name_outputs(result: Any, names: Sequence[str] | None) -> dict[str, Any]:
     :raises ModelFailed: if the outputs do not fit the names.
     :raises InvalidOutput: if one of them has no form as an array.
     """
-    several = isinstance(result, (tuple, list))
-    fields = fields_of(result)
-    if fields is not None and not (several and names and not fields.keys() >= set(names)):
-        return _from_fields(fields, names)
-    values = list(result) if several else [result]
+    values = list(result) if isinstance(result, (tuple, list)) else None
+    fields = read_fields(result)
+    if fields is not None and not (values and names and not fields.keys() >= set(names)):
+        return _name_by_fields(fields, names)
     if names is None:
-        names = [f"output_{i}" for i in range(len(values))] if several else ["output"]
+        names = ["output"] if values is None else [f"output_{i}" for i in range(len(values))]
+    values = [result] if values is None else values
     if len(names) != len(values):
         raise ModelFailed(
             f"the model gave {len(values)} outputs, model_output_list names {len(names)}: "
@@ -70,7 +65,7 @@ def name_outputs(result: Any, names: Sequence[str] | None) -> dict[str, Any]:
     return {name: to_numpy(value, name) for name, value in zip(names, values, strict=True)}
 
 
-def _from_fields(fields: Mapping[Any, Any], names: Sequence[str] | None) -> dict[str, Any]:
+def _name_by_fields(fields: Mapping[str, object], names: Sequence[str] | None) -> dict[str, object]:
     missing = [name for name in names or () if name not in fields]
     if missing:
         given = [f"{name!s:.40}" for name in [*fields][:_MOST_NAMES]]
@@ -82,7 +77,7 @@ def _from_fields(fields: Mapping[Any, Any], names: Sequence[str] | None) -> dict
     return {name: to_numpy(fields[name], name) for name in (fields if names is None else names)}
 
 
-def fields_of(value: Any) -> Mapping[Any, Any] | None:
+def read_fields(value: object) -> Mapping[str, object] | None:
     """Return the fields of a value by name; ``None`` for one that has none."""
     if isinstance(value, Mapping):
         return value
@@ -100,7 +95,7 @@ def fields_of(value: Any) -> Mapping[Any, Any] | None:
     return {name: getattr(value, name) for name in names if hasattr(value, name)} or None
 
 
-def to_numpy(value: Any, name: str = "output") -> Any:
+def to_numpy(value: object, name: str = "output") -> object:
     """Return a value with each tensor in it as a numpy array; the module's text says how.
 
     :param name: of the output, as an error names it.
@@ -109,35 +104,35 @@ def to_numpy(value: Any, name: str = "output") -> Any:
     if type(value) in _AS_THEY_ARE:
         return value
     if isinstance(value, torch.Tensor):
-        return _array(value, name)
-    fields = fields_of(value)
+        return _to_array(value, name)
+    fields = read_fields(value)
     if fields is not None:
         return {key: to_numpy(item, f"{name}.{key!s:.40}") for key, item in fields.items()}
     return [to_numpy(item, name) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def widened(value: Any, half: torch.dtype) -> Any:
+def widen(value: object, half: torch.dtype) -> object:
     """Return a value with each tensor of a half type in it as float32, its fields as they are."""
     if isinstance(value, torch.Tensor):
         return value.float() if value.dtype is half else value
     if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(widened(item, half) for item in value)
+        return value._make(widen(item, half) for item in value)
     if isinstance(value, (list, tuple)):
-        return [widened(item, half) for item in value]
-    fields = fields_of(value)
-    return value if fields is None else {key: widened(item, half) for key, item in fields.items()}
+        return [widen(item, half) for item in value]
+    fields = read_fields(value)
+    return value if fields is None else {key: widen(item, half) for key, item in fields.items()}
 
 
-def _array(value: torch.Tensor, name: str) -> Any:
+def _to_array(value: torch.Tensor, name: str) -> Array:
     if _is_as_in_numpy(value):
         return value.numpy(force=True)
     try:
-        return _plain(value.detach()).numpy(force=True)
+        return _to_dense(value.detach()).numpy(force=True)
     except (_HasNoForm, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate" in str(error):
             raise
         reason = str(error) if isinstance(error, _HasNoForm) else "which has no form as an array"
-        raise InvalidOutput(f"{name}: the output is {_described(value)}, {reason}") from error
+        raise InvalidOutput(f"{name}: the output is {_describe(value)}, {reason}") from error
 
 
 def _is_as_in_numpy(value: torch.Tensor) -> bool:
@@ -150,7 +145,7 @@ def _is_as_in_numpy(value: torch.Tensor) -> bool:
     )
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
+def _to_dense(tensor: torch.Tensor) -> torch.Tensor:
     """Return a tensor as a dense one of a type that numpy has."""
     if hasattr(tensor, "__tensor_flatten__"):
         raise _HasNoForm("whose values are in other tensors: give these")
@@ -159,18 +154,18 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_meta:
         raise _HasNoForm("which has no values: the model has layers on the meta device")
     if tensor.is_nested:
-        return _stacked(tensor)
+        return _stack(tensor)
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     if tensor.dtype not in _AS_IN_NUMPY:
-        tensor = _of_known_type(tensor)
+        tensor = _to_known_type(tensor)
     return tensor
 
 
-def _stacked(tensor: torch.Tensor) -> torch.Tensor:
-    parts = [_plain(part) for part in tensor.unbind()]
+def _stack(tensor: torch.Tensor) -> torch.Tensor:
+    parts = [_to_dense(part) for part in tensor.unbind()]
     if len({part.shape for part in parts}) > 1:
         raise _HasNoForm(
             "whose parts differ in shape: pad it (torch.nested.to_padded_tensor), or give a list"
@@ -178,7 +173,7 @@ def _stacked(tensor: torch.Tensor) -> torch.Tensor:
     return torch.stack(parts) if parts else tensor.new_empty(0)
 
 
-def _of_known_type(tensor: torch.Tensor) -> torch.Tensor:
+def _to_known_type(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_complex():
         return tensor.to(torch.complex64)
     if tensor.is_floating_point() and not str(tensor.dtype).endswith("_x2"):  # two in a byte
@@ -186,14 +181,14 @@ def _of_known_type(tensor: torch.Tensor) -> torch.Tensor:
     raise _HasNoForm("of a type that numpy does not have: convert it in forward")
 
 
-def _described(tensor: torch.Tensor) -> str:
+def _describe(tensor: torch.Tensor) -> str:
     kind = str(tensor.dtype).removeprefix("torch.")
     layout = "" if tensor.layout is torch.strided else f" {tensor.layout}".replace("torch.", "")
     nested = " nested" if tensor.is_nested else ""
     return f"a{nested}{layout} {type(tensor).__name__} of {kind}"
 
 
-def owned(value: Any) -> Any:
+def copy_arrays(value: Any) -> Any:
     """Return a value whose arrays, also those in lists and dicts, are copies.
 
     Objects of other classes stay as they are; the proof has found whether that does harm.
@@ -203,7 +198,7 @@ def owned(value: Any) -> Any:
     if type(value) is torch.Tensor:
         return value.clone()
     if type(value) in (list, tuple):
-        return type(value)(map(owned, value))
+        return type(value)(map(copy_arrays, value))
     if type(value) is dict:
-        return {name: owned(item) for name, item in value.items()}
+        return {name: copy_arrays(item) for name, item in value.items()}
     return value

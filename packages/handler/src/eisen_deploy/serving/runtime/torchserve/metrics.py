@@ -5,15 +5,8 @@ request only adds to counters here, and what they gained is told every few secon
 its own, also when no request comes any more. A counter's lines are increments, which the server
 sums up: over all workers, and over the life of a worker that it starts again.
 
-====================================  ===========================================================
-``eisen_requests_total``              ``Outcome``: ``ok``, or the ``type`` of the error
-``eisen_batches_total``               ``Size``: how many requests came together
-``eisen_stage_seconds_total``         ``Stage``; that of a common pass is counted once
-``eisen_request_bytes_total``         bodies as they came
-``eisen_reply_bytes_total``           bodies as they are sent
-``eisen_worker_memory_bytes``         gauge, ``Worker``: memory that the worker resides in
-====================================  ===========================================================
-
+Beside those of every server (:mod:`~eisen_deploy.serving.runtime.answering.counters`) there is the
+gauge ``eisen_worker_memory_bytes`` with the label ``Worker``: memory that the worker resides in.
 Each has ``ModelName`` and ``ModelVersion`` as well. Source of the format: TorchServe 0.12,
 ``ts/metrics/caching_metric.py``, ``Metric.PATTERN`` and ``WorkerLifeCycle.ReaderThread``.
 """
@@ -31,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..answering.counters import CountedRequest, Metric, list_increments
 from .server_config import ServerConfig
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -49,15 +43,7 @@ INTERVAL = 5.0
 FIRST_REQUESTS = 100
 GROWTH_BYTES = 512 * 2**20
 
-# Name, unit, and the dimension beside the model's, if there is one.
-_REQUESTS = ("eisen_requests_total", "Count", "Outcome")
-_BATCHES = ("eisen_batches_total", "Count", "Size")
-_STAGES = ("eisen_stage_seconds_total", "Seconds", "Stage")
-_RECEIVED = ("eisen_request_bytes_total", "Bytes", "")
-_SENT = ("eisen_reply_bytes_total", "Bytes", "")
-_MEMORY = ("eisen_worker_memory_bytes", "Bytes", "Worker")
-
-Metric = tuple[str, str, str]
+_MEMORY = Metric("eisen_worker_memory_bytes", "Bytes", "Worker")
 
 _MEMORY_LINE = re.compile(r"^(VmRSS|VmHWM):\s+([0-9]+) kB$", re.MULTILINE)
 
@@ -87,21 +73,14 @@ class Metrics:
         self._thread: threading.Thread | None = None
         self._growth = MemoryGrowth()
 
-    def count(self, requests: Sequence[tuple[str, int, int]], seconds: Mapping[str, float]) -> None:
+    def count(self, requests: Sequence[CountedRequest], seconds: Mapping[str, float]) -> None:
         """Count a batch.
 
-        :param requests: for each of them its outcome, and the bytes of its body and of its reply's.
         :param seconds: spent by all of them in each stage.
         """
         with self._lock:
-            gained = self._gained
-            gained[_BATCHES, str(len(requests))] += 1
-            for outcome, received, sent in requests:
-                gained[_REQUESTS, outcome] += 1
-                gained[_RECEIVED, ""] += received
-                gained[_SENT, ""] += sent
-            for stage, spent in seconds.items():
-                gained[_STAGES, stage] += spent
+            for metric, label, gain in list_increments(requests, seconds):
+                self._gained[metric, label] += gain
         self._growth.requests += len(requests)
         self._is_due.set()
         if self._thread is None:
@@ -123,11 +102,10 @@ class Metrics:
             self._emit(self._line(_MEMORY, worker_name(sys.argv), memory[0], "GAUGE"))
 
     def _line(self, metric: Metric, label: str, value: float, kind: str) -> str:
-        name, unit, dimension = metric
-        labels = f"{self._labels},{dimension}:{label}" if dimension else self._labels
+        labels = f"{self._labels},{metric.label}:{label}" if metric.label else self._labels
         origin = f"hostname:{self._host},{int(time.time())}"
         # TorchServe does not read an exponent with a plus, which str() may give.
-        return f"[METRICS]{name}.{unit}:{value:.6f}|#{labels}|#type:{kind}|#{origin}"
+        return f"[METRICS]{metric.name}.{metric.unit}:{value:.6f}|#{labels}|#type:{kind}|#{origin}"
 
     def _report_for_ever(self) -> None:
         while self._is_due.wait():

@@ -1,4 +1,4 @@
-"""The files of an archive, verified before anything of them is imported or unpickled.
+"""Verify the files of an archive before anything of them is imported or unpickled.
 
 A server may unpack an archive once, and a worker that is started again loads what lies there then.
 Whoever starts the server and has verified archives names their digests in the environment; then a
@@ -43,6 +43,6 @@ def _check_digest(digest: str) -> None:
     expected = os.environ.get(DIGESTS)
     if expected is not None and digest not in expected.split():
         raise CorruptArchive(
-            f"the unpacked archive has the digest {digest}, and is none of those that were "
+            f"the unpacked archive has the digest {digest}, and is not one of those that were "
             "verified when the server was started"
         )
