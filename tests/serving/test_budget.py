@@ -7,6 +7,7 @@ import json
 import random
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from eisen_deploy.serving.runtime.answering.budget import Budget, seconds_for
+from eisen_deploy.serving.runtime.answering.budget import Budget, leave_margin
 from eisen_deploy.serving.runtime.answering.interrupts import (
     AlarmInterrupt,
     Interrupted,
     ThreadInterrupt,
+    _set_exception,
 )
 from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.answering.pipeline import answer
@@ -53,7 +55,7 @@ def given_up(function, interrupt):
     ("timeout", "seconds"), [(120, 115), (30, 27), (20, 18), (4, 3), (2, 1), (1, 0.5), (1000, 995)]
 )
 def test_what_a_response_timeout_leaves(timeout, seconds):
-    assert seconds_for(timeout) == pytest.approx(seconds)
+    assert leave_margin(timeout) == pytest.approx(seconds)
 
 
 def test_what_runs_for_ever_is_ended(interrupt):
@@ -203,7 +205,8 @@ def test_interruptions_from_a_thread_at_any_moment_never_get_out(switching):
                     right += budget.run(add_up, count) == sum(range(count))
                 except Interrupted:
                     ended += 1
-            sum(1 for _ in range(10))
+            with Budget(60, interrupt) as budget:
+                assert budget.run(add_up, 100) == 4950
         add_up(100_000)
 
     before = sys.getswitchinterval()
@@ -215,6 +218,29 @@ def test_interruptions_from_a_thread_at_any_moment_never_get_out(switching):
     assert ended + right == 10_000
     assert ended > 100
     assert right > 100
+
+
+def test_an_interruption_that_arrives_while_a_call_is_closed_is_the_last_one():
+    """The moment that chance seldom meets: sent while the function runs, raised once it ended."""
+
+    def end_while_one_is_sent(thread):
+        interrupt._is_sending = True
+        sender.submit(send_late, thread)
+
+    def send_late(thread):
+        time.sleep(0.002)
+        _set_exception(thread, Interrupted)
+        interrupt._is_sending = False
+
+    def work():
+        for _ in range(100):
+            with pytest.raises(Interrupted):
+                interrupt.call(end_while_one_is_sent, threading.get_ident())
+            add_up(100)
+
+    interrupt = ThreadInterrupt()
+    with ThreadPoolExecutor(1) as sender:
+        run_on_a_thread(work)
 
 
 # --- in the pipeline -----------------------------------------------------------------------

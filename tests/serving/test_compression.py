@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from eisen_deploy.serving.runtime.answering import compression
-from eisen_deploy.serving.runtime.answering.compression import SMALL, accepts_gzip, compress
+from eisen_deploy.serving.runtime.answering.bodies import compression
+from eisen_deploy.serving.runtime.answering.bodies.compression import SMALL, accepts_gzip, compress
 from eisen_deploy.serving.runtime.messages import Reply
 
 RNG = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def test_a_background_at_every_row_s_begin_does_not_mislead():
 
 def test_all_that_samples_miss_is_found_while_it_is_compressed(monkeypatch):
     reply = reply_of(np.zeros((N, N, N), np.float32), ct())
-    monkeypatch.setattr(compression, "_sample", lambda *_: memoryview(bytes(100)))
+    monkeypatch.setattr(compression, "_take_sample", lambda *_: memoryview(bytes(100)))
     assert compress(reply, "gzip") is reply
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
-from eisen_deploy.serving.runtime.answering import batching, npy
-from eisen_deploy.serving.runtime.answering.decode import Call, decode
-from eisen_deploy.serving.runtime.answering.encode import encode
+from eisen_deploy.serving.runtime.answering import batching
+from eisen_deploy.serving.runtime.answering.bodies import npy
+from eisen_deploy.serving.runtime.answering.bodies.decode import Call, decode
+from eisen_deploy.serving.runtime.answering.bodies.encode import encode
 from eisen_deploy.serving.runtime.errors import InvalidOutput
 from eisen_deploy.serving.runtime.messages import Request
 from eisen_deploy.serving.runtime.torchserve import entry, frames, receiving

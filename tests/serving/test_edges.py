@@ -10,7 +10,7 @@ import pytest
 import torch
 from ts.context import Context, RequestProcessor
 
-from eisen_deploy.serving.runtime.answering import npy
+from eisen_deploy.serving.runtime.answering.bodies import npy
 from eisen_deploy.serving.runtime.messages import Reply
 from eisen_deploy.serving.runtime.torchserve import rows
 

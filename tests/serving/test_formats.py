@@ -144,7 +144,7 @@ def test_compressed_requests(worker):
 
 
 def test_gzip_bomb_is_413_and_stays_small(worker, monkeypatch):
-    from eisen_deploy.serving.runtime.answering import decode
+    from eisen_deploy.serving.runtime.answering.bodies import decode
 
     monkeypatch.setattr(decode, "MAX_INFLATED", 2**20)
     bomb = gzip.compress(bytes(200 * 2**20))
@@ -236,7 +236,7 @@ CLAIMS_MUCH = npy(np.zeros((1, 2))).replace(
         pytest.param(NPY, OBJECT_NPY, 400, "numbers or strings", id="row-67-object-dtype"),
         pytest.param(NPY, b"\x80\x04N.", 400, "not a .npy", id="row-68-pickle"),
         pytest.param(NPY, HUGE_HEADER_NPY, 400, "not a .npy", id="row-69-header-of-2-gb"),
-        pytest.param(NPY, npy(np.ones((1, 2)))[:-1], 400, "15 came", id="row-70-truncated"),
+        pytest.param(NPY, npy(np.ones((1, 2)))[:-1], 400, "got 15", id="row-70-truncated"),
         pytest.param(NPY, CLAIMS_MUCH, 400, "takes 1599999999984 bytes", id="row-70-claims-1-tb"),
         pytest.param(MULTIPART, {"x": b"text"}, 400, "expected a .npy", id="part-is-no-npy"),
         pytest.param(NPY, npy(np.ones((1, 3))), 422, r"expected shape \[-1, 2\]", id="shape"),

@@ -15,7 +15,7 @@ from eisen_deploy.serving import ReplyTooLarge
 from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 from eisen_deploy.serving.runtime._shared.wire.protocol import LENGTH_HEADER
 from eisen_deploy.serving.runtime._shared.wire.strict_json import MAX_BYTES
-from eisen_deploy.serving.runtime.answering.budget import seconds_for
+from eisen_deploy.serving.runtime.answering.budget import leave_margin
 from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.answering.pipeline import answer
 from eisen_deploy.serving.runtime.messages import Reply, Request
@@ -124,7 +124,7 @@ def test_whose_timeout_holds(option, has_file, model, timeout):
     )
     options = ServingOptions(response_timeout=option)
     limits = limits_of(server, model, "1.0", options, has_file=has_file)
-    assert limits.seconds == seconds_for(timeout)
+    assert limits.seconds == leave_margin(timeout)
     assert limits.seconds_setting == f"responseTimeout is {timeout} s"
     assert limits.reply == 5
     assert limits.reply_setting == "the server's max_response_size is 5 (my.properties)"

@@ -121,7 +121,7 @@ def test_the_server_tells_how_many_workers(
 ):
     config = ServerConfig(default_workers_per_model=12, models=models)
     monkeypatch.setattr(server_config, "read", lambda: config)
-    monkeypatch.setattr(applied, "cores", lambda: 12)
+    monkeypatch.setattr(applied, "count_cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     start(affine[0](), affine[1])
     assert torch.get_num_threads() == threads
@@ -193,7 +193,7 @@ def test_an_archive_that_asks_for_a_gpu_is_refused_before_anything_is_unpickled(
     from eisen_deploy.serving.runtime.archive import loading
 
     folder = unpack(affine[0](), affine[1], lambda data: data, serving={"device": "cuda"})
-    monkeypatch.setattr(loading, "_dill", lambda: pytest.fail("something is unpickled"))
+    monkeypatch.setattr(loading, "_import_dill", lambda: pytest.fail("something is unpickled"))
     with pytest.raises(LoadFailed, match="device cuda"):
         load(folder)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.serving.runtime import cores as cores_module
-from eisen_deploy.serving.runtime.cores import cores
+from eisen_deploy.serving.runtime.cores import count_cores
 from eisen_deploy.serving.runtime.torchserve import java_properties, server_config
 from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig, read
 
@@ -57,7 +57,7 @@ def test_stock_values_where_there_is_no_file(proc):
         max_response_size=6_553_500,
         max_request_size=6_553_500,
         default_response_timeout=120,
-        default_workers_per_model=cores(),
+        default_workers_per_model=count_cores(),
         reads_model_metrics=False,
         source="config.properties",
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
 from eisen_deploy.serving.runtime._shared.wire import protocol
+from eisen_deploy.serving.runtime.answering.interrupts import ThreadInterrupt
 from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.errors import LoadFailed
 from eisen_deploy.serving.runtime.messages import Request
@@ -97,6 +99,29 @@ def test_limits_follow_from_the_archives_options(unpack, affine):
     assert seen == [30]
     assert reply.status == 413
     assert "and the door is 10 bytes wide: raise it" in json.loads(reply.body)["message"]
+
+
+class EndlessFrom100(torch.nn.Module):
+    """y = x; for numbers above a hundred it does not come back."""
+
+    def forward(self, x):
+        while bool((x > 100).any()):
+            pass
+        return x
+
+
+def test_a_session_that_answers_on_another_thread_ends_what_takes_too_long(unpack, affine):
+    """Whoever was late gets a 504, whoever waited a 503, and the next request its answer."""
+    limits = Limits(seconds=0.1, seconds_setting="the door closes early")
+    session = InferenceSession.open(
+        unpack(EndlessFrom100(), affine[1]), limits=lambda _: limits, interrupt=ThreadInterrupt()
+    )
+    with ThreadPoolExecutor(1) as threads:
+        for _ in range(3):
+            replies = threads.submit(ask, session, [1, 2], [1, 101], [3, 4]).result(60)
+            assert [reply.status for reply in replies] == [200, 504, 503]
+            (reply,) = threads.submit(ask, session, [5, 6]).result(60)
+            assert reply.status == 200
 
 
 def test_each_batch_is_counted(affine_folder):

@@ -14,7 +14,7 @@ import pytest
 from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime._shared.wire import protocol
-from eisen_deploy.serving.runtime.answering import decode, encode, npy
+from eisen_deploy.serving.runtime.answering.bodies import decode, encode, npy
 from eisen_deploy.serving.runtime.errors import (
     BodyTooLarge,
     InvalidInput,
@@ -170,7 +170,7 @@ def test_nor_is_it_made_for_a_reply(shape, peak_of):
 
     def call():
         try:
-            return encode._json(outputs).size
+            return encode._encode_json(outputs).size
         except ContractError as error:
             return type(error).__name__
 

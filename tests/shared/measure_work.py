@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
-from eisen_deploy.serving.runtime.answering import decode, encode
+from eisen_deploy.serving.runtime.answering.bodies import decode, encode
 from eisen_deploy.serving.runtime.messages import Request
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

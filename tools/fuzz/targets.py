@@ -26,8 +26,8 @@ from eisen_deploy.serving.runtime._shared.archive import eisen_json, zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError, CorruptArchive
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime._shared.wire import protocol, strict_json
-from eisen_deploy.serving.runtime.answering import decode as server
-from eisen_deploy.serving.runtime.answering import encode, npy
+from eisen_deploy.serving.runtime.answering.bodies import decode as server
+from eisen_deploy.serving.runtime.answering.bodies import encode, npy
 from eisen_deploy.serving.runtime.errors import ServingError
 from eisen_deploy.serving.runtime.messages import Request
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from eisen_deploy.serving.runtime.cores import cores, groups, read
+from eisen_deploy.serving.runtime.cores import count_cores, find_control_groups, read_text
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Machine:
 def here(gpus: int = 0) -> Machine:
     """Return what this process may use: by its affinity and by its control group."""
     limits = [_physical_memory(), *_memory_limits()]
-    return Machine(cores(), min(limits), gpus)
+    return Machine(count_cores(), min(limits), gpus)
 
 
 def count_gpus(environment: Mapping[str, str]) -> int:
@@ -46,9 +46,9 @@ def count_gpus(environment: Mapping[str, str]) -> int:
 def killed_for_memory() -> int:
     """Return how many processes of this control group the kernel has killed for want of memory."""
     counts = [0]
-    for folder in groups("memory"):
+    for folder in find_control_groups("memory"):
         for name in ("memory.events", "memory.oom_control"):
-            for line in read(folder / name).splitlines():
+            for line in read_text(folder / name).splitlines():
                 word, _, count = line.partition(" ")
                 if word == "oom_kill" and count.isdigit():
                     counts.append(int(count))
@@ -61,7 +61,7 @@ def _physical_memory() -> int:
 
 def _memory_limits() -> Iterator[int]:
     """Yield each limit of memory: that of the group and those of the groups around it."""
-    for folder in groups("memory"):
+    for folder in find_control_groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            if (text := read(folder / name)).isdigit():
+            if (text := read_text(folder / name)).isdigit():
                 yield int(text)

@@ -3,16 +3,17 @@
 ``session`` is the seam: it opens the folder of an unpacked archive and answers requests, whatever
 server runs. The way of a request, one module a step::
 
-    torchserve/rows      a row of a TorchServe batch -> Request
-    answering/decode     Request -> inputs by name, checked against the metadata
-    answering/pipeline   pre_process -> inference (batching, archive/model) -> post_process
-    answering/encode     outputs by name -> Reply
-    answering/compression  Reply -> the same as gzip, where the client takes that and it pays
-    torchserve/rows      Reply -> answer, status and headers
+    torchserve/rows       a row of a TorchServe batch -> Request
+    answering/pipeline    a batch of Requests, each through the stages of answering/stages:
+      bodies/decode         Request -> inputs by name, checked against the metadata
+      handler               pre_process -> inference (archive/model) -> post_process
+      bodies/encode         outputs by name -> Reply
+      bodies/compression    Reply -> the same as gzip, where the client takes that and it pays
+    torchserve/rows       Reply -> body, status and headers
 
 ``archive`` brings transforms and model into memory once every digest has been checked; ``handler``
 is the documented class around them. ``torchserve`` is the adapter that TorchServe imports, at
-``torchserve.entry``, and all that knows of it.
+``torchserve.entry``, and nothing else here knows of it.
 
 This module, ``session`` and ``torchserve.entry`` import nothing but the standard library, so that
 a package that is missing on the server is reported by its own name.

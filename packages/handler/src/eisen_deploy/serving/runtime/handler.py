@@ -106,7 +106,7 @@ class EisenServingHandler:
                 f"pre_processing gave no {', '.join(missing)}, which model_input_list names"
             )
         model = self.archive.model
-        return [model.argument(name, input_dict[name], self.metadata) for name in names]
+        return [model.prepare_argument(name, input_dict[name], self.metadata) for name in names]
 
     def run_model(self, arguments: Sequence[object]) -> dict[str, object]:
         """Run the model on its arguments and return its outputs as numpy arrays by name."""

@@ -18,7 +18,7 @@ class Request:
 
     :param headers: by lower-case name.
     :param body: the raw body; writable and owned by this request alone where the server allows.
-    :param form: the fields of a form by name, or ``None`` if the body is no form.
+    :param form: the fields of a form by name, or ``None`` if the body is not a form.
     :param unsupported: why it is refused whatever it holds; ``None`` for a prediction or a call for
         the metadata.
     """

@@ -69,7 +69,7 @@ def examine(
     """
     from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
     from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415 - at a sample only
-    from eisen_deploy.serving.runtime.answering.decode import decode  # noqa: PLC0415
+    from eisen_deploy.serving.runtime.answering.bodies.decode import decode  # noqa: PLC0415
 
     archive = handler.archive
     log = logging.getLogger("eisen_deploy.serving")

@@ -26,7 +26,7 @@ MARGIN = 0.1
 MARGIN_SECONDS = (1.0, 5.0)
 
 
-def seconds_for(timeout: float) -> float:
+def leave_margin(timeout: float) -> float:
     """Return the seconds in which a batch must be answered, under a response timeout in seconds.
 
     A tenth of it is left, at least 1 s and at most 5 s, but never more than half of it.

@@ -2,7 +2,7 @@
 
 ====================================  ===========================================================
 ``eisen_requests_total``              ``Outcome``: ``ok``, or the ``type`` of the error
-``eisen_batches_total``               ``Size``: how many requests came together
+``eisen_batches_total``               ``Size``: how many requests were answered together
 ``eisen_stage_seconds_total``         ``Stage``; that of a common pass is counted once
 ``eisen_request_bytes_total``         bodies as they were received
 ``eisen_reply_bytes_total``           bodies as they are sent

@@ -8,7 +8,7 @@ import traceback
 from .._shared.wire.protocol import JSON_TYPE
 from ..errors import ModelFailed, OutOfMemory, ServingError, TransformFailed
 from ..messages import Batch, Reply, Request
-from .decode import Call
+from .bodies.decode import Call
 
 _log = logging.getLogger("eisen_deploy.serving")
 

@@ -44,7 +44,7 @@ class Limits:
                 "fewer outputs"
             )
 
-    def time_over(self, stage: str, *, begun: bool) -> TimedOut:
+    def make_time_error(self, stage: str, *, begun: bool) -> TimedOut:
         """Return the error of a request for which the time was over at a stage.
 
         :param begun: whether a transform or the model has run on it, or begun to.

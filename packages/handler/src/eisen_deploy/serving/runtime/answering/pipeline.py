@@ -19,7 +19,8 @@ from time import perf_counter
 from ..archive.outputs import copy_arrays
 from ..handler import EisenServingHandler, pick_stages, runs_user_code
 from ..messages import Reply, Request
-from . import batching, compression
+from . import batching
+from .bodies import compression
 from .budget import Budget
 from .counters import CountedRequest, Counters
 from .interrupts import AlarmInterrupt, Interrupt, Interrupted
@@ -54,7 +55,7 @@ def answer(
             CountedRequest(job.outcome, job.request.size, reply.size)
             for job, reply in zip(batch.jobs, replies, strict=True)
         ]
-        counters.count(outcomes, batch.seconds())
+        counters.count(outcomes, batch.total_seconds())
     return replies
 
 
@@ -95,7 +96,7 @@ class _Batch:
             runs_user_code(self.handler, transform) for transform in (pre_process, post_process)
         )
 
-    def seconds(self) -> dict[str, float]:
+    def total_seconds(self) -> dict[str, float]:
         """Return the time spent in each stage, by all requests; that of a common pass once."""
         total: dict[str, float] = {}
         for job in self.jobs:
@@ -120,7 +121,7 @@ class _Batch:
             job.begun = job.begun or runs_user_code(self.handler, stage)
             self.budget.run(stage, self.handler, job)
         except Interrupted:
-            job.fail(name, self.limits.time_over(name, begun=job.begun or entered))
+            job.fail(name, self.limits.make_time_error(name, begun=job.begun or entered))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
             job.fail(name, error)
         job.seconds[name] = job.seconds.get(name, 0.0) + perf_counter() - start
@@ -136,7 +137,7 @@ class _Batch:
         except Interrupted:
             inferred = {}
             for job in waiting.values():
-                job.fail("inference", self.limits.time_over("inference", begun=True))
+                job.fail("inference", self.limits.make_time_error("inference", begun=True))
         self.common_seconds = perf_counter() - start
         for index, outputs in inferred.items():
             job = self.jobs[index]
@@ -152,9 +153,9 @@ class _Batch:
         except Exception as error:  # noqa: BLE001 - one request must not harm the others
             job.fail("compress", error)
         reply = job.finished
-        return replace(reply, headers={**self._headers(job), **reply.headers})
+        return replace(reply, headers={**self._write_headers(job), **reply.headers})
 
-    def _headers(self, job: Job) -> dict[str, str]:
+    def _write_headers(self, job: Job) -> dict[str, str]:
         archive = self.handler.archive
         times = [f"{stage};dur={1000 * spent:.3f}" for stage, spent in job.seconds.items()]
         return {

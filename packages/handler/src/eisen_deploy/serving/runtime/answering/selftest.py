@@ -65,7 +65,7 @@ def replay(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -
     :raises ContractError: if a recorded body cannot be decoded.
     """
     start = perf_counter()
-    got = predict(handler, _request(folder, sample.request))
+    got = predict(handler, _read_request(folder, sample.request))
     reply = sample.reply
     expected = protocol.decode_reply(_read(folder, reply), reply.json_size).outputs
     differences = compare(expected, got, sample.tolerance)
@@ -109,7 +109,7 @@ def decode_outputs(reply: Reply) -> dict[str, object]:
         return {"reply": np.frombuffer(reply.body, np.uint8)}
 
 
-def _request(folder: Path, body: RecordedBody) -> Request:
+def _read_request(folder: Path, body: RecordedBody) -> Request:
     return to_request(_read(folder, body), body.json_size)
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._shared.wire.protocol import JSON_TYPE
 from ..messages import Reply
-from .decode import decode as decode_request
-from .encode import encode as encode_outputs
-from .encode import pick_declared_outputs
+from .bodies.decode import decode as decode_request
+from .bodies.encode import encode as encode_outputs
+from .bodies.encode import pick_declared_outputs
 from .jobs import Job
 
 if TYPE_CHECKING:

@@ -63,13 +63,13 @@ class Model:
     def _place(self, argument: object) -> object:
         return argument.to(self.device) if isinstance(argument, torch.Tensor) else argument
 
-    def argument(self, name: str, value: object, metadata: Metadata) -> object:
+    def prepare_argument(self, name: str, value: object, metadata: Metadata) -> object:
         """Return a value of the batch as the model takes it.
 
         An array becomes a tensor. It gets the model's own floating dtype if it is of another, or
         if it is declared as ``ndarray`` with no dtype; with a dtype in its type string it stays
         what pre-processing made of it, but for floats where the string asks for integers. What
-        is no array of numbers stays what it is.
+        is not an array of numbers stays what it is.
 
         :raises InvalidInput: if a finite number is infinite in the model's type.
         """

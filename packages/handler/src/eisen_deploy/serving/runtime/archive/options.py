@@ -19,7 +19,7 @@ from .._shared.errors import ContractError
 from .._shared.model import serving_options
 from .._shared.model.serving_options import ServingOptions
 from .._shared.wire import strict_json
-from ..cores import cores
+from ..cores import count_cores
 from ..errors import LoadFailed
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -44,7 +44,7 @@ def pick_device(options: ServingOptions, gpu_id: int | None) -> torch.device:
     """Return the device that a model goes to.
 
     :param gpu_id: number of the GPU that the server assigns; ``None`` if it assigns none.
-    :raises LoadFailed: if the options ask for a GPU, and there is none.
+    :raises LoadFailed: if the options ask for a GPU that the server does not have.
     """
     if options.device == "cpu":
         return torch.device("cpu")
@@ -80,7 +80,7 @@ def use_threads(options: ServingOptions, workers: int | None) -> None:
 
     :param workers: processes that share this machine's cores for this model, if that is known.
     """
-    threads = count_threads(options, workers, os.environ, cores())
+    threads = count_threads(options, workers, os.environ, count_cores())
     if threads is not None:
         torch.set_num_threads(threads)
     _log.info("torch uses %d threads", torch.get_num_threads())
@@ -109,7 +109,7 @@ def compile_module(
     except Exception as error:
         raise LoadFailed(
             f"the serving options ask for compile, and torch.compile fails on {device}: "
-            f"{_reason(error)}"
+            f"{_quote_first_line(error)}"
         ) from error
     _log.info("torch.compile (%s) is used on %s", mode or "default", device)
     return cast("torch.nn.Module", made)
@@ -119,7 +119,7 @@ def _sum(x: torch.Tensor) -> torch.Tensor:
     return x + x.sum()
 
 
-def _reason(error: Exception) -> str:
+def _quote_first_line(error: Exception) -> str:
     """Return class and first line: advice on how to report a bug to torch follows it."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"

@@ -8,7 +8,7 @@ session checks both before, and its errors name the setting to change.
 from __future__ import annotations
 
 from .._shared.model.serving_options import ServingOptions
-from ..answering.budget import seconds_for
+from ..answering.budget import leave_margin
 from ..answering.limits import Limits
 from .server_config import STOCK_TIMEOUT, ServerConfig
 
@@ -35,7 +35,7 @@ def limits_of(
     return Limits(
         reply=reply,
         reply_setting=f"the server's max_response_size is {reply} ({server.source})",
-        seconds=None if timeout is None else seconds_for(timeout),
+        seconds=None if timeout is None else leave_margin(timeout),
         seconds_setting=f"responseTimeout is {timeout} s",
         request=server.max_request_size,
     )

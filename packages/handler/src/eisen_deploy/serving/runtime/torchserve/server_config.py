@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..cores import cores
+from ..cores import count_cores
 from . import java_properties
 
 #: TorchServe's limit for a request and for a reply, in bytes, where nothing sets another one.
@@ -181,7 +181,7 @@ def _default_workers(found: Mapping[str, str], proc: Path) -> int:
     except OSError:
         gpus = 0
     gpus = min(gpus, int(found.get("number_of_gpu", gpus)))
-    return int(found.get("default_workers_per_model", 0)) or gpus or cores()
+    return int(found.get("default_workers_per_model", 0)) or gpus or count_cores()
 
 
 def is_true(text: str | None) -> bool:

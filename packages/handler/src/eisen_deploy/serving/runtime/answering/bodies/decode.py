@@ -25,18 +25,18 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from .._shared.errors import ContractError
-from .._shared.model.metadata import Metadata
-from .._shared.wire import protocol, strict_json, values
-from .._shared.wire.allowance import Allowance
-from ..errors import (
+from ..._shared.errors import ContractError
+from ..._shared.model.metadata import Metadata
+from ..._shared.wire import protocol, strict_json, values
+from ..._shared.wire.allowance import Allowance
+from ...errors import (
     BodyTooLarge,
     MalformedBody,
     NotSupported,
     UnsupportedMediaType,
     to_serving_error,
 )
-from ..messages import Batch, Request
+from ...messages import Batch, Request
 from . import npy
 
 #: A compressed body may grow to this many bytes where the server's own limit is not known.

@@ -14,11 +14,11 @@ import sys
 import numpy as np
 from numpy.lib import format as npy_format
 
-from .._shared.wire import tensors
-from .._shared.wire.allowance import UNLIMITED, Allowance
-from .._shared.wire.datatypes import MAX_RANK, Array, DType
-from .._shared.wire.values import normalise_bools
-from ..errors import InvalidOutput, MalformedBody
+from ..._shared.wire import tensors
+from ..._shared.wire.allowance import UNLIMITED, Allowance
+from ..._shared.wire.datatypes import MAX_RANK, Array, DType
+from ..._shared.wire.values import normalise_bools
+from ...errors import InvalidOutput, MalformedBody
 
 MEDIA_TYPE = "application/x-npy"
 _MAX_HEADER = 10_000
@@ -78,7 +78,7 @@ def _parse_header(raw: bytes | bytearray, what: str) -> tuple[tuple[int, ...], b
 
 
 def _parse_fields(text: bytes) -> dict[bytes, bytes]:
-    """Return the values of a header's dict as they are written; none of what is not one."""
+    """Return the values of a header's dict as they are written; an empty dict for other text."""
     text = text.strip()
     inner = text[1:-1].strip() if text[:1] == b"{" and text[-1:] == b"}" else b""
     fields: dict[bytes, bytes] = {}
@@ -101,10 +101,10 @@ def _parse_dtype(text: str, what: str) -> DType:
 
 
 def _check_text(flat: Array, what: str) -> None:
-    """Refuse numbers that are no characters: Python cannot hold them, or UTF-8 cannot."""
+    """Refuse numbers that are not characters: Python cannot hold them, or UTF-8 cannot."""
     codes = flat.view(np.uint32)
     if flat.size and (codes.max() > sys.maxunicode or (codes - 0xD800 < 0x800).any()):
-        raise MalformedBody(f"{what}: holds a number that is no character")
+        raise MalformedBody(f"{what}: holds a number that is not a character")
 
 
 def write(array: Array) -> tuple[bytes, memoryview]:

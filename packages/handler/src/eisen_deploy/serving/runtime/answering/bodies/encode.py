@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._shared.errors import BodyTooLarge, ContractError
-from .._shared.model.metadata import Metadata
-from .._shared.wire import protocol, values
-from .._shared.wire.allowance import Allowance
-from ..errors import InvalidInput, InvalidOutput, ReplyTooLarge, to_serving_error
-from ..messages import Reply
+from ..._shared.errors import BodyTooLarge, ContractError
+from ..._shared.model.metadata import Metadata
+from ..._shared.wire import protocol, values
+from ..._shared.wire.allowance import Allowance
+from ...errors import InvalidInput, InvalidOutput, ReplyTooLarge, to_serving_error
+from ...messages import Reply
 from . import npy
 from .decode import Call
 
 if TYPE_CHECKING:
-    from ..archive.loading import LoadedArchive
+    from ...archive.loading import LoadedArchive
 
 
 def pick_declared_outputs(metadata: Metadata, outputs: Mapping[str, object]) -> dict[str, object]:
@@ -38,7 +38,7 @@ def pick_declared_outputs(metadata: Metadata, outputs: Mapping[str, object]) -> 
 def pick_wanted_outputs(call: Call, outputs: Mapping[str, object]) -> dict[str, object]:
     """Return the outputs that a call asks for.
 
-    :raises InvalidInput: if there is none of that name.
+    :raises InvalidInput: if the model has no output of such a name.
     """
     if call.outputs is None:
         return dict(outputs)
@@ -59,7 +59,7 @@ def encode(outputs: Mapping[str, object], call: Call, archive: LoadedArchive) ->
 
     :raises ServingError: if they do not fit into the form that the call asks for.
     """
-    from ..archive.outputs import to_numpy  # noqa: PLC0415 - needs torch
+    from ...archive.outputs import to_numpy  # noqa: PLC0415 - needs torch
 
     arrays = {
         name: to_numpy(value, name) for name, value in pick_wanted_outputs(call, outputs).items()

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
-from .._shared.wire.messages import SIZE_HEADER
-from ..messages import Buffer, Reply
+from ..._shared.wire.messages import SIZE_HEADER
+from ...messages import Buffer, Reply
 
 #: Bodies of fewer bytes are sent as they are: there is less than 3 ms to win.
 SMALL = 256 * 2**10
