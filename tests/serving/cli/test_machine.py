@@ -43,7 +43,7 @@ def test_the_tightest_limit_of_the_groups_around_holds(groups):
 
 @pytest.mark.parametrize(("quota", "cores"), [(20000, 1), (100000, 1), (150000, 2)])
 def test_a_part_of_a_core_counts_as_one(groups, monkeypatch, quota, cores):
-    monkeypatch.setattr(of_process, "_affinity", lambda: 8)
+    monkeypatch.setattr(of_process, "_count_by_affinity", lambda: 8)
     groups("0::/", {"cpu.max": f"{quota} 100000"})
     assert machine.here().cores == cores
 

@@ -1,10 +1,10 @@
 """Ways to end what runs too long, by an exception in the thread that runs it.
 
 ==========================  ==================================================================
-:class:`AlarmInterrupt`     by a signal, on Python's main thread, where the system has timers
+``AlarmInterrupt``          by a signal, on Python's main thread, where the system has timers
                             that send signals (not Windows). It also ends what waits in the
                             system, such as ``time.sleep``
-:class:`ThreadInterrupt`    by a second thread, on any thread. What waits in the system is
+``ThreadInterrupt``         by a second thread, on any thread. What waits in the system is
                             ended once it has waited
 ==========================  ==================================================================
 

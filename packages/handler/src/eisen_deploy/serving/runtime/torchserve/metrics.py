@@ -5,7 +5,7 @@ request only adds to counters here, and what they gained is told every few secon
 its own, also when no request comes any more. A counter's lines are increments, which the server
 sums up: over all workers, and over the life of a worker that it starts again.
 
-Beside those of every server (:mod:`~eisen_deploy.serving.runtime.answering.counters`) there is the
+Beside what every server counts (``answering.counters``) there is the
 gauge ``eisen_worker_memory_bytes`` with the label ``Worker``: memory that the worker resides in.
 Each has ``ModelName`` and ``ModelVersion`` as well. Source of the format: TorchServe 0.12,
 ``ts/metrics/caching_metric.py``, ``Metric.PATTERN`` and ``WorkerLifeCycle.ReaderThread``.
