@@ -88,7 +88,7 @@ def test_a_file_that_shares_objects_is_not_read_without_the_other(packed, monkey
     folder = packed(step.pre, step.post)
     assert persistent(folder, "post_process_tform.pkl") > 0
     with pytest.raises(LoadFailed, match=r"shares objects with pre_process_tform\.pkl"):
-        loading._transform(Path(folder), "post_process_tform.pkl", {})
+        loading._load_transform(Path(folder), "post_process_tform.pkl", {})
 
 
 def test_shared_objects_give_the_same_bytes(tmp_path, monkeypatch):

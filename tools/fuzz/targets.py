@@ -147,7 +147,7 @@ def inflate(data: bytes) -> None:
 
 def _inflated_by_server(data: bytes) -> bytes | None:
     try:
-        return bytes(server._inflated(Request({"content-encoding": "gzip"}, data), 2**24).body)
+        return bytes(server._decompress(Request({"content-encoding": "gzip"}, data), 2**24).body)
     except ServingError:
         return None
 
@@ -235,7 +235,7 @@ def _check_encoding(values: Mapping[str, Any]) -> None:
             again = protocol.decode_request(raw, body.json_size).inputs["x"]
             _check(_bits(again) == _bits(value), "another value once encoded")
     with suppress(ServingError, ContractError):
-        encode._json(values)
+        encode._encode_json(values)
 
 
 def _is_of_protocol(array: np.ndarray[Any, Any]) -> bool:
