@@ -38,7 +38,7 @@ def answer(sent: Request) -> str:
     try:
         call = decode.decode(sent, DECLARED)
         for accept in ("json", "protocol"):
-            outcome = encode._json if accept == "json" else encode._protocol
+            outcome = encode._encode_json if accept == "json" else encode._encode_protocol
             outcome(call.inputs, *(() if accept == "json" else (call, archive)))
     except Exception as error:  # noqa: BLE001 - what it is, is for who reads this
         return f"{type(error).__name__}: {error}"[:200]
