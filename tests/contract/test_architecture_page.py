@@ -78,7 +78,7 @@ def test_the_decisions_name_folders_that_exist():
         ("           dicom/  ", "           photographs/  ", missing_folders),
         ("           dicom/  ", "           photographs/  ", unknown_names),
         ("         _mar  ", "         _pack  ", unknown_names),
-        ("``answering.pipeline``", "``answering.stages``", unknown_names),
+        ("``answering.pipeline``", "``answering.steps``", unknown_names),
     ],
 )
 def test_a_page_that_is_out_of_date_is_found(old, new, look):

@@ -39,10 +39,10 @@ class Interrupt(Protocol):
     """A way to end what runs too long; for one batch at a time, on the thread that answers it."""
 
     def start(self, seconds: float) -> None:
-        """Begin to interrupt, on this thread, what :meth:`call` runs once the time is over."""
+        """From now on, once the time is over, interrupt what :meth:`call` runs on this thread."""
 
     def stop(self) -> None:
-        """End that, for a batch that is answered."""
+        """Interrupt nothing any more: the batch is answered."""
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that may be interrupted.
@@ -103,9 +103,9 @@ class ThreadInterrupt:
 
     Such an exception arrives a little after it was sent, when the function may have ended already.
     So each call is closed before it is left: from then on none is sent, one that is being sent is
-    waited for, and one that has not arrived is taken back. One that arrives while that is done
-    starts it anew. There is at most one such, since none is sent to a thread that was seen outside
-    of the function.
+    waited for, and one that has not arrived is taken back. If one arrives while a call is closed,
+    the closing starts again. That happens once at most: an exception is sent only to a thread that
+    was just seen inside the function.
 
     :param again: seconds after which code that swallowed an interruption gets the next one.
     """
@@ -130,7 +130,7 @@ class ThreadInterrupt:
                 )
                 self._thread.start()
             elif self._due < self._wakes_at:
-                self._wake.notify()
+                self._wake.notify_all()  # after a fork, the first to wait is no more
 
     def stop(self) -> None:
         """See :class:`Interrupt`."""
