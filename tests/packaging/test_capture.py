@@ -19,7 +19,7 @@ from eisen_deploy.packaging import (
     NotSerializable,
     UnresolvedCode,
 )
-from eisen_deploy.packaging._capture import imports, locate, references
+from eisen_deploy.packaging._capture import module_search, needed_modules, pickle_references
 
 
 @pytest.fixture
@@ -309,16 +309,16 @@ def test_what_a_handler_imports_travels_and_what_only_a_server_has_is_let_be(pro
 @pytest.mark.parametrize(
     ("requirements", "problems"),
     [
-        ("scipy", ["requirements: expected a list of texts, came str"]),
-        (5, ["requirements: expected a list of texts, came int"]),
+        ("scipy", ["requirements: expected a list of texts, got str"]),
+        (5, ["requirements: expected a list of texts, got int"]),
         (
             ["scipy==", 3, "scipy"],
             [
-                "requirements[0]: expected such as 'scipy==1.16.0', came 'scipy=='",
-                "requirements[1]: expected such as 'scipy==1.16.0', came 3",
+                "requirements[0]: expected a text such as 'scipy==1.16.0', got 'scipy=='",
+                "requirements[1]: expected a text such as 'scipy==1.16.0', got 3",
             ],
         ),
-        (["Sci_Py>1", "sci-py<2"], ["requirements[1]: sci-py is there twice"]),
+        (["Sci_Py>1", "sci-py<2"], ["requirements[1]: sci-py is given twice"]),
     ],
 )
 def test_requirements_that_are_none(pack, requirements, problems):
@@ -434,15 +434,15 @@ def test_references_are_read_from_pickles_of_every_protocol():
 
     obj = [collections.OrderedDict(a=1), torch.device("cpu"), torch.device, "torch", "x" * 300]
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        found = references.of_pickle(pickle.dumps(obj, protocol))
-        assert references.Reference("torch", "device") in found
-        assert references.Reference("collections", "OrderedDict") in found
+        found = pickle_references.find_references(pickle.dumps(obj, protocol))
+        assert pickle_references.Reference("torch", "device") in found
+        assert pickle_references.Reference("collections", "OrderedDict") in found
 
 
 @pytest.mark.parametrize("data", [b"", b"no pickle", b"\x80\x04\x8c\x01a", b"\x80\x04]\x93."])
 def test_what_is_no_pickle_is_told(data):
     with pytest.raises(ValueError):  # noqa: PT011 - pickletools has no class of its own
-        references.of_pickle(data)
+        pickle_references.find_references(data)
 
 
 def test_imports_of_source():
@@ -466,7 +466,7 @@ class C:
     except OSError:
         o = None
 """
-    found = imports.of_source(source, "top.mid.mod", is_package=False)
+    found = needed_modules.find_needs_of_source(source, "top.mid.mod", is_package=False)
     assert [(each.module, each.names, each.optional) for each in found] == [
         ("a.b", (), False),
         ("c", (), False),
@@ -492,15 +492,15 @@ def test_imports_of_code():
             e = None
         return a, d, e
 
-    found = imports.of_code(function.__code__)
+    found = needed_modules.find_needs_of_code(function.__code__, "pre")
     assert [(each.module, each.names) for each in found] == [("a.b", ()), ("c", ("d",)), ("e", ())]
     assert all(each.optional for each in found)  # the code does not tell which of them
 
 
 def test_nothing_is_imported_to_find_a_module(project):
     project(loud__init="raise SystemExit", loud__inner="raise SystemExit")
-    spec = locate.spec_of("loud.inner")
+    spec = module_search.find_spec("loud.inner")
     assert spec is not None
     assert spec.origin.endswith("inner.py")
     assert "loud" not in sys.modules
-    assert locate.spec_of("loud.absent") is None
+    assert module_search.find_spec("loud.absent") is None

@@ -108,5 +108,5 @@ def test_an_object_that_stays_here_is_named_with_its_place(tmp_path, monkeypatch
     main.scale.inner["clock"] = main.threading.Timer(1, print)
     with pytest.raises(NotSerializable) as caught:
         EisenServingMAR(main.scale, None, {}).pack(torch.nn.Identity(), tmp_path)
-    assert "(it is item 'clock', attribute inner of Scale)" in str(caught.value)
+    assert "(at item 'clock', attribute inner of Scale)" in str(caught.value)
     assert "make it where it is used" in str(caught.value)

@@ -141,6 +141,7 @@ def test_a_model_in_training_mode_is_served_in_evaluation_mode(pack):
 
 
 def test_a_sample_of_a_random_model_names_what_is_random(pack):
+    torch.manual_seed(0)  # two runs may drop the same by chance
     with pytest.raises(ProofFailed) as caught:
         pack(uncertain(), sample=SAMPLE)
     assert "in training mode are drop, where dropout is random" in str(caught.value)

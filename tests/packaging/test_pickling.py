@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, NotSerializable
-from eisen_deploy.packaging._pickles import pickling
-from eisen_deploy.packaging._pickles.identity import Graph
+from eisen_deploy.packaging._pickles import pickle_files, pickler
+from eisen_deploy.packaging._pickles.object_graph import Graph
 
 slow = pytest.mark.slow  # scripts that import torch and pack
 
@@ -111,7 +111,7 @@ def test_paths_of_the_training_machine_do_not_travel(packed):
 def test_code_of_an_exec_namespace_travels(tmp_path, python):
     namespace = {"__name__": "__main__"}
     exec("import math\nunit = 2\ndef pre(b):\n    return {'a': b['a'] * unit * math.pi}", namespace)
-    pickling.write(namespace["pre"], tmp_path / "pre.pkl", "pre_processing", Graph())
+    pickle_files.write_pickle(namespace["pre"], tmp_path / "pre.pkl", "pre_processing", Graph())
     script = tmp_path / "load.py"
     script.write_text(
         "import dill, sys\n"
@@ -128,7 +128,7 @@ def _dumps(obj) -> bytes:
     import io
 
     file = io.BytesIO()
-    pickling.Pickler(file).dump(obj)
+    pickler.Pickler(file).dump(obj)
     return file.getvalue()
 
 
@@ -140,8 +140,8 @@ def test_equal_strings_are_one_string():
 
 def test_sets_of_any_items_come_back():
     mixed = {1, "a", None, 2.5, b"x", (1, "b"), frozenset({"p", "q"}), True and 7}
-    assert pickling.dill.loads(_dumps(mixed)) == mixed
-    assert type(pickling.dill.loads(_dumps(frozenset({1})))) is frozenset
+    assert pickler.dill.loads(_dumps(mixed)) == mixed
+    assert type(pickler.dill.loads(_dumps(frozenset({1})))) is frozenset
 
 
 class Node:
@@ -153,7 +153,7 @@ class Node:
 
 def test_a_set_that_contains_itself_comes_back():
     node = Node()
-    again = pickling.dill.loads(_dumps(node))
+    again = pickler.dill.loads(_dumps(node))
     assert again.around == {again}
 
 
@@ -179,7 +179,7 @@ def test_settings_of_dill_do_not_matter(monkeypatch):
     exec("def f():\n    return 1", namespace)
     before = _dumps(namespace["f"])
     for key, value in {"recurse": False, "byref": True, "protocol": 2}.items():
-        monkeypatch.setitem(pickling.dill.settings, key, value)
+        monkeypatch.setitem(pickler.dill.settings, key, value)
     assert _dumps(namespace["f"]) == before
     assert b"left behind" not in before
 
@@ -188,7 +188,7 @@ def test_dill_is_left_as_it_was(linear, packer, tmp_path):
     packer.pack(linear, tmp_path)
     with pytest.raises(NotSerializable):
         EisenServingMAR((i for i in ()).__next__, None, {}).pack(linear, tmp_path / "b")
-    assert pickling.dill.detect.globalvars.__module__ == "dill.detect"
+    assert pickler.dill.detect.globalvars.__module__ == "dill.detect"
 
 
 def test_only_one_thread_pickles_at_a_time():
@@ -246,7 +246,7 @@ both = [Mode, Organ, Flags.A | Flags.B, Number, {Mode.SLOW: Number}]
 def test_enumerations_and_type_variables_of_main_come_back_whole():
     namespace = {"__name__": "__main__"}
     exec(ENUMS, namespace)
-    mode, organ, flags, number, shared = pickling.dill.loads(_dumps(namespace["both"]))
+    mode, organ, flags, number, shared = pickler.dill.loads(_dumps(namespace["both"]))
     assert mode is not namespace["Mode"]
     assert list(mode.__members__) == ["FAST", "SLOW", "SLOWEST"]
     assert mode.SLOWEST is mode.SLOW
@@ -323,7 +323,7 @@ def test_what_dill_would_leave_in_main_is_refused(monkeypatch):
     main.thing = thing = Named()
     Named.__module__ = "__main__"
     monkeypatch.setitem(sys.modules, "__main__", main)
-    with pytest.raises(pickling.PicklingFailed, match=r"thing of __main__ .* goes by name only"):
+    with pytest.raises(pickler.PicklingFailed, match=r"thing of __main__ .* goes by name only"):
         _dumps(thing)
 
 
@@ -343,6 +343,7 @@ def test_arrays_in_transforms_come_back(tmp_path):
     from functools import partial
 
     weights = np.arange(6.0).reshape(2, 3)[:, ::2]
-    pickling.write(partial(np.multiply, weights), tmp_path / "t.pkl", "pre_processing", Graph())
+    scale = partial(np.multiply, weights)
+    pickle_files.write_pickle(scale, tmp_path / "t.pkl", "pre_processing", Graph())
     with (tmp_path / "t.pkl").open("rb") as file:
-        assert np.array_equal(pickling.dill.load(file)(2), weights * 2)
+        assert np.array_equal(pickler.dill.load(file)(2), weights * 2)

@@ -308,7 +308,7 @@ def test_output_is_kept_apart_from_the_outcome(archive, tmp_path, capfd):
         ("numpy==1.0", "requirements: numpy==1.0 is recorded and numpy .* is installed here"),
         ("no-such-library", "requirements: no-such-library is not installed here"),
         ("== 3", r"requirements\[0\]: expected a requirement such as .* got '== 3'"),
-        ("numpy; nonsense", "requirements: 'numpy; nonsense' is none"),
+        ("numpy; nonsense", "requirements: 'numpy; nonsense' is not a requirement"),
     ],
 )
 def test_requirements_have_to_be_those_that_are_installed(told, requirement, problem):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, NotSerializable
-from eisen_deploy.packaging._pickles.tensors import cut_all
+from eisen_deploy.packaging._pickles.memory import cut_to_used
 
 from .small_parts import Add, Shift
 
@@ -88,7 +88,7 @@ def test_a_constant_of_torchscript_that_is_a_part_is_refused(dataset, tmp_path):
 def test_tied_parameters_stay_parameters_and_tied():
     flat = torch.arange(100, dtype=torch.float32)
     weight = torch.nn.Parameter(flat[8:12].view(2, 2), requires_grad=False)
-    cut = cut_all({"weight": weight, "bias": torch.nn.Parameter(flat[10:12])})
+    cut = cut_to_used({"weight": weight, "bias": torch.nn.Parameter(flat[10:12])})
     assert isinstance(cut["bias"], torch.nn.Parameter)
     assert [cut[name].requires_grad for name in ("weight", "bias")] == [False, True]
     cut["weight"][1, 0] = -1
@@ -99,7 +99,7 @@ def test_tied_parameters_stay_parameters_and_tied():
 def test_whole_storages_are_not_copied():
     flat = torch.arange(100, dtype=torch.float32)
     given = {"a": flat[:60], "b": flat[60:], "t": flat.view(10, 10).t()}
-    pointers = {name: each.data_ptr() for name, each in cut_all(given).items()}
+    pointers = {name: each.data_ptr() for name, each in cut_to_used(given).items()}
     assert pointers == {name: each.data_ptr() for name, each in given.items()}
 
 
@@ -122,7 +122,7 @@ def views(rng):
 def test_random_views_keep_their_values_and_what_they_share(seed):
     given = views(random.Random(seed))
     used = {0, *(number for each in given for number in each.reshape(-1).tolist())}
-    cut = list(cut_all({str(index): each for index, each in enumerate(given)}).values())
+    cut = list(cut_to_used({str(index): each for index, each in enumerate(given)}).values())
     for each in cut:
         stored = torch.empty(0, dtype=each.dtype).set_(each.untyped_storage())
         assert set(stored.tolist()) <= used

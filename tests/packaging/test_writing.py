@@ -22,12 +22,12 @@ from eisen_deploy.packaging import (
     _mar,
 )
 from eisen_deploy.packaging._contents import archive_folder
-from eisen_deploy.packaging._pickles import pickling
+from eisen_deploy.packaging._pickles import pickler
 from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 
 STAGES = [
     "archive_folder.write_model",
-    "archive_folder.pickling.write",
+    "archive_folder.pickle_files.write_pickle",
     "archive_folder.vendored.copy_handler",
     "archive_folder.vendored.copy_dill",
     "archive_folder.copy_extras",
@@ -198,7 +198,7 @@ def test_threads_may_pack_at_once(linear, tmp_path):
         folders = [tmp_path / str(number) for number in range(12)]
         paths = list(pool.map(lambda folder: packer.pack(linear, folder), folders))
     assert len({path.read_bytes() for path in paths}) == 1
-    assert pickling.dill.detect.globalvars.__module__ == "dill.detect"
+    assert pickler.dill.detect.globalvars.__module__ == "dill.detect"
 
 
 # --- what was left behind -----------------------------------------------------------------

@@ -35,7 +35,7 @@ from eisen_deploy.packaging._capture import installed
 
 warnings.filterwarnings("ignore", message=".*(fork|torch.jit|ScriptModule)")
 torch.set_num_threads(1)
-installed.refresh = lambda: None  # nothing is installed meanwhile, and looking takes long
+installed.forget_if_changed = lambda: None  # nothing is installed meanwhile, and looking takes long
 NUMBERS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES)
 STATUSES = {0: "packed", 3: "exists", 4: "refused", 5: "other refusal", 1: "other error"}
 

@@ -17,7 +17,7 @@ class Pre:
 
 
 PRE, POST, MODEL = Pre(), None, torch.nn.Identity()
-REFUSED = "leave handlers to the server (logging.StreamHandler) (it is attribute held of Pre)"
+REFUSED = "leave handlers to the server (logging.StreamHandler) (at attribute held of Pre)"
 
 METADATA = create_metadata(
     ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]

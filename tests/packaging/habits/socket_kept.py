@@ -17,7 +17,7 @@ class Pre:
 
 
 PRE, POST, MODEL = Pre(), None, torch.nn.Identity()
-REFUSED = "(it is attribute held of Pre)"
+REFUSED = "(at attribute held of Pre)"
 
 METADATA = create_metadata(
     ["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]], ["x"], ["y"]

@@ -17,7 +17,7 @@ from itertools import chain
 import torch
 
 from eisen_deploy.packaging._errors import UnsupportedModel
-from eisen_deploy.packaging._pickles.wrappers import compiled_names, unwrapped
+from eisen_deploy.packaging._pickles.torch_objects import find_compiled_submodules, unwrap
 from eisen_deploy.packaging._shared.archive.allowed_values import TORCHSERVE_HANDLERS
 from eisen_deploy.packaging._shared.model.metadata import Metadata
 
@@ -71,7 +71,7 @@ class ModelArgument:
 
 def find_form(model: object) -> Form | None:
     """Return the form that a model is packed in; ``None`` if it has none of the three."""
-    inner, _ = unwrapped(model)
+    inner, _ = unwrap(model)
     if isinstance(inner, torch.jit.ScriptModule):  # a Module as well
         return TORCHSCRIPT
     if isinstance(inner, torch.nn.Module):
@@ -85,9 +85,9 @@ def parse_model(model: object, handler: Handler, metadata: Metadata) -> ModelArg
     :raises UnsupportedModel: with everything that keeps it from being packed.
     """
     form = find_form(model)
-    if form is None:
+    inner, wrappers = unwrap(model)
+    if form is None or not isinstance(inner, Packable):
         raise UnsupportedModel(model_checks.explain_no_model(model))
-    inner, wrappers = unwrapped(model)
     problems = list(model_checks.find_problems(inner))
     if handler.entry in TORCHSERVE_HANDLERS and form is not TORCHSCRIPT:
         problems.append(
@@ -116,7 +116,7 @@ def parse_model(model: object, handler: Handler, metadata: Metadata) -> ModelArg
 
 def _remark_on_model(model: Packable, wrappers: list[str], training: list[str]) -> list[str]:
     remarks = [f"model: packed without its {name}" for name in wrappers]
-    compiled = compiled_names(model) if isinstance(model, torch.nn.Module) else []
+    compiled = find_compiled_submodules(model) if isinstance(model, torch.nn.Module) else []
     if compiled:
         remarks.append(
             f"model: packed without the torch.compile of {model_checks.join_names(compiled)} "

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch.nn.parameter import is_lazy
 
-from eisen_deploy.packaging._pickles.wrappers import distributed_tensor, wrapper_problem
+from eisen_deploy.packaging._pickles.torch_objects import explain_wrapper_problem, is_distributed
 
 _MOST = 8
 #: What can be packed; a ScriptModule is a Module as well.
@@ -61,11 +61,11 @@ def find_problems(model: Packable) -> Iterator[str]:
             {name: each for name, each in tensors.items() if isinstance(each, torch.Tensor)}
         )
         return
-    if problem := wrapper_problem(model):
+    if problem := explain_wrapper_problem(model):
         yield f"model: {problem}"
         return
     for path, module in model.named_modules():
-        if path and (problem := wrapper_problem(module)):
+        if path and (problem := explain_wrapper_problem(module)):
             yield f"model.{path}: {problem}"
     yield from _find_uninitialized(model)
     yield from _find_missing_values(_name_tensors(model))
@@ -109,7 +109,7 @@ def _find_missing_values(tensors: Mapping[str, torch.Tensor]) -> Iterator[str]:
             f"model: {join_names(meta)} on the device meta, without values: load the weights "
             "(load_state_dict with assign=True) before it is packed"
         )
-    shares = [name for name, tensor in tensors.items() if distributed_tensor(tensor)]
+    shares = [name for name, tensor in tensors.items() if is_distributed(tensor)]
     if shares:
         yield (
             f"model: {join_names(shares)} shared out among processes: load the full state dict "

@@ -1,7 +1,8 @@
 """The code that model and transforms need: copied, required, or refused.
 
-``references`` reads what pickles import, ``imports`` what source imports; ``needs`` puts both into
-one list, and ``decide`` follows it: ``locate`` tells where a module comes from.
+``needed_modules`` lists what they import, of pickles with ``pickle_references``. ``decisions`` says
+for each module where a server will find it: ``module_search`` finds its file here, ``installed``
+the distribution that it belongs to.
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ from eisen_deploy.packaging._errors import UnresolvedCode
 from packaging.requirements import Requirement
 
 from . import installed
-from .decide import SERVER, Captured, Decider
-from .needs import Need, of_handler, of_pickle
+from .decisions import SERVER, Captured, Decider
+from .needed_modules import Need, find_needs_of_handler, find_needs_of_pickle
 
-__all__ = ["Captured", "Need", "capture", "of_handler", "of_pickle", "pinned"]
+__all__ = [
+    "Captured",
+    "Need",
+    "capture",
+    "find_needs_of_handler",
+    "find_needs_of_pickle",
+    "pin_requirements",
+]
 
 
 def capture(
@@ -28,20 +36,20 @@ def capture(
     :param stated: the user's own requirements by canonical name.
     :raises UnresolvedCode: with every module that no server would find.
     """
-    installed.refresh()
+    installed.forget_if_changed()
     captured = Decider(given, stated).decide(wanted)
     if captured.problems:
         raise UnresolvedCode(captured.problems)
     return captured
 
 
-def pinned(captured: Captured, stated: Mapping[str, Requirement]) -> list[str]:
+def pin_requirements(captured: Captured, stated: Mapping[str, Requirement]) -> list[str]:
     """Return what a server has to have installed, with all that this needs in turn.
 
     Each distribution has the version that is installed here, unless the user states another.
     """
     wanted = [stated.get(name) or Requirement(name) for name in sorted(captured.distributions)]
-    closure = installed.closure_of(wanted, without=SERVER)
+    closure = installed.collect_with_dependencies(wanted, without=SERVER)
     names = sorted({*closure, *stated})
     return [_pin(name, stated.get(name) or Requirement(name)) for name in names]
 
@@ -51,4 +59,4 @@ def _pin(name: str, requirement: Requirement) -> str:
         return str(requirement)
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     marker = f"; {requirement.marker}" if requirement.marker else ""
-    return f"{name}{extras}=={installed.version_of(name)}{marker}"
+    return f"{name}{extras}=={installed.get_version(name)}{marker}"

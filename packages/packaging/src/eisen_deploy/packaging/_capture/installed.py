@@ -28,24 +28,30 @@ _METADATA = (".dist-info", ".egg-info", ".egg-link", ".pth")
 _known: set[tuple[str, str, int]] = set()
 
 
-def refresh() -> None:
+def forget_if_changed() -> None:
     """Forget what was read if other distributions are installed now: a notebook installs more."""
-    found = set(_metadata_on_path())
+    found = set(_find_metadata())
     if found != _known:
-        for cached in (_distribution, _owners, _files, _editables, import_roots_of):
+        for cached in (
+            _get_distribution,
+            _find_owners,
+            _list_files,
+            _find_editables,
+            find_import_roots,
+        ):
             cached.cache_clear()
         _known.clear()
         _known.update(found)
 
 
-def owner_of(module: str, origin: str | None) -> str | None:
+def find_owner(module: str, origin: str | None) -> str | None:
     """Return the canonical name of the distribution that installed a module, if one did.
 
     :param module: its name.
     :param origin: its file; of a namespace package, ``None``.
     """
     top = module.partition(".")[0]
-    owners = sorted(_owners().get(top, ()))
+    owners = sorted(_find_owners().get(top, ()))
     if origin is None:
         return owners[0] if len(owners) == 1 else None
     return next((name for name in owners if _has_file(name, origin)), None)
@@ -53,24 +59,24 @@ def owner_of(module: str, origin: str | None) -> str | None:
 
 def has_owner(top: str) -> bool:
     """Whether some distribution installed a module or package of this top-level name."""
-    return top in _owners()
+    return top in _find_owners()
 
 
-def editable_owner_of(origin: str | None) -> str | None:
+def find_editable_owner(origin: str | None) -> str | None:
     """Return the distribution whose editable installation a file belongs to, if one does."""
     if origin is None:
         return None
     parents = Path(origin).resolve().parents
-    owners = (name for name, folder in _editables().items() if folder in parents)
+    owners = (name for name, folder in _find_editables().items() if folder in parents)
     return next(owners, None)
 
 
-def version_of(name: str) -> str:
+def get_version(name: str) -> str:
     """Return a distribution's public version, without the label of its build (``+cpu``).
 
     :raises importlib.metadata.PackageNotFoundError: if it is not installed.
     """
-    text = _distribution(name).version
+    text = _get_distribution(name).version
     try:
         return Version(text).public
     except InvalidVersion:
@@ -80,21 +86,23 @@ def version_of(name: str) -> str:
 def is_installed(name: str) -> bool:
     """Whether there is a distribution of this name."""
     try:
-        _distribution(name)
+        _get_distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
 
 
-def folder_of(name: str) -> Path:
+def get_folder(name: str) -> Path:
     """Return the folder of the import path into which a distribution is installed.
 
     :raises importlib.metadata.PackageNotFoundError: if it is not.
     """
-    return Path(str(_distribution(name).locate_file("")))
+    return Path(str(_get_distribution(name).locate_file("")))
 
 
-def closure_of(requirements: Iterable[Requirement], *, without: Collection[str] = ()) -> list[str]:
+def collect_with_dependencies(
+    requirements: Iterable[Requirement], *, without: Collection[str] = ()
+) -> list[str]:
     """Return distributions with all that their metadata says they need, in order of the walk.
 
     :param without: canonical names that are left out, with what only they need.
@@ -112,24 +120,24 @@ def closure_of(requirements: Iterable[Requirement], *, without: Collection[str] 
         for extra in ("", *sorted(requirement.extras)):
             if (name, extra) not in seen:
                 seen.add((name, extra))
-                waiting.extend(_needs(name, extra))
+                waiting.extend(_read_dependencies(name, extra))
     return list(found)
 
 
 @functools.cache
-def import_roots_of(name: str) -> frozenset[str]:
+def find_import_roots(name: str) -> frozenset[str]:
     """Return the packages and modules that a distribution brings, by their dotted names.
 
     Of a namespace package only the distribution's own part is named, as ``google.protobuf``.
     """
-    files = [PurePosixPath(file) for file in _files(name)]
+    files = [PurePosixPath(file) for file in _list_files(name)]
     code = [file for file in files if file.suffix in _SUFFIXES and ".." not in file.parts]
     packages = {file.parent for file in code if file.name == "__init__.py"}
-    roots = {_root_of(file, packages) for file in code}
+    roots = {_find_root(file, packages) for file in code}
     return frozenset(root for root in roots if all(part.isidentifier() for part in root.split(".")))
 
 
-def _root_of(file: PurePosixPath, packages: set[PurePosixPath]) -> str:
+def _find_root(file: PurePosixPath, packages: set[PurePosixPath]) -> str:
     """Return the outermost package above a file, or the module itself."""
     for folder in [*reversed(file.parents)][1:]:
         if folder in packages:
@@ -137,8 +145,8 @@ def _root_of(file: PurePosixPath, packages: set[PurePosixPath]) -> str:
     return ".".join([*file.parent.parts, file.name.partition(".")[0]])
 
 
-def _needs(name: str, extra: str) -> Iterator[Requirement]:
-    for text in _distribution(name).requires or ():
+def _read_dependencies(name: str, extra: str) -> Iterator[Requirement]:
+    for text in _get_distribution(name).requires or ():
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
@@ -151,24 +159,24 @@ def _needs(name: str, extra: str) -> Iterator[Requirement]:
 
 
 @functools.cache
-def _distribution(name: str) -> Distribution:
+def _get_distribution(name: str) -> Distribution:
     return importlib.metadata.distribution(name)
 
 
 @functools.cache
-def _owners() -> dict[str, set[str]]:
+def _find_owners() -> dict[str, set[str]]:
     """Return the distributions by the top-level names that they install."""
     owners: dict[str, set[str]] = {}
-    for name in _names():
-        for file in _files(name):
+    for name in _list_names():
+        for file in _list_files(name):
             owners.setdefault(file.partition("/")[0].partition(".")[0], set()).add(name)
     return owners
 
 
 @functools.cache
-def _files(name: str) -> tuple[str, ...]:
-    """Return a distribution's files as its record tells them; ``Distribution.files`` is slow."""
-    distribution = _distribution(name)
+def _list_files(name: str) -> tuple[str, ...]:
+    """Return a distribution's files as its record lists them; ``Distribution.files`` is slow."""
+    distribution = _get_distribution(name)
     record = distribution.read_text("RECORD")
     if record is None:
         return tuple(file.as_posix() for file in distribution.files or ())
@@ -176,24 +184,24 @@ def _files(name: str) -> tuple[str, ...]:
 
 
 def _has_file(name: str, origin: str) -> bool:
-    folder = os.path.realpath(folder_of(name))
+    folder = os.path.realpath(get_folder(name))
     path = os.path.relpath(os.path.realpath(origin), folder).replace(os.sep, "/")
-    return path in _files(name)
+    return path in _list_files(name)
 
 
 @functools.cache
-def _editables() -> dict[str, Path]:
+def _find_editables() -> dict[str, Path]:
     """Return where each distribution that is installed editable has its source (:pep:`610`)."""
     found = {}
-    for name in _names():
-        about = json.loads(_distribution(name).read_text("direct_url.json") or "{}")
+    for name in _list_names():
+        about = json.loads(_get_distribution(name).read_text("direct_url.json") or "{}")
         if about.get("dir_info", {}).get("editable"):
             folder = Path(url2pathname(urlsplit(about["url"]).path))
             found[name] = folder.resolve()
     return found
 
 
-def _metadata_on_path() -> Iterator[tuple[str, str, int]]:
+def _find_metadata() -> Iterator[tuple[str, str, int]]:
     """Yield what says which distributions are installed, and when it was changed last."""
     for folder in sys.path:
         with suppress(OSError), os.scandir(folder or os.curdir) as entries:
@@ -202,6 +210,6 @@ def _metadata_on_path() -> Iterator[tuple[str, str, int]]:
                     yield folder, entry.name, entry.stat().st_mtime_ns
 
 
-def _names() -> list[str]:
+def _list_names() -> list[str]:
     names = (each.metadata["Name"] for each in importlib.metadata.distributions())
     return sorted({canonicalize_name(name) for name in names if name})

@@ -7,8 +7,8 @@ from pathlib import Path
 from eisen_deploy.packaging._arguments.additional_files import copy_extras
 from eisen_deploy.packaging._arguments.handler_argument import Handler
 from eisen_deploy.packaging._arguments.payload import Payload
-from eisen_deploy.packaging._pickles import pickling
-from eisen_deploy.packaging._pickles.identity import Graph
+from eisen_deploy.packaging._pickles import pickle_files
+from eisen_deploy.packaging._pickles.object_graph import Graph
 from eisen_deploy.packaging._proof import samples
 from eisen_deploy.packaging._shared.archive import unpacked_folder
 from eisen_deploy.packaging._shared.archive.batches import Batches
@@ -32,7 +32,7 @@ def measure(payload: Payload) -> Graph:
         {"model": payload.model.packed} if payload.model.form.is_pickle else {}
     )
     parts |= {part: each for part, each in payload.transforms.items() if each is not None}
-    return pickling.measure(parts)
+    return pickle_files.measure_tensors(parts)
 
 
 def write(payload: Payload, graph: Graph, folder: Path) -> None:
@@ -83,7 +83,7 @@ def _write_pickles(
         names[part] = None
         if transform is not None:
             names[part] = name = part.replace("processing", "process_tform.pkl")
-            by_value = pickling.write(transform, folder / name, part, graph)
+            by_value = pickle_files.write_pickle(transform, folder / name, part, graph)
             pickled.append(Pickled(part, folder / name, by_value))
     return names, pickled
 

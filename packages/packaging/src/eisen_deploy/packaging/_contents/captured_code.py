@@ -11,7 +11,7 @@ from eisen_deploy.packaging import _capture
 from eisen_deploy.packaging._arguments.additional_files import Extra, copy_extras, find_modules
 from eisen_deploy.packaging._arguments.handler_argument import Handler
 from eisen_deploy.packaging._capture import Need
-from eisen_deploy.packaging._pickles.pickling import ByValue
+from eisen_deploy.packaging._pickles.pickler import PickledByValue
 from eisen_deploy.packaging._shared.archive import names, requirements
 from packaging.requirements import Requirement
 
@@ -37,7 +37,7 @@ class Pickled(NamedTuple):
 
     part: str
     path: Path
-    by_value: ByValue
+    by_value: PickledByValue
 
 
 def write(
@@ -60,15 +60,15 @@ def write(
     needs: list[Need] = []
     modules: dict[str, dict[str, str]] = {}
     for part, path, by_value in pickled:
-        needs += _capture.of_pickle(path, part, by_value.codes)
+        needs += _capture.find_needs_of_pickle(path, part, by_value.codes)
         for name in sorted(by_value.modules):
             modules.setdefault(name, {"decision": "by value", "needed_by": part})
     if handler.file is not None:
-        needs += _capture.of_handler(*handler.file)
+        needs += _capture.find_needs_of_handler(*handler.file)
     captured = _capture.capture(needs, given, stated)
     copy_extras(code_paths, folder / names.CODE_FOLDER)
     _write_sources(captured.files, folder)
-    pinned = _capture.pinned(captured, stated)
+    pinned = _capture.pin_requirements(captured, stated)
     if pinned:
         (folder / requirements.FILE_NAME).write_bytes(requirements.render(pinned))
     return Code(dict(sorted({**captured.modules, **modules}.items())), pinned)

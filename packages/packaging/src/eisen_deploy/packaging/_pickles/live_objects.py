@@ -17,14 +17,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
-Reduced = tuple[Any, ...]
+from . import Reduced
 
 _LOCK = type(threading.Lock())
 _RLOCK = type(threading.RLock())
 _PY_RLOCK = threading._RLock  # noqa: SLF001
 
 # What an object is when nobody holds it and nobody waits for it.
-_AT_REST: list[tuple[type, Callable[[Any], dict[str, Any]]]] = [
+_AT_REST: list[tuple[type, Callable[[Any], dict[str, object]]]] = [
     (threading.Condition, lambda _: {"_waiters": deque()}),
     (threading.BoundedSemaphore, lambda each: {"_value": each._initial_value}),  # noqa: SLF001
     (threading.Barrier, lambda _: {"_state": 0, "_count": 0}),
@@ -37,12 +37,12 @@ _AT_REST: list[tuple[type, Callable[[Any], dict[str, Any]]]] = [
 ]
 
 #: What helps against an object that stays here.
-WHERE_USED = "make it where it is used, when that first runs"
+REMEDY = "make it where it is used, when that first runs"
 _REFUSED: list[tuple[tuple[type, ...], str]] = [
-    ((threading.Thread,), f"a thread runs in this process only: {WHERE_USED}"),
+    ((threading.Thread,), f"a thread runs in this process only: {REMEDY}"),
     ((Future, asyncio.Future), "its result is awaited in this process: keep the result itself"),
-    ((ProcessPoolExecutor,), f"its processes are this program's: {WHERE_USED}"),
-    ((asyncio.AbstractEventLoop,), f"an event loop runs in this process: {WHERE_USED}"),
+    ((ProcessPoolExecutor,), f"its processes are this program's: {REMEDY}"),
+    ((asyncio.AbstractEventLoop,), f"an event loop runs in this process: {REMEDY}"),
     (
         (logging.Handler,),
         (
@@ -51,18 +51,21 @@ _REFUSED: list[tuple[tuple[type, ...], str]] = [
         ),
     ),
 ]
-_OF_PROCESSES = ("multiprocessing", "_multiprocessing", "torch.multiprocessing")
-_NO_LINK = ("multiprocessing.context", "builtins")  # such as what get_context("spawn") returns
+_PROCESS_MODULES = ("multiprocessing", "_multiprocessing", "torch.multiprocessing")
+_PLAIN_MODULES = (
+    "multiprocessing.context",
+    "builtins",
+)  # such as what get_context("spawn") returns
 
 
-def reduced(obj: Any) -> Reduced | None:
+def reduce_live_object(obj: Any) -> Reduced | None:
     """Return what ``pickle`` needs to make an object anew that is free, if it is of these.
 
     :raises pickle.PicklingError: if it stays in this process.
     """
     if isinstance(obj, io.IOBase) and obj in (sys.stdout, sys.stderr):
         return getattr, (sys, "stdout" if obj is sys.stdout else "stderr")
-    _refuse(obj)
+    _refuse_if_bound_here(obj)
     kind = type(obj)
     if kind is _LOCK:
         return threading.Lock, ()
@@ -76,10 +79,10 @@ def reduced(obj: Any) -> Reduced | None:
         return kind, (dict(obj.items()),)
     if isinstance(obj, threading.local):
         return copyreg.__newobj__, (kind,), vars(obj)  # type: ignore[attr-defined]
-    return _at_rest(obj, kind)
+    return _reduce_at_rest(obj, kind)
 
 
-def _at_rest(obj: Any, kind: type) -> Reduced | None:
+def _reduce_at_rest(obj: object, kind: type) -> Reduced | None:
     changes = [change(obj) for each, change in _AT_REST if isinstance(obj, each)]
     if not changes:
         return None
@@ -89,7 +92,7 @@ def _at_rest(obj: Any, kind: type) -> Reduced | None:
     return copyreg.__newobj__, (kind,), state  # type: ignore[attr-defined]
 
 
-def _refuse(obj: Any) -> None:
+def _refuse_if_bound_here(obj: object) -> None:
     kind = type(obj)
     what = f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(obj, io.IOBase) and not isinstance(obj, (io.BytesIO, io.StringIO)):
@@ -101,13 +104,15 @@ def _refuse(obj: Any) -> None:
     for kinds, why in _REFUSED:
         if isinstance(obj, kinds):
             raise pickle.PicklingError(f"cannot pickle {kind.__name__!r} object: {why} ({what})")
-    if _is_of_processes(kind):
+    if _is_shared_with_processes(kind):
         raise pickle.PicklingError(
             f"{what} is shared with processes that this program starts, and stays here: "
-            f"{WHERE_USED}, or use what threading or concurrent.futures has for threads"
+            f"{REMEDY}, or use what threading or concurrent.futures has for threads"
         )
 
 
-def _is_of_processes(kind: type) -> bool:
+def _is_shared_with_processes(kind: type) -> bool:
     modules = {base.__module__ for base in kind.__mro__}
-    return any(module.startswith(_OF_PROCESSES) and module not in _NO_LINK for module in modules)
+    return any(
+        module.startswith(_PROCESS_MODULES) and module not in _PLAIN_MODULES for module in modules
+    )

@@ -14,9 +14,8 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import Any
 
-from eisen_deploy.packaging._capture import installed, locate
+from eisen_deploy.packaging._capture import installed, module_search
 
 #: What the script's own module is called on a server.
 SCRIPT = "_eisen_script"
@@ -39,8 +38,8 @@ class Namespace:
     :param written: the names that some file of the archive puts into it.
     """
 
-    source: dict[str, Any]
-    target: dict[str, Any]
+    source: dict[str, object]
+    target: dict[str, object]
     module: ModuleType | None = None
     written: set[str] = field(default_factory=set)
 
@@ -49,19 +48,19 @@ class Namespace:
         """Whether a server imports the module."""
         return self.target is self.source
 
-    def take(self, function: FunctionType) -> dict[str, Any]:
+    def take(self, function: FunctionType) -> dict[str, object]:
         """Return the globals that a function refers to and that nothing has taken yet.
 
         :raises pickle.PicklingError: if it uses globals whose names show only when it runs.
         """
-        found = {name: self.source[name] for name in self._wanted(function)}
+        found = {name: self.source[name] for name in self._find_wanted(function)}
         if self.is_imported:  # it has them by itself, unless the program has set them meanwhile
-            is_own = is_users(self.source["__name__"])
+            is_own = is_users_file(str(self.source["__name__"]))
             found = {name: value for name, value in found.items() if is_own and _is_plain(value)}
         self.written |= set(found)
         return found
 
-    def take_name(self, obj: FunctionType | type) -> dict[str, Any]:
+    def take_name(self, obj: FunctionType | type) -> dict[str, object]:
         """Return a function or class that is just made, by the name that its module has for it.
 
         What is made next, such as its instances, may call code that looks for it.
@@ -72,20 +71,20 @@ class Namespace:
         self.written.add(name)
         return {name: obj}
 
-    def _wanted(self, function: FunctionType) -> list[str]:
-        names = set(_global_names(function.__code__))
+    def _find_wanted(self, function: FunctionType) -> list[str]:
+        names = set(_find_global_names(function.__code__))
         if not self.is_imported:
-            names |= set(_named_by_text(function, self.source))
+            names |= set(_find_names_in_texts(function, self.source))
         return sorted((names & set(self.source)) - self.written - {"__builtins__", "__name__"})
 
-    def reached_submodules(self, function: FunctionType) -> Iterator[ModuleType]:
+    def find_reached_submodules(self, function: FunctionType) -> Iterator[ModuleType]:
         """Yield what a function reaches through a package: ``import a.b`` leaves only ``a``."""
         if self.is_imported:
             return
-        names = _global_names(function.__code__)
+        names = _find_global_names(function.__code__)
         known = (self.source.get(name) for name in names)
         packages = {item.__name__ for item in known if isinstance(item, ModuleType)}
-        attributes = set(_attribute_names(function.__code__))
+        attributes = set(_find_names(function.__code__))
         for name, module in sorted(sys.modules.items()):
             for package in sorted(packages):
                 rest = name.removeprefix(f"{package}.")
@@ -94,21 +93,21 @@ class Namespace:
                     yield module
 
 
-def namespace_of(source: dict[str, Any], *, is_imported: bool) -> Namespace:
+def make_namespace(source: dict[str, object], *, is_imported: bool) -> Namespace:
     """Return the namespace that the globals of functions are.
 
     :param is_imported: whether it is that of the module itself, which a server imports.
     """
     if is_imported:
         return Namespace(source, source)
-    module = module_with(source)
-    if module is None or locate.is_importable(module.__name__):
+    module = find_module_with(source)
+    if module is None or module_search.is_importable(module.__name__):
         return Namespace(source, {"__name__": source.get("__name__")})
-    made = ModuleType(name_on_server(module.__name__))
+    made = ModuleType(rename_for_server(module.__name__))
     return Namespace(source, vars(made), made)
 
 
-def name_on_server(module: str) -> str:
+def rename_for_server(module: str) -> str:
     """Return what the module of something that goes by value is called on a server."""
     return SCRIPT if module == "__main__" else module
 
@@ -116,11 +115,11 @@ def name_on_server(module: str) -> str:
 def uses_its_module(function: FunctionType) -> bool:
     """Whether a function has to find the very module that it is from, which a server imports."""
     source = function.__globals__
-    module = module_with(source)
-    if module is None or not locate.is_importable(module.__name__):
+    module = find_module_with(source)
+    if module is None or not module_search.is_importable(module.__name__):
         return False
-    stored = set(_global_names(function.__code__, _SETS))
-    used = [source[name] for name in _global_names(function.__code__) if name in source]
+    stored = set(_find_global_names(function.__code__, _SETS))
+    used = [source[name] for name in _find_global_names(function.__code__) if name in source]
     return bool(stored) or any(not _is_from_elsewhere(each, module.__name__) for each in used)
 
 
@@ -130,7 +129,7 @@ def _is_from_elsewhere(value: object, module: str) -> bool:
     return isinstance(value, (ModuleType, BuiltinFunctionType))
 
 
-def module_with(found: Mapping[str, Any]) -> ModuleType | None:
+def find_module_with(found: Mapping[str, object]) -> ModuleType | None:
     """Return the module whose namespace a dict is."""
     name = found.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) else None
@@ -139,17 +138,17 @@ def module_with(found: Mapping[str, Any]) -> ModuleType | None:
 
 def uses_name(code: CodeType, name: str) -> bool:
     """Whether code, or code inside it, has a name as a global or an attribute."""
-    return name in _attribute_names(code)
+    return name in _find_names(code)
 
 
-def is_users(module: str) -> bool:
+def is_users_file(module: str) -> bool:
     """Whether a module is one of the user's own files that can be imported."""
-    spec = locate.spec_of(module)
+    spec = module_search.find_spec(module)
     return (
         spec is not None
-        and not locate.is_standard(spec)
-        and not installed.owner_of(module, spec.origin)
-        and not installed.editable_owner_of(spec.origin)
+        and not module_search.is_standard(spec)
+        and not installed.find_owner(module, spec.origin)
+        and not installed.find_editable_owner(spec.origin)
     )
 
 
@@ -159,18 +158,18 @@ def _is_plain(value: object) -> bool:
     return type(value) in _PLAIN
 
 
-def _global_names(code: CodeType, operations: Collection[str] = _GLOBAL_OPS) -> Iterator[str]:
+def _find_global_names(code: CodeType, operations: Collection[str] = _GLOBAL_OPS) -> Iterator[str]:
     for step in dis.get_instructions(code):
         if step.opname in operations:
             yield step.argval
-    for inner in _inner_codes(code):
-        yield from _global_names(inner, operations)
+    for inner in _find_inner_codes(code):
+        yield from _find_global_names(inner, operations)
 
 
-def _named_by_text(function: FunctionType, known: Mapping[str, Any]) -> Iterator[str]:
+def _find_names_in_texts(function: FunctionType, known: Mapping[str, object]) -> Iterator[str]:
     """Yield what ``globals()["NAME"]`` takes, and refuse names that show only at run time."""
     if "globals" not in known:
-        for name in _texts(function.__code__):
+        for name in _find_uses_of_globals(function.__code__):
             if name is None:
                 raise pickle.PicklingError(
                     f"{function.__qualname__} uses globals() with names that show only when it "
@@ -178,25 +177,27 @@ def _named_by_text(function: FunctionType, known: Mapping[str, Any]) -> Iterator
                 )
             yield name
     code = function.__code__
-    if uses_name(code, "modules") and "__name__" in _global_names(code):
+    if uses_name(code, "modules") and "__name__" in _find_global_names(code):
         raise pickle.PicklingError(
             f"{function.__qualname__} uses its own module through sys.modules[__name__], which is "
             "another one on a server: keep what it takes from there in a dict of your own"
         )
 
 
-def _texts(code: CodeType) -> Iterator[str | None]:
+def _find_uses_of_globals(code: CodeType) -> Iterator[str | None]:
     """Yield for each use of ``globals()`` the name it is used with; ``None`` without a constant."""
     steps = [each for each in dis.get_instructions(code) if each.opname not in _NO_STEPS]
     for index, step in enumerate(steps):
         if step.opname in _GLOBAL_OPS and step.argval == "globals":
-            name = _name_used(steps[index - 1], steps[index + 2 :])
+            name = _find_loaded_name(steps[index - 1], steps[index + 2 :])
             yield name.argval if name is not None and isinstance(name.argval, str) else None
-    for inner in _inner_codes(code):
-        yield from _texts(inner)
+    for inner in _find_inner_codes(code):
+        yield from _find_uses_of_globals(inner)
 
 
-def _name_used(before: dis.Instruction, after: list[dis.Instruction]) -> dis.Instruction | None:
+def _find_loaded_name(
+    before: dis.Instruction, after: list[dis.Instruction]
+) -> dis.Instruction | None:
     """Return what loads the name in ``globals()[NAME]``, ``globals().get(NAME)`` and the like."""
     first, second, third, fourth = (*after, *[None] * 4)[:4]
     if first is None or second is None:
@@ -212,11 +213,11 @@ def _name_used(before: dis.Instruction, after: list[dis.Instruction]) -> dis.Ins
     return found if found is not None and found.opname == "LOAD_CONST" else None
 
 
-def _attribute_names(code: CodeType) -> Iterator[str]:
+def _find_names(code: CodeType) -> Iterator[str]:
     yield from code.co_names
-    for inner in _inner_codes(code):
-        yield from _attribute_names(inner)
+    for inner in _find_inner_codes(code):
+        yield from _find_names(inner)
 
 
-def _inner_codes(code: CodeType) -> list[CodeType]:
+def _find_inner_codes(code: CodeType) -> list[CodeType]:
     return [constant for constant in code.co_consts if isinstance(constant, CodeType)]

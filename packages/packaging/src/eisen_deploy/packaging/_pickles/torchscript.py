@@ -1,7 +1,7 @@
 """TorchScript as bytes, also where it is a part of something that is pickled.
 
 ``torch.jit.save`` writes the storages of tensors whole, as ``torch.save`` does: see
-:mod:`._tensors`.
+:mod:`.memory`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ import pickle
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import torch
 
-from .tensors import Reduced, View, is_used_whole
+from . import Reduced
+from .memory import View, is_used_whole
+
+Script = torch.jit.ScriptModule | torch.jit.ScriptFunction  # type: ignore[type-arg]
 
 _PICKLES = ("data.pkl", "constants.pkl")
 _Views = dict[tuple[str, int], set[View]]
 
 
-def save(model: Any, path: Path) -> None:
+def save_script(model: torch.jit.ScriptModule, path: Path) -> None:
     """Write a script module into a new file, with no more of its tensors than is used.
 
     :raises pickle.PicklingError: if a constant of its code is a part of a larger tensor.
@@ -37,40 +41,40 @@ def save(model: Any, path: Path) -> None:
             path.unlink()
             _save(copy.deepcopy(model), str(path))  # each tensor gets a storage of its own
             if _is_cut(path):
-                raise _constant_refused()
+                raise _make_refusal()
     except zipfile.BadZipFile as error:  # torch has just written it: zipfile hides the real error
         raise OSError(errno.EIO, str(error), str(path)) from error
 
 
-def reduced(script: Any) -> Reduced:
+def reduce_script(script: Script) -> Reduced:
     """Return what is pickled of a script module or function: its file, and what loads it.
 
     It is loaded on the CPU.
     """
-    file = _bytes(script)
+    file = _save_to_memory(script)
     if _is_cut(file):
         if isinstance(script, torch.jit.ScriptModule):
-            file = _bytes(copy.deepcopy(script))
+            file = _save_to_memory(copy.deepcopy(script))
         if _is_cut(file):
-            raise _constant_refused()
+            raise _make_refusal()
     load = functools.partial(torch.jit.load, map_location="cpu")
     return load, (io.BytesIO(file.getvalue()),)
 
 
-def _constant_refused() -> pickle.PicklingError:
+def _make_refusal() -> pickle.PicklingError:
     return pickle.PicklingError(
         "a constant of its TorchScript code is a part of a larger tensor, all of which would "
         "travel: clone() it before torch.jit makes the code"
     )
 
 
-def _save(model: Any, file: str | io.BytesIO) -> None:
+def _save(model: Script, file: str | io.BytesIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, by torch itself
         torch.jit.save(model, file)
 
 
-def _bytes(script: Any) -> io.BytesIO:
+def _save_to_memory(script: Script) -> io.BytesIO:
     file = io.BytesIO()
     _save(script, file)
     return file
@@ -83,10 +87,8 @@ def _is_cut(file: Path | io.BytesIO) -> bool:
         for name in _PICKLES:
             if name in names:
                 with archive.open(names[name]) as opened:
-                    tensors = _Tensors(opened)
-                    tensors.load()
-                if not all(is_used_whole(size, views) for (_, size), views in tensors.views()):
-                    return True
+                    if not _Tensors(opened).are_storages_used_whole():
+                        return True
     return False
 
 
@@ -97,25 +99,31 @@ class _Tensors(pickle.Unpickler):
         super().__init__(file)
         self._views: _Views = {}
 
-    def views(self) -> Any:
-        """Return the tensors of each storage, by its key and its number of bytes."""
-        return self._views.items()
+    def are_storages_used_whole(self) -> bool:
+        """Read the pickle; whether its tensors use every element of their storages."""
+        self.load()
+        return all(is_used_whole(size, views) for (_, size), views in self._views.items())
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: tuple[str, int, str, str, int]) -> tuple[str, int, int]:
         """Return what stands for a storage: its key, the size of an element, how many it has."""
         _, kind, key, _, count = pid
         return key, kind, count
 
-    def find_class(self, _module: str, name: str) -> Any:
+    def find_class(self, _module: str, name: str) -> object:
         """Return what stands for a class or function."""
         if name in ("_rebuild_tensor_v2", "_rebuild_qtensor"):
-            return self._see
+            return self._note_tensor
         if name.endswith("Storage"):
             return torch.storage._storage_type_to_dtype_map()[name].itemsize  # noqa: SLF001
         return OrderedDict if name == "OrderedDict" else _Nothing
 
-    def _see(
-        self, storage: tuple[str, int, int], offset: int, size: Any, stride: Any, *_: Any
+    def _note_tensor(
+        self,
+        storage: tuple[str, int, int],
+        offset: int,
+        size: Iterable[int],
+        stride: Iterable[int],
+        *_: object,
     ) -> None:
         key, itemsize, count = storage
         view = View(offset, tuple(size), tuple(stride), itemsize)
@@ -125,14 +133,14 @@ class _Tensors(pickle.Unpickler):
 class _Nothing(dict):  # type: ignore[type-arg]
     """Takes whatever an object of a pickle is made of."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: object) -> None:
         super().__init__()
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
 
-    def append(self, item: Any) -> None:
-        """Take an item of a list."""
+    def append(self, item: object) -> None:
+        pass
 
-    def extend(self, items: Any) -> None:
-        """Take items of a list."""
+    def extend(self, items: object) -> None:
+        pass

@@ -1,8 +1,10 @@
 """The proof that an archive needs nothing of the process, and of the machine, that packed it.
 
-``proving`` runs the finished archive in a fresh interpreter: ``clean_process`` is the script that
-runs there, ``visible`` what it may see of this machine. ``causes`` says why an archive failed, with
-what ``left_behind`` finds in this process.
+``samples`` runs a sample in this process and records request and reply; ``row_independence`` finds
+out from ``alterations`` of it whether requests may share a forward pass. ``proving`` runs the
+finished archive in a fresh interpreter: ``clean_process`` is the script that runs there,
+``allowed_imports`` what it may see of this machine, ``exchange`` what they say to each other.
+``failure_causes`` explains why an archive failed, with what ``process_state`` finds here.
 """
 
 from .proving import Proof, prove

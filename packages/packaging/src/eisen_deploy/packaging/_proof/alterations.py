@@ -11,102 +11,71 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 _MOST_OTHERS = 8
 
 # --- an array of at least one row, to one of the same type and the same axes ----------------
 
 
-def _first(array: Array, _: np.random.Generator) -> Array:
-    return array[:1]
+def _scale(array: Array, factor: int) -> Array:
+    return np.asarray(array * factor, array.dtype) if array.dtype.kind in "fc" else array
 
 
-def _last(array: Array, _: np.random.Generator) -> Array:
-    return array[-1:]
-
-
-def _as_is(array: Array, _: np.random.Generator) -> Array:
-    return array
-
-
-def _repeated(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(np.concatenate([array, array]))
-
-
-def _rolled(array: Array, _: np.random.Generator) -> Array:
-    return np.roll(array, 1, axis=-1)
-
-
-def _flipped(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(np.flip(array, -1)) if array.ndim > 1 else array
-
-
-def _scaled(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(array * -3, array.dtype) if array.dtype.kind in "fc" else array
-
-
-def _enlarged(array: Array, _: np.random.Generator) -> Array:
-    return np.asarray(array * 100, array.dtype) if array.dtype.kind in "fc" else array
-
-
-def _zeros(array: Array, _: np.random.Generator) -> Array:
-    return np.zeros_like(array)
-
-
-def _shuffled(array: Array, numbers: np.random.Generator) -> Array:
+def _shuffle(array: Array, numbers: Generator) -> Array:
     mixed: Array = numbers.permutation(array.reshape(-1)).reshape(array.shape)
     return mixed
 
 
-def _noise(array: Array, numbers: np.random.Generator) -> Array:
+def _draw_noise(array: Array, numbers: Generator) -> Array:
     if array.dtype.kind == "f" and array.size:
         noise = numbers.standard_normal(array.shape) * (array.std() or 1) + array.mean()
         return np.asarray(noise, array.dtype)
     if array.dtype.kind in "biu" and array.size:  # of one value, it would stay what it is
-        return _numbers_between(int(array.min()), int(array.max()), array, numbers)
-    return _shuffled(array, numbers)
+        return _draw_between(int(array.min()), int(array.max()), array, numbers)
+    return _shuffle(array, numbers)
 
 
-def _numbers_between(low: int, high: int, array: Array, numbers: np.random.Generator) -> Array:
+def _draw_between(low: int, high: int, array: Array, numbers: Generator) -> Array:
     most = 1 if array.dtype.kind == "b" else int(np.iinfo(array.dtype).max)
     if low == high:
         low, high = (low, high + 1) if high < most else (low - 1, high)
-    drawn = numbers.integers(low, high, array.shape, array.dtype, endpoint=True)
-    return np.asarray(drawn)
+    return np.asarray(numbers.integers(low, high, array.shape, array.dtype, endpoint=True))
 
 
-def _not_a_number(array: Array, _: np.random.Generator) -> Array:
+def _put_nan(array: Array) -> Array:
     changed: Array = array.copy()
     if array.dtype.kind in "fc":
         changed.reshape(-1)[:1] = np.nan
     return changed
 
 
-ALTERATIONS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
-    "the sample": _as_is,
-    "zeros": _zeros,
-    "noise": _noise,
-    "the sample scaled by -3": _scaled,
-    "the sample rolled": _rolled,
-    "the sample twice": _repeated,
-    "its first row": _first,
-    "its last row": _last,
-    "the sample flipped": _flipped,
-    "the sample scaled by 100": _enlarged,
-    "the sample shuffled": _shuffled,
-    "the sample with a NaN": _not_a_number,
+ALTERATIONS: dict[str, Callable[[Array, Generator], Array]] = {
+    "the sample": lambda array, _: array,
+    "zeros": lambda array, _: np.zeros_like(array),
+    "noise": _draw_noise,
+    "the sample scaled by -3": lambda array, _: _scale(array, -3),
+    "the sample rolled": lambda array, _: np.roll(array, 1, axis=-1),
+    "the sample twice": lambda array, _: np.concatenate([array, array]),
+    "its first row": lambda array, _: array[:1],
+    "its last row": lambda array, _: array[-1:],
+    "the sample flipped": lambda array, _: np.flip(array, -1) if array.ndim > 1 else array,
+    "the sample scaled by 100": lambda array, _: _scale(array, 100),
+    "the sample shuffled": _shuffle,
+    "the sample with a NaN": lambda array, _: _put_nan(array),
 }
 
 
 # --- arrays of other sizes ------------------------------------------------------------------
 
 
-def resized(
+def resize(
     arrays: Mapping[str, Array], metadata: Metadata
 ) -> Iterator[tuple[str, dict[str, Array]]]:
     """Yield forms that differ in the sizes that the metadata leaves free, but for axis 0."""
@@ -116,7 +85,7 @@ def resized(
     }
     axes = {name: free.get(name, []) for name in arrays}
     if any(axes.values()):
-        yield "half the sample", {n: _half(array, axes[n]) for n, array in arrays.items()}
+        yield "half the sample", {n: _halve(array, axes[n]) for n, array in arrays.items()}
         yield (
             "the sample beside itself",
             {
@@ -126,7 +95,7 @@ def resized(
         )
 
 
-def _half(array: Array, axes: list[int]) -> Array:
+def _halve(array: Array, axes: list[int]) -> Array:
     cuts = [
         slice(-(-n // 2)) if axis in axes else slice(None) for axis, n in enumerate(array.shape)
     ]
@@ -136,7 +105,7 @@ def _half(array: Array, axes: list[int]) -> Array:
 # --- arrays of another type -----------------------------------------------------------------
 
 
-def retyped(
+def change_types(
     arrays: Mapping[str, Array], metadata: Metadata
 ) -> Iterator[tuple[str, dict[str, Array]]]:
     """Yield a form of another floating type, which a model may take without a copy, or with one."""
@@ -147,37 +116,37 @@ def retyped(
         yield "the sample in another type", {**arrays, **others}
 
 
-# --- values that are no arrays of numbers ---------------------------------------------------
+# --- values that are not arrays of numbers --------------------------------------------------
 
 
-def others(value: Any) -> Iterator[Any]:
+def vary(value: object) -> Iterator[object]:
     """Yield some other values of the same kind, each different in one place."""
-    return islice(_others(value), _MOST_OTHERS)
+    return islice(_vary(value), _MOST_OTHERS)
 
 
-def _others(value: Any) -> Iterator[Any]:
+def _vary(value: object) -> Iterator[object]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from ({**value, key: other} for other in _others(item))
+            yield from ({**value, key: other} for other in _vary(item))
     elif isinstance(value, (list, tuple)) and value:
-        yield from ([other, *value[1:]] for other in _others(value[0]))
+        yield from ([other, *value[1:]] for other in _vary(value[0]))
         yield [*value, value[-1]]
     elif isinstance(value, np.ndarray):
-        yield from _other_arrays(value)
+        yield from _vary_first_element(value)
     else:
-        yield from _other_scalars(value)
+        yield from _vary_scalar(value)
 
 
-def _other_arrays(array: Array) -> Iterator[Array]:
+def _vary_first_element(array: Array) -> Iterator[Array]:
     """Yield an array without axes, or of texts, with another first element."""
     if array.size:
-        for other in _others(array.reshape(-1)[:1].tolist()[0]):
+        for other in _vary(array.reshape(-1)[:1].tolist()[0]):
             changed = array.astype(object if array.dtype.kind in "SUO" else array.dtype)
             changed.reshape(-1)[0] = other
             yield changed
 
 
-def _other_scalars(value: Any) -> Iterator[Any]:
+def _vary_scalar(value: object) -> Iterator[object]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, (int, float)):

@@ -1,15 +1,16 @@
-"""Load an archive where there is nothing but what a server has; the script of a fresh interpreter.
+"""Load an archive where there is only what a server has; the script of a fresh interpreter.
 
 It is run as a file with ``-I -S``, so that nothing installed is on the path, and imports nothing
-that is. What it does comes as JSON on its standard input, what came of it goes to a file. In it
+that is. It gets its task as JSON on its standard input, and writes the outcome to a file
+(:mod:`.exchange`). In it
 
-* a module of a distribution is found if the distribution is one of those told, and else is not
+* a module of a distribution is found if the distribution is one of the task's, and else is not
   there at all: no ``.pth`` file has run, and no working copy is reachable;
 * a file is there if it lies in the archive, with Python, or in a folder of the system: others of
-  this machine, such as those of its user, are not (they are for C libraries, which open by
-  themselves).
+  this machine, such as those of its user, are not (C libraries, which open files by themselves,
+  do find them).
 
-What was looked for in vain is told with the outcome.
+The outcome names what was looked for in vain.
 """
 
 # Paths are texts to the audit hook, which runs at every file that is opened.
@@ -30,7 +31,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+if TYPE_CHECKING:
+    from .exchange import Failure, Link, Outcome, Task
 
 _SESSION = "_eisen_serving.session"
 _TEXT = 4000  # characters of an error's text
@@ -70,7 +74,7 @@ class Finder(importlib.abc.MetaPathFinder):
             return PathFinder.find_spec(fullname, [os.path.join(self._roots[fullname], *parents)])
         if fullname in self._namespaces:
             return ModuleSpec(fullname, None, is_package=True)
-        self.missing.setdefault(fullname, _caller())
+        self.missing.setdefault(fullname, _find_caller())
         return None
 
     def find_distributions(
@@ -93,12 +97,12 @@ class Variables(type(os.environ)):  # type: ignore[misc] # a class that typeshed
         try:
             value: str = super().__getitem__(key)
         except KeyError:
-            self.missing.setdefault(key, _caller())
+            self.missing.setdefault(key, _find_caller())
             raise
         return value
 
 
-def _caller() -> str:
+def _find_caller() -> str:
     """Return the name of the module that just imports or looks, and an empty text without one."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - as importlib itself does
     while frame is not None:
@@ -113,20 +117,20 @@ class Files:
     """Hides the files of this machine from Python, but for those in some folders.
 
     :param folders: what may be opened.
-    :param payload: what each file of the archive that will be unpickled is.
+    :param parts: what each file of the archive that will be unpickled is, by its path.
     """
 
-    def __init__(self, folders: Iterable[str], payload: Mapping[str, str]) -> None:
+    def __init__(self, folders: Iterable[str], parts: Mapping[str, str]) -> None:
         self.hidden: list[str] = []
         self.part = ""
-        self._payload = payload
+        self._parts = parts
         self._folders = tuple(
             each.rstrip(os.sep) + os.sep
             for folder in folders
             for each in {os.path.abspath(folder), os.path.realpath(folder)}
         )
 
-    def watch(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def watch(self, event: str, arguments: tuple[object, ...]) -> None:
         """Refuse to open a file that is to be hidden; an audit hook (:pep:`578`)."""
         if event not in ("open", "os.listdir", "os.scandir", "ctypes.dlopen"):
             return
@@ -136,26 +140,20 @@ class Files:
         name = os.fsdecode(path)
         if event == "ctypes.dlopen" and not os.path.dirname(name):
             return  # a library that the system finds
-        self.part = self._payload.get(os.path.abspath(name), self.part)
-        if not self._is_open(os.path.abspath(name)) and not self._is_open(os.path.realpath(name)):
+        self.part = self._parts.get(os.path.abspath(name), self.part)
+        if not self._may_be_opened(os.path.abspath(name)) and not self._may_be_opened(
+            os.path.realpath(name)
+        ):
             if os.path.exists(name):
                 self.hidden.append(name)
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
-    def _is_open(self, path: str) -> bool:
+    def _may_be_opened(self, path: str) -> bool:
         return f"{path}{os.sep}".startswith(self._folders)
 
 
-def _load(folder: str, gpu_id: int | None) -> bool:
-    """Load the archive as a server does, and return whether its sample was replayed."""
-    opened = importlib.import_module(_SESSION).InferenceSession.open(
-        Path(folder), gpu_id=gpu_id, self_test=True
-    )
-    return opened.handler.archive.sample is not None
-
-
-def _told(error: BaseException, folder: str) -> dict[str, Any]:
-    """Return what is to be said of an error: all of its causes, and where the first was raised."""
+def _describe_failure(error: BaseException, folder: str) -> Failure:
+    """Return an error with all of its causes, and where the first of these was raised."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
@@ -165,14 +163,14 @@ def _told(error: BaseException, folder: str) -> dict[str, Any]:
         "type": type(error).__name__,
         "text": str(error).replace(folder, "<archive>")[:_TEXT],
         "differences": [list(found) for found in getattr(error, "differences", ())],
-        "chain": [_link(each, folder) for each in chain],
-        "traceback": _shown(traceback.extract_tb(chain[-1].__traceback__)).replace(
+        "chain": [_describe_link(each, folder) for each in chain],
+        "traceback": _format_frames(traceback.extract_tb(chain[-1].__traceback__)).replace(
             folder, "<archive>"
         ),
     }
 
 
-def _link(error: BaseException, folder: str) -> dict[str, Any]:
+def _describe_link(error: BaseException, folder: str) -> Link:
     key = error.args[0] if isinstance(error, KeyError) and error.args else None
     file = getattr(error, "filename", None) if isinstance(error, OSError) else None
     return {
@@ -183,54 +181,54 @@ def _link(error: BaseException, folder: str) -> dict[str, Any]:
     }
 
 
-def _shown(frames: traceback.StackSummary) -> str:
-    """Return the frames that are the user's, one a line; the last of all if none is."""
+def _format_frames(frames: traceback.StackSummary) -> str:
+    """Return the frames of the user's code, one a line; the last of all if there are none."""
     theirs = [frame for frame in frames if not _OURS.search(frame.filename)] or list(frames)
     lines = (f"  {f.filename}:{f.lineno} {f.name}: {f.line or ''}" for f in theirs[-_FRAMES:])
     return "\n".join(line.rstrip(": ") for line in lines)
 
 
-def _ended(status: int) -> NoReturn:
-    """End the process as :func:`os._exit` does, but say who does it."""
-    print(f"os._exit was called\n{_shown(traceback.extract_stack())}", flush=True)  # noqa: T201
+def _exit_with_trace(status: int) -> NoReturn:
+    """End the process as :func:`os._exit` does, but print who called it."""
+    print(f"os._exit was called\n{_format_frames(traceback.extract_stack())}", flush=True)  # noqa: T201
     _end(status)
 
 
-def states_of(modules: Iterable[str]) -> dict[str, dict[str, str]]:
+def read_states(modules: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the globals of modules, and the attributes of their classes, as far as they compare.
 
     :returns: by the name of each module, then by dotted name, what tells two values apart.
     """
     return {
-        name: dict(_state(vars(sys.modules[name]), name, ""))
+        name: dict(_read_state(vars(sys.modules[name]), name, ""))
         for name in modules
         if name in sys.modules
     }
 
 
-def _state(named: Mapping[str, Any], module: str, prefix: str) -> Iterator[tuple[str, str]]:
+def _read_state(named: Mapping[str, object], module: str, prefix: str) -> Iterator[tuple[str, str]]:
     for name, value in list(named.items()):
         if name.startswith("__"):
             continue
         if isinstance(value, type) and value.__module__ == module and not prefix:
-            yield from _state(vars(value), module, f"{name}.")
+            yield from _read_state(vars(value), module, f"{name}.")
         elif isinstance(value, FunctionType):
-            yield prefix + name, _code(value.__code__)
+            yield prefix + name, _fingerprint_code(value.__code__)
         elif value is None or isinstance(value, (bool, int, float, str, bytes)):
             yield prefix + name, repr(value)
 
 
-def _code(code: CodeType) -> str:
-    return f"{code.co_code.hex()} {code.co_names} {list(map(_constant, code.co_consts))}"
+def _fingerprint_code(code: CodeType) -> str:
+    return f"{code.co_code.hex()} {code.co_names} {list(map(_fingerprint, code.co_consts))}"
 
 
-def _constant(value: Any) -> str:
+def _fingerprint(value: object) -> str:
     if isinstance(value, CodeType):
-        return _code(value)
+        return _fingerprint_code(value)
     return str(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
 
 
-def _captured(folder: str) -> list[str]:
+def _find_captured_modules(folder: str) -> list[str]:
     """Return the modules that the archive brings, but for those of every archive."""
     found = []
     for name, module in list(sys.modules.items()):
@@ -240,34 +238,35 @@ def _captured(folder: str) -> list[str]:
     return [name for name in found if name.partition(".")[0] not in ("_eisen_serving", "dill")]
 
 
-def _payload(folder: str) -> dict[str, str]:
-    """Return what each file of the archive that will be unpickled is, by its path."""
-    about = json.loads((Path(folder) / "eisen.json").read_text("utf-8"))
-    files = {"model": about["model"]["file"], **about["transforms"]}
-    return {os.path.join(folder, file): part for part, file in files.items() if file}
-
-
 def main() -> None:
-    """Do what the standard input tells, and end whatever threads are left."""
-    task = json.load(sys.stdin)
+    """Do the task on the standard input, and end whatever threads are left."""
+    task: Task = json.load(sys.stdin)
     folder = task["folder"]
     faulthandler.enable()
     finder = Finder(task["roots"], task["distributions"], task["sites"])
-    files = Files([*task["folders"], __file__], _payload(folder))
+    files = Files([*task["folders"], __file__], task["parts"])
     sys.meta_path.append(finder)
     sys.path.insert(0, folder)
     sys.addaudithook(files.watch)
     os.environ.__class__ = Variables
-    os._exit = _ended
-    outcome: dict[str, Any] = {"predicted": False, "error": None}
+    os._exit = _exit_with_trace
+    error: Failure | None = None
+    states: dict[str, dict[str, str]] = {}
     try:
-        outcome["predicted"] = _load(folder, task["gpu_id"])
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
-        outcome["error"] = _told(error, folder)
-        outcome["states"] = states_of(_captured(folder))
-    outcome.update(part=files.part, hidden=files.hidden, missing=finder.missing)
-    outcome["variables"] = Variables.missing
-    outcome["imported"] = [root for root in task["roots"] if root in sys.modules]
+        session = importlib.import_module(_SESSION).InferenceSession
+        session.open(Path(folder), gpu_id=task["gpu_id"], self_test=True)
+    except BaseException as raised:  # noqa: BLE001 - whatever it is, the outcome has it
+        error = _describe_failure(raised, folder)
+        states = read_states(_find_captured_modules(folder))
+    outcome: Outcome = {
+        "error": error,
+        "part": files.part,
+        "hidden": files.hidden,
+        "missing": finder.missing,
+        "variables": Variables.missing,
+        "imported": [root for root in task["roots"] if root in sys.modules],
+        "states": states,
+    }
     report = Path(task["report"])
     report.with_suffix(".part").write_text(json.dumps(outcome), "utf-8")
     report.with_suffix(".part").replace(report)

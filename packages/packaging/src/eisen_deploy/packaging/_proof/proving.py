@@ -2,8 +2,8 @@
 
 The finished archive is unpacked into a private folder. A fresh interpreter that has only the
 archive, what every server has, and the recorded requirements loads it through its own entry, and
-replays its sample. :mod:`.visible` is what it may see of this machine, :mod:`.clean_process` what
-runs there, :mod:`.causes` what is said of the outcome.
+replays its sample. :mod:`.allowed_imports` is what it may see of this machine,
+:mod:`.clean_process` what runs there, and :mod:`.failure_causes` explains why it failed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from eisen_deploy.packaging._capture import installed
 from eisen_deploy.packaging._errors import ProofFailed
@@ -30,8 +30,9 @@ from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.archive.description import Description
 from eisen_deploy.packaging._shared.errors import ContractError
 
-from . import causes, clean_process
-from .visible import visible_to
+from . import clean_process, failure_causes
+from .allowed_imports import find_allowed_imports
+from .exchange import Outcome, Task
 
 #: Seconds that loading and predicting may take.
 TIMEOUT = 600.0
@@ -39,11 +40,10 @@ TIMEOUT = 600.0
 _OUTPUT_LIMIT = 64 * 2**20  # bytes that the process may print
 _OUTPUT_KEPT = 2**14
 # What a server has as well, and libraries outside Python look at.
-_KEPT = (
-    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "COMSPEC", "PATHEXT"),
-    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "CUDA_HOME"),
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CC", "CXX"),
-)
+_PATHS = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "COMSPEC", "PATHEXT")
+_GPUS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "CUDA_HOME")
+_BUILD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CC", "CXX")
+_KEPT = (*_PATHS, *_GPUS, *_BUILD)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class _Room:
     """Folders of the clean process, all of them empty at first."""
 
     archive: Path
+    about: Description
     home: Path
     work: Path
     report: Path
@@ -80,7 +81,7 @@ def prove(
 ) -> Proof:
     """Load an archive in a clean process, and replay its sample if it has one.
 
-    A handler that is none of ours is not run: ours loads model and transforms in its place.
+    A handler that is not ours is not run: ours loads model and transforms in its place.
 
     :param archive: the file, or the folder of an unpacked one.
     :param inside: an existing folder for what is unpacked; the system's temporary one by default.
@@ -90,14 +91,17 @@ def prove(
         recorded requirements are not what is installed here.
     """
     start = time.monotonic()
-    with _room(archive, inside) as room:
-        visible = visible_to(_read(room.archive))
-        task = {
+    with _open_room(archive, inside) as room:
+        about = room.about
+        allowed = find_allowed_imports(about)
+        files = {"model": about.model.file, **about.transforms}
+        task: Task = {
             "folder": str(room.archive),
-            "roots": visible.roots,
-            "distributions": visible.distributions,
-            "sites": visible.sites,
-            "folders": [str(room.archive), str(room.home.parent), *visible.folders],
+            "roots": allowed.roots,
+            "distributions": allowed.distributions,
+            "sites": allowed.sites,
+            "folders": [str(room.archive), str(room.home.parent), *allowed.folders],
+            "parts": {str(room.archive / file): part for part, file in files.items() if file},
             "gpu_id": gpu_id,
             "report": str(room.report),
         }
@@ -105,47 +109,37 @@ def prove(
         error = outcome["error"]
         if error is not None:
             again = _run(task, room, timeout)["error"] if error["differences"] else error
-            outcome["varies"] = again is None or again["differences"] != error["differences"]
-            raise ProofFailed(causes.of_error(outcome), error["differences"])
-    used = {visible.owners[root] for root in outcome["imported"]}
-    versions = {name: installed.version_of(name) for name in sorted(used)}
-    return Proof(outcome["predicted"], time.monotonic() - start, versions)
+            varies = again is None or again["differences"] != error["differences"]
+            reason = failure_causes.explain_error(error, outcome, varies=varies)
+            raise ProofFailed(reason, error["differences"])
+    used = {allowed.owners[root] for root in outcome["imported"]}
+    versions = {name: installed.get_version(name) for name in sorted(used)}
+    return Proof(about.sample is not None, time.monotonic() - start, versions)
 
 
 # --- what the clean process gets ----------------------------------------------------------
 
 
 @contextmanager
-def _room(archive: Path, inside: Path | None) -> Iterator[_Room]:
+def _open_room(archive: Path, inside: Path | None) -> Iterator[_Room]:
     top = Path(tempfile.mkdtemp(prefix="eisen-proof-", dir=inside)).resolve()
     try:
-        room = _Room(top / "archive", top / "home", top / "work", top / "report.json")
-        for folder in (room.archive, room.home, room.work):
+        folders = [top / name for name in ("archive", "home", "work")]
+        for folder in folders:
             folder.mkdir()
+        unpacked, home, work = folders
         if archive.is_dir():
-            room.archive = archive.resolve()
+            unpacked = archive.resolve()
         else:
-            _unpack(archive, room.archive)
-        yield room
+            zips.unpack(archive, unpacked)
+        yield _Room(unpacked, unpacked_folder.read(unpacked), home, work, top / "report.json")
+    except ContractError as error:
+        raise ProofFailed(error.problems) from None
     finally:
         shutil.rmtree(top, ignore_errors=True)
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    try:
-        zips.unpack(archive, folder)
-    except ContractError as error:
-        raise ProofFailed(error.problems) from None
-
-
-def _read(folder: Path) -> Description:
-    try:
-        return unpacked_folder.read(folder)
-    except ContractError as error:
-        raise ProofFailed(error.problems) from None
-
-
-def _environment(home: Path) -> dict[str, str]:
+def _make_environment(home: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     private = dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(home))
     return {**kept, **private, "LC_ALL": "C.UTF-8"}
@@ -154,10 +148,10 @@ def _environment(home: Path) -> dict[str, str]:
 # --- the process --------------------------------------------------------------------------
 
 
-def _run(task: Mapping[str, Any], room: _Room, timeout: float) -> dict[str, Any]:
-    """Run the process to its end, and return what it told; whatever it started ends with it.
+def _run(task: Task, room: _Room, timeout: float) -> Outcome:
+    """Run the process to its end, and return its outcome; whatever it started ends with it.
 
-    :raises ProofFailed: if it came to no end of its own, and told nothing.
+    :raises ProofFailed: if it does not end by itself, or ends without an outcome.
     """
     room.report.unlink(missing_ok=True)
     room.output.clear()
@@ -165,7 +159,7 @@ def _run(task: Mapping[str, Any], room: _Room, timeout: float) -> dict[str, Any]
     process = subprocess.Popen(  # noqa: S603 - the command line is our own
         command,
         cwd=room.work,
-        env=_environment(room.home),
+        env=_make_environment(room.home),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -176,22 +170,22 @@ def _run(task: Mapping[str, Any], room: _Room, timeout: float) -> dict[str, Any]
     reader = threading.Thread(target=_keep_tail, args=(process, room.output, flooded), daemon=True)
     reader.start()
     try:
-        _give(process.stdin, task)
+        _send(process.stdin, task)
         status = process.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise ProofFailed(causes.of_silence(timeout, _tail(room))) from None
+        raise ProofFailed(failure_causes.explain_timeout(timeout, _read_tail(room))) from None
     finally:
         _kill(process)
         reader.join(5)
     if flooded.is_set():
-        raise ProofFailed(causes.of_flood(_OUTPUT_LIMIT, _tail(room)))
+        raise ProofFailed(failure_causes.explain_flood(_OUTPUT_LIMIT, _read_tail(room)))
     if not room.report.exists():
-        raise ProofFailed(causes.of_death(status, _tail(room)))
-    outcome: dict[str, Any] = json.loads(room.report.read_bytes())
+        raise ProofFailed(failure_causes.explain_death(status, _read_tail(room)))
+    outcome: Outcome = json.loads(room.report.read_bytes())
     return outcome
 
 
-def _give(pipe: IO[bytes], task: Mapping[str, Any]) -> None:
+def _send(pipe: IO[bytes], task: Task) -> None:
     with suppress(BrokenPipeError), pipe:  # if it ended at once, its status says more
         pipe.write(json.dumps(task).encode())
 
@@ -213,7 +207,7 @@ def _keep_tail(
                 _kill(process)
 
 
-def _tail(room: _Room) -> str:
+def _read_tail(room: _Room) -> str:
     text = b"".join(room.output)[-_OUTPUT_KEPT:].decode("utf-8", "replace")
     return text.replace(str(room.archive), "<archive>")
 

@@ -29,8 +29,6 @@ from eisen_deploy.packaging._shared.archive.names import CODE_FOLDER
 from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.wire import protocol
 
-from . import rows
-
 if TYPE_CHECKING:
     from eisen_deploy.serving import EisenServingHandler
     from eisen_deploy.serving.runtime.archive.loading import LoadedArchive
@@ -85,6 +83,8 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
     """Return the outputs that the sample gets, and what altered forms of it show of batches."""
     from eisen_deploy.serving.runtime.answering import selftest  # noqa: PLC0415 - at a sample only
 
+    from . import row_independence  # noqa: PLC0415 - imports the handler as well
+
     def request(inputs: Mapping[str, object] | None = None) -> Request:
         one = body if inputs is None else protocol.encode_request(inputs)
         return selftest.to_request(bytearray(b"".join(one.buffers)), one.json_size)
@@ -99,7 +99,9 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
             raise ProofFailed(f"the sample fails in this process: {error}") from error.__cause__
         _check_same(first, second, payload)
         batch_size = handler.archive.options.batch_size
-        found = rows.examine(handler, request, tolerance=payload.tolerance, batch_size=batch_size)
+        found = row_independence.examine(
+            handler, request, tolerance=payload.tolerance, batch_size=batch_size
+        )
     return first, Batches.from_json(found.to_json())
 
 

@@ -28,32 +28,34 @@ class Reference(NamedTuple):
 _Value = str | Reference | None
 
 
-def of_file(path: Path) -> list[Reference]:
+def read_references(path: Path) -> list[Reference]:
     """Return what a pickle, or a model that :func:`torch.save` wrote, refers to; sorted."""
     with path.open("rb") as file:
         head = file.read(2)
         file.seek(0)
-        return _in_zip(file) if head == b"PK" else of_pickle(file.read())
+        return _read_zip(file) if head == b"PK" else find_references(file.read())
 
 
-def _in_zip(file: IO[bytes]) -> list[Reference]:
+def _read_zip(file: IO[bytes]) -> list[Reference]:
     try:
         with zipfile.ZipFile(file) as archive:
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return sorted({found for name in pickles for found in of_pickle(archive.read(name))})
+            return sorted(
+                {found for name in pickles for found in find_references(archive.read(name))}
+            )
     except zipfile.BadZipFile as error:  # torch has just written it: zipfile hides the real error
         raise OSError(errno.EIO, str(error), file.name) from error
 
 
-def of_pickle(data: bytes) -> list[Reference]:
+def find_references(data: bytes) -> list[Reference]:
     """Return what a pickle of any protocol refers to; sorted.
 
-    :raises ValueError: if it is no pickle.
+    :raises ValueError: if it is not a pickle.
     """
-    return sorted(set(_references(data)))
+    return sorted(set(_follow(data)))
 
 
-def _references(data: bytes) -> Iterator[Reference]:
+def _follow(data: bytes) -> Iterator[Reference]:
     """Follow what is pushed, as far as the names of globals need it: the last two values."""
     memo: dict[int, _Value] = {}
     pushed: deque[_Value] = deque([None, None], maxlen=2)
@@ -65,7 +67,7 @@ def _references(data: bytes) -> Iterator[Reference]:
         elif opcode.name in _GETS:
             pushed.append(memo.get(int(argument or 0)))
         elif opcode.name in _GLOBALS:
-            reference = _global(argument, pushed)
+            reference = _read_global(argument, pushed)
             pushed.append(reference)
             yield reference
         else:
@@ -75,10 +77,10 @@ def _references(data: bytes) -> Iterator[Reference]:
                 pushed.append(argument if opcode.name in _STRINGS else None)
 
 
-def _global(argument: str | None, pushed: deque[_Value]) -> Reference:
+def _read_global(argument: str | None, pushed: deque[_Value]) -> Reference:
     """Return what GLOBAL and INST name by their argument, STACK_GLOBAL by two strings."""
     module, name = argument.split(" ", 1) if argument is not None else pushed
     if not isinstance(module, str) or not isinstance(name, str):
-        # A ValueError, as pickletools raises for all that is no pickle.
-        raise ValueError("a pickle takes a global by something that is no name")  # noqa: TRY004
+        # A ValueError, as pickletools raises for all that is not a pickle.
+        raise ValueError("a pickle takes a global by something that is not a name")  # noqa: TRY004
     return Reference(module, name)

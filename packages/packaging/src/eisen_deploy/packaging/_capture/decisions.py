@@ -28,8 +28,8 @@ from eisen_deploy.packaging._shared.archive import names
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from . import installed, locate, needs
-from .needs import Need
+from . import installed, module_search
+from .needed_modules import Need, find_needs_of_source
 
 #: Distributions that every server has.
 SERVER = ("numpy", "torch", "torchserve")
@@ -56,7 +56,7 @@ class Captured:
 
 
 class Decider:
-    """Decides for one module after the other, and for those that captured ones import.
+    """Decides where a server finds each module, and those that captured ones import.
 
     :param given: modules that the user put into the archive, with their files here.
     :param stated: the user's own requirements by canonical name.
@@ -74,10 +74,10 @@ class Decider:
         """Decide for these and all that they bring with them."""
         self._waiting.extend(wanted)
         while self._waiting:
-            self._place(self._waiting.popleft())
+            self._decide_one(self._waiting.popleft())
         return self.captured
 
-    def _place(self, need: Need) -> None:
+    def _decide_one(self, need: Need) -> None:
         name = need.module
         top = name.partition(".")[0]
         if _is_below(name, _OURS):
@@ -89,19 +89,20 @@ class Decider:
         elif any(_is_below(given, [top]) for given in self._given):
             self._take(need, top)
         else:
-            self._find(need)
+            self._search(need)
 
-    def _find(self, need: Need) -> None:
-        unit, spec = _unit_of(need.module)
+    def _search(self, need: Need) -> None:
+        unit, spec = _find_unit(need.module)
         if spec is None:
-            self._miss(need)
+            self._handle_missing(need)
             return
-        if locate.is_namespace(spec):  # it has no code; what is taken from it are its modules
+        if module_search.is_namespace(spec):
+            # It has no code; what is taken from it are its modules.
             inner = (f"{need.module}.{name}" for name in need.names if name != "*")
             self._waiting.extend(need._replace(module=name, names=()) for name in inner)
             return
-        owner = installed.owner_of(unit, spec.origin) or self._editable_owner(unit, spec)
-        if locate.is_standard(spec) or (owner and unit in sys.stdlib_module_names):
+        owner = installed.find_owner(unit, spec.origin) or self._find_editable_owner(unit, spec)
+        if module_search.is_standard(spec) or (owner and unit in sys.stdlib_module_names):
             self._note(unit, "standard library", need)
         elif owner in SERVER:
             self._note(unit, "server", need)
@@ -113,13 +114,13 @@ class Decider:
         else:
             self._take(need, unit)
 
-    def _editable_owner(self, unit: str, spec: ModuleSpec) -> str | None:
+    def _find_editable_owner(self, unit: str, spec: ModuleSpec) -> str | None:
         """Return who owns a module that is installed editable, if that one is a requirement."""
-        owner = installed.editable_owner_of(spec.origin)
+        owner = installed.find_editable_owner(spec.origin)
         return owner if owner in self._stated or _is_below(unit, ["eisen_deploy"]) else None
 
     def _is_not_for_servers(self, need: Need) -> bool:
-        """Whether a part of ours has no business there; a transform may ask another server."""
+        """Whether a part of ours is not meant for servers; a transform may ask another server."""
         part = _PACKAGING if _is_below(need.module, [_PACKAGING]) else _CLIENT
         is_asked_later = part == _CLIENT and (need.optional or need.deferred)
         return canonicalize_name(part.replace(".", "-")) not in self._stated and not is_asked_later
@@ -129,7 +130,7 @@ class Decider:
         if need.optional or need.deferred:
             self._note(need.module, "left out", need)
             return
-        spec = locate.spec_of(need.by.partition(",")[0])
+        spec = module_search.find_spec(need.by.partition(",")[0])
         where = f" ({Path(spec.origin).name})" if spec and spec.origin else ""
         remedy = (
             "import it where it is used, in a function or under if __name__ == '__main__'; or, "
@@ -137,8 +138,8 @@ class Decider:
         )
         self._refuse(need._replace(by=need.by + where), "no server has", remedy)
 
-    def _miss(self, need: Need) -> None:
-        """Deal with a module that is not here."""
+    def _handle_missing(self, need: Need) -> None:
+        """Decide for a module that is not here."""
         name = need.module
         stated = canonicalize_name(name.partition(".")[0])
         if stated in self._stated:
@@ -158,12 +159,12 @@ class Decider:
 
     def _take(self, need: Need, unit: str) -> None:
         """Take a module of the user's own, from the outermost package down, and what it imports."""
-        for name in _from(unit, need.module):
+        for name in _list_packages(unit, need.module):
             if not self._take_one(name, need):
                 return
         for name in need.names:
             inner = f"{need.module}.{name}"
-            if inner in self._given or locate.spec_of(inner):
+            if inner in self._given or module_search.find_spec(inner):
                 self._take_one(inner, need)
 
     def _take_one(self, name: str, need: Need) -> bool:
@@ -176,16 +177,16 @@ class Decider:
             self._note(name, "given", need)
             self._follow(name, path.read_bytes(), path.name == "__init__.py", need)
             return True
-        spec = locate.spec_of(name)
+        spec = module_search.find_spec(name)
         if spec is None and not any(_is_below(given, [name]) for given in self._given):
-            self._miss(need._replace(module=name))
+            self._handle_missing(need._replace(module=name))
             return False
-        if spec is not None and not locate.is_namespace(spec):
+        if spec is not None and not module_search.is_namespace(spec):
             self._capture(name, spec, need)
         return True
 
     def _capture(self, name: str, spec: ModuleSpec, need: Need) -> None:
-        source = locate.source_of(spec)
+        source = module_search.read_source(spec)
         if source is None:
             why = f"has no source ({Path(spec.origin or 'no file').name})"
             remedy = "install it as a distribution, which then becomes a requirement"
@@ -200,13 +201,13 @@ class Decider:
 
     def _follow(self, name: str, source: bytes, is_package: bool, need: Need) -> None:
         try:
-            self._waiting.extend(needs.of_source(source, name, is_package=is_package))
+            self._waiting.extend(find_needs_of_source(source, name, is_package=is_package))
         except (SyntaxError, ValueError) as error:
             self._refuse(need._replace(module=name), f"is not Python: {error}", "mend it")
 
     def _note(self, name: str, decision: str, need: Need, **more: str) -> None:
-        said = {"decision": decision, "needed_by": need.by, **more}
-        self.captured.modules.setdefault(name, said)
+        about = {"decision": decision, "needed_by": need.by, **more}
+        self.captured.modules.setdefault(name, about)
 
     def _refuse(self, need: Need, why: str, remedy: str) -> None:
         problem = f"{need.by} needs the module {need.module}, which {why}: {remedy}"
@@ -219,7 +220,7 @@ def _is_below(name: str, above: Iterable[str]) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in above)
 
 
-def _from(outer: str, module: str) -> Iterator[str]:
+def _list_packages(outer: str, module: str) -> Iterator[str]:
     """Yield the names of a package and of all that leads from it to a module."""
     yield outer
     name = outer
@@ -228,13 +229,13 @@ def _from(outer: str, module: str) -> Iterator[str]:
         yield name
 
 
-def _unit_of(module: str) -> tuple[str, ModuleSpec | None]:
+def _find_unit(module: str) -> tuple[str, ModuleSpec | None]:
     """Return the outermost package above a module that has a file, and where that is."""
     name = ""
     spec = None
     for part in module.split("."):
         name = f"{name}.{part}".lstrip(".")
-        spec = locate.spec_of(name)
-        if spec is None or not locate.is_namespace(spec):
+        spec = module_search.find_spec(name)
+        if spec is None or not module_search.is_namespace(spec):
             break
     return name, spec

@@ -16,19 +16,19 @@ from pathlib import Path
 _STDLIB = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
 
 
-def spec_of(module: str) -> ModuleSpec | None:
+def find_spec(module: str) -> ModuleSpec | None:
     """Return how a module would be imported, or ``None`` if it would not be found."""
     path: Sequence[str] | None = None
     spec = None
     name = ""
     for part in module.split("."):
         name = f"{name}.{part}".lstrip(".")
-        spec = _find(name, path)
+        spec = _ask_finders(name, path)
         if spec is None:
             return None
         path = spec.submodule_search_locations
         if path is None and name != module:
-            return None  # it lies in something that is no package
+            return None  # it lies in something that is not a package
     return spec
 
 
@@ -42,7 +42,7 @@ def is_importable(module: str) -> bool:
         return False
     if module.partition(".")[0] in (*sys.stdlib_module_names, "dill"):  # dill always travels
         return True
-    spec = spec_of(module)
+    spec = find_spec(module)
     if spec is None:
         return module in sys.modules and _is_made_by_its_package(module)
     loaded = getattr(sys.modules.get(module), "__spec__", None) if module in sys.modules else spec
@@ -63,7 +63,7 @@ def is_standard(spec: ModuleSpec) -> bool:
     return any(folder in Path(spec.origin).resolve().parents for folder in _STDLIB)
 
 
-def source_of(spec: ModuleSpec) -> bytes | None:
+def read_source(spec: ModuleSpec) -> bytes | None:
     """Return a module's source as it stands on the disk or in a zip file; ``None`` without one."""
     read = getattr(spec.loader, "get_data", None)
     if read is None or spec.origin is None or not spec.origin.endswith(".py"):
@@ -72,7 +72,7 @@ def source_of(spec: ModuleSpec) -> bytes | None:
     return data
 
 
-def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+def _ask_finders(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
         spec: ModuleSpec | None = find(name, path) if find else None

@@ -15,19 +15,26 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
-from .alterations import ALTERATIONS, Array, others, resized, retyped
+from eisen_deploy.serving import EisenServingHandler
+from eisen_deploy.serving.runtime._shared.archive.batches import Batches
+from eisen_deploy.serving.runtime.answering import batching, pipeline, selftest, stages
+from eisen_deploy.serving.runtime.answering.bodies.decode import decode
+from eisen_deploy.serving.runtime.archive.outputs import copy_arrays
+from eisen_deploy.serving.runtime.handler import runs_user_code
+from eisen_deploy.serving.runtime.messages import Request
 
-if TYPE_CHECKING:
-    from eisen_deploy.serving import EisenServingHandler
-    from eisen_deploy.serving.runtime._shared.archive.batches import Batches
-    from eisen_deploy.serving.runtime.messages import Request
+from .alterations import ALTERATIONS, Array, change_types, resize, vary
 
-Run = Callable[["Mapping[str, Any]"], "dict[str, Any]"]
-Requests = Callable[["Mapping[str, Any] | None"], "Request"]
+Given = Mapping[str, Any]
+Outputs = dict[str, Any]
+MakeRequest = Callable[["Given | None"], Request]
+_G = TypeVar("_G")
+_T = TypeVar("_T")
 
 #: With more elements in the sample, a proof that nobody has asked for takes too long.
 SMALL = 2**20
@@ -49,13 +56,13 @@ class _Part:
     """One altered form of the sample: its name, what is run, and what that gives alone."""
 
     name: str
-    given: Any
-    alone: Mapping[str, Any]
+    given: Given
+    alone: Outputs
 
 
 def examine(
     handler: EisenServingHandler,
-    request: Requests,
+    make_request: MakeRequest,
     *,
     tolerance: float,
     batch_size: int | None,
@@ -63,25 +70,21 @@ def examine(
     """Return whether requests may share a pass of this handler's model, and why.
 
     :param handler: the archive's, initialised; it is left as it was.
-    :param request: returns a request with these inputs; of the sample's with ``None``.
+    :param make_request: returns a request with these inputs; with the sample's for ``None``.
     :param tolerance: by which outputs may differ, as of the sample.
     :param batch_size: that the archive asks for; without it, a large sample is not examined.
     """
-    from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
-    from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415 - at a sample only
-    from eisen_deploy.serving.runtime.answering.bodies.decode import decode  # noqa: PLC0415
-
     archive = handler.archive
     log = logging.getLogger("eisen_deploy.serving")
-    # Both are undone below. What altered forms of the sample make a model raise is no news.
+    # Both are undone below. Altered forms of the sample may well make a model raise.
     handler._loaded = replace(archive, batches=Batches(shared=True))  # noqa: SLF001
     was_disabled, log.disabled = log.disabled, True
     try:
         problem = batching.find_problem(handler)
         if problem is not None:
             return Batches(reason=problem)
-        inputs = decode(request(None), handler.metadata).inputs or {}
-        size = sum(array.size for array in _arrays(inputs).values())
+        inputs = decode(make_request(None), handler.metadata).inputs or {}
+        size = sum(array.size for array in _select_arrays(inputs).values())
         if not size:
             return Batches(reason="the sample has no rows")
         if size > SMALL and (batch_size or 1) == 1:
@@ -90,7 +93,7 @@ def examine(
                 'serving={"batch_size": ...}'
             )
         examined = _Examination(handler, tolerance, batch_size or _TOGETHER, small=size <= SMALL)
-        return examined.outcome(inputs, request)
+        return examined.run(inputs, make_request)
     finally:
         handler._loaded = archive  # noqa: SLF001
         log.disabled = was_disabled
@@ -113,13 +116,11 @@ class _Examination:
         self._sizes = None if small else 1
         self._tried = self._refused = 0
 
-    def outcome(self, inputs: Mapping[str, Any], request: Requests) -> Batches:
+    def run(self, inputs: Given, make_request: MakeRequest) -> Batches:
         """Run everything, and return what was found."""
-        from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
-
         try:
             self._examine_model(inputs)
-            self._examine_line(inputs, request)
+            self._examine_pipeline(inputs, make_request)
         except _Depends as found:
             return Batches(reason=str(found), tried=self._tried, refused=self._refused)
         reason = "each altered form of the sample got the same answer alone and in batches"
@@ -127,32 +128,25 @@ class _Examination:
 
     # --- the model ------------------------------------------------------------------------
 
-    def _examine_model(self, inputs: Mapping[str, Any]) -> None:
-        from eisen_deploy.serving.runtime.answering import batching  # noqa: PLC0415
-        from eisen_deploy.serving.runtime.archive.outputs import copy_arrays  # noqa: PLC0415
-
+    def _examine_model(self, inputs: Given) -> None:
         batch = self._handler.pre_process(copy_arrays(dict(inputs)))
         arguments = self._handler.model_arguments(batch)
         if not batching.can_share(arguments):
             raise _Depends("the model's arguments are not arrays of one length on axis 0")
         given = {str(i): value.detach().cpu().numpy() for i, value in enumerate(arguments)}
-        parts = list(self._parts(self._altered(given), self._run_model))
+        parts = list(self._run_alone(self._alter(given), self._run_model))
         self._tried, self._refused = len(parts), len(self._alterations) - len(parts)
         if len(parts) > 1 and not _differ(parts):
             raise _Depends("the model gives the same for all altered forms, which shows nothing")
-        for chunk in self._chunks(parts):
+        for chunk in self._make_batches(parts):
             arrays = {name: np.concatenate([each.given[name] for each in chunk]) for name in given}
-            outputs = _together(chunk, self._run_model, arrays)
+            outputs = _run_together(chunk, self._run_model, arrays)
             rows = batching.split(outputs, [len(next(iter(each.given.values()))) for each in chunk])
             self._compare(chunk, rows)
 
-    def _run_model(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
-        import torch  # noqa: PLC0415 - at a sample only
-
-        from eisen_deploy.serving.runtime.archive.outputs import copy_arrays  # noqa: PLC0415
-
+    def _run_model(self, arrays: Given) -> Outputs:
         arguments = [torch.from_numpy(array.copy()) for array in arrays.values()]
-        outputs: dict[str, Any] = copy_arrays(self._handler.run_model(arguments))
+        outputs: Outputs = copy_arrays(self._handler.run_model(arguments))
         rows = len(arguments[0])
         for name, value in outputs.items():
             if not isinstance(value, np.ndarray) or not value.ndim or len(value) != rows:
@@ -162,31 +156,33 @@ class _Examination:
 
     # --- transforms and model -------------------------------------------------------------
 
-    def _examine_line(self, inputs: Mapping[str, Any], request: Requests) -> None:
-        def answers(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-            return self._answers([request({**inputs, **each}) for each in given])
+    def _examine_pipeline(self, inputs: Given, make_request: MakeRequest) -> None:
+        def run_together(given: Sequence[Given]) -> list[Outputs]:
+            return self._answer([make_request({**inputs, **each}) for each in given])
 
-        def run(given: Mapping[str, Any]) -> dict[str, Any]:
-            return answers([given])[0]
+        def run(given: Given) -> Outputs:
+            return run_together([given])[0]
 
-        arrays = _arrays(inputs)
-        parts = list(self._parts(self._altered(arrays), run))
+        arrays = _select_arrays(inputs)
+        parts = list(self._run_alone(self._alter(arrays), run))
         metadata = self._handler.metadata
-        parts += self._parts(islice(resized(arrays, metadata), self._sizes), run)
-        parts += self._parts(retyped(arrays, metadata), run)
+        parts += self._run_alone(islice(resize(arrays, metadata), self._sizes), run)
+        parts += self._run_alone(change_types(arrays, metadata), run)
         for name, value in inputs.items():
-            parts += [] if name in arrays else self._parts_of_value(name, value, run)
-        for chunk in self._chunks(parts):
-            self._compare(chunk, _together(chunk, answers, [part.given for part in chunk]))
+            parts += [] if name in arrays else self._run_varied(name, value, run)
+        for chunk in self._make_batches(parts):
+            self._compare(chunk, _run_together(chunk, run_together, [part.given for part in chunk]))
 
-    def _parts_of_value(self, name: str, value: Any, run: Run) -> Sequence[_Part]:
-        """Return the sample with other values of one input that is no array of numbers.
+    def _run_varied(
+        self, name: str, value: object, run: Callable[[Given], Outputs]
+    ) -> Sequence[_Part]:
+        """Run the sample with other values of one input that is not an array of numbers.
 
         Where all of them are refused, nothing shows whether one that pre-processing keeps for
         post-processing would meet another request there.
         """
-        forms = ((f"the sample with another {name}", {name: other}) for other in others(value))
-        parts = list(self._parts(forms, run))
+        forms = ((f"the sample with another {name}", {name: other}) for other in vary(value))
+        parts = list(self._run_alone(forms, run))
         if not parts and self._has_two_transforms():
             raise _Depends(
                 f"all other values of {name} that were tried are refused, so it is not known "
@@ -195,18 +191,13 @@ class _Examination:
         return parts
 
     def _has_two_transforms(self) -> bool:
-        from eisen_deploy.serving.runtime.answering import stages  # noqa: PLC0415
-        from eisen_deploy.serving.runtime.handler import runs_user_code  # noqa: PLC0415
-
         return all(
             runs_user_code(self._handler, stage)
             for stage in (stages.pre_process, stages.post_process)
         )
 
-    def _answers(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+    def _answer(self, requests: Sequence[Request]) -> list[Outputs]:
         """Return the outputs that each request gets, if all of them get some."""
-        from eisen_deploy.serving.runtime.answering import pipeline, selftest  # noqa: PLC0415
-
         replies = pipeline.answer(self._handler, requests)
         failed = [reply.status for reply in replies if reply.status != 200]
         if failed:
@@ -215,12 +206,14 @@ class _Examination:
 
     # --- both -----------------------------------------------------------------------------
 
-    def _altered(self, arrays: Mapping[str, Array]) -> Iterator[tuple[str, dict[str, Array]]]:
+    def _alter(self, arrays: Mapping[str, Array]) -> Iterator[tuple[str, dict[str, Array]]]:
         for name, alter in self._alterations:
             numbers = np.random.default_rng(_SEED)
             yield name, {key: alter(array, numbers) for key, array in arrays.items()}
 
-    def _parts(self, forms: Iterable[tuple[str, Any]], run: Run) -> Iterator[_Part]:
+    def _run_alone(
+        self, forms: Iterable[tuple[str, Given]], run: Callable[[Given], Outputs]
+    ) -> Iterator[_Part]:
         """Yield the altered forms that can be run, each with what it gives alone."""
         for name, given in forms:
             try:
@@ -231,21 +224,21 @@ class _Examination:
                 continue
             yield _Part(name, given, alone)
 
-    def _chunks(self, parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
+    def _make_batches(self, parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
         """Yield the batches: all parts in several orders, and in pairs."""
         if len(parts) < 2:
             raise _Depends("the model refuses all altered forms of the sample but one")
         shuffled = random.Random(_SEED).sample(parts, len(parts))  # noqa: S311 - no secret
         for order in (parts, parts[::-1], shuffled):
-            yield from _cut(order, self._together)
-        yield from _cut(shuffled, 2)
+            yield from _cut_into_batches(order, self._together)
+        yield from _cut_into_batches(shuffled, 2)
 
-    def _compare(self, chunk: Sequence[_Part], together: Sequence[Mapping[str, Any]]) -> None:
+    def _compare(self, chunk: Sequence[_Part], together: Sequence[Outputs]) -> None:
         for part, got in zip(chunk, together, strict=True):
             names = [*part.alone, *(name for name in got if name not in part.alone)]
             for name in names:
                 if not _is_same(part.alone.get(name), got.get(name), self._tolerance):
-                    others = _named([each for each in chunk if each is not part])
+                    others = _join_names([each for each in chunk if each is not part])
                     raise _Depends(
                         f"{name} of {part.name} is not what it is alone where it runs in one "
                         f"batch with {others}"
@@ -258,7 +251,7 @@ def _differ(parts: Sequence[_Part]) -> bool:
     return any(len({part.alone[name][:1].tobytes() for part in parts}) > 1 for name in names)
 
 
-def _together(chunk: Sequence[_Part], run: Callable[[Any], Any], given: Any) -> Any:
+def _run_together(chunk: Sequence[_Part], run: Callable[[_G], _T], given: _G) -> _T:
     """Run a batch; that it raises where each part does not is a finding."""
     try:
         return run(given)
@@ -266,10 +259,10 @@ def _together(chunk: Sequence[_Part], run: Callable[[Any], Any], given: Any) -> 
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever user code raises
         kind = type(error).__name__
-        raise _Depends(f"{_named(chunk)} in one batch raise {kind}, and not alone") from None
+        raise _Depends(f"{_join_names(chunk)} in one batch raise {kind}, and not alone") from None
 
 
-def _arrays(inputs: Mapping[str, Any]) -> dict[str, Array]:
+def _select_arrays(inputs: Given) -> dict[str, Array]:
     """Return the inputs that are arrays of numbers."""
     return {
         name: value
@@ -278,7 +271,7 @@ def _arrays(inputs: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
-def _cut(parts: Sequence[_Part], size: int) -> Iterator[Sequence[_Part]]:
+def _cut_into_batches(parts: Sequence[_Part], size: int) -> Iterator[Sequence[_Part]]:
     """Yield batches of this size; the last one goes together with some that ran already."""
     size = min(max(size, 2), len(parts))
     for start in range(0, len(parts), size):
@@ -286,11 +279,11 @@ def _cut(parts: Sequence[_Part], size: int) -> Iterator[Sequence[_Part]]:
         yield chunk if len(chunk) > 1 else parts[-size:]
 
 
-def _named(parts: Sequence[_Part]) -> str:
+def _join_names(parts: Sequence[_Part]) -> str:
     return ", ".join(part.name for part in parts)
 
 
-def _is_same(expected: Any, got: Any, tolerance: float) -> bool:
+def _is_same(expected: object, got: object, tolerance: float) -> bool:
     if not isinstance(expected, np.ndarray) or not isinstance(got, np.ndarray):
         return type(expected) is type(got) and bool(expected == got)
     if (expected.dtype, expected.shape) != (got.dtype, got.shape):

@@ -1,12 +1,12 @@
-"""What of a tensor's storage travels: the elements that tensors of the archive use, no others.
+"""The memory of tensors and arrays: the elements that are used travel, no others.
 
 A tensor may be a small view of a large storage, such as one row of a training set. torch writes
 storages whole, and with the row all of the set. Here a storage of which not every element is used
-is cut to what is used. Tensors that share elements share them afterwards as well: tied weights
+is cut to what is used. Objects that share elements share them afterwards as well: tied weights
 stay tied.
 
 What is used is known only once all has been pickled, so that happens twice: the first time nothing
-is written, and :meth:`Storages.note` sees each tensor; then :meth:`Storages.reduced` gives each
+is written, and :meth:`Storages.note` sees each tensor; then :meth:`Storages.reduce` gives each
 with its new storage.
 """
 
@@ -15,12 +15,20 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.storage import TypedStorage, UntypedStorage
 
-Reduced = tuple[Any, ...]
+from . import Reduced
+
+if TYPE_CHECKING:
+    from .pickler import Pickler
+
+Storage = TypedStorage | UntypedStorage
+Change = Callable[[Storage, "View"], tuple[object, ...]]
 
 _BY_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
 _ALIGNMENT = 16  # bytes, those of the largest element
@@ -48,7 +56,7 @@ class View(NamedTuple):
         steps = zip(self.size, self.stride, strict=True)
         return tuple(min(count, 1) if step == 0 else count for count, step in steps)
 
-    def of(self, storage: UntypedStorage) -> torch.Tensor:
+    def read(self, storage: UntypedStorage) -> torch.Tensor:
         """Return the elements in a storage, once each, as numbers of their size."""
         empty = torch.empty(0, dtype=_BY_SIZE[self.itemsize], device=storage.device)
         return empty.set_(storage, self.offset, self.distinct, self.stride)
@@ -75,35 +83,35 @@ class Storages:
     def note(self, tensor: torch.Tensor) -> Reduced:
         """See a tensor, and return what is pickled of it but for its storage."""
 
-        def see(storage: Any, view: View) -> tuple[Any, ...]:
+        def see(storage: Storage, view: View) -> tuple[object, ...]:
             self._views.setdefault(self._keep(storage), set()).add(view)
             return (None, view.offset, view.size, view.stride)
 
-        return _with_storage(_reduced(tensor), tensor.element_size(), see)
+        return _replace_storage(_reduce(tensor), tensor.element_size(), see)
 
-    def note_storage(self, obj: Any) -> str | None:
+    def note_storage(self, obj: object) -> str | None:
         """See an object, as ``persistent_id`` of a pickler; a storage by itself travels whole."""
         if not isinstance(obj, (TypedStorage, UntypedStorage)):
             return None
         self._whole.add(self._keep(obj))
         return "storage"
 
-    def reduced(self, tensor: torch.Tensor) -> Reduced:
+    def reduce(self, tensor: torch.Tensor) -> Reduced:
         """Return what is pickled of a tensor, with a storage of what is used."""
 
-        def cut(storage: Any, view: View) -> tuple[Any, ...]:
-            place = self._place(_untyped(storage), view)
-            return (_like(storage, place.storage), place.offset, view.size, place.stride)
+        def cut(storage: Storage, view: View) -> tuple[object, ...]:
+            place = self._find_place(_get_untyped(storage), view)
+            return (_wrap_like(storage, place.storage), place.offset, view.size, place.stride)
 
-        return _with_storage(_reduced(tensor), tensor.element_size(), cut)
+        return _replace_storage(_reduce(tensor), tensor.element_size(), cut)
 
-    def _keep(self, storage: Any) -> int:
-        untyped = _untyped(storage)
+    def _keep(self, storage: Storage) -> int:
+        untyped = _get_untyped(storage)
         key: int = untyped._cdata  # noqa: SLF001 - as torch.save tells storages apart
         self._kept[key] = untyped
         return key
 
-    def _place(self, storage: UntypedStorage, view: View) -> Place:
+    def _find_place(self, storage: UntypedStorage, view: View) -> Place:
         key = storage._cdata  # noqa: SLF001
         if view not in self._views.get(key, ()):  # made while it is pickled, anew each time
             return _cut(storage, {view}).get(view, Place(storage, view.offset, view.stride))
@@ -112,14 +120,14 @@ class Storages:
         return self._cuts[key].get(view, Place(storage, view.offset, view.stride))
 
 
-def cut_all(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def cut_to_used(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return tensors with storages of what they use together; those tied stay so."""
     storages = Storages()
     for tensor in tensors.values():
         storages.note(tensor.detach())
     found = {}
     for name, tensor in tensors.items():
-        make, arguments, *_ = storages.reduced(tensor.detach())
+        make, arguments, *_ = storages.reduce(tensor.detach())
         made = make(*arguments)
         is_parameter = isinstance(tensor, torch.nn.Parameter)
         found[name] = torch.nn.Parameter(made, tensor.requires_grad) if is_parameter else made
@@ -128,28 +136,26 @@ def cut_all(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def is_used_whole(size: int, views: Iterable[View]) -> bool:
     """Whether tensors use every element of a storage of so many bytes."""
-    return any(_fills(view, size) for view in views) or bool(_used(size, set(views)).all())
+    return any(_fills(view, size) for view in views) or bool(_find_used(size, set(views)).all())
 
 
-def storage_in(reduced: Reduced) -> UntypedStorage | None:
+def find_storage(reduced: Reduced) -> UntypedStorage | None:
     """Return the storage in what is pickled of a tensor, if it is there itself."""
     found: list[UntypedStorage] = []
 
-    def see(storage: Any, view: View) -> tuple[Any, ...]:
-        found.append(_untyped(storage))
+    def see(storage: Storage, view: View) -> tuple[object, ...]:
+        found.append(_get_untyped(storage))
         return (storage, view.offset, view.size, view.stride)
 
-    _with_storage(reduced, 1, see)
+    _replace_storage(reduced, 1, see)
     return found[0] if found else None
 
 
-def _with_storage(
-    reduced: Reduced, itemsize: int, change: Callable[[Any, View], tuple[Any, ...]]
-) -> Reduced:
+def _replace_storage(reduced: Reduced, itemsize: int, change: Change) -> Reduced:
     """Return what torch pickles of a tensor, with another storage, offset, size and stride."""
     make, arguments, *rest = reduced
     if make is torch._tensor._rebuild_from_type_v2:  # noqa: SLF001 - of subclasses and attributes
-        inner = _with_storage((arguments[0], arguments[2]), itemsize, change)
+        inner = _replace_storage((arguments[0], arguments[2]), itemsize, change)
         return (make, (*arguments[:2], inner[1], *arguments[3:]), *rest)
     if arguments and isinstance(arguments[0], (TypedStorage, UntypedStorage)):
         storage, offset, size, stride, *others = arguments
@@ -158,12 +164,12 @@ def _with_storage(
     return reduced
 
 
-def _reduced(tensor: torch.Tensor) -> Reduced:
+def _reduce(tensor: torch.Tensor) -> Reduced:
     reduced: Reduced = tensor.__reduce_ex__(pickle.DEFAULT_PROTOCOL)  # type: ignore[no-untyped-call]
     return reduced
 
 
-def _like(storage: Any, found: UntypedStorage) -> Any:
+def _wrap_like(storage: Storage, found: UntypedStorage) -> Storage:
     if isinstance(storage, UntypedStorage):
         return found
     return TypedStorage(  # type: ignore[no-untyped-call]
@@ -171,9 +177,8 @@ def _like(storage: Any, found: UntypedStorage) -> Any:
     )
 
 
-def _untyped(storage: Any) -> UntypedStorage:
-    found: UntypedStorage = getattr(storage, "_untyped_storage", storage)
-    return found
+def _get_untyped(storage: Storage) -> UntypedStorage:
+    return storage if isinstance(storage, UntypedStorage) else storage._untyped_storage  # noqa: SLF001
 
 
 def _cut(storage: UntypedStorage, views: set[View]) -> dict[View, Place]:
@@ -185,22 +190,22 @@ def _cut(storage: UntypedStorage, views: set[View]) -> dict[View, Place]:
     if len(views) == 1:
         (view,) = views
         if math.prod(view.distinct) <= view.end - view.offset:  # else elements overlap
-            return {view: _copied(storage, view)}
-    return _joined(storage, views)
+            return {view: _copy(storage, view)}
+    return _join(storage, views)
 
 
-def _copied(storage: UntypedStorage, view: View) -> Place:
-    copy = view.of(storage).clone()
+def _copy(storage: UntypedStorage, view: View) -> Place:
+    copy = view.read(storage).clone()
     steps = zip(copy.stride(), view.stride, strict=True)
     return Place(copy.untyped_storage(), 0, tuple(step and new for new, step in steps))
 
 
-def _joined(storage: UntypedStorage, views: set[View]) -> dict[View, Place]:
+def _join(storage: UntypedStorage, views: set[View]) -> dict[View, Place]:
     """Copy the stretches that tensors use; what lies unused inside of one becomes 0."""
     size = storage.nbytes()
-    used = _used(size, views)
+    used = _find_used(size, views)
     unit = size // len(used) if len(used) else 1
-    stretches = _stretches(views, size)
+    stretches = _find_stretches(views, size)
     starts, total = {}, 0
     for start, end in stretches:
         starts[start] = total
@@ -213,12 +218,12 @@ def _joined(storage: UntypedStorage, views: set[View]) -> dict[View, Place]:
         mask = used[start // unit : -(-end // unit)].repeat_interleave(unit)[: end - start]
         piece[~mask.to(storage.device)] = 0
     return {
-        view: Place(new.untyped_storage(), _moved(view, stretches, starts), view.stride)
+        view: Place(new.untyped_storage(), _move(view, stretches, starts), view.stride)
         for view in views
     }
 
 
-def _moved(view: View, stretches: list[tuple[int, int]], starts: Mapping[int, int]) -> int:
+def _move(view: View, stretches: list[tuple[int, int]], starts: Mapping[int, int]) -> int:
     first = view.offset * view.itemsize
     for start, end in stretches:
         if start <= first and view.end * view.itemsize <= end:
@@ -226,7 +231,7 @@ def _moved(view: View, stretches: list[tuple[int, int]], starts: Mapping[int, in
     return 0  # it has no elements
 
 
-def _stretches(views: Iterable[View], size: int) -> list[tuple[int, int]]:
+def _find_stretches(views: Iterable[View], size: int) -> list[tuple[int, int]]:
     """Return first and last byte of what is used, in order, apart from each other."""
     found: list[tuple[int, int]] = []
     for view in sorted(views, key=lambda view: view.offset * view.itemsize):
@@ -251,7 +256,7 @@ def _fills(view: View, size: int) -> bool:
     return view.offset == 0 and step * view.itemsize == size
 
 
-def _used(size: int, views: set[View]) -> torch.Tensor:
+def _find_used(size: int, views: set[View]) -> torch.Tensor:
     """Return for each piece of a storage, of the size of an element, whether it is used."""
     unit = math.gcd(size, *(view.itemsize for view in views)) or 1
     used = torch.zeros(size // unit, dtype=torch.bool)
@@ -263,3 +268,31 @@ def _used(size: int, views: set[View]) -> torch.Tensor:
             view.offset * pieces,
         ).fill_(True)
     return used
+
+
+# --- memory that is a part of another object's ---------------------------------------------
+
+
+def save_storage(pickler: Pickler, storage: torch.storage.TypedStorage) -> bool:
+    """Write the memory of a tensor as that of another one, if that is in the archive."""
+    tensor = None if pickler.is_for_torch else pickler.graph.find_tensor(storage)
+    if tensor is None or not pickler.knows(tensor):
+        return False
+    pickler.save_reduce(torch.Tensor._typed_storage, (tensor,), obj=storage)  # noqa: SLF001
+    return True
+
+
+def save_array(pickler: Pickler, array: NDArray[np.generic]) -> bool:
+    """Write a part of an array in the archive as just that, and one mapped from a file as plain."""
+    whole = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if pickler.knows(whole) and not array.dtype.hasobject and whole.flags.c_contiguous:
+        offset = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        part = array.shape, array.dtype, whole, offset, array.strides
+        pickler.save_reduce(np.ndarray, part, obj=array)
+        return True
+    if type(array) is np.memmap:
+        pickler.save_reduce(*array.view(np.ndarray).__reduce__(), obj=array)
+        return True
+    return False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.packaging._capture import installed, locate
+from eisen_deploy.packaging._capture import installed, module_search
 from eisen_deploy.packaging._errors import ProofFailed
 from eisen_deploy.packaging._shared.archive.description import Description
 from packaging.requirements import InvalidRequirement, Requirement
@@ -17,16 +16,15 @@ from packaging.utils import canonicalize_name
 #: What every server has.
 BASE = ("numpy", "torch")
 
-_SYSTEM = (
-    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix"),
-    *("/proc", "/sys", "/dev", "/run", "/System", "/Library"),
-)
+_UNIX = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix")
+_KERNEL = ("/proc", "/sys", "/dev", "/run")
+_MACOS = ("/System", "/Library")
 _WINDOWS = ("SYSTEMROOT", "PROGRAMFILES")
 
 
 @dataclass(frozen=True)
-class Visible:
-    """What a clean process may see.
+class AllowedImports:
+    """What a clean process may import, and which files it may open.
 
     :param roots: folder of each package and module that can be imported, by its dotted name.
     :param owners: distribution of each of these.
@@ -34,54 +32,54 @@ class Visible:
     :param sites: folders in which that metadata lies.
     """
 
-    roots: Mapping[str, str]
-    owners: Mapping[str, str]
+    roots: dict[str, str]
+    owners: dict[str, str]
     distributions: list[str]
     sites: list[str]
 
     @property
     def folders(self) -> list[str]:
         """Folders whose files can be opened: of the system, of Python, and of what is installed."""
-        system: tuple[str, ...] = _SYSTEM
+        system = [*_UNIX, *_KERNEL, *_MACOS]
         if sys.platform == "win32":
-            system = tuple(os.environ[name] for name in _WINDOWS if name in os.environ)
+            system = [os.environ[name] for name in _WINDOWS if name in os.environ]
         python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
         return [*system, *sorted({*python, *self.sites, *self.roots.values()})]
 
 
-def visible_to(about: Description) -> Visible:
-    """Return what an archive may see here.
+def find_allowed_imports(about: Description) -> AllowedImports:
+    """Return what an archive may import here.
 
     :raises ProofFailed: with each requirement that is not met here.
     """
-    problems = [found for text in about.requirements if (found := _unmet(text))]
+    problems = [found for text in about.requirements if (found := _explain_unmet(text))]
     if problems:
         raise ProofFailed(problems)
     server = [*BASE, *(["torchserve"] if "ts" in about.modules else [])]
     wanted = map(Requirement, [*server, *about.requirements])
     roots, owners, sites = {}, {}, set()
-    names = sorted(installed.closure_of(wanted))
+    names = sorted(installed.collect_with_dependencies(wanted))
     for name in names:
-        folder = str(installed.folder_of(name))
+        folder = str(installed.get_folder(name))
         sites.add(folder)
-        for root in installed.import_roots_of(name):
+        for root in installed.find_import_roots(name):
             roots[root], owners[root] = folder, name
-    for root, (folder, name) in _editable_roots(about).items():
+    for root, (folder, name) in _find_editable_roots(about).items():
         roots[root], owners[root] = folder, name
-    return Visible(roots, owners, names, sorted(sites))
+    return AllowedImports(roots, owners, names, sorted(sites))
 
 
-def _unmet(text: str) -> str | None:
+def _explain_unmet(text: str) -> str | None:
     """Say why what is installed here is not what a requirement asks for."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
-        return f"requirements: {text!r} is none"
+        return f"requirements: {text!r} is not a requirement"
     if requirement.marker is not None and not requirement.marker.evaluate():
         return None
     if not installed.is_installed(requirement.name):
         return f"requirements: {text} is not installed here, so it cannot be proved to suffice"
-    version = installed.version_of(requirement.name)
+    version = installed.get_version(requirement.name)
     if not requirement.specifier.contains(version, prereleases=True):
         return (
             f"requirements: {text} is recorded and {requirement.name} {version} is installed "
@@ -90,13 +88,13 @@ def _unmet(text: str) -> str | None:
     return None
 
 
-def _editable_roots(about: Description) -> dict[str, tuple[str, str]]:
+def _find_editable_roots(about: Description) -> dict[str, tuple[str, str]]:
     """Return folder and distribution of the modules that lie in a working copy of a requirement."""
     names = {canonicalize_name(Requirement(text).name) for text in about.requirements}
     roots = {}
     for module in about.modules:
-        spec = locate.spec_of(module)
-        owner = installed.editable_owner_of(spec.origin) if spec else None
+        spec = module_search.find_spec(module)
+        owner = installed.find_editable_owner(spec.origin) if spec else None
         if spec and spec.origin and owner in names:
             depth = module.count(".") + (spec.submodule_search_locations is not None)
             roots[module] = str(Path(spec.origin).parents[depth]), owner

@@ -3,30 +3,38 @@
 Model, pre- and post-processing are a pickle each. An object that bears identity and that an
 earlier file of the same archive holds is written as a persistent reference: the name of that file,
 and the number under which its pickle remembers the object.
+
+The user's own modules take part: ``from settings import CACHE`` gives the script an object that the
+functions of ``settings`` use as well. It is pickled as the script has it, and a server that imports
+``settings`` makes another one: each name that such a module has for the object is set to the one
+from the pickle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import (
     BuiltinFunctionType,
     CodeType,
+    FunctionType,
     GetSetDescriptorType,
     MethodDescriptorType,
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any
 
 import numpy as np
 import torch
 
-from .holders import Holders, holders_in
-from .script_globals import Namespace, namespace_of
-from .tensors import Reduced, Storages, storage_in
+from . import Reduced
+from .memory import Storages, find_storage
+from .script_globals import Namespace, is_users_file, make_namespace
 
 Place = tuple[str, int]
+#: By the id of an object: the user's own modules and the names that these have for it.
+Holders = dict[int, list[tuple[ModuleType, str]]]
 
 # Values, and what is found by its name wherever it is: of these, a copy is as good.
 _NO_IDENTITY = (
@@ -80,35 +88,35 @@ class Graph:
     modules: set[str] = field(default_factory=set)
     holders: Holders = field(default_factory=dict)
     _places: dict[int, Place] = field(default_factory=dict)
-    _alive: list[Any] = field(default_factory=list)
+    _alive: list[object] = field(default_factory=list)
     _namespaces: dict[tuple[int, bool], Namespace] = field(default_factory=dict)
     _tensors: dict[int, tuple[torch.Tensor, torch.UntypedStorage]] = field(default_factory=dict)
 
-    def close(self, file: str, memo: dict[int, tuple[int, Any]]) -> None:
+    def remember_file(self, file: str, memo: dict[int, tuple[int, object]]) -> None:
         """Remember what a file holds, and keep it alive, so that no other object gets its id."""
         self._alive.append(memo)
         for key, (index, obj) in memo.items():
             if key not in self.by_name and not isinstance(obj, _NO_IDENTITY):
                 self._places[key] = file, index
 
-    def place_of(self, obj: Any) -> Place | None:
+    def find_place(self, obj: object) -> Place | None:
         """Return where an earlier file has an object."""
         return self._places.get(id(obj))
 
-    def namespace_of(self, source: dict[str, Any], *, is_imported: bool = False) -> Namespace:
+    def get_namespace(self, source: dict[str, object], *, is_imported: bool = False) -> Namespace:
         """Return the one namespace in the archive that stands for the globals of functions."""
         key = id(source), is_imported
         if key not in self._namespaces:
-            self._namespaces[key] = space = namespace_of(source, is_imported=is_imported)
+            self._namespaces[key] = space = make_namespace(source, is_imported=is_imported)
             if space.module is not None:
                 self.made_modules[id(space.target)] = space.module
         return self._namespaces[key]
 
-    def measured(self) -> Graph:
+    def start_writing(self) -> Graph:
         """Return the graph to write, for what this one has seen and not written."""
-        return Graph(self.storages, holders=holders_in(self.modules))
+        return Graph(self.storages, holders=_find_holders(self.modules))
 
-    def held(self, obj: Any) -> Iterator[tuple[ModuleType, str]]:
+    def find_holders(self, obj: object) -> Iterator[tuple[ModuleType, str]]:
         """Yield where the user's own modules hold an object that is written with its content."""
         is_value = id(obj) in self.by_name or isinstance(obj, _NO_IDENTITY)
         for module, name in () if is_value else self.holders.get(id(obj), ()):
@@ -117,11 +125,42 @@ class Graph:
 
     def note_tensor(self, tensor: torch.Tensor, reduced: Reduced) -> None:
         """Remember the first tensor that lies in some memory, as it is in the archive."""
-        storage = storage_in(reduced)
+        storage = find_storage(reduced)
         if storage is not None:
             self._tensors.setdefault(storage._cdata, (tensor, storage))  # noqa: SLF001
 
-    def tensor_in(self, storage: torch.storage.TypedStorage) -> torch.Tensor | None:
+    def find_tensor(self, storage: torch.storage.TypedStorage) -> torch.Tensor | None:
         """Return the first tensor that lies in the memory of a storage."""
         found = self._tensors.get(storage._untyped_storage._cdata)  # noqa: SLF001
         return found[0] if found else None
+
+
+def _find_holders(names: Iterable[str]) -> Holders:
+    """Return what the user's own modules hold: those named, and all that these lead to."""
+    found: Holders = {}
+    for _, module in sorted(_find_users_modules(names).items()):
+        for name, value in vars(module).items():
+            if not name.startswith("__") and not isinstance(value, (type, FunctionType)):
+                found.setdefault(id(value), []).append((module, name))
+    return found
+
+
+def _find_users_modules(names: Iterable[str]) -> dict[str, ModuleType]:
+    found: dict[str, ModuleType] = {}
+    seen: set[str] = set()
+    waiting = set(names)
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        module = sys.modules.get(name)
+        if type(module) is ModuleType and is_users_file(name):
+            found[name] = module
+            waiting |= {name.rpartition(".")[0], *_find_modules_behind(module)} - seen
+    return found
+
+
+def _find_modules_behind(module: ModuleType) -> Iterator[str]:
+    for value in vars(module).values():
+        name = getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", None)
+        if isinstance(value, (ModuleType, type, FunctionType)) and isinstance(name, str):
+            yield name

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from types import CellType, FunctionType
-from typing import Any
 
 import torch
 
 _STEPS = 3
 
 
-def describe(above: Sequence[Any]) -> str:
-    """Say where the last of nested objects is, such as ``" (attribute lock of Scale)"``.
+def describe_path(above: Sequence[object]) -> str:
+    """Say where the last of nested objects is, such as ``" (at attribute lock of Scale)"``.
 
     :param above: each object inside the one before it.
     """
-    steps = [*list(_steps(above))[-_STEPS:], *_submodule(above)]
-    return f" (it is {', '.join(reversed(steps))})" if steps else ""
+    steps = [*list(_describe_steps(above))[-_STEPS:], *_find_submodule(above)]
+    return f" (at {', '.join(reversed(steps))})" if steps else ""
 
 
-def _submodule(above: Sequence[Any]) -> Iterator[str]:
+def _find_submodule(above: Sequence[object]) -> Iterator[str]:
     """Yield the path in the model of the innermost module that leads to the last object."""
     modules = [each for each in above if isinstance(each, torch.nn.Module)]
     names = {id(each): name for name, each in modules[0].named_modules()} if modules else {}
@@ -30,29 +29,29 @@ def _submodule(above: Sequence[Any]) -> Iterator[str]:
         yield f"in the submodule {inner}"
 
 
-def _steps(above: Sequence[Any]) -> Iterator[str]:
-    owner: Any = None
+def _describe_steps(above: Sequence[object]) -> Iterator[str]:
+    owner: object = None
     for holder, inner in pairwise(above):
         if isinstance(holder, dict):
             key = next((key for key, value in holder.items() if value is inner), None)
             if isinstance(key, str):
-                yield _named(owner, holder, key)
+                yield _describe_item(owner, holder, key)
             owner = None
         elif isinstance(holder, tuple) and len(holder) == 3 and holder[2] is inner:
-            yield from _set(owner, *holder[:2])
+            yield from _describe_assignment(owner, *holder[:2])
         elif not isinstance(holder, (tuple, list)):
             owner = holder
 
 
-def _named(owner: Any, holder: dict[Any, Any], key: str) -> str:
+def _describe_item(owner: object, holder: dict[object, object], key: str) -> str:
     if isinstance(owner, FunctionType) and holder is not vars(owner):
         return f"{key}, which {owner.__qualname__} uses"
     if owner is None:
         return f"item {key!r}"
-    return f"attribute {key} of {_name_of(owner)}"
+    return f"attribute {key} of {_name_owner(owner)}"
 
 
-def _set(owner: Any, target: Any, name: Any) -> Iterator[str]:
+def _describe_assignment(owner: object, target: object, name: object) -> Iterator[str]:
     if isinstance(target, type):
         yield f"attribute {name} of the class {target.__qualname__}"
     elif isinstance(target, CellType) and isinstance(owner, FunctionType):
@@ -62,5 +61,5 @@ def _set(owner: Any, target: Any, name: Any) -> Iterator[str]:
         )
 
 
-def _name_of(owner: Any) -> str:
+def _name_owner(owner: object) -> str:
     return str(owner.__qualname__ if isinstance(owner, type) else type(owner).__qualname__)
