@@ -178,7 +178,7 @@ def test_code_paths_beside_the_recipes(build, recipe, tmp_path):
 def test_flags_beside_what_is_no_list(build, recipe, key):
     flag = {"requirements": "-r", "code_paths": "--code-path"}[key]
     status, _, errors = build(recipe(small(f'"{key}": "text"')), flag, "x")
-    assert (status, errors) == (2, [f"eisen-pack: {key}: expected a list, came str"])
+    assert (status, errors) == (2, [f"eisen-pack: {key}: expected a list, got str"])
 
 
 def test_a_sample_from_a_file_or_none(build, recipe, tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_a_sample_with_pickles_is_refused(build, recipe, tmp_path):
     np.savez(tmp_path / "f.npz", x=np.array([print], dtype=object))
     status, _, errors = build(recipe(small()), "--sample", tmp_path / "f.npz")
     assert status == 2
-    assert "is no .npz file of plain arrays" in errors[0]
+    assert "is not an .npz file of plain arrays" in errors[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\3\4", "one array"])
@@ -231,8 +231,8 @@ def test_an_existing_archive(build, recipe, tmp_path):
         ("raise ValueError('no weights')", r"raised ValueError: no weights (recipe.py, line 1)"),
         ("import sys\nsys.exit('enough')", "raised SystemExit: enough (recipe.py, line 2)"),
         ("def package():\n    return 1 / 0", "raised ZeroDivisionError"),
-        ("package = 3", "expected a mapping, or a callable that returns one, came int"),
-        ("def package():\n    return [1]", "came list"),
+        ("package = 3", "expected a mapping, or a callable that returns one, got int"),
+        ("def package():\n    return [1]", "got list"),
         ("other = {}", "has no package: append :NAME for another name"),
         ("def package(:", "raised SyntaxError"),
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
@@ -249,8 +249,8 @@ def test_all_wrong_keys_at_once(build, recipe):
     status, _, errors = build(recipe("package = {'modle': 1, 'metadata': {}, 'meta_data': {}}"))
     assert status == 2
     assert [line.rpartition(": ")[2] for line in errors][1] == "model is missing"
-    assert "metadata and meta_data are the same" in errors[0]
-    assert "'modle' is no argument of packing, there are model, " in errors[2]
+    assert "metadata and meta_data mean the same" in errors[0]
+    assert "'modle' is not an argument of packing: the keys are model, " in errors[2]
 
 
 def test_every_problem_of_packing_is_a_line(build, recipe):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from eisen_deploy.packaging.cli import build, main
-from eisen_deploy.packaging.cli.tables import section
+from eisen_deploy.packaging.cli.output import format_section
 
 COMMAND = [sys.executable, "-W", "error", "-m", "eisen_deploy.packaging.cli"]
 
@@ -200,5 +200,5 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, status, told):
 
 
 def test_sections():
-    assert section("Title", ["a", ""]) == "Title\n  a\n\n\n"
-    assert section("Title", []) == ""
+    assert format_section("Title", ["a", ""]) == "Title\n  a\n\n\n"
+    assert format_section("Title", []) == ""

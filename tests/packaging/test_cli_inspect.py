@@ -310,7 +310,7 @@ def test_metadata_of_any_kind(linear, tmp_path, capsys):
     assert main(["inspect", str(path)]) == 0
     out = capsys.readouterr().out
     assert '\n  inputs  "none"\n' in out
-    assert "(--json tells all)" in out
+    assert "(--json shows all)" in out
 
 
 # --- what it does not do ------------------------------------------------------------------

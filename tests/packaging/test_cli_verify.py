@@ -97,7 +97,7 @@ def test_the_digest_that_is_expected(archive, verify, prefix):
 def test_an_older_archive_put_back(archive, verify):
     status, lines, errors = verify("--digest", "0" * 64, archive)
     assert status == 1
-    told = f"another archive: expected digest {'0' * 64}, came {digest_of(archive)}"
+    told = f"another archive: expected digest {'0' * 64}, got {digest_of(archive)}"
     assert errors == [f"eisen-pack: {archive}: {told}"]
     assert len(lines) == 2  # it was not run
 

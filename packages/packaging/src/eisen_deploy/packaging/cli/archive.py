@@ -1,39 +1,52 @@
-"""Archives as the commands open them: what is wrong with one is told with its name."""
+"""An archive as ``inspect`` and ``diff`` read it: opened, and everything that it says of itself."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.packaging._shared.archive import reader
 from eisen_deploy.packaging._shared.archive.reader import Archive
-from eisen_deploy.packaging._shared.errors import ContractError
-from eisen_deploy.packaging._shared.printable import clean
 
-from .errors import Failed
+from .errors import name_archive
+from .trust import describe_loading
 
 
 def open_archive(path: Path) -> Archive:
     """Read the directory and the small files of an archive.
 
-    :raises Failed: if it cannot be read, or is no archive of ours; it names the archive.
+    :raises Failed: if it cannot be read, or Eisen-Deploy did not make it; it names the archive.
     """
-    with named(path):
+    with name_archive(path):
         return reader.read(path)
 
 
-@contextmanager
-def named(path: Path, kind: type[Failed] = Failed) -> Iterator[None]:
-    """Name the archive in what is found to be wrong with it."""
-    try:
-        yield
-    except ContractError as error:
-        raise kind(f"{clean(str(path))}: {problem}" for problem in error.problems) from error
+def describe(archive: Archive) -> dict[str, object]:
+    """Return everything that is known of an archive; the keys are documented and stay.
 
-
-def as_json(value: Any) -> str:
-    """Return a value as the JSON that ``--json`` prints: ASCII, which no terminal obeys."""
-    return json.dumps(value, indent=2)
+    :raises Failed: if one of its small files is damaged; it names the archive.
+    """
+    about, raw = archive.about, archive.about.raw
+    own_handler = raw["handler"] or {"file": None, "class": None}
+    with name_archive(archive.path):
+        return {
+            "archive": archive.path.name,
+            "size": archive.path.stat().st_size,
+            "format": raw["format"],
+            "digest": about.digest,
+            "model": {**raw["model"], **archive.describe_file(about.model.file)},
+            "transforms": {
+                part: name and archive.describe_file(name)
+                for part, name in about.transforms.items()
+            },
+            "handler": {"entry": about.entry, **own_handler},
+            "loading": asdict(describe_loading(archive)),
+            "metadata": archive.metadata,
+            "modules": raw["modules"],
+            "requirements": raw["requirements"],
+            "packed_with": raw["packed_with"],
+            "serving": archive.serving and asdict(archive.serving),
+            "sample": raw["sample"],
+            "batches": raw["batches"],
+            "files": raw["files"],
+        }

@@ -6,10 +6,10 @@ import argparse
 import logging
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eisen_deploy.packaging._remarks import LOGGER
 from eisen_deploy.packaging._shared.command import program
@@ -18,7 +18,11 @@ from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
-from .recipe import read_recipe
+from .recipe import CONSTRUCTOR_KEYS, Arguments, read_recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _EXAMPLE = """\
 a recipe, recipe.py:
@@ -29,17 +33,15 @@ example:
   eisen-pack build recipe.py --output model_zoo --name seg --model-version 1.2
 """
 
-_OF_CONSTRUCTOR = ("pre_processing", "post_processing", "meta_data", "handler")
 
-
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "build",
         help="build an archive from a Python file or module",
         description="Build an archive. TARGET runs; its attribute (package by default) is a "
         "mapping, or a callable that returns one, with the arguments of EisenServingMAR and pack. "
-        "What is given here wins over it.",
+        "What is given here takes precedence.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,7 +52,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     add("--model-version", metavar="VERSION", help="the model's version")
     add("--overwrite", action="store_true", help="replace an archive that is there")
     add(
-        *("-r", "--requirement"),
+        "-r",
+        "--requirement",
         metavar="R",
         action="append",
         default=[],
@@ -70,13 +73,13 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the recipe and pack what it yields."""
-    recipe = with_flags(read_recipe(arguments.target), arguments)
+    """Run the recipe and pack what it returns."""
+    recipe = apply_flags(read_recipe(arguments.target), arguments)
     from eisen_deploy.packaging import EisenServingMAR  # noqa: PLC0415 - brings torch
 
-    about = {part: recipe.pop(part, None) for part in _OF_CONSTRUCTOR}
+    about = {part: recipe.pop(part, None) for part in CONSTRUCTOR_KEYS}
     packer = EisenServingMAR(**about)
-    with remarks_shown(), open_bars() as progress:
+    with show_remarks(), open_bars() as progress:
         path = packer.pack(
             dst_path=arguments.output, overwrite=arguments.overwrite, progress=progress, **recipe
         )
@@ -85,14 +88,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def remarks_shown() -> Iterator[None]:
-    """Show what packing remarks as lines of this program, once its bars are gone.
+def show_remarks() -> Iterator[None]:
+    """Show the remarks of packing as lines of this program, once its bars are gone.
 
     Whatever logging a recipe has set up does not show them again.
     """
-    said: list[str] = []
+    remarks: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: remarks.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger(LOGGER)
     above, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
@@ -101,11 +104,11 @@ def remarks_shown() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = above
-        program.complain("eisen-pack", said)
+        program.complain("eisen-pack", remarks)
 
 
-def with_flags(recipe: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return a recipe with what the command line says instead, or besides."""
+def apply_flags(recipe: Arguments, arguments: argparse.Namespace) -> Arguments:
+    """Return a recipe with what the command line replaces or adds."""
     changed = dict(recipe)
     flags = {"model_name": arguments.name, "model_version": arguments.model_version}
     changed.update({key: value for key, value in flags.items() if value is not None})
@@ -114,19 +117,19 @@ def with_flags(recipe: Mapping[str, Any], arguments: argparse.Namespace) -> dict
     elif arguments.sample:
         changed["sample"] = read_sample(arguments.sample)
     if arguments.requirement:
-        stated = _listed(recipe, "requirements")
-        changed["requirements"] = _merged(stated, arguments.requirement)
+        stated = _read_list(recipe, "requirements")
+        changed["requirements"] = _merge_requirements(stated, arguments.requirement)
     if arguments.code_path:
-        changed["code_paths"] = [*_listed(recipe, "code_paths"), *arguments.code_path]
+        changed["code_paths"] = [*_read_list(recipe, "code_paths"), *arguments.code_path]
     return changed
 
 
-def read_sample(path: Path) -> dict[str, Any]:
+def read_sample(path: Path) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of an ``.npz`` file by name; nothing in it is unpickled.
 
-    :raises Failed: if it is no such file.
+    :raises Failed: if it is not such a file.
     """
-    import numpy as np  # noqa: PLC0415 - here only
+    import numpy as np  # noqa: PLC0415 - takes long to import, and few need it
 
     with path.open("rb") as file:
         try:
@@ -134,24 +137,24 @@ def read_sample(path: Path) -> dict[str, Any]:
             return {name: arrays[name] for name in arrays.files}
         except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise Failed(
-                f"--sample: {clean(str(path))} is no .npz file of plain arrays: {error}"
+                f"--sample: {clean(str(path))} is not an .npz file of plain arrays: {error}"
             ) from error
 
 
-def _listed(recipe: Mapping[str, Any], key: str) -> list[Any]:
+def _read_list(recipe: Arguments, key: str) -> list[object]:
     value = recipe.get(key) or ()
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise Failed(f"{key}: expected a list, came {type(value).__name__}")
+        raise Failed(f"{key}: expected a list, got {type(value).__name__}")
     return list(value)
 
 
-def _merged(stated: list[Any], flags: list[str]) -> list[Any]:
+def _merge_requirements(stated: list[object], flags: list[str]) -> list[object]:
     """Return requirements of a recipe, but for those of a distribution that a flag names."""
-    replaced = {_distribution(flag) for flag in flags}
-    kept = [text for text in stated if _distribution(str(text)) not in replaced]
+    replaced = {_name_distribution(flag) for flag in flags}
+    kept = [text for text in stated if _name_distribution(str(text)) not in replaced]
     return [*kept, *flags]
 
 
-def _distribution(requirement: str) -> str:
+def _name_distribution(requirement: str) -> str:
     name = re.match(r"[\w.-]*", requirement.strip())
     return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""

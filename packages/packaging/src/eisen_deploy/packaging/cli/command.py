@@ -1,4 +1,4 @@
-"""``eisen-pack``: its arguments, and what is said of its errors."""
+"""``eisen-pack``: its arguments, and how its errors are shown."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: those after the program's name; by default the process's own.
     """
-    return program.run(_parser(), arguments, _fail)
+    return program.run(_make_parser(), arguments, _fail)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=_PROG,
         description="Build archives (MAR) for TorchServe, look into them, verify and compare them.",
@@ -40,11 +40,11 @@ def _fail(error: BaseException, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED
-    program.complain(_PROG, _problems_of(error))
+    program.complain(_PROG, _list_problems(error))
     return 1 if isinstance(error, NotSound) else 2
 
 
-def _problems_of(error: BaseException) -> Iterable[str]:
+def _list_problems(error: BaseException) -> Iterable[str]:
     if isinstance(error, (Failed, EisenPackagingError, ContractError)):
         return error.problems
     return [program.explain_error(error)]

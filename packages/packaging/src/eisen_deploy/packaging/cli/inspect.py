@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from eisen_deploy.packaging._shared.archive.description import ListedFile
 from eisen_deploy.packaging._shared.archive.reader import Archive
+from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.command.terminal import align_columns, format_size, say
 from eisen_deploy.packaging._shared.printable import clean
 
-from .archive import as_json, named, open_archive
-from .tables import section
+from .archive import describe, open_archive
+from .errors import name_archive
+from .output import format_json, format_json_line, format_section
 from .trust import DILL_FOLDER, HANDLER_FOLDER, describe_loading
 
 _EXAMPLE = """\
@@ -25,12 +26,12 @@ examples:
 """
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "inspect",
-        help="say what is inside of an archive",
-        description="Say what is inside of an archive, and whether loading it can run code. Reads "
+        help="show what is inside of an archive",
+        description="Show what is inside of an archive, and whether loading it can run code. Reads "
         "its directory and its small files only, and runs nothing of it.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,145 +47,91 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Describe one archive."""
-    said = describe(arguments.archive)
+    archive = open_archive(arguments.archive)
     if arguments.json:
-        say(as_json(said))
+        say(format_json(describe(archive)))
     elif arguments.requirements:
-        say("\n".join(map(clean, said["requirements"])))
+        say("\n".join(map(clean, archive.about.requirements)))
     else:
-        say("".join(_sections(said)).rstrip())
+        with name_archive(archive.path):
+            say("".join(_format_sections(archive)).rstrip())
     return 0
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Return everything that is said of an archive; the keys are documented and stay.
-
-    :raises Failed: if it cannot be read, or is no archive of ours.
-    """
-    archive = open_archive(path)
-    with named(path):
-        return said_of(archive)
-
-
-def said_of(archive: Archive) -> dict[str, Any]:
-    """Return the same of an archive that is open.
-
-    :raises CorruptArchive: if one of its small files is damaged.
-    """
-    about, raw = archive.about, archive.about.raw
-    return {
-        "archive": archive.path.name,
-        "size": archive.path.stat().st_size,
-        "format": raw["format"],
-        "digest": about.digest,
-        "model": {**raw["model"], **archive.describe_file(about.model.file)},
-        "transforms": {
-            part: name and archive.describe_file(name) for part, name in about.transforms.items()
-        },
-        "handler": _handler(archive),
-        "loading": describe_loading(archive),
-        "metadata": archive.metadata,
-        "modules": raw["modules"],
-        "requirements": raw["requirements"],
-        "packed_with": raw["packed_with"],
-        "serving": archive.serving and asdict(archive.serving),
-        "sample": raw["sample"],
-        "batches": raw["batches"],
-        "files": raw["files"],
-    }
+def _format_sections(archive: Archive) -> Iterator[str]:
+    about, loading = archive.about, describe_loading(archive)
+    title = clean(f"{archive.path.name}: {about.model.name} {about.model.version}")
+    can = "can run code" if loading.can_run_code else "runs no code but the handler's"
+    serving = asdict(archive.serving) if archive.serving else {}
+    yield format_section(title, align_columns(_list_facts(archive)))
+    yield format_section(f"Loading it {can}", map(clean, loading.reasons))
+    yield from _format_metadata(archive.metadata)
+    yield format_section("Packed with", align_columns(about.packed_with.items()))
+    yield format_section("Requirements on the server", map(clean, about.requirements))
+    yield format_section("Modules", align_columns(_list_modules(about.modules)))
+    yield format_section("Serving options", align_columns(_list_options(serving)))
+    yield format_section("Files", align_columns(_list_files(about.files)))
 
 
-def _handler(archive: Archive) -> dict[str, Any]:
-    own = archive.about.raw["handler"] or {"file": None, "class": None}
-    return {"entry": archive.about.entry, **own}
-
-
-# --- for people ---------------------------------------------------------------------------
-
-
-def _sections(said: Mapping[str, Any]) -> Iterator[str]:
-    model = said["model"]
-    title = clean(f"{said['archive']}: {model['name']} {model['version']}")
-    yield section(title, align_columns(_overview(said)))
-    yield section(_title_of_loading(said["loading"]), map(clean, said["loading"]["reasons"]))
-    yield from _tables_of_metadata(said["metadata"])
-    yield section("Packed with", align_columns(said["packed_with"].items()))
-    yield section("Requirements on the server", map(clean, said["requirements"]))
-    yield section("Modules", align_columns(_modules(said["modules"])))
-    yield section("Serving options", align_columns(_serving_rows(said["serving"])))
-    yield section("Files", align_columns(_files(said["files"])))
-
-
-def _overview(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    model, handler, sample = said["model"], said["handler"], said["sample"]
-    yield "digest", said["digest"]
-    yield "size", format_size(said["size"])
-    yield "model", f"{model['form']}, {model['file']}, {format_size(model['size'])}"
-    if model.get("keywords"):
-        yield "inputs by name", ", ".join(model["keywords"])
-    if model.get("training"):
-        yield "in training mode", ", ".join(model["training"])
+def _list_facts(archive: Archive) -> Iterator[tuple[str, str]]:
+    about = archive.about
+    model, handler, sample, batches = about.model, about.handler, about.sample, about.batches
+    yield "digest", about.digest
+    yield "size", format_size(archive.path.stat().st_size)
+    yield "model", f"{model.form}, {model.file}, {format_size(about.files[model.file].size)}"
+    if model.keywords:
+        yield "inputs by name", ", ".join(model.keywords)
+    if model.training:
+        yield "in training mode", ", ".join(model.training)
     for part in ("pre_processing", "post_processing"):
-        file = said["transforms"][part]
-        shown = f"{file['file']}, {format_size(file['size'])}" if file else "none"
-        yield part.replace("_", "-"), shown
-    own = f"{handler['class']} in {handler['file']}" if handler["file"] else handler["entry"]
-    yield "handler", own
+        file = about.transforms[part]
+        yield (
+            part.replace("_", "-"),
+            f"{file}, {format_size(about.files[file].size)}" if file else "none",
+        )
+    yield "handler", f"{handler.class_name} in {handler.file}" if handler else about.entry
     nothing = "none, so nothing shows that it answers as what was packed"
-    yield "sample", f"yes, tolerance {sample['tolerance']}" if sample else nothing
-    batches = said["batches"]
-    how = "share a forward pass" if batches["shared"] else "run one by one"
-    tried = f" ({batches['tried']} forms tried, {batches['refused']} refused)"
-    yield "batches", f"{how}: {batches['reason']}{tried if batches['tried'] else ''}"
+    yield "sample", f"yes, tolerance {sample.tolerance}" if sample else nothing
+    how = "share a forward pass" if batches.shared else "run one by one"
+    tried = f" ({batches.tried} forms tried, {batches.refused} refused)"
+    yield "batches", f"{how}: {batches.reason}{tried if batches.tried else ''}"
 
 
-def _title_of_loading(loading: Mapping[str, Any]) -> str:
-    can = "can run code" if loading["can_run_code"] else "runs no code but the handler's"
-    return f"Loading it {can}"
-
-
-def _tables_of_metadata(metadata: Any) -> Iterator[str]:
-    """Tables of inputs and outputs where they are declared by the convention; else the JSON."""
-    said = dict(metadata) if isinstance(metadata, dict) else {"metadata": metadata}
+def _format_metadata(metadata: dict[str, object]) -> Iterator[str]:
+    """Yield tables of inputs and outputs where they are declared by the convention; else JSON."""
+    rest = dict(metadata)
     for key in ("inputs", "outputs"):
-        if _is_declared(said.get(key)):
-            rows = [(field["name"], field["type"], field["shape"]) for field in said.pop(key)]
-            yield section(key.capitalize(), align_columns(rows))
-    yield section(
-        "Metadata", align_columns((key, as_json_line(value)) for key, value in said.items())
-    )
+        fields = metadata.get(key)
+        if isinstance(fields, list) and all(map(_is_field, fields)):
+            rows = [(field["name"], field["type"], field["shape"]) for field in fields]
+            yield format_section(key.capitalize(), align_columns(rows))
+            del rest[key]
+    others = [(key, format_json_line(value)) for key, value in rest.items()]
+    yield format_section("Metadata", align_columns(others))
 
 
-def _is_declared(fields: Any) -> bool:
-    return isinstance(fields, list) and all(
-        isinstance(field, dict) and {"name", "type", "shape"} <= field.keys() for field in fields
-    )
+def _is_field(field: object) -> bool:
+    return isinstance(field, dict) and {"name", "type", "shape"} <= field.keys()
 
 
-def as_json_line(value: Any) -> str:
-    """Return a value as JSON in one line that is not too long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 160 else f"{text[:160]} ... (--json tells all)"
+def _list_modules(modules: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
+    for name, about in modules.items():
+        by = about.get("needed_by", "")
+        where = about.get("file") or about.get("distribution") or ""
+        yield name, about["decision"], where, f"for {by}" if by else ""
 
 
-def _modules(modules: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
-    for name, said in modules.items():
-        by = said.get("needed_by", "")
-        where = said.get("file") or said.get("distribution") or ""
-        yield name, said["decision"], where, f"for {by}" if by else ""
-
-
-def _serving_rows(serving: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
-    for name, value in (serving or {}).items():
+def _list_options(serving: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in serving.items():
         yield name, "the server's" if value is None else str(value)
 
 
-def _files(files: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
-    """Rows of all files; the handler and dill, which are in every archive, are a row each."""
+def _list_files(files: Mapping[str, ListedFile]) -> Iterator[tuple[str, ...]]:
+    """Yield rows of all files; the handler and dill, which are in every archive, are a row each."""
     for folder in (HANDLER_FOLDER, DILL_FOLDER):
-        inside = [said for name, said in files.items() if name.startswith(folder)]
+        inside = [file.size for name, file in files.items() if name.startswith(folder)]
         if inside:
-            yield folder, format_size(sum(said["size"] for said in inside)), f"{len(inside)} files"
-    for name, said in files.items():
+            yield folder, format_size(sum(inside)), f"{len(inside)} files"
+    for name, file in files.items():
         if not name.startswith((HANDLER_FOLDER, DILL_FOLDER)):
-            yield name, format_size(said["size"]), said["sha256"][:16]
+            yield name, format_size(file.size), file.sha256[:16]

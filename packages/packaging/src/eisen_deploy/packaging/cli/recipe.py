@@ -1,4 +1,4 @@
-"""Recipes: a Python file or module that yields what is to be packed.
+"""Recipes: a Python file or module that gives what is to be packed.
 
 ``TARGET`` is ``path/to/recipe.py[:attribute]`` or ``package.module[:attribute]``. The attribute,
 ``package`` by default, is a mapping or a callable without arguments that returns one. Its keys are
@@ -22,12 +22,15 @@ from eisen_deploy.packaging._shared.printable import clean
 
 from .errors import Failed
 
+#: The arguments of ``EisenServingMAR`` and of ``pack``, which check them, by name.
+Arguments = dict[str, Any]
+
+#: Those of the constructor.
+CONSTRUCTOR_KEYS = ("pre_processing", "post_processing", "meta_data", "handler")
+_NAMES = ("model_name", "model_version", "additional_files")
+_OPTIONS = ("sample", "tolerance", "code_paths", "requirements", "serving")
 #: The keys that a recipe may have; ``metadata`` is taken for ``meta_data``.
-KEYS = (
-    *("model", "pre_processing", "post_processing", "meta_data", "handler"),
-    *("model_name", "model_version", "additional_files"),
-    *("sample", "tolerance", "code_paths", "requirements", "serving"),
-)
+KEYS = ("model", *CONSTRUCTOR_KEYS, *_NAMES, *_OPTIONS)
 
 #: No server finds a module of this name, so what a recipe defines goes by value.
 MODULE = "__eisen_recipe__"
@@ -36,27 +39,27 @@ _REQUIRED = ("model", "meta_data")
 _TARGET = re.compile(r"(?P<where>.+?)(?::(?P<attribute>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))?")
 
 
-def read_recipe(target: str) -> dict[str, Any]:
-    """Run a recipe and return what it yields, by argument.
+def read_recipe(target: str) -> Arguments:
+    """Run a recipe and return the arguments that it gives.
 
-    :raises Failed: if there is none, if it raises, or with all that is wrong with its keys.
+    :raises Failed: if there is no such recipe, if it raises, or with all problems of its keys.
     """
     match = _TARGET.fullmatch(target)
     if match is None:
-        raise Failed(f"TARGET: expected FILE.py[:ATTRIBUTE] or MODULE[:ATTRIBUTE], came {target!r}")
+        raise Failed(f"TARGET: expected FILE.py[:ATTRIBUTE] or MODULE[:ATTRIBUTE], got {target!r}")
     where, attribute = match["where"], match["attribute"] or "package"
-    with _failures_told(where):
+    with _explain_failures(where):
         module = _run_file(Path(where)) if where.endswith(".py") else _import(where)
-    found = _attribute(module, where, attribute)
+    found = _get_attribute(module, where, attribute)
     if not isinstance(found, Mapping) and callable(found):
-        with _failures_told(f"{where}:{attribute}"):
+        with _explain_failures(f"{where}:{attribute}"):
             found = found()
     if not isinstance(found, Mapping):
         raise Failed(
-            f"{where}:{attribute}: expected a mapping, or a callable that returns one, came "
+            f"{where}:{attribute}: expected a mapping, or a callable that returns one, got "
             f"{type(found).__name__}"
         )
-    return _checked(found, f"{where}:{attribute}")
+    return _check_keys(found, f"{where}:{attribute}")
 
 
 def _run_file(path: Path) -> ModuleType:
@@ -83,8 +86,8 @@ def _import(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _attribute(module: ModuleType, where: str, attribute: str) -> Any:
-    found: Any = module
+def _get_attribute(module: ModuleType, where: str, attribute: str) -> object:
+    found: object = module
     for name in attribute.split("."):
         if not hasattr(found, name):
             raise Failed(f"TARGET: {where} has no {attribute}: append :NAME for another name")
@@ -93,17 +96,17 @@ def _attribute(module: ModuleType, where: str, attribute: str) -> Any:
 
 
 @contextmanager
-def _failures_told(what: str) -> Iterator[None]:
+def _explain_failures(what: str) -> Iterator[None]:
     """Turn whatever a recipe raises into one sentence, with the line of the recipe."""
     try:
         yield
     except Failed:
         raise
     except (Exception, SystemExit) as error:
-        raise Failed(f"{what} raised {type(error).__name__}: {error}{_line_of(error)}") from error
+        raise Failed(f"{what} raised {type(error).__name__}: {error}{_find_line(error)}") from error
 
 
-def _line_of(error: BaseException) -> str:
+def _find_line(error: BaseException) -> str:
     ours = Path(__file__).parent
     outside = [
         frame
@@ -113,16 +116,16 @@ def _line_of(error: BaseException) -> str:
     return f" ({Path(outside[0].filename).name}, line {outside[0].lineno})" if outside else ""
 
 
-def _checked(found: Mapping[Any, Any], what: str) -> dict[str, Any]:
+def _check_keys(found: Mapping[str, object], what: str) -> Arguments:
     arguments = dict(found)
     problems = []
     if "metadata" in arguments:
         if "meta_data" in arguments:
-            problems.append(f"{what}: metadata and meta_data are the same, give one of them")
+            problems.append(f"{what}: metadata and meta_data mean the same: give one of them")
         arguments["meta_data"] = arguments.pop("metadata")
     problems += [f"{what}: {key} is missing" for key in _REQUIRED if key not in arguments]
     problems += [
-        f"{what}: {key!r} is no argument of packing, there are {', '.join(KEYS)}"
+        f"{what}: {key!r} is not an argument of packing: the keys are {', '.join(KEYS)}"
         for key in arguments
         if key not in KEYS
     ]

@@ -1,4 +1,4 @@
-"""Whether loading an archive can run code that its author wrote, and by which way.
+"""Whether loading an archive can run code that its author wrote, and in which way.
 
 It can, if anything in it is unpickled, is a TorchScript program, is another handler than ours, or
 is a file that Python would import. What is left is an exported program that holds no pickles, and
@@ -17,13 +17,17 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
 from eisen_deploy.packaging._shared.archive.reader import Archive
 from eisen_deploy.packaging._shared.archive.unpacked_folder import compute_sha256
 from eisen_deploy.packaging._shared.archive.zips import Entry
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 HANDLER_FOLDER = "_eisen_serving/"
 DILL_FOLDER = "dill/"
@@ -33,22 +37,37 @@ _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_cons
 _SAMPLE_INPUTS = "data/sample_inputs/model.pt"
 
 
-def describe_loading(archive: Archive) -> dict[str, Any]:
-    """Return what ``inspect`` says of it: whether code can run, and each reason."""
-    reasons = [*_of_pickles(archive), *_of_model(archive), *_of_handler(archive)]
-    code = importable(archive)
+@dataclass(frozen=True)
+class Loading:
+    """What loading an archive can do.
+
+    :param unpickled: the files that are unpickled.
+    """
+
+    can_run_code: bool
+    reasons: list[str]
+    unpickled: list[str]
+    handler_is_installed_here: bool
+
+
+def describe_loading(archive: Archive) -> Loading:
+    """Return whether loading an archive can run code, and each reason."""
+    pickles = _list_pickles(archive)
+    reasons = [f"{name} is unpickled, and what it calls runs" for name in pickles]
+    reasons += [*_explain_model(archive), *_explain_handler(archive)]
+    code = find_importable(archive)
     if code:
         more = f" and {len(code) - 3} more" if len(code) > 3 else ""
         reasons.append(f"Python may import {', '.join(code[:3])}{more}")
-    return {
-        "can_run_code": bool(reasons),
-        "reasons": reasons or ["nothing in it is unpickled"],
-        "unpickled": list(_pickles(archive)),
-        "handler_is_installed_here": handler_is_installed_here(archive),
-    }
+    return Loading(
+        bool(reasons),
+        reasons or ["nothing in it is unpickled"],
+        pickles,
+        is_handler_installed_here(archive),
+    )
 
 
-def importable(archive: Archive) -> list[str]:
+def find_importable(archive: Archive) -> list[str]:
     """Return the files that Python could import, other than those of the handler and of dill."""
     return [
         name
@@ -57,7 +76,7 @@ def importable(archive: Archive) -> list[str]:
     ]
 
 
-def handler_is_installed_here(archive: Archive) -> bool:
+def is_handler_installed_here(archive: Archive) -> bool:
     """Whether the archive's own handler is byte for byte the one that would be packed here."""
     spec = importlib.util.find_spec("eisen_deploy.serving")
     if spec is None or not spec.submodule_search_locations:
@@ -74,57 +93,51 @@ def handler_is_installed_here(archive: Archive) -> bool:
     )
 
 
-def _pickles(archive: Archive) -> Iterator[str]:
-    if archive.about.model.form == "eager":
-        yield archive.about.model.file
-    transforms = archive.about.transforms
-    yield from filter(None, (transforms["pre_processing"], transforms["post_processing"]))
+def _list_pickles(archive: Archive) -> list[str]:
+    about = archive.about
+    model = about.model.file if about.model.form == "eager" else None
+    files = (model, about.transforms["pre_processing"], about.transforms["post_processing"])
+    return [name for name in files if name]
 
 
-def _of_pickles(archive: Archive) -> Iterator[str]:
-    for name in _pickles(archive):
-        yield f"{name} is unpickled, and what it calls runs"
-
-
-def _of_model(archive: Archive) -> Iterator[str]:
+def _explain_model(archive: Archive) -> Iterator[str]:
     model = archive.about.model
     if model.form == "torchscript":
         yield f"{model.file} is a TorchScript program"
     elif model.form == "export":
-        yield from (f"{model.file}: {why}" for why in _of_exported(archive, model.file))
+        yield from (f"{model.file}: {why}" for why in _explain_exported(archive, model.file))
 
 
-def _of_handler(archive: Archive) -> Iterator[str]:
+def _explain_handler(archive: Archive) -> Iterator[str]:
     entry, own = archive.about.entry, archive.about.handler
     if entry != ENTRY:
         yield f"the handler is {entry}, which checks no digest"
     elif own is not None:
         yield f"the handler is {own.class_name} of the archive"
-    elif not handler_is_installed_here(archive):
+    elif not is_handler_installed_here(archive):
         yield "its eisen-deploy-handler is not the one that is installed here"
 
 
-def _of_exported(archive: Archive, name: str) -> Iterator[str]:
+def _explain_exported(archive: Archive, name: str) -> Iterator[str]:
     """Say which pickles torch would find in an exported program (torch 2.13, ``pt2_archive``)."""
     entry = archive.entries[name]
     try:
         with archive.path.open("rb") as file, zipfile.ZipFile(_Part(file, entry)) as program:
-            yield from _of_program(program)
+            yield from _explain_program(program)
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError):
         yield "it is not what torch.export.save writes now"
 
 
-def _of_program(program: zipfile.ZipFile) -> Iterator[str]:
-    sizes = {info.filename.partition("/")[2]: info.file_size for info in program.infolist()}
-    full = {info.filename.partition("/")[2]: info.filename for info in program.infolist()}
-    if "archive_format" not in sizes:
+def _explain_program(program: zipfile.ZipFile) -> Iterator[str]:
+    files = {info.filename.partition("/")[2]: info for info in program.infolist()}
+    if "archive_format" not in files:
         yield "it is of an older format, in which torch unpickles"
         return
-    if sizes.get(_SAMPLE_INPUTS):
+    if _SAMPLE_INPUTS in files and files[_SAMPLE_INPUTS].file_size:
         yield "it holds sample inputs, which torch unpickles"
     for config in _CONFIGS:
-        said = json.loads(program.read(full[config]))["config"]
-        pickled = [key for key, value in said.items() if _is_pickled(value)]
+        entries = json.loads(program.read(files[config]))["config"]
+        pickled = [key for key, value in entries.items() if _is_pickled(value)]
         if pickled:
             yield f"torch unpickles {len(pickled)} of its weights and constants"
 
@@ -142,26 +155,22 @@ class _Part(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Whether it can be read: always."""
         return True
 
     def seekable(self) -> bool:
-        """Whether a position can be set: always."""
         return True
 
     def tell(self) -> int:
-        """Return the position."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set the position, as files do."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
-        """Read into a buffer what there is, and return its length."""
+    def readinto(self, buffer: WriteableBuffer) -> int:
         self._file.seek(self._start + self._at)
-        data = self._file.read(min(len(buffer), max(0, self._size - self._at)))
-        buffer[: len(data)] = data
+        view = memoryview(buffer)
+        data = self._file.read(min(len(view), max(0, self._size - self._at)))
+        view[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from eisen_deploy.packaging._errors import EisenPackagingError
 from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
-from eisen_deploy.packaging._shared.command.progress import open_bars
+from eisen_deploy.packaging._shared.command import program
+from eisen_deploy.packaging._shared.command.progress import Bars, open_bars
 from eisen_deploy.packaging._shared.command.terminal import format_size, say
-from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.printable import clean
 
-from .errors import NotSound
+from .errors import NotSound, name_archive
 
 _EXAMPLE = """\
 examples:
@@ -28,9 +25,9 @@ examples:
 _DIGEST = re.compile(r"(?:sha-?256[:=])?([0-9a-f]{64})", re.IGNORECASE)
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "verify",
         help="check an archive, and predict its sample in a clean process",
         description="Check every byte of an archive: its structure, its digests. Then load it in a "
@@ -41,13 +38,13 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("archive", metavar="MAR", type=Path, help="the archive")
-    add("--digest", metavar="SHA256", type=_digest, help="the digest that it has to have")
+    add("--digest", metavar="SHA256", type=_parse_digest, help="the digest that it has to have")
     add("--no-run", action="store_true", help="check structure and digests only")
     add("--gpu", metavar="N", type=int, help="the GPU to predict on; default: the CPU")
     return parser
 
 
-def _digest(text: str) -> str:
+def _parse_digest(text: str) -> str:
     match = _DIGEST.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError("expected 64 hexadecimal digits")
@@ -59,19 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.archive
     with tempfile.TemporaryDirectory(prefix="eisen-verify-") as temporary, open_bars() as progress:
         folder = Path(temporary)
-        with _failures_named(path):
-            entries = zips.unpack(path, folder, progress=_counter(progress, path))
+        with name_archive(path, NotSound):
+            entries = zips.unpack(path, folder, progress=_make_counter(progress, path))
             about = unpacked_folder.verify(folder)
-        _told(f"structure   {len(entries)} files, {format_size(path.stat().st_size)}", progress)
-        _told(f"digests     sha-256 {about.digest}", progress)
+        _say_line(f"structure   {len(entries)} files, {format_size(path.stat().st_size)}", progress)
+        _say_line(f"digests     sha-256 {about.digest}", progress)
         _check_digest(path, about.digest, arguments.digest)
         if not arguments.no_run:
-            _told(f"process     {_predict(path, folder, arguments.gpu, progress)}", progress)
+            _say_line(f"process     {_predict(path, folder, arguments.gpu, progress)}", progress)
     say(f"{clean(str(path))} is sound")
     return 0
 
 
-def _counter(progress: Any, path: Path) -> Callable[[int], None] | None:
+def _make_counter(progress: Bars | None, path: Path) -> Callable[[int], None] | None:
     if progress is None:
         return None
     from eisen_deploy.packaging._progress import Steps  # noqa: PLC0415 - on a terminal only
@@ -79,33 +76,25 @@ def _counter(progress: Any, path: Path) -> Callable[[int], None] | None:
     return Steps(progress).counter("unpack", path.stat().st_size)
 
 
-def _told(line: str, progress: Any) -> None:
+def _say_line(line: str, progress: Bars | None) -> None:
     if progress is not None:
         progress.close()  # the bar would stand in the same line
     say(line)
 
 
-@contextmanager
-def _failures_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ContractError, EisenPackagingError) as error:
-        raise NotSound(f"{clean(str(path))}: {problem}" for problem in error.problems) from error
-
-
 def _check_digest(path: Path, digest: str, expected: str | None) -> None:
     if expected not in (None, digest):
         raise NotSound(
-            f"{clean(str(path))}: another archive: expected digest {expected}, came {digest}"
+            f"{clean(str(path))}: another archive: expected digest {expected}, got {digest}"
         )
 
 
-def _predict(path: Path, folder: Path, gpu: int | None, progress: Any) -> str:
+def _predict(path: Path, folder: Path, gpu: int | None, progress: Bars | None) -> str:
     from eisen_deploy.packaging._proof import prove  # noqa: PLC0415 - takes long to import
 
     if progress is not None:
         progress("predict", 0, 0)
-    with _failures_named(path):
+    with name_archive(path, NotSound):
         proof = prove(folder, gpu_id=gpu)
     if proof.predicted:
         return f"clean, sample predicted in {proof.seconds:.1f} s"
