@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from eisen_deploy.serving.engines.torchserve.launcher import free_ports
@@ -34,18 +34,18 @@ class Running:
         *arguments: object,
         python: object,
         ports: bool = True,
-        command: Sequence[str] = COMMAND,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.temporary = Path(tempfile.mkdtemp(prefix="es-test-", dir="/tmp"))
         self.port, management, metrics = free_ports(3)
         given = ["--port", self.port, "--management-port", management, "--metrics-port", metrics]
-        command = [*command, *arguments, *(given if ports else []), "--python", python]
+        command = [*COMMAND, *arguments, *(given if ports else []), "--python", python]
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(self.temporary)},
+            env={**os.environ, "TMPDIR": str(self.temporary), **(variables or {})},
             start_new_session=True,
             preexec_fn=_heed_signals,  # noqa: PLW1509 - it only resets signals
         )

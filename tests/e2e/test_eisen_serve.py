@@ -30,26 +30,10 @@ from .running_command import COMMAND, READY, Running, free_ports
 
 HERE = Path(__file__).resolve().parent
 ROWS = np.float32([[1, 2], [3, 4]])
-#: ``eisen-serve`` that waits for Java for 6 seconds, and not for a minute; and starts it twice.
-_IMPATIENT = """
-import sys
-from eisen_deploy.serving import cli
-from eisen_deploy.serving.engines.torchserve import supervision
-supervision._SILENCE = 6.0
-supervision._FAILURES = 2
-sys.exit(cli.main())
-"""
-IMPATIENT = [sys.executable, "-u", "-c", _IMPATIENT]
-#: One with little memory: for two of the largest bodies that come in, and 320 MiB for those inside.
-_SCANT = """
-import sys
-from eisen_deploy.serving import cli
-from eisen_deploy.serving.engines.torchserve.settings import configuration
-configuration._DIRECT_SHARE = configuration._HEAP_SHARE = 0.0
-configuration._LEAST_HEAP = 320 * 2**20
-sys.exit(cli.main())
-"""
-SCANT = [sys.executable, "-u", "-c", _SCANT]
+#: Waits for Java for 6 seconds, and not for a minute; and starts it twice.
+IMPATIENT = ("--silence", 6, "--starts", 2)
+#: With a heap that holds few of the largest bodies.
+SCANT = "-Xmx320m -XX:MaxDirectMemorySize="
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +111,7 @@ def test_what_it_prints_works_and_it_survives_what_is_killed(start, zoo, tmp_pat
 
 
 def test_a_java_that_hangs_is_ended_and_started_again(start, zoo):
-    running = start(zoo / "seg.mar", command=IMPATIENT)
+    running = start(zoo / "seg.mar", *IMPATIENT)
     running.until(READY)
     jvm, workers = running.jvm(), running.workers()
     os.kill(jvm, signal.SIGSTOP)
@@ -140,7 +124,7 @@ def test_a_java_that_hangs_is_ended_and_started_again(start, zoo):
 
 
 def test_a_pause_of_java_is_waited_for(start, zoo):
-    running = start(zoo / "seg.mar", command=IMPATIENT)
+    running = start(zoo / "seg.mar", *IMPATIENT)
     running.until(READY)
     jvm = running.jvm()
     for _ in range(3):
@@ -153,7 +137,7 @@ def test_a_pause_of_java_is_waited_for(start, zoo):
 
 
 def test_a_server_that_cannot_start_again_is_given_up(start, zoo):
-    running = start(zoo / "seg.mar", command=IMPATIENT)
+    running = start(zoo / "seg.mar", *IMPATIENT)
     running.until(READY)
     (archive,) = running.temporary.rglob("seg*.mar")
     archive.unlink()  # the link to it, or its copy
@@ -186,7 +170,7 @@ def test_what_removes_old_files_leaves_a_server_alone(start, zoo, tmp_path):
 
 def test_more_uploads_than_fit_are_answered_and_the_rest_go_on(start, zoo):
     size = 2**24
-    running = start(zoo / "seg.mar", "--max-body", size, command=SCANT)
+    running = start(zoo / "seg.mar", "--max-body", size, variables={"_JAVA_OPTIONS": f"{SCANT}32m"})
     running.until(READY)
     jvm = running.jvm()
     head = f"POST /predictions/seg HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
@@ -206,7 +190,9 @@ def test_more_uploads_than_fit_are_answered_and_the_rest_go_on(start, zoo):
 
 
 def test_a_server_whose_heap_is_used_up_ends_and_is_started_again(start, zoo):
-    running = start(zoo / "seg.mar", "--max-body", "256MiB", command=SCANT)
+    running = start(
+        zoo / "seg.mar", "--max-body", "256MiB", variables={"_JAVA_OPTIONS": f"{SCANT}512m"}
+    )
     running.until(READY)
     with pytest.raises(UnknownOutcome):
         predict(running, np.ones((25 * 2**20, 2), np.float32))

@@ -107,7 +107,7 @@ def test_frames_that_come_in_pieces_are_read_as_torchserve_reads_them(seed, monk
     rng = random.Random(seed)
     sent = [random_frame(rng) for _ in range(100)]
     read = []
-    for retrieve in (TORCHSERVES[0], receiving.retriever([])):
+    for retrieve in (TORCHSERVES[0], receiving.make_retriever([])):
         here, there = socket.socketpair()
         with here, there:
             sender = threading.Thread(target=there.sendall, args=(b"".join(sent),))
@@ -128,7 +128,7 @@ def test_a_disconnect_anywhere_in_a_frame_ends_the_worker(monkeypatch):
     frame = b"I" + field(b"id") + field(b"name") + field(b"value") + raw_size(-1) + body
     cuts = [*range(60), *(rng.randrange(len(frame)) for _ in range(40)), len(frame)]
     for cut in cuts:
-        for retrieve in (TORCHSERVES[0], receiving.retriever([])):
+        for retrieve in (TORCHSERVES[0], receiving.make_retriever([])):
             monkeypatch.setattr(codec, "_retrieve_buffer", retrieve)
             here, there = socket.socketpair()
             with here:
@@ -140,7 +140,7 @@ def test_a_disconnect_anywhere_in_a_frame_ends_the_worker(monkeypatch):
 
 
 def test_a_new_connection_gets_nothing_of_the_last_one(monkeypatch):
-    retrieve = receiving.retriever([])
+    retrieve = receiving.make_retriever([])
     for text in (b"one", b"two"):
         here, there = socket.socketpair()
         with here, there:
@@ -156,19 +156,19 @@ def peak_memory():
 def test_a_huge_size_takes_no_memory_before_the_bytes_come(feed):
     before = peak_memory()
     with pytest.raises(SystemExit):
-        receiving.retriever([])(feed(bytes(1000)), 2**31 - 1)
+        receiving.make_retriever([])(feed(bytes(1000)), 2**31 - 1)
     assert peak_memory() - before < 64 * 2**20
 
 
 @pytest.mark.parametrize("length", [0, -1, -(2**31)])
 def test_no_size_and_sizes_below_read_nothing(pair, length):
-    assert receiving.retriever([])(pair[0], length) == TORCHSERVES[0](pair[0], length) == b""
+    assert receiving.make_retriever([])(pair[0], length) == TORCHSERVES[0](pair[0], length) == b""
 
 
 def test_a_large_body_is_received_where_it_stays_and_can_be_written_to(feed):
     raw = random.Random(2).randbytes(5 * LARGE)
     conn = feed(field(raw) + b"rest")
-    retrieve = receiving.retriever([])
+    retrieve = receiving.make_retriever([])
     assert retrieve(conn, 4) == raw_size(len(raw))
     body = retrieve(conn, len(raw))
     assert body == raw
@@ -227,7 +227,7 @@ def sent_and_returned(pair, context, respond, *args):
 def test_an_answer_is_byte_for_byte_torchserves(seed, pair):
     replies, ids, context = random_answer(random.Random(seed))
     expected = TORCHSERVES[1](joined(replies), ids, "Prediction success", 200, context)
-    respond = sending.responder(TORCHSERVES[1], [])
+    respond = sending.make_responder(TORCHSERVES[1], [])
     sent, rest = sent_and_returned(pair, context, respond, replies, ids, "Prediction success", 200)
     assert sent + rest == expected
 
@@ -298,7 +298,7 @@ def test_replies_in_pieces_arrive_whole(seed, pair):
         )
         for i, name in ids.items()
     }
-    respond = sending.responder(TORCHSERVES[1], [])
+    respond = sending.make_responder(TORCHSERVES[1], [])
     sent, rest = sent_and_returned(pair, context, respond, replies, ids, "ok", 200)
     answers = Answers(sent + rest, ids.values())
     answers.read_all()
@@ -367,7 +367,7 @@ def test_all_else_is_left_to_torchserve(case):
     _, (ret, *args), context = case
     plain = [b"".join(i.buffers) if isinstance(i, Parts) else i for i in ret] if ret else ret
     headers = context and [dict(context.get_response_headers(i)) for i in args[0]]
-    got = sending.responder(TORCHSERVES[1], [])(ret, *args, context=context)
+    got = sending.make_responder(TORCHSERVES[1], [])(ret, *args, context=context)
     for index in args[0] if context else ():  # TorchServe notes there that the stream has ended
         context.get_response_headers(index).clear()
         context.get_response_headers(index).update(headers[index])
@@ -376,13 +376,13 @@ def test_all_else_is_left_to_torchserve(case):
 
 def test_a_piece_of_a_stream_is_left_to_torchserve():
     args = ([Parts([b"some", b"thing"])], {0: "a"}, "ok", 200)
-    got = sending.responder(TORCHSERVES[1], [])(*args, context_of(1), True)
+    got = sending.make_responder(TORCHSERVES[1], [])(*args, context_of(1), True)
     assert got == TORCHSERVES[1]([b"something"], *args[1:], context_of(1), True)
 
 
 def test_only_the_first_of_a_group_of_workers_answers(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    respond = sending.responder(TORCHSERVES[1], [])
+    respond = sending.make_responder(TORCHSERVES[1], [])
     assert respond([Parts([b"x"])], {0: "a"}, "ok", 200, context_of(1)) is None
 
 
@@ -391,7 +391,7 @@ def test_what_cannot_be_written_down_fails_before_a_byte_is_sent(pair):
     context.cl_socket = pair[0]
     context.set_response_header(0, "Eisen-Model-Name", None)
     with pytest.raises(AttributeError):
-        sending.responder(TORCHSERVES[1], [])(
+        sending.make_responder(TORCHSERVES[1], [])(
             [Parts([bytes(2 * LARGE)])], {0: "a"}, "", 200, context
         )
     pair[1].setblocking(False)
@@ -404,14 +404,14 @@ def test_a_server_that_is_gone_is_an_error_as_for_sendall(pair):
     context.cl_socket = pair[0]
     pair[1].close()
     with pytest.raises(OSError, match=r"pipe|reset"):
-        sending.responder(TORCHSERVES[1], [])(
+        sending.make_responder(TORCHSERVES[1], [])(
             [Parts([bytes(2 * LARGE)])], {0: "a"}, "", 200, context
         )
 
 
 def test_the_memory_of_huge_bodies_is_given_back_with_the_answer(feed):
     received = []
-    retrieve = receiving.retriever(received)
+    retrieve = receiving.make_retriever(received)
     conn = feed(bytes(2 * HUGE + LARGE))
     kept, used, gone = (retrieve(conn, size) for size in (LARGE, HUGE, HUGE))
     view = memoryview(used)
@@ -420,7 +420,7 @@ def test_the_memory_of_huge_bodies_is_given_back_with_the_answer(feed):
         context = context_of(1)
         context.cl_socket = here
         answer = [Parts([memoryview(gone)[:3], b"x"])]
-        sending.responder(TORCHSERVES[1], received)(answer, {0: "a"}, "", 200, context)
+        sending.make_responder(TORCHSERVES[1], received)(answer, {0: "a"}, "", 200, context)
     assert [len(body) for body in (kept, used, gone)] == [LARGE, HUGE, 0]
     assert len(view) == HUGE
     assert received == []

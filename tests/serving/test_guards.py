@@ -20,7 +20,7 @@ from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.answering.pipeline import answer
 from eisen_deploy.serving.runtime.messages import Reply, Request
 from eisen_deploy.serving.runtime.torchserve import entry, metrics, server_config
-from eisen_deploy.serving.runtime.torchserve.limits import MAX_REPLY, limits_of
+from eisen_deploy.serving.runtime.torchserve.limits import MAX_REPLY, find_limits
 from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig
 
 NONE = ServingOptions()
@@ -95,15 +95,15 @@ def test_errors_are_held_against_the_limit_too(start):
 
 
 def test_limits_where_no_server_is_known():
-    limits = limits_of(ServerConfig(), "m", "1.0", NONE, has_file=False)
+    limits = find_limits(ServerConfig(), "m", "1.0", NONE, has_file=False)
     assert (limits.reply, limits.seconds, limits.request) == (MAX_REPLY, None, None)
     options = ServingOptions(response_timeout=30)
-    assert limits_of(ServerConfig(), "m", "1.0", options, has_file=True).seconds == 27
+    assert find_limits(ServerConfig(), "m", "1.0", options, has_file=True).seconds == 27
 
 
 def test_a_reply_never_has_more_bytes_than_a_frame_can_tell():
     server = ServerConfig(max_response_size=2**40)
-    assert limits_of(server, "m", "1.0", NONE, has_file=False).reply == 2**31 - 1
+    assert find_limits(server, "m", "1.0", NONE, has_file=False).reply == 2**31 - 1
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_whose_timeout_holds(option, has_file, model, timeout):
         source="my.properties",
     )
     options = ServingOptions(response_timeout=option)
-    limits = limits_of(server, model, "1.0", options, has_file=has_file)
+    limits = find_limits(server, model, "1.0", options, has_file=has_file)
     assert limits.seconds == leave_margin(timeout)
     assert limits.seconds_setting == f"responseTimeout is {timeout} s"
     assert limits.reply == 5

@@ -14,6 +14,7 @@ from eisen_deploy.serving.engines.torchserve.calls import (
     Endpoint,
     Keys,
     Server,
+    Worker,
     ask,
     ask_workers,
     read_keys,
@@ -133,7 +134,11 @@ def test_a_token_that_is_no_header_is_no_answer(answer):
 @pytest.mark.parametrize(
     ("body", "workers"),
     [
-        (b'[{"workers": [{"id": "9000"}]}]', [{"id": "9000"}]),
+        (
+            b'[{"workers": [{"id": "9000", "status": "READY", "pid": 7}]}]',
+            [Worker("9000", "READY", 7)],
+        ),
+        (b'[{"workers": [{"id": "9000"}]}]', None),
         (b'[{"workers": []}]', []),
         *((body, None) for body in (b"", b"[]", b"{}", b'[{"workers": 1}]', b"[1]", b"no JSON")),
     ],

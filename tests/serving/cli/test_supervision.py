@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from eisen_deploy.serving.engines.torchserve import supervision
+from eisen_deploy.serving.engines.torchserve.calls import Worker
+from eisen_deploy.serving.engines.torchserve.worker_reports import WorkerReports
 
-SEG = SimpleNamespace(url_part="seg", worker_name="seg_1.0")
-LOG = SimpleNamespace(text=lambda: "")
+SEG = SimpleNamespace(url_part="seg", name="seg", version="1.0")
 
 
 @contextmanager
@@ -24,11 +25,11 @@ def process():
 
 
 @pytest.mark.parametrize("looks", [1, 18, 19, 20, 21])
-def test_a_worker_that_takes_the_place_of_another_is_told(looks):
+def test_a_worker_that_takes_the_place_of_another_is_told(looks, tmp_path):
     """Each twentieth look takes note of workers that were added: this one is none of them."""
     said, ready = [], []
-    calls = SimpleNamespace(workers=lambda _: [{"pid": p.pid, "status": "READY"} for p in ready])
-    workers = supervision._Workers([SEG], calls, LOG, said.append)
+    calls = SimpleNamespace(workers=lambda _: [Worker("9000", "READY", p.pid) for p in ready])
+    workers = supervision._Workers([SEG], calls, WorkerReports(tmp_path), said.append)
     with process() as first, process() as second:
         ready.append(first)
         for _ in range(looks):

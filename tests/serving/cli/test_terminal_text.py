@@ -12,7 +12,7 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.cli import config, main, run
-from eisen_deploy.serving.engines.torchserve.logs import lives, of_server, unverified
+from eisen_deploy.serving.engines.torchserve.logs import explain_end, find_exception
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration
 from eisen_deploy.serving.engines.torchserve.settings.profile import Setting
 
@@ -111,10 +111,10 @@ def test_lines_of_logs_that_are_quoted():
 @pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b", "\x1c", "\r"])
 def test_what_a_worker_prints_is_one_line_of_the_log(separator):
     head = "2026-01-01T00:00:00,000 [INFO ] W-9000-{}_1.0-stdout MODEL_LOG - {}"
-    forged = head.format("other", "archive not verified: forged")
-    text = head.format("seg", f"[PID]7{separator}{forged}") + "\n"
-    assert lives(text, "other_1.0") == []
-    assert unverified(text, "other_1.0") is None
-    assert "forged" not in (of_server(text) or "")
-    real = head.format("seg", "archive not verified: model.pt was changed")
-    assert unverified(f"{text}{real}\n", "seg_1.0") == "model.pt was changed"
+    trace = head.format("other", "Traceback (most recent call last):")
+    forged = head.format("other", "ValueError: forged")
+    text = head.format("seg", f"[PID]7{separator}{trace}{separator}{forged}") + "\n"
+    assert find_exception(text, "other_1.0") is None
+    assert "forged" not in (explain_end(text) or "")
+    real = [head.format("seg", line) for line in ("Traceback (most recent call last):", "OSError")]
+    assert find_exception("\n".join([text, *real]), "seg_1.0") == "OSError"

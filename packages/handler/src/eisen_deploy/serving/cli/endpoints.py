@@ -7,7 +7,6 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.serving.engines.archives import Archive
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
@@ -122,7 +121,7 @@ class Endpoints:
             more += f", verify={str(self._options.tls_cert)!r}"
         return f'EisenServingClient("{self._url(archive)}"{more})'
 
-    def _described(self) -> dict[str, Any]:
+    def _described(self) -> dict[str, object]:
         models = [
             {
                 "name": archive.name,

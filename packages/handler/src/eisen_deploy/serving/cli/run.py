@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from eisen_deploy.serving.engines import archives as mars
@@ -27,13 +28,13 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     Options,
     configure,
 )
-from eisen_deploy.serving.engines.torchserve.supervision import Service
+from eisen_deploy.serving.engines.torchserve.supervision import Patience, Service
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
-from .arguments import add_arguments, options_of
+from .arguments import add_arguments, options_of, positive
 from .endpoints import Endpoints
 
 if sys.platform != "win32":
@@ -79,6 +80,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="print the endpoints as one JSON object; all other lines go to the standard error",
     )
+    for name in ("silence", "starts"):  # of Patience; hidden: it is tests that have little
+        default = getattr(Patience, name)
+        parser.add_argument(f"--{name}", type=positive, default=default, help=argparse.SUPPRESS)
     return parser
 
 
@@ -97,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         server = _server(arguments.python, found, configuration, folder, private)
         endpoints = Endpoints(options, found, folder, as_json=arguments.json)
         endpoints.write_samples()
-        _serve(server, found, options, endpoints)
+        patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
+        _serve(server, found, options, endpoints, patience)
 
 
 def prepare(
@@ -163,7 +168,11 @@ def _server(
 
 
 def _serve(
-    server: TorchServe, found: Sequence[Archive], options: Options, endpoints: Endpoints
+    server: TorchServe,
+    found: Sequence[Archive],
+    options: Options,
+    endpoints: Endpoints,
+    patience: Patience,
 ) -> NoReturn:
     """Serve until an exception ends it."""
     tell = partial(_tell, stream=sys.stderr if endpoints.as_json else sys.stdout)
@@ -173,7 +182,7 @@ def _serve(
     logs = [server.log_path, *(server.folder / "logs" / name for name in names)]
     management_url = f"http://127.0.0.1:{options.management_port}"
     calls = Server(endpoints.local_url, management_url, server.folder)
-    service = Service(server, calls, found, logs, seconds=options.startup_timeout, say=tell)
+    service = Service(server, calls, found, logs, patience=patience, say=tell)
     with _stopped(server, endpoints, tell):
         service.start()
         endpoints.write_token(server.key())
@@ -216,7 +225,7 @@ def _stopped(
         endpoints.remove_token()
 
 
-def _hang_up(_number: int, _frame: Any) -> NoReturn:
+def _hang_up(_number: int, _frame: FrameType | None) -> NoReturn:
     raise HungUp
 
 

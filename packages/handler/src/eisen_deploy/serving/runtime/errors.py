@@ -16,8 +16,9 @@
     │   └── NotExecuted       503  others of its batch took the time; it can be sent again
     └── OutOfMemory           507
 
-``LoadFailed`` stands apart: it ends the loading of an archive. Its subclass ``SelfTestFailed`` is
-for an archive whose sample is no longer answered as it was when it was packed.
+``LoadFailed`` stands apart: it ends the loading of an archive. Its subclass ``NotVerified`` is for
+files that are not those that were packed or verified, and ``SelfTestFailed`` for a sample that is
+no longer answered as it was when the archive was packed.
 """
 
 from __future__ import annotations
@@ -122,6 +123,10 @@ class OutOfMemory(ServingError):
 
 class LoadFailed(RuntimeError):
     """An archive cannot be served; the message says why."""
+
+
+class NotVerified(LoadFailed):
+    """The unpacked files are not those of the archive that was packed or verified."""
 
 
 class Difference(NamedTuple):

@@ -126,17 +126,30 @@ def ask(
 
 def ask_workers(
     management: Endpoint, model: str, *, token: str | None = None, timeout: float = 5.0
-) -> list[dict[str, Any]] | None:
+) -> list[Worker] | None:
     """Return what the management API says of a model's workers; ``None`` if it says nothing.
 
     :param model: its part of the URL: a name, or ``name/version``.
     """
     answer = ask(management, "GET", f"/models/{model}", token=token, timeout=timeout)
     try:
-        workers = answer.json[0]["workers"]
-    except (LookupError, TypeError):
+        listed = answer.json[0]["workers"]
+        return [Worker(str(each["id"]), str(each["status"]), int(each["pid"])) for each in listed]
+    except (LookupError, TypeError, ValueError):
         return None
-    return workers if isinstance(workers, list) else None
+
+
+class Worker(NamedTuple):
+    """A worker as the management API lists it; its process is 0 or -1 where there is none."""
+
+    name: str
+    status: str
+    pid: int
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its model is loaded."""
+        return self.status == "READY"
 
 
 class Keys(NamedTuple):
@@ -201,6 +214,6 @@ class Server:
         """Return whether the server answers anything, within so many seconds."""
         return ask(self._inference, "GET", "/ping", timeout=timeout).status != 0
 
-    def workers(self, model: str) -> list[dict[str, Any]]:
+    def workers(self, model: str) -> list[Worker]:
         """Return what the management API says of a model's workers; nothing if it says nothing."""
         return ask_workers(self._management, model, token=self.keys.management) or []

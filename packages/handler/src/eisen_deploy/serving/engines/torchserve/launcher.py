@@ -21,9 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
+from eisen_deploy.serving.runtime.torchserve import load_report
+
 from . import guardian, logs
 from .calls import Server
 from .settings.java import JavaNotFound, find_java_home
+from .worker_reports import WorkerReports
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,6 +79,7 @@ class TorchServe:
         self.folder = folder.resolve()
         self.model_store = model_store.resolve()
         self.models = list(models)
+        self.reports = WorkerReports(self.folder / "logs" / "workers")
         self.config = None if config is None else {**_free_addresses(), **config}
         self._options = list(options)
         self._variables = dict(variables or {})
@@ -122,6 +126,7 @@ class TorchServe:
         shutil.rmtree(self._temporary / "models", ignore_errors=True)
         self._temporary.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.reports.clear()
         if self.config is not None:
             lines = [f"{name}={value}\n" for name, value in self.config.items()]
             (self.folder / "config.properties").write_text("".join(lines), "utf-8")
@@ -153,8 +158,7 @@ class TorchServe:
                 tick(waited)
             if self._calls.predict(model, timeout=_PROBE).status == 200:
                 return
-            cause = logs.refusal(logs.read(self.log_path))
-            if cause:
+            if (cause := self._explain_refusal()) is not None:
                 raise LaunchFailed(f"the model did not load: {cause}")
             if not self.processes():
                 raise LaunchFailed(f"TorchServe ended: {self.last_lines()}")
@@ -219,6 +223,7 @@ class TorchServe:
             # Python's temporary folder holds the pid file, Java's the unpacked archives.
             "TMPDIR": temporary,
             "TEMP": temporary,
+            load_report.FOLDER: str(self.reports.folder),
             "PATH": os.pathsep.join([str(self._program.parent), os.environ.get("PATH", "")]),
         }
         for name in ("PYTHONPATH", "TS_CONFIG_FILE"):
@@ -226,6 +231,17 @@ class TorchServe:
         if self._java_home is not None:
             environment["JAVA_HOME"] = str(self._java_home)
         return environment
+
+    def _explain_refusal(self) -> str | None:
+        """Return why an archive of any model was refused, by the handler or by TorchServe."""
+        for report in self.reports.read():
+            if (cause := report.explain_end()) is not None:
+                return cause
+        text = logs.read(self.log_path)
+        for file in (model.rpartition("=")[2] for model in self.models):
+            if (cause := logs.explain_unloaded(text, file)) is not None:
+                return f"{file} {cause}"
+        return None
 
     @property
     def _calls(self) -> Server:

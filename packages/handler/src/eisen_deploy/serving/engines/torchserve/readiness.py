@@ -17,7 +17,7 @@ from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 from . import logs
 from .calls import Answer, Server
 from .launcher import LaunchFailed, TorchServe
-from .logs import Life
+from .worker_reports import WorkerReport, WorkerReports
 
 _POLL = 0.25
 _TELL_EVERY = 15.0
@@ -74,7 +74,7 @@ class _Model:
     def ask(self, calls: Server, pool: ThreadPoolExecutor, timeout: float) -> None:
         """Send the sample, or ask for the metadata, once a worker says that it has loaded."""
         url_part = self.archive.url_part
-        if any(worker["status"] == "READY" for worker in calls.workers(url_part)):
+        if any(worker.is_ready for worker in calls.workers(url_part)):
             body, headers = self.archive.sample or (b"", {})
             self.answer = pool.submit(calls.predict, url_part, body, headers, timeout=timeout)
 
@@ -90,26 +90,28 @@ class _Model:
                 self.suspicion = None
         return answer.status == 200
 
-    def cause(self, text: str) -> str | None:
-        """Return why it will not load, if the log tells it for sure, or an answer has told it."""
-        unloaded = logs.unloaded(text, self.archive.store_name)
+    def explain_failure(self, text: str, reports: WorkerReports) -> str | None:
+        """Return why it will not load, if its workers, the log or an answer say it for sure.
+
+        :param text: of the log.
+        """
+        unloaded = logs.explain_unloaded(text, self.archive.store_name)
         if unloaded or self.suspicion:
             return unloaded or self.suspicion
-        lives = logs.lives(text, self.archive.worker_name)
-        for life in lives:
-            if (said := logs.refusal_of(life)) is not None:
-                return said
+        workers = reports.read(self.archive)
+        for worker in workers:
+            if (cause := worker.explain_end()) is not None:
+                return cause
         if logs.was_too_slow(text, self.archive.worker_name):
             limit = self.archive.serving.startup_timeout or STOCK_TIMEOUT
             return (
                 f"its worker was still loading after {limit} s, and TorchServe ended it: its own "
                 "serving option startup_timeout gives it longer"
             )
-        dead = [life for life in lives if not _is_alive(life, lives)]
-        for life in dead:
-            if (said := logs.cause(life)) is not None:
-                return said
-        return _silent(len(dead)) if len(dead) >= _SILENT_DEATHS else None
+        if not workers:  # what is printed then is not the model's, which may go on
+            return logs.find_exception(text, self.archive.worker_name)
+        dead = [worker for worker in workers if not worker.is_running]
+        return _explain_silence(len(dead)) if len(dead) >= _SILENT_DEATHS else None
 
 
 def wait(
@@ -139,9 +141,9 @@ def wait(
             for model in [model for model in waiting if model.has_answered()]:
                 waiting.remove(model)
                 say(f"{model.archive.url_part}: ready, {_proof(model)}, in {passed:.1f} s")
-            _raise_if_known(waiting, log)
+            _raise_if_known(waiting, log, server.reports)
             if passed > seconds:
-                raise NotReady([_overdue(model, log, seconds) for model in waiting])
+                raise NotReady([_explain_delay(each, log, server, seconds) for each in waiting])
             if time.monotonic() - told > _TELL_EVERY:
                 told = time.monotonic()
                 say(f"waiting for {_names(waiting)}: {passed:.0f} s of {seconds:.0f}")
@@ -171,16 +173,15 @@ def _names(waiting: Sequence[_Model]) -> str:
 
 def _raise_if_ended(server: TorchServe, log: Log) -> None:
     if not server.processes():
-        raise NotReady([f"TorchServe ended: {ending(server, log.text())}"])
+        raise NotReady([f"TorchServe ended: {explain_end(server, log.text())}"])
 
 
-def ending(server: TorchServe, text: str) -> str:
+def explain_end(server: TorchServe, text: str) -> str:
     """Return why a server that ended did so: by a signal, or by what it wrote last."""
     status = server.status or 0
     if status > 128:
         return f"it was killed by {_signal_name(status - 128)}{_for_memory()}"
-    said = logs.of_server(text)
-    return said or f"exit status {status}"
+    return logs.explain_end(text) or f"exit status {status}"
 
 
 def _signal_name(number: int) -> str:
@@ -190,42 +191,16 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _raise_if_known(waiting: Sequence[_Model], log: Log) -> None:
+def _raise_if_known(waiting: Sequence[_Model], log: Log, reports: WorkerReports) -> None:
     """Raise what is known; read once more first: a worker may be in the middle of saying it."""
-    text = log.text()
-    if any(model.cause(text) for model in waiting):
+    if any(model.explain_failure(log.text(), reports) for model in waiting):
         time.sleep(_POLL)
         text = log.text()
-        causes = [(model.archive.url_part, model.cause(text)) for model in waiting]
-        raise NotReady([f"{name} did not load: {cause}" for name, cause in causes if cause])
+        causes = {each.archive.url_part: each.explain_failure(text, reports) for each in waiting}
+        raise NotReady([f"{name} did not load: {cause}" for name, cause in causes.items() if cause])
 
 
-def _is_alive(life: Life, lives: Sequence[Life]) -> bool:
-    """Whether a process is there; one that has not said its number is, until a next one begins."""
-    if any(other is not life and other.thread == life.thread for other in _after(life, lives)):
-        return False
-    if life.pid is None:
-        # It ends before it has said its number if it lacks what TorchServe's worker imports.
-        return logs.cause(life) is None
-    return is_running(life.pid)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is a process with this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _after(life: Life, lives: Sequence[Life]) -> Sequence[Life]:
-    return lives[list(map(id, lives)).index(id(life)) + 1 :]
-
-
-def _silent(count: int) -> str:
+def _explain_silence(count: int) -> str:
     return (
         f"its worker ended {count} times without a word: it was killed, or ended itself (os._exit)"
         f"{_for_memory()}"
@@ -239,33 +214,30 @@ def _for_memory() -> str:
     return f"; the kernel has killed {count} processes of this container for want of memory"
 
 
-def _overdue(model: _Model, log: Log, seconds: float) -> str:
+def _explain_delay(model: _Model, log: Log, server: TorchServe, seconds: float) -> str:
     """Say that a model is not ready in time, and where its worker is."""
     name = model.archive.url_part
     late = f"{name} did not load: it neither answered nor failed within {seconds:.0f} s"
     if model.answer is not None:
         return f"{late}: it is loaded, but its sample is not answered"
-    text = log.text()
-    lives = logs.lives(text, model.archive.worker_name)
-    alive = [life for life in lives if life.pid is not None and _is_alive(life, lives)]
+    workers = server.reports.read(model.archive)
+    alive = [worker for worker in workers if worker.is_running]
     if not alive:
-        said = logs.of_server(text) or "nothing"
-        return f"{late}: {'its last worker is gone' if lives else 'no worker has begun'}; {said}"
-    where = _where(alive[-1], model, log)
-    return f"{late}: its worker is still loading" + (f", at {where}" if where else "")
+        said = logs.explain_end(log.text()) or "nothing"
+        return f"{late}: {'its last worker is gone' if workers else 'no worker has begun'}; {said}"
+    place = _abort(alive[-1], server.reports)
+    return f"{late}: its worker is still loading" + (f", at {place}" if place else "")
 
 
-def _where(life: Life, model: _Model, log: Log) -> str:
-    """Abort a worker, so that faulthandler says where it is; empty if it does not."""
-    if life.pid is None:
-        return ""
+def _abort(worker: WorkerReport, reports: WorkerReports) -> str:
+    """Abort a worker, so that Python says where it is; empty if it does not."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(life.pid, signal.SIGABRT)
+        os.kill(worker.pid, signal.SIGABRT)
     until = time.monotonic() + _TRACE_SECONDS
     while time.monotonic() < until:
-        for found in logs.lives(log.text(), model.archive.worker_name):
-            if found.pid == life.pid and (where := logs.stack(found)):
-                return ", called from ".join(where)
+        for found in reports.read():
+            if found.pid == worker.pid and (place := found.find_place()):
+                return ", called from ".join(place)
         time.sleep(_POLL)
     return ""
 

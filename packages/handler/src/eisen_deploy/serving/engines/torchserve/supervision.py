@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from eisen_deploy.serving.engines.archives import Archive, BadArchives, check_copies
+from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
 
-from . import logs
 from .calls import Server
 from .launcher import TorchServe
-from .readiness import Log, NotReady, ending, is_running, wait
+from .readiness import Log, NotReady, explain_end, wait
+from .worker_reports import WorkerReports, is_running
 
 _POLL = 0.5
 # So many looks after which workers that were added meanwhile are noted, too.
 _LOOKS = 20
 # TorchServe tries for five minutes.
 _GIVEN_UP = 330.0
-_FAILURES = 5
-# Seconds without an answer to anything. A large request may keep a thread busy for a few.
-_SILENCE = 60.0
 _LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, and how often it is started, before it is given up.
+
+    :param startup: seconds that all models have for their first prediction, at each start.
+    :param silence: seconds without an answer to anything, after which it is ended. A large request
+        may keep a thread busy for a few.
+    :param starts: how often a server that ended is tried to start again.
+    """
+
+    startup: float
+    silence: float = 60.0
+    starts: int = 5
 
 
 class Service:
     """Archives on one TorchServe.
 
     :param log_paths: the files in which the server and its workers write.
-    :param seconds: that all models have for their first prediction, at each start.
     :param say: is called with a line for each thing that happens.
     """
 
@@ -39,11 +52,11 @@ class Service:
         archives: Sequence[Archive],
         log_paths: Sequence[Path],
         *,
-        seconds: float,
+        patience: Patience,
         say: Callable[[str], None],
     ) -> None:
         self._server, self._calls, self._archives = server, calls, archives
-        self._log_paths, self._seconds, self._say = log_paths, seconds, say
+        self._log_paths, self._patience, self._say = log_paths, patience, say
         self._log = Log(log_paths)
 
     def start(self) -> None:
@@ -58,7 +71,7 @@ class Service:
             self._calls,
             self._archives,
             self._log,
-            seconds=self._seconds,
+            seconds=self._patience.startup,
             say=self._say,
         )
 
@@ -70,23 +83,25 @@ class Service:
         """
         while True:
             self._watch()
-            self._say(f"TorchServe ended: {ending(self._server, self._log.text())}; starting again")
+            why = explain_end(self._server, self._log.text())
+            self._say(f"TorchServe ended: {why}; starting again")
             began = time.monotonic()
             self._start_again()
             self._say(f"serving again, after {time.monotonic() - began:.1f} s")
             started()
 
     def _start_again(self) -> None:
-        for failure in range(1, _FAILURES + 1):
+        for failure in range(1, self._patience.starts + 1):
             self._server.stop()  # forgets the one that ended, and its keys
             try:
                 self._check_copies()
                 self.start()
             except NotReady as error:
-                if failure == _FAILURES:
+                if failure == self._patience.starts:
                     raise
                 pause = min(2.0**failure, _LONGEST_PAUSE)
-                self._say(f"{error}; next try in {pause:.0f} s, {_FAILURES - failure} are left")
+                left = self._patience.starts - failure
+                self._say(f"{error}; next try in {pause:.0f} s, {left} are left")
                 self._server.stop()
                 time.sleep(pause)
             else:
@@ -104,14 +119,15 @@ class Service:
 
     def _watch(self) -> None:
         """Watch until the server ends, and tell which workers end and come back."""
-        workers = _Workers(self._archives, self._calls, self._log, self._say)
-        pulse = _Pulse(self._calls)
+        workers = _Workers(self._archives, self._calls, self._server.reports, self._say)
+        pulse = _Pulse(self._calls, self._patience.silence)
         while self._server.processes():
             if pulse.is_lost():
-                self._say(f"TorchServe has answered nothing for {_SILENCE:.0f} s: it is ended")
+                silence = self._patience.silence
+                self._say(f"TorchServe has answered nothing for {silence:.0f} s: it is ended")
                 self._server.kill()
             workers.look()
-            if (why := workers.refusal()) is not None:
+            if (why := workers.explain_refusal()) is not None:
                 self._say(f"{why}: TorchServe is ended, to unpack its verified archives again")
                 self._server.kill()
             time.sleep(_POLL)
@@ -120,34 +136,34 @@ class Service:
 class _Pulse:
     """Whether the server answers. A Java that hangs, or only collects garbage, does not end."""
 
-    def __init__(self, calls: Server) -> None:
-        self._calls = calls
+    def __init__(self, calls: Server, silence: float) -> None:
+        self._calls, self._silence = calls, silence
         self._answered = self._asked = time.monotonic()
 
     def is_lost(self) -> bool:
         """Return whether it has not answered for too long; it is asked now and then."""
-        if time.monotonic() - self._asked > _SILENCE / 6:
-            if self._calls.is_answering(timeout=_SILENCE / 3):
+        if time.monotonic() - self._asked > self._silence / 6:
+            if self._calls.is_answering(timeout=self._silence / 3):
                 self._answered = time.monotonic()
             self._asked = time.monotonic()
-        return time.monotonic() - self._answered > _SILENCE
+        return time.monotonic() - self._answered > self._silence
 
 
 class _Workers:
     """The processes of the models as they were last seen.
 
-    Whether one is there, the kernel tells; which one took its place, the management API. Neither
-    needs a log that is written.
+    The kernel knows whether one is there, and the management API which one took its place; a
+    worker reports itself why it ended.
     """
 
     def __init__(
         self,
         archives: Sequence[Archive],
         calls: Server,
-        log: Log,
+        reports: WorkerReports,
         say: Callable[[str], None],
     ) -> None:
-        self._archives, self._calls, self._log, self._say = archives, calls, log, say
+        self._archives, self._calls, self._reports, self._say = archives, calls, reports, say
         self._running: dict[int, Archive] = {}
         self._ended: list[tuple[Archive, float]] = []
         self._looks = 0
@@ -163,7 +179,7 @@ class _Workers:
         for pid in [pid for pid in self._running if not is_running(pid)]:
             archive = self._running.pop(pid)
             self._ended.append((archive, time.monotonic()))
-            self._say(f"{archive.url_part}: worker {pid} ended{self._why(archive, pid)}")
+            self._say(f"{archive.url_part}: worker {pid} ended{self._explain_end(archive, pid)}")
         for archive, since in list(self._ended):
             if time.monotonic() - since > _GIVEN_UP:
                 self._ended.remove((archive, since))
@@ -175,22 +191,24 @@ class _Workers:
                 seconds = time.monotonic() - since
                 self._say(f"{archive.url_part}: worker {pid} serves again, after {seconds:.1f} s")
 
-    def refusal(self) -> str | None:
+    def explain_refusal(self) -> str | None:
         """Return which worker was not started again since unpacked files have changed, and why."""
         for archive, _ in self._ended:
-            if why := logs.unverified(self._log.text(), archive.worker_name):
-                self._ended.clear()  # it is said once
-                return f"{archive.url_part}: {why}"
+            for report in self._reports.read(archive):
+                if report.state == NOT_VERIFIED:
+                    self._ended.clear()  # it is said once
+                    return f"{archive.url_part}: {report.explain_end()}"
+                if report.pid not in self._running and not report.is_running:
+                    self._reports.remove(report.pid)
         return None
 
     def _begun(self, archive: Archive) -> list[int]:
         """Return the processes that are ready and not known yet."""
         workers = self._calls.workers(archive.url_part)
-        ready = [int(worker["pid"]) for worker in workers if worker["status"] == "READY"]
+        ready = [worker.pid for worker in workers if worker.is_ready]
         return [pid for pid in ready if pid not in self._running and is_running(pid)]
 
-    def _why(self, archive: Archive, pid: int) -> str:
-        for life in logs.lives(self._log.text(), archive.worker_name):
-            if life.pid == pid and (cause := logs.cause(life)):
-                return f": {cause}"
-        return ""
+    def _explain_end(self, archive: Archive, pid: int) -> str:
+        causes = {each.pid: each.explain_end() for each in self._reports.read(archive)}
+        self._reports.remove(pid)
+        return f": {causes[pid]}" if causes.get(pid) else ""

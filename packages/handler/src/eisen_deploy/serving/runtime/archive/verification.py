@@ -7,7 +7,6 @@ worker takes no other archive, however sound it is.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -15,9 +14,7 @@ from pathlib import Path
 from .._shared.archive import unpacked_folder
 from .._shared.archive.description import Description
 from .._shared.errors import ContractError, CorruptArchive
-from ..errors import LoadFailed
-
-_log = logging.getLogger("eisen_deploy.serving")
+from ..errors import NotVerified
 
 #: The variable with the digests, separated by spaces; without it any sound archive is taken.
 DIGESTS = "EISEN_SERVE_DIGESTS"
@@ -27,15 +24,14 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     """Check every file of an unpacked archive, and return what its ``eisen.json`` says.
 
     :param later: files whose content a later call will check, before they are read.
-    :raises LoadFailed: if a file is not the one that was packed, or the archive is another one
+    :raises NotVerified: if a file is not the one that was packed, or the archive is another one
         than was verified when the server was started.
     """
     try:
         about = unpacked_folder.verify(folder, later=later)
         _check_digest(about.digest)
     except ContractError as error:
-        _log.error("archive not verified: %s", error)  # who has started the server looks for it
-        raise LoadFailed(str(error)) from None
+        raise NotVerified(str(error)) from None
     return about
 
 

@@ -7,19 +7,19 @@ ImportError that this module raises while it is imported, and answers any except
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from .._shared.model.serving_options import FILE_NAME
 from ..errors import LoadFailed
 from ..session import InferenceSession
 from . import metrics, rows, server_config
-from .limits import limits_of
+from .limits import find_limits
+from .load_report import LoadReport
+from .sending import Parts
+from .worker_context import Row, WorkerContext
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("eisen_deploy.serving")
 _session: InferenceSession | None = None
 
 
-def handle(batch: list[Mapping[str, Any]] | None, context: Any) -> list[Any] | None:
+def handle(batch: list[Row] | None, context: WorkerContext) -> list[bytes | Parts] | None:
     """Answer a batch; with ``None`` for the batch, load the archive.
 
     :param batch: one dict for each request, as TorchServe gives it.
@@ -36,7 +36,8 @@ def handle(batch: list[Mapping[str, Any]] | None, context: Any) -> list[Any] | N
     """
     global _session  # noqa: PLW0603 - TorchServe keeps no object for a handler function
     if batch is None:
-        _session = _open(context)
+        with LoadReport(rows.registered_model(context)):
+            _session = _open(context)
         return None
     if _session is None:
         raise LoadFailed("a batch came before the archive was loaded")
@@ -47,10 +48,8 @@ def handle(batch: list[Mapping[str, Any]] | None, context: Any) -> list[Any] | N
     return answers
 
 
-def _open(context: Any) -> InferenceSession:
+def _open(context: WorkerContext) -> InferenceSession:
     """Open the archive that TorchServe unpacked, within what this server allows and counts."""
-    if not faulthandler.is_enabled():
-        faulthandler.enable()  # a crash in native code then tells where; it prints no values
     rows.prepare_worker()
     folder, server = Path(context.system_properties["model_dir"]), server_config.read()
     model = rows.registered_model(context)
@@ -59,7 +58,7 @@ def _open(context: Any) -> InferenceSession:
         folder,
         context=context,
         workers=server.of_model(*model, "minWorkers") or server.default_workers_per_model,
-        limits=partial(limits_of, server, *model, has_file=has_file),
+        limits=partial(find_limits, server, *model, has_file=has_file),
         counters=metrics.counters_for(server, model),
     )
     _log.info("worker %d serves %s %s: %s", os.getpid(), *model, session.limits)

@@ -11,8 +11,8 @@ import logging
 import sys
 from types import ModuleType
 
-from .receiving import retriever
-from .sending import responder
+from .receiving import make_retriever
+from .sending import make_responder
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -32,13 +32,13 @@ def install() -> bool:
         return True
     if getattr(program, "retrieve_msg", None) is not getattr(codec, "retrieve_msg", ...):
         return False  # this process is not TorchServe's worker, whatever it has imported
-    unknown = _unknown(server, codec, service)
-    if unknown:
-        _log.info("%s: bodies are copied as this TorchServe does it", unknown)
+    difference = _find_difference(server, codec, service)
+    if difference:
+        _log.info("%s: bodies are copied as this TorchServe does it", difference)
         return False
     received: list[bytearray] = []
-    respond = responder(service.create_predict_response, received)
-    vars(codec)["_retrieve_buffer"] = retriever(received)
+    respond = make_responder(service.create_predict_response, received)
+    vars(codec)["_retrieve_buffer"] = make_retriever(received)
     vars(service)["create_predict_response"] = respond
     return True
 
@@ -46,7 +46,7 @@ def install() -> bool:
 def is_installed() -> bool:
     """Whether this worker sends :class:`~.sending.Parts`."""
     function = getattr(sys.modules.get("ts.service"), "create_predict_response", None)
-    return getattr(function, "__module__", None) == responder.__module__
+    return getattr(function, "__module__", None) == make_responder.__module__
 
 
 _MODULES = ("__main__", "ts", "ts.protocol.otf_message_handler", "ts.service")
@@ -58,7 +58,7 @@ _SIGNATURES = {
 }
 
 
-def _unknown(server: ModuleType, codec: ModuleType, service: ModuleType) -> str | None:
+def _find_difference(server: ModuleType, codec: ModuleType, service: ModuleType) -> str | None:
     """Return what is not as in the TorchServe that is known."""
     version = getattr(server, "__version__", "of no version")
     if version != VERSION:

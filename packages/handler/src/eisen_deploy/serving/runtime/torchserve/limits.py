@@ -1,4 +1,4 @@
-"""What a TorchServe allows a worker, which it tells the worker itself not.
+"""What a TorchServe allows a worker, which it does not say to the worker itself.
 
 TorchServe kills a worker that replies with more than ``max_response_size`` bytes or takes longer
 than the response timeout, and answers every request of its batch with 500, *Worker died*. So a
@@ -16,7 +16,7 @@ from .server_config import STOCK_TIMEOUT, ServerConfig
 MAX_REPLY = 2**31 - 1
 
 
-def limits_of(
+def find_limits(
     server: ServerConfig, name: str, version: str, options: ServingOptions, *, has_file: bool
 ) -> Limits:
     """Return what a TorchServe allows the worker of a model.

@@ -13,7 +13,7 @@ import ctypes
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from socket import socket
 
 #: Fields of fewer bytes are read ahead, and copied from there.
 LARGE = 64 * 2**10
@@ -33,7 +33,7 @@ class Reader:
     :param received: where huge fields are kept as well, until the answer is sent.
     """
 
-    def __init__(self, connection: Any, received: list[bytearray]) -> None:
+    def __init__(self, connection: socket, received: list[bytearray]) -> None:
         self.connection = connection
         self._received = received
         self._ahead = bytearray(LARGE)
@@ -56,16 +56,16 @@ class Reader:
         self._start = self._end = 0
         with memoryview(data) as view:
             while size - known >= LARGE:
-                known += self._some(view[known:])
+                known += self._receive_some(view[known:])
             while known < size:
-                self._end = self._some(self._ahead)
+                self._end = self._receive_some(self._ahead)
                 self._start = min(size - known, self._end)
                 view[known : known + self._start] = self._ahead[: self._start]
                 known += self._start
         return data
 
-    def _some(self, into: bytearray | memoryview) -> int:
-        count: int = self.connection.recv_into(into)
+    def _receive_some(self, into: bytearray | memoryview) -> int:
+        count = self.connection.recv_into(into)
         if not count:
             logging.info("Frontend disconnected.")  # noqa: LOG015 - where TorchServe says it
             sys.exit(0)
@@ -88,13 +88,13 @@ _from_string_and_size.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
 _from_string_and_size.restype = ctypes.py_object
 
 
-def retriever(received: list[bytearray]) -> Callable[[Any, int], bytearray]:
+def make_retriever(received: list[bytearray]) -> Callable[[socket, int], bytearray]:
     """Return what replaces ``_retrieve_buffer``: it reads a size from a connection."""
-    reader = Reader(None, received)
+    reader: Reader | None = None
 
-    def _retrieve_buffer(conn: Any, length: int) -> bytearray:
+    def _retrieve_buffer(conn: socket, length: int) -> bytearray:
         nonlocal reader
-        if reader.connection is not conn:
+        if reader is None or reader.connection is not conn:
             reader = Reader(conn, received)
         return reader.read(max(length, 0))
 

@@ -11,12 +11,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .._shared.wire.messages import SIZE_HEADER
 from ..messages import Reply, Request
 from . import frames, worker_log
 from .sending import Parts
+from .worker_context import Row, WorkerContext
 
 #: From this size on a reply is handed over in pieces, and its client gets it in chunks.
 STREAMED = 2**20
@@ -60,18 +60,18 @@ def _envelope() -> str | None:
     return next((name for name in names if name != "base"), None)
 
 
-def registered_model(context: Any) -> tuple[str, str]:
+def registered_model(context: WorkerContext) -> tuple[str, str]:
     """Return name and version under which the server has registered the archive."""
     return context.model_name, context.manifest["model"]["modelVersion"]
 
 
-def to_request(row: Mapping[str, Any], context: Any, index: int) -> Request:
+def to_request(row: Row, context: WorkerContext, index: int) -> Request:
     """Return one row of a batch as a request.
 
     A row is a body, or fields by name: those of a form, or of a call by gRPC, which has no headers.
     """
-    headers = _headers(context, index)
-    refused = _unsupported(headers)
+    headers = _read_headers(context, index)
+    refused = _explain_unsupported(headers)
     request = Request(headers, row.get("body", row.get("data", b"")), unsupported=refused)
     if request.media_type in _FORMS:
         has_fields = _is_parsed(row, headers)
@@ -80,7 +80,7 @@ def to_request(row: Mapping[str, Any], context: Any, index: int) -> Request:
     return Request(headers, b"", dict(row), refused) if has_fields else request
 
 
-def _unsupported(headers: Mapping[str, str]) -> str | None:
+def _explain_unsupported(headers: Mapping[str, str]) -> str | None:
     """Say why a request is for something that only looks like a prediction, if it is."""
     envelope = _envelope()
     if envelope is not None:
@@ -93,20 +93,20 @@ def _unsupported(headers: Mapping[str, str]) -> str | None:
     return _NO_EXPLANATIONS if headers.get("explain", "").lower() == "true" else None
 
 
-def _headers(context: Any, index: int) -> dict[str, str]:
+def _read_headers(context: WorkerContext, index: int) -> dict[str, str]:
     properties = context.get_all_request_header(index)
     # Beside the headers, TorchServe keeps here a dict for each field of the body.
     return {name.lower(): value for name, value in properties.items() if isinstance(value, str)}
 
 
-def _is_parsed(row: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+def _is_parsed(row: Row, headers: Mapping[str, str]) -> bool:
     """Whether TorchServe took a form apart; it hands over the body if that tells no boundary."""
     if not row:  # a form in which it found no field, or an empty body that claims to be a form
         return headers.get("content-length", "0") != "0"
     return set(row) != {"body"} or "boundary=" in headers.get("content-type", "")
 
 
-def write_reply(reply: Reply, context: Any, index: int) -> bytes | Parts:
+def write_reply(reply: Reply, context: WorkerContext, index: int) -> bytes | Parts:
     """Put status and headers of a reply into the context, and return its body.
 
     :returns: the body's buffers where the worker sends them as they are, else the body as one.
@@ -122,7 +122,7 @@ def write_reply(reply: Reply, context: Any, index: int) -> bytes | Parts:
     return Parts(reply.buffers, streamed=streamed) if frames.is_installed() else reply.body
 
 
-def raise_for_grpc(replies: Sequence[Reply], context: Any) -> None:
+def raise_for_grpc(replies: Sequence[Reply], context: WorkerContext) -> None:
     """Raise the error that answers a call by gRPC: TorchServe calls any body a success there.
 
     Only where it is the one request of its batch: what is raised is the answer to all of them.
@@ -130,13 +130,13 @@ def raise_for_grpc(replies: Sequence[Reply], context: Any) -> None:
     :raises PredictionException: TorchServe's own, with the status and the message.
     """
     server = sys.modules.get("ts.utils.util")
-    is_grpc = not _headers(context, 0)  # all else has some
+    is_grpc = not _read_headers(context, 0)  # all else has some
     if server is not None and len(replies) == 1 and replies[0].status != 200 and is_grpc:
         message = json.loads(replies[0].body)["message"]
         raise server.PredictionException(message, replies[0].status)
 
 
-def _may_stream(reply: Reply, context: Any, index: int) -> bool:
+def _may_stream(reply: Reply, context: WorkerContext, index: int) -> bool:
     """Whether a reply is large, and its client can take it in chunks: it speaks HTTP/1.1.
 
     The worker is not told what is spoken. A call by gRPC, which takes one piece, has no ``Host``;
@@ -144,5 +144,5 @@ def _may_stream(reply: Reply, context: Any, index: int) -> bool:
     """
     if reply.size < STREAMED or reply.status != 200:
         return False
-    headers = _headers(context, index)
+    headers = _read_headers(context, index)
     return "host" in headers and "close" not in headers.get("connection", "").lower()

@@ -20,9 +20,11 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from socket import socket
+from typing import TypeGuard
 
 from ..messages import Buffer
+from .worker_context import WorkerContext
 
 #: Pieces of fewer bytes are copied, to be sent together.
 LARGE = 64 * 2**10
@@ -35,11 +37,11 @@ _INT = struct.Struct("!i")
 _END = _INT.pack(-1)
 _MORE = "ts_stream_next"
 
-Respond = Callable[..., Any]
+Respond = Callable[..., bytes | bytearray]
 
 
 class Parts:
-    """A reply's body for :func:`responder`, in buffers that are sent one after the other.
+    """A reply's body for :func:`make_responder`, in buffers that are sent one after the other.
 
     :param streamed: whether TorchServe gets it in pieces; its client then gets it in chunks.
     """
@@ -67,7 +69,7 @@ class Parts:
         yield piece
 
 
-def responder(original: Respond, received: list[bytearray]) -> Respond:
+def make_responder(original: Respond, received: list[bytearray]) -> Respond:
     """Return what replaces ``create_predict_response``.
 
     It sends an answer that is replies of ours and nothing else, but for the last bytes, which it
@@ -78,16 +80,16 @@ def responder(original: Respond, received: list[bytearray]) -> Respond:
     """
 
     def create_predict_response(
-        ret: Any,
+        ret: object,
         req_id_map: Mapping[int, str],
         message: str,
         code: int,
-        context: Any = None,
+        context: WorkerContext | None = None,
         ts_stream_next: bool = False,
-    ) -> Any:
-        if ts_stream_next or not _is_plain(ret, req_id_map, context):
+    ) -> bytes | bytearray:
+        if context is None or ts_stream_next or not _is_plain(ret, req_id_map, context):
             received.clear()
-            return original(_joined(ret), req_id_map, message, code, context, ts_stream_next)
+            return original(_join_parts(ret), req_id_map, message, code, context, ts_stream_next)
         # As a list: what cannot be written down must fail before the first byte is sent.
         pieces = list(_pieces(ret, req_id_map, message, code, context))
         end = send_all_but_the_end(context.cl_socket, pieces)
@@ -106,26 +108,27 @@ def _give_back(received: list[bytearray]) -> None:
     received.clear()
 
 
-def _is_plain(ret: Any, ids: Mapping[int, str], context: Any) -> bool:
+def _is_plain(
+    ret: object, ids: Mapping[int, str], context: WorkerContext
+) -> TypeGuard[list[Parts]]:
     """Whether TorchServe would only write down what is there."""
     return (
         isinstance(ret, list)
         and all(isinstance(item, Parts) for item in ret)
-        and context is not None
         and not context.stopping_criteria
         and not any(_MORE in context.get_response_headers(index) for index in ids)
         and os.environ.get("LOCAL_RANK", "0") == "0"  # the others of a group answer nothing
     )
 
 
-def _joined(ret: Any) -> Any:
+def _join_parts(ret: object) -> object:
     if not isinstance(ret, list):
         return ret
     return [b"".join(item.buffers) if isinstance(item, Parts) else item for item in ret]
 
 
 def _pieces(
-    replies: list[Parts], ids: Mapping[int, str], message: str, code: int, context: Any
+    replies: list[Parts], ids: Mapping[int, str], message: str, code: int, context: WorkerContext
 ) -> Iterator[Buffer]:
     start = _INT.pack(code) + _text(message)
     last: list[Buffer] = [start]
@@ -146,7 +149,7 @@ def _pieces(
     yield _END
 
 
-def _head(context: Any, index: int, headers: Mapping[str, str]) -> bytes:
+def _head(context: WorkerContext, index: int, headers: Mapping[str, str]) -> bytes:
     status, phrase = context.get_response_status(index)
     return b"".join(
         [
@@ -168,7 +171,7 @@ def _text(text: str) -> bytes:
     return _INT.pack(len(raw)) + raw
 
 
-def send_all_but_the_end(connection: Any, pieces: Iterable[Buffer]) -> bytearray:
+def send_all_but_the_end(connection: socket, pieces: Iterable[Buffer]) -> bytearray:
     """Send pieces in their order, small neighbours as one, but for the last small ones.
 
     :returns: what is left to send.

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from ..cores import count_cores
 from . import java_properties
@@ -61,16 +60,15 @@ class ServerConfig:
     max_request_size: int | None = None
     default_response_timeout: int | None = None
     default_workers_per_model: int | None = None
-    models: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, object] = field(default_factory=dict)
     reads_model_metrics: bool | None = None
     source: str = "config.properties"
 
     def of_model(self, name: str, version: str, setting: str) -> int | None:
         """Return a setting, such as ``responseTimeout``, that the property ``models`` holds."""
-        try:
-            value = self.models[name][version][setting]
-        except (KeyError, TypeError, IndexError):
-            return None
+        value: object = self.models
+        for key in (name, version, setting):
+            value = value.get(key) if isinstance(value, Mapping) else None
         return value if type(value) is int and value > 0 else None
 
 

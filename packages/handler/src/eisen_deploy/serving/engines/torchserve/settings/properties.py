@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE, STOCK_TIMEOUT
 
@@ -152,7 +151,7 @@ def parse_java_int(text: str, limit: int = MAX_INT) -> int | None:
     return None if number is None or not -limit - 1 <= number <= limit else number
 
 
-def parse_object(text: str) -> dict[str, Any] | None:
+def parse_object(text: str) -> dict[str, object] | None:
     """Return a JSON object; ``None`` if it is none."""
     try:
         found = json.loads(text)
