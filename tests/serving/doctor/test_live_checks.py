@@ -13,7 +13,7 @@ from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
 from eisen_deploy.serving.doctor.checks import running_server
 from eisen_deploy.serving.doctor.facts.certificate import Certificate
 from eisen_deploy.serving.doctor.facts.running_server import Model, Server
-from eisen_deploy.serving.engines.torchserve.calls import Answer, Endpoint
+from eisen_deploy.serving.engines.torchserve.calls import Answer, Endpoint, Worker
 
 LOCAL, FAR = Endpoint("http", "127.0.0.1", 8080), Endpoint("http", "10.1.2.3", 8080)
 REFUSED = Answer(400, b'{"code": 400, "type": "InvalidKeyException", "message": "..."}')
@@ -24,7 +24,7 @@ METADATA = Answer(200, json.dumps(DECLARED).encode())
 
 
 def worker(status="READY", pid=7):
-    return {"id": "9000", "status": status, "pid": pid}
+    return Worker("9000", status, pid)
 
 
 MODEL = Model("seg", METADATA, ((worker(),), (worker(),)))

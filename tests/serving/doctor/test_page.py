@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.doctor import AREAS, SEVERITIES
+from eisen_deploy.serving.doctor import CONFIGURATION_AREAS, SERVER_AREAS, SEVERITIES
 
+AREAS = {"configuration": CONFIGURATION_AREAS, "server": SERVER_AREAS}
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "eisen-serve-doctor.rst"
 ROW = re.compile(r"   \* - ``([a-z-]+)``\n     - (\w+)\n     - (.+)\n     - (.+)\n     - (.+)\n")
 

@@ -6,14 +6,15 @@
 * :mod:`.examination` - the two examinations
 """
 
-from .checks import AREAS
+from .checks import CONFIGURATION_AREAS, SERVER_AREAS
 from .examination import examine_configuration, examine_server
 from .findings import ERROR, NOTE, SEVERITIES, WARNING, Check, Finding, Report
 
 __all__ = [
-    "AREAS",
+    "CONFIGURATION_AREAS",
     "ERROR",
     "NOTE",
+    "SERVER_AREAS",
     "SEVERITIES",
     "WARNING",
     "Check",

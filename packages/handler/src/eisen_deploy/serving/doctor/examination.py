@@ -9,7 +9,7 @@ from typing import Any
 
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
-from .checks import AREAS
+from .checks import CONFIGURATION_AREAS, SERVER_AREAS
 from .facts.gathering import Facts, gather_facts
 from .facts.running_server import Server, ask_server
 from .findings import Report
@@ -34,7 +34,7 @@ def examine_configuration(
         report.examined = False
         return report
     report.facts = list(_summarize(facts))
-    report.run(AREAS["configuration"], facts)
+    report.run(CONFIGURATION_AREAS, facts)
     return report
 
 
@@ -49,7 +49,7 @@ def examine_server(url: str, **options: Any) -> Report:
     server, report.unexamined = ask_server(url, **options)
     report.examined = server.is_torchserve
     report.facts = list(_summarize_server(server)) if server.is_torchserve else []
-    report.run(AREAS["server"], server)
+    report.run(SERVER_AREAS, server)
     return report
 
 

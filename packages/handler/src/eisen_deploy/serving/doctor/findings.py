@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 #: Does not work, or lets anyone in.
 ERROR = "error"
@@ -28,6 +28,7 @@ NOTE = "note"
 SEVERITIES = (ERROR, WARNING, NOTE)
 
 Facts = TypeVar("Facts")
+OtherFacts = TypeVar("OtherFacts")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Area(Generic[Facts]):
         """Add a check whose findings are warnings, unless they say otherwise."""
         return partial(self._add, WARNING, effect, remedy)
 
-    def same_as(self, other: Area[Any], name: str) -> Callable[[Run[Facts]], Run[Facts]]:
+    def same_as(self, other: Area[OtherFacts], name: str) -> Callable[[Run[Facts]], Run[Facts]]:
         """Add a check of something else, with the words of a check of another area."""
         (same,) = [check for check in other.checks if check.name == name]
         return partial(self._add, same.severity, same.effect, same.remedy)
@@ -131,7 +132,7 @@ class Report:
     unexamined: list[str] = field(default_factory=list)
     examined: bool = True
 
-    def run(self, areas: Iterable[Area[Any]], facts: Any) -> None:
+    def run(self, areas: Iterable[Area[Facts]], facts: Facts) -> None:
         """Run all checks of some areas, and put the worst findings first.
 
         A check that cannot look is reported, and hinders no other.

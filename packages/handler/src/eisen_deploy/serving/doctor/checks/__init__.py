@@ -5,15 +5,13 @@ To add a check is to write its function, with the decorator of its area.
 
 from __future__ import annotations
 
-from typing import Any
-
+from eisen_deploy.serving.doctor.facts.gathering import Facts
+from eisen_deploy.serving.doctor.facts.running_server import Server
 from eisen_deploy.serving.doctor.findings import Area
 
 from . import access, archives, capacity, properties, running_server, surroundings
 
-_CONFIGURATION = (properties, access, capacity, surroundings, archives)
-#: The checks by what is examined, in the order in which they run.
-AREAS: dict[str, list[Area[Any]]] = {
-    "configuration": [module.AREA for module in _CONFIGURATION],
-    "server": [running_server.AREA],
-}
+_MODULES = (properties, access, capacity, surroundings, archives)
+#: The checks of a configuration and those of a running server, in the order in which they run.
+CONFIGURATION_AREAS: list[Area[Facts]] = [module.AREA for module in _MODULES]
+SERVER_AREAS: list[Area[Server]] = [running_server.AREA]

@@ -133,7 +133,7 @@ def worker_missing(server: Server) -> Iterator[Found]:
     """Find a model without a worker that is ready."""
     for model in server.models:
         if model.looks and not model.ready:
-            states = ", ".join(str(worker.get("status")) for worker in model.looks[-1]) or "none"
+            states = ", ".join(worker.status for worker in model.looks[-1]) or "none"
             yield Found(f"{model.name}: no worker is ready ({states})", name=model.name)
 
 
@@ -145,7 +145,7 @@ def worker_restarts(server: Server) -> Iterator[Found]:
     """Find a worker whose process changed within two seconds."""
     for model in server.models:
         names = [name for name, _ in model.processes]
-        again = sorted({str(name) for name in names if names.count(name) > 1})
+        again = sorted({name for name in names if names.count(name) > 1})
         if again:
             what = f"{model.name}: worker {', '.join(again)} was started again meanwhile"
             yield Found(what, name=model.name)

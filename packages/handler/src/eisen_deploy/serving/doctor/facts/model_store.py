@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.serving.runtime._shared.archive import eisen_json, names, reader
 from eisen_deploy.serving.runtime._shared.archive.derived_files import MANIFEST
@@ -42,19 +41,19 @@ class StoredArchive:
     version: str
     model_size: int
     is_ours: bool = False
-    options: Mapping[str, Any] | None = None
+    options: Mapping[str, object] | None = None
     problems: tuple[str, ...] = ()
     request: int = 0
     reply: int = 0
     requirements: tuple[str, ...] = ()
 
-    def option(self, name: str, models: Mapping[str, Any]) -> int | None:
+    def option(self, name: str, models: Mapping[str, object]) -> int | None:
         """Return an option that is an integer, of this archive or of the property ``models``."""
-        value = (self.options or {}).get(name)
-        try:
-            return int(models[self.name][self.version][name] if value is None else value)
-        except (LookupError, TypeError, ValueError):
-            return None
+        value: object = models
+        for key in (self.name, self.version, name):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        text = str((self.options or {}).get(name, value))
+        return int(text) if text.isdecimal() else None
 
 
 def find_archives(store: Path, models: Collection[str]) -> tuple[list[Path], list[str]]:
@@ -134,7 +133,7 @@ def _read_small(archive: zipfile.ZipFile, name: str) -> str:
     return raw.decode()
 
 
-def _read_scalars(text: str) -> dict[str, Any]:
+def _read_scalars(text: str) -> dict[str, object]:
     """Return the values at the top of a YAML text; lists and sections are left out."""
     try:
         values = json.loads(text)

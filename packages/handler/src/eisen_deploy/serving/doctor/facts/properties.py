@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.serving.engines.torchserve.settings.properties import (
     ADDRESSES,
@@ -129,7 +128,7 @@ class Properties:
         return heap
 
     @cached_property
-    def models(self) -> Mapping[str, Any]:
+    def models(self) -> Mapping[str, object]:
         """The property ``models``: options by name and version of a model."""
         return parse_object(self.values.get("models", "{}")) or {}
 

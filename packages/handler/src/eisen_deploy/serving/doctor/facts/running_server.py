@@ -7,10 +7,16 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from eisen_deploy.serving.engines.torchserve.calls import Answer, Endpoint, Keys, ask, ask_workers
+from eisen_deploy.serving.engines.torchserve.calls import (
+    Answer,
+    Endpoint,
+    Keys,
+    Worker,
+    ask,
+    ask_workers,
+)
 from eisen_deploy.serving.engines.torchserve.settings.configuration import is_loopback
 
 from .certificate import Certificate, check_certificate
@@ -21,7 +27,7 @@ NO_TOKEN = "InvalidKeyException"  # noqa: S105 - a name of an error
 _LOOKS = 3
 _PAUSE = 0.7
 
-Look = tuple[Mapping[str, Any], ...]
+Look = tuple[Worker, ...]
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,12 @@ class Model:
     @property
     def ready(self) -> int:
         """The workers that were ready at the last look."""
-        return (
-            sum(worker.get("status") == "READY" for worker in self.looks[-1]) if self.looks else 0
-        )
+        return sum(worker.is_ready for worker in self.looks[-1]) if self.looks else 0
 
     @property
-    def processes(self) -> set[tuple[Any, Any]]:
+    def processes(self) -> set[tuple[str, int]]:
         """Each worker that was ever seen, as its name and the number of its process."""
-        seen = {(each.get("id"), each.get("pid")) for look in self.looks for each in look}
-        return {(name, pid) for name, pid in seen if isinstance(pid, int) and pid > 0}
+        return {(each.name, each.pid) for look in self.looks for each in look if each.pid > 0}
 
 
 @dataclass(frozen=True)
