@@ -29,14 +29,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from eisen_deploy.serving.engines.machine import here
+from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
-from eisen_deploy.serving.engines.torchserve.settings.configuration import (
-    Configuration,
-    Options,
-    configure,
-)
+from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration, configure
+from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED, Setting
 
 MIB = 2**20
@@ -84,7 +81,7 @@ TRIED: dict[str, tuple[Setting, ...]] = {
 
 def variants() -> dict[str, Configuration]:
     """Return the profile, the profile without each setting in turn, and what else was tried."""
-    tuned = configure(Options(max_body=600 * MIB), here())
+    tuned = configure(Options(max_body=600 * MIB), measure_machine())
     found = {"the profile": tuned, "stock": _changed(tuned, without=[each.name for each in TUNED])}
     for setting in TUNED:
         found[f"without {setting.name}{setting.value}"] = _changed(tuned, without=[setting.name])

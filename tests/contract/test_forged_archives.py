@@ -19,7 +19,7 @@ from eisen_deploy.packaging import cli as packing
 from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.errors import CorruptArchive
 from eisen_deploy.serving.doctor.facts.model_store import read_archive
-from eisen_deploy.serving.engines.archives import BadArchives, verify
+from eisen_deploy.serving.engines.served_archives import BadArchives, verify
 from eisen_deploy.serving.runtime.archive.verification import verify as verify_unpacked
 from eisen_deploy.serving.runtime.errors import LoadFailed
 

@@ -76,7 +76,7 @@ def test_what_it_prints_works_and_it_survives_what_is_killed(start, zoo, tmp_pat
     running = start(zoo / "seg.mar", zoo / "echo.mar")
     running.until(READY)
     assert any("seg: ready, sample predicted" in line for line in running.lines)
-    assert any("echo: ready, metadata told" in line for line in running.lines)
+    assert any("echo: ready, metadata answered" in line for line in running.lines)
 
     metadata = json.loads(output_of(command_in(running, "metadata"), tmp_path))
     assert metadata["inputs"][0]["name"] == "x"

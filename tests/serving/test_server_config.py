@@ -170,14 +170,14 @@ def test_settings_of_one_model(proc):
         'models={"m": {"1.0": {"responseTimeout": 7, "minWorkers": 0, "x": "y"}}, "n": 3}'
     )
     config = proc.read()
-    assert config.of_model("m", "1.0", "responseTimeout") == 7
+    assert config.find_setting("m", "1.0", "responseTimeout") == 7
     for wanted in [
         ("m", "1.0", "minWorkers"),
         ("m", "1.0", "x"),
         ("m", "2.0", "a"),
         ("n", "1", "a"),
     ]:
-        assert config.of_model(*wanted) is None
+        assert config.find_setting(*wanted) is None
 
 
 # --- what it stands on ----------------------------------------------------------------------

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
-from eisen_deploy.serving.engines.archives import BadArchives, check_copies, verify
-from eisen_deploy.serving.engines.originals import Originals
+from eisen_deploy.serving.engines.original_files import Originals
+from eisen_deploy.serving.engines.served_archives import BadArchives, check_copies, verify
 
 ROWS = np.float32([[1, 2]])
 
@@ -202,7 +202,7 @@ def test_a_pipe_in_its_place_is_not_waited_for(told):
         os.mkfifo(path)
 
     (line,) = told(change)
-    assert "is no regular file any more" in line
+    assert "is not a regular file any more" in line
 
 
 def test_a_file_is_left_alone_while_it_is_written(served):

@@ -11,10 +11,16 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from eisen_deploy.serving.cli import main
-from eisen_deploy.serving.cli.arguments import interpreter, options_of, port, positive, size
-from eisen_deploy.serving.engines.torchserve import checks
-from eisen_deploy.serving.engines.torchserve.checks import Refused
-from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
+from eisen_deploy.serving.cli.arguments import (
+    find_interpreter,
+    make_options,
+    parse_port,
+    parse_positive,
+    parse_size,
+)
+from eisen_deploy.serving.engines.torchserve import preflight
+from eisen_deploy.serving.engines.torchserve.preflight import Refused
+from eisen_deploy.serving.engines.torchserve.settings.options import Options
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,7 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import Optio
     ],
 )
 def test_sizes(text, expected):
-    assert size(text) == expected
+    assert parse_size(text) == expected
 
 
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
@@ -45,24 +51,24 @@ def test_other_systems_than_linux_are_refused(command, platform, monkeypatch, ca
 @pytest.mark.parametrize("text", ["", "0", "0.1B", "-1", "1TB", "MiB", "1iB", "1 2", "nan", "٣"])
 def test_no_sizes(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected"):
-        size(text)
+        parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "80a", "", "9" * 5000])
 def test_no_ports(text):
     with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 65535"):
-        port(text)
+        parse_port(text)
 
 
 def test_a_number_from_one_on():
-    assert positive("3") == 3
+    assert parse_positive("3") == 3
     with pytest.raises(argparse.ArgumentTypeError):
-        positive("0")
+        parse_positive("0")
 
 
 def refused(options, **more):
     with pytest.raises(Refused) as caught:
-        checks.check_options(options, **{"insecure": False, **more})
+        preflight.check_options(options, **{"insecure": False, **more})
     return caught.value.problems
 
 
@@ -71,9 +77,9 @@ def test_others_may_reach_it_only_with_a_token_or_tls_or_if_it_is_said():
     (problem,) = refused(options)
     assert "--token-auth" in problem
     assert "--insecure" in problem
-    checks.check_options(options, insecure=True)
-    checks.check_options(Options(host="0.0.0.0", token_auth=True), insecure=False)
-    checks.check_options(Options(), insecure=False)
+    preflight.check_options(options, insecure=True)
+    preflight.check_options(Options(host="0.0.0.0", token_auth=True), insecure=False)
+    preflight.check_options(Options(), insecure=False)
 
 
 def test_all_problems_at_once():
@@ -98,7 +104,7 @@ def certificate(folder, key_type):
 
 def test_a_certificate_that_torchserve_takes(tmp_path):
     cert, key = certificate(tmp_path, trustme.KeyType.RSA)
-    checks.check_options(Options(tls_cert=cert, tls_key=key), insecure=False)
+    preflight.check_options(Options(tls_cert=cert, tls_key=key), insecure=False)
 
 
 def test_a_certificate_that_torchserve_does_not_take(tmp_path):
@@ -119,7 +125,7 @@ def test_ports_that_are_taken_or_the_same():
         listener.listen(1)
         taken = listener.getsockname()[1]
         with pytest.raises(Refused) as caught:
-            checks.check_ports(Options(port=taken, management_port=taken, metrics_port=taken))
+            preflight.check_ports(Options(port=taken, management_port=taken, metrics_port=taken))
     assert [problem.split(":")[1] for problem in caught.value.problems[:3]] == [
         f"{taken} is taken"
     ] * 3
@@ -131,7 +137,7 @@ def test_options_are_those_of_the_command_line(capsys):
     given = {}
 
     def keep(arguments):
-        given.update(vars(options_of(arguments)))
+        given.update(vars(make_options(arguments)))
         return 0
 
     parser = argparse.ArgumentParser()
@@ -147,7 +153,7 @@ def test_options_are_those_of_the_command_line(capsys):
 
 def test_wrong_arguments_end_with_2(capsys):
     assert main(["run", "seg.mar", "--max-body", "much"]) == 2
-    assert "--max-body: expected a size such as 512MiB or 1GB, came 'much'" in (
+    assert "--max-body: expected a size such as 512MiB or 1GB, got 'much'" in (
         capsys.readouterr().err
     )
 
@@ -165,6 +171,6 @@ def test_an_interpreter_is_found_from_any_folder(tmp_path, monkeypatch):
     program.symlink_to(sys.executable)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(program.parent))
-    assert interpreter("bin/python") == str(program)
-    assert interpreter("python") == str(program)
-    assert interpreter("missing/python") == str(tmp_path / "missing" / "python")
+    assert find_interpreter("bin/python") == str(program)
+    assert find_interpreter("python") == str(program)
+    assert find_interpreter("missing/python") == str(tmp_path / "missing" / "python")

@@ -13,22 +13,19 @@ import pytest
 from eisen_deploy.serving.engines.machine import Machine
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import (
-    GIB,
-    MIB,
-    Options,
+    compute_heap_size,
+    compute_queue_size,
     configure,
-    heap_bytes,
-    is_loopback,
-    queue_size,
-    variables_text,
-    workers,
+    count_workers,
+    render_variables,
 )
-from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED
-from eisen_deploy.serving.engines.torchserve.settings.properties import (
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import (
     PROPERTIES,
     parse_address,
     parse_java_int,
 )
+from eisen_deploy.serving.engines.torchserve.settings.options import GIB, MIB, Options, is_loopback
+from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED
 
 MACHINE = Machine(cores=8, memory=32 * GIB)
 
@@ -47,7 +44,7 @@ def test_every_line_has_a_reason_and_reads_back():
     lines = text.splitlines()
     for at, line in enumerate(lines):
         assert line.startswith("#") or lines[at - 1].startswith("#")
-    for setting in configuration.of("vmarg"):
+    for setting in configuration.of_kind("vmarg"):
         assert f"#   {setting.name}{setting.value}: {setting.reason}" in text
 
 
@@ -58,15 +55,15 @@ def test_limits_follow_the_largest_body():
 
 def test_the_queue_fits_into_the_heap_unless_it_were_too_short():
     small = Options(max_body=128 * MIB)
-    assert heap_bytes(MACHINE) == int(0.4 * 32 * GIB)
-    assert queue_size(small, MACHINE) == heap_bytes(MACHINE) * 3 // 4 // (128 * MIB)
-    assert queue_size(replace(small, max_body=MIB), MACHINE) == 100
-    assert queue_size(replace(small, max_body=2 * GIB - 1), MACHINE) == 16
+    assert compute_heap_size(MACHINE) == int(0.4 * 32 * GIB)
+    assert compute_queue_size(small, MACHINE) == compute_heap_size(MACHINE) * 3 // 4 // (128 * MIB)
+    assert compute_queue_size(replace(small, max_body=MIB), MACHINE) == 100
+    assert compute_queue_size(replace(small, max_body=2 * GIB - 1), MACHINE) == 16
 
 
 def test_the_heap_keeps_small_pointers_and_a_least_size():
-    assert heap_bytes(Machine(1, 256 * GIB)) == 31 * GIB
-    assert heap_bytes(Machine(1, GIB // 2)) == 512 * MIB
+    assert compute_heap_size(Machine(1, 256 * GIB)) == 31 * GIB
+    assert compute_heap_size(Machine(1, GIB // 2)) == 512 * MIB
 
 
 def test_memory_outside_of_the_heap_takes_two_bodies():
@@ -80,9 +77,9 @@ def test_memory_outside_of_the_heap_takes_two_bodies():
 
 
 def test_workers():
-    assert workers(Options(), MACHINE) == 1
-    assert workers(Options(), replace(MACHINE, gpus=2)) == 2
-    assert workers(Options(workers=3), replace(MACHINE, gpus=2)) == 3
+    assert count_workers(Options(), MACHINE) == 1
+    assert count_workers(Options(), replace(MACHINE, gpus=2)) == 2
+    assert count_workers(Options(workers=3), replace(MACHINE, gpus=2)) == 3
     found = configure(Options(workers=3), MACHINE).properties
     assert found["default_workers_per_model"] == "3"
 
@@ -161,8 +158,10 @@ def test_what_a_log_may_take_is_bounded_and_tracebacks_are_kept():
 
 
 def test_the_variables_are_what_a_shell_makes_of_them():
-    settings = configure(Options(), MACHINE).of("environment")
-    script = variables_text(settings) + f"{sys.executable} -c 'import os; print(dict(os.environ))'"
+    settings = configure(Options(), MACHINE).of_kind("environment")
+    script = (
+        render_variables(settings) + f"{sys.executable} -c 'import os; print(dict(os.environ))'"
+    )
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     environment = eval(found.stdout)
     for setting in settings:

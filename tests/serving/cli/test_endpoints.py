@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.serving.cli.endpoints import Endpoints
-from eisen_deploy.serving.engines.archives import Archive
-from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
+from eisen_deploy.serving.engines.served_archives import ServedArchive
+from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
 SAMPLE = (b"{}123", {"Content-Type": "application/octet-stream", "Some-Length": "2"})
@@ -19,7 +19,7 @@ SAMPLE = (b"{}123", {"Content-Type": "application/octet-stream", "Some-Length": 
 
 def archive(url_part="seg", sample=SAMPLE):
     path = Path("seg.mar")
-    return Archive(path, "seg", "1.2", "0" * 64, ServingOptions(), False, sample, url_part)
+    return ServedArchive(path, "seg", "1.2", "0" * 64, ServingOptions(), False, sample, url_part)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def groups(tmp_path, monkeypatch):
 
 def test_without_limits_it_is_the_machine(groups):
     groups("0::/", {"memory.max": "max", "cpu.max": "max 100000"})
-    found = machine.here(gpus=3)
+    found = machine.measure_machine(gpus=3)
     assert found.cores == len(os.sched_getaffinity(0))
     assert found.memory == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert found.gpus == 3
@@ -37,15 +37,15 @@ def test_without_limits_it_is_the_machine(groups):
 def test_the_tightest_limit_of_the_groups_around_holds(groups):
     files = {"a/memory.max": "3000000", "a/b/memory.max": "4000000", "a/cpu.max": "100000 100000"}
     groups("0::/a/b", files)
-    assert machine.here().memory == 3000000
-    assert machine.here().cores == 1
+    assert machine.measure_machine().memory == 3000000
+    assert machine.measure_machine().cores == 1
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(20000, 1), (100000, 1), (150000, 2)])
 def test_a_part_of_a_core_counts_as_one(groups, monkeypatch, quota, cores):
     monkeypatch.setattr(of_process, "_count_by_affinity", lambda: 8)
     groups("0::/", {"cpu.max": f"{quota} 100000"})
-    assert machine.here().cores == cores
+    assert machine.measure_machine().cores == cores
 
 
 def test_version_1(groups):
@@ -55,22 +55,22 @@ def test_version_1(groups):
         "cpu/cpu.cfs_period_us": "100000",
     }
     groups("4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc", files)
-    assert machine.here().memory == 5000000
-    assert machine.here().cores == 1
+    assert machine.measure_machine().memory == 5000000
+    assert machine.measure_machine().cores == 1
 
 
 def test_no_quota_of_version_1(groups):
     files = {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}
     groups("3:cpu:/", files)
-    assert machine.here().cores == len(os.sched_getaffinity(0))
+    assert machine.measure_machine().cores == len(os.sched_getaffinity(0))
 
 
 def test_who_was_killed_for_memory(groups):
     groups("0::/a", {"a/memory.events": "low 0\noom 4\noom_kill 2\noom_group_kill 0"})
-    assert machine.killed_for_memory() == 2
+    assert machine.count_killed_for_memory() == 2
 
 
 def test_nobody_tells(groups, tmp_path):
     groups("", {})
-    assert machine.killed_for_memory() == 0
-    assert machine.here().cores >= 1
+    assert machine.count_killed_for_memory() == 0
+    assert machine.measure_machine().cores >= 1

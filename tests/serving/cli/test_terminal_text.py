@@ -12,6 +12,7 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR
 from eisen_deploy.serving.cli import config, main, run
+from eisen_deploy.serving.engines.served_archives import verify
 from eisen_deploy.serving.engines.torchserve.logs import explain_end, find_exception
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration
 from eisen_deploy.serving.engines.torchserve.settings.profile import Setting
@@ -88,7 +89,7 @@ def test_remedies_name_one_file_to_a_shell(told, tmp_path):
 
 @pytest.mark.parametrize("name", ODD)
 def test_torchserve_is_never_given_a_name_that_it_reads_otherwise(archive, tmp_path, name):
-    (found,) = run.mars.verify([shutil.copy(archive, tmp_path / name)])
+    (found,) = verify([shutil.copy(archive, tmp_path / name)])
     store, models, links = config._model_store([found], tmp_path / "server")
     assert models == ["seg.mar"]
     assert store == str(tmp_path / "server" / "model_store")
@@ -103,7 +104,7 @@ def test_a_path_stays_in_its_line_of_the_properties():
 
 def test_lines_of_logs_that_are_quoted():
     stream = io.StringIO()
-    run._tell(f"seg: worker 1 ended: {EVIL}\nforged", stream=stream)
+    run._say_on(f"seg: worker 1 ended: {EVIL}\nforged", stream=stream)
     line = stream.getvalue().removesuffix("\n")
     assert line.isprintable()
 

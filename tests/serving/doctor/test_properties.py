@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from eisen_deploy.serving.engines.torchserve.settings.properties import (
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import (
     PROPERTIES,
     parse_as_launcher,
 )

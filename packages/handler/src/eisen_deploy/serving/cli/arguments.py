@@ -10,40 +10,40 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from eisen_deploy.serving.engines.torchserve.settings.configuration import MIB, Options
+from eisen_deploy.serving.engines.torchserve.settings.options import MIB, Options
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(i?)([bB]?)", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 _DEFAULT = Options()
 
 
-def size(text: str) -> int:
+def parse_size(text: str) -> int:
     """Read a size: ``512MiB``, ``1GB``, ``64M`` (MiB, as Java has it), or a number of bytes.
 
-    :raises argparse.ArgumentTypeError: if it is no size, or none at all.
+    :raises argparse.ArgumentTypeError: for anything else, and for less than one byte.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise argparse.ArgumentTypeError(f"expected a size such as 512MiB or 1GB, came {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a size such as 512MiB or 1GB, got {text!r}")
     decimal = match[2] and match[4] and not match[3]
     unit: int = (1000 if decimal else 1024) ** _POWERS[match[2].lower()]
     count = round(float(match[1]) * unit)
     if count < 1:
-        raise argparse.ArgumentTypeError(f"expected at least one byte, came {text!r}")
+        raise argparse.ArgumentTypeError(f"expected at least one byte, got {text!r}")
     return count
 
 
-def port(text: str) -> int:
+def parse_port(text: str) -> int:
     """Read the number of a port."""
-    return _integer(text, 1, 65535)
+    return _parse_integer(text, 1, 65535)
 
 
-def positive(text: str) -> int:
+def parse_positive(text: str) -> int:
     """Read a number from 1 on."""
-    return _integer(text, 1, 2**31 - 1)
+    return _parse_integer(text, 1, 2**31 - 1)
 
 
-def interpreter(text: str) -> str:
+def find_interpreter(text: str) -> str:
     """Return the whole path of an interpreter, since the server works in another folder.
 
     A link stays one: what it links to would belong to another environment.
@@ -60,17 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default = getattr(_DEFAULT, name)
         what = {"port": "for predictions"}.get(name, "on 127.0.0.1 always")
         flag = "--" + name.replace("_", "-")
-        add(flag, metavar="N", type=port, default=default, help=f"{what}; default: {default}")
+        add(flag, metavar="N", type=parse_port, default=default, help=f"{what}; default: {default}")
     add(
         "--workers",
         metavar="N",
-        type=positive,
+        type=parse_positive,
         help="processes for each model whose archive does not say it; default: 1, or one a GPU",
     )
     add(
         "--max-body",
         metavar="SIZE",
-        type=size,
+        type=parse_size,
         default=_DEFAULT.max_body,
         help="the largest request and the largest reply, such as 64MiB or 1GB; default: "
         f"{_DEFAULT.max_body // MIB}MiB",
@@ -82,34 +82,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--response-timeout",
         metavar="S",
-        type=positive,
+        type=parse_positive,
         default=_DEFAULT.response_timeout,
         help="seconds for an answer; default: %(default)s",
     )
     add(
         "--startup-timeout",
         metavar="S",
-        type=positive,
+        type=parse_positive,
         default=_DEFAULT.startup_timeout,
         help="seconds in which all models have to be ready; default: %(default)s",
     )
     add(
         "--python",
         metavar="FILE",
-        type=interpreter,
+        type=find_interpreter,
         default=sys.executable,
         help="interpreter of the server's environment; default: the one that runs this",
     )
 
 
-def options_of(arguments: argparse.Namespace) -> Options:
+def make_options(arguments: argparse.Namespace) -> Options:
     """Return the options that were given."""
     given = {field.name: getattr(arguments, field.name) for field in fields(Options)}
     files = {name: given[name] and given[name].absolute() for name in ("tls_cert", "tls_key")}
     return Options(**{**given, **files})
 
 
-def _integer(text: str, least: int, most: int) -> int:
+def _parse_integer(text: str, least: int, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, came {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {text!r}")
     return int(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
-from eisen_deploy.serving.engines.archives import BadArchives
-from eisen_deploy.serving.engines.torchserve.checks import Refused
+from eisen_deploy.serving.engines.served_archives import BadArchives
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
+from eisen_deploy.serving.engines.torchserve.preflight import Refused
 from eisen_deploy.serving.engines.torchserve.readiness import NotReady
 from eisen_deploy.serving.engines.torchserve.settings.environment import UnfitEnvironment
 from eisen_deploy.serving.runtime._shared.command import program

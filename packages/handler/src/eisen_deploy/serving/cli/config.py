@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eisen_deploy.serving.engines.archives import Archive
-from eisen_deploy.serving.engines.machine import here
-from eisen_deploy.serving.engines.torchserve import checks
+from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.served_archives import ServedArchive
+from eisen_deploy.serving.engines.torchserve import preflight
 from eisen_deploy.serving.engines.torchserve.launcher import program_beside
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     Configuration,
     configure,
-    variables_text,
+    render_variables,
 )
 from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
 from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 
-from .arguments import add_arguments, options_of
+from .arguments import add_arguments, make_options
 from .run import CONFIG, LOGGING, prepare
 
 _EXAMPLE = """\
@@ -58,9 +58,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the configuration."""
-    checks.check_system()
-    found, gpus = prepare(arguments, options_of(arguments))
-    configuration = configure(options_of(arguments), here(gpus))
+    preflight.check_system()
+    found, gpus = prepare(arguments, make_options(arguments))
+    configuration = configure(make_options(arguments), measure_machine(gpus))
     output: Path | None = arguments.output
     folder = (output or Path.cwd()).absolute()
     with_logging = output is not None
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _script(
     configuration: Configuration,
-    found: Sequence[Archive],
+    found: Sequence[ServedArchive],
     folder: Path,
     python: str,
     *,
@@ -102,14 +102,14 @@ def _script(
             "# for the pid file, the unpacked archives, the workers' sockets: shared with nobody",
             shlex.join(["export", f"TMPDIR={folder / 'tmp'}", f"TEMP={folder / 'tmp'}"]),
             *_java(python),
-            variables_text(configuration.of("environment")).rstrip(),
+            render_variables(configuration.of_kind("environment")).rstrip(),
             f"exec {shlex.join(start)}",
             "",
         ]
     )
 
 
-def _model_store(found: Sequence[Archive], folder: Path) -> tuple[str, list[str], list[str]]:
+def _model_store(found: Sequence[ServedArchive], folder: Path) -> tuple[str, list[str], list[str]]:
     """Return a model store, the archives' names in it, and the commands that make it."""
     folders = {archive.path.absolute().parent for archive in found}
     if len(folders) == 1 and all(_is_plain(archive.path.name) for archive in found):

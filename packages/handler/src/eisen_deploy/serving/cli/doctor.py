@@ -70,14 +70,14 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examine, tell all of it at once, and return the exit status."""
+    """Examine, print all of it at once, and return the exit status."""
     target: str = arguments.target
-    report = _ask(arguments) if "://" in target else _read(arguments)
-    say(_as_json(report) if arguments.json else "\n".join(_lines(report)))
+    report = _examine_server(arguments) if "://" in target else _examine_configuration(arguments)
+    say(_as_json(report) if arguments.json else "\n".join(_list_lines(report)))
     return report.status
 
 
-def _read(arguments: argparse.Namespace) -> Report:
+def _examine_configuration(arguments: argparse.Namespace) -> Report:
     return examine_configuration(
         Path(arguments.target),
         model_store=arguments.model_store,
@@ -87,7 +87,7 @@ def _read(arguments: argparse.Namespace) -> Report:
     )
 
 
-def _ask(arguments: argparse.Namespace) -> Report:
+def _examine_server(arguments: argparse.Namespace) -> Report:
     keys = Keys() if arguments.token_file is None else read_keys(arguments.token_file)
     try:
         return examine_server(
@@ -104,17 +104,17 @@ def _ask(arguments: argparse.Namespace) -> Report:
 
 
 def _as_json(report: Report) -> str:
-    told = {
+    shown = {
         "target": report.target,
         "status": report.status,
         "facts": [{"name": name, "value": value} for name, value in report.facts],
         "findings": [asdict(finding) for finding in report.findings],
         "unexamined": report.unexamined,
     }
-    return json.dumps(told, indent=1, ensure_ascii=False)
+    return json.dumps(shown, indent=1, ensure_ascii=False)
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _list_lines(report: Report) -> Iterator[str]:
     yield from align_columns(report.facts)
     for finding in report.findings:
         yield ""
@@ -124,10 +124,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         yield from align_columns([("not examined", what) for what in report.unexamined])
     yield ""
-    yield _summary(report)
+    yield _summarize(report)
 
 
-def _summary(report: Report) -> str:
+def _summarize(report: Report) -> str:
     if not report.examined:
         return f"{clean(report.target)} could not be examined"
     counts = [sum(each.severity == name for each in report.findings) for name in SEVERITIES]

@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eisen_deploy.serving.engines.archives import Archive
-from eisen_deploy.serving.engines.torchserve.settings.configuration import Options
+from eisen_deploy.serving.engines.served_archives import ServedArchive
+from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.runtime._shared.printable import clean
 
 _ANY = "0.0.0.0"  # noqa: S104 - compared with
@@ -19,11 +19,11 @@ class Endpoints:
     """The addresses of a server's models.
 
     :param folder: of the server: what the command lines send is written there.
-    :param as_json: whether they are told as one JSON object.
+    :param as_json: whether they are shown as one JSON object.
     """
 
     def __init__(
-        self, options: Options, archives: Sequence[Archive], folder: Path, *, as_json: bool
+        self, options: Options, archives: Sequence[ServedArchive], folder: Path, *, as_json: bool
     ) -> None:
         self._options, self._archives, self._folder = options, archives, folder
         self.as_json = as_json
@@ -54,12 +54,12 @@ class Endpoints:
         self._token_file.unlink(missing_ok=True)
 
     def text(self) -> str:
-        """Return what is told when the models are ready."""
+        """Return what is shown when the models are ready."""
         if self.as_json:
-            return json.dumps(self._described(), indent=2)
+            return json.dumps(self._make_json(), indent=2)
         lines = [""]
         for archive in self._archives:
-            lines += [clean(line) for line in self._of_model(archive)]
+            lines += [clean(line) for line in self._describe_model(archive)]
         lines += [f"management   {self._management}", f"metrics      {self._metrics}"]
         lines += [clean(f"logs         {self._folder / 'logs'}"), "Ctrl-C stops it."]
         return "\n".join(lines)
@@ -72,19 +72,19 @@ class Endpoints:
     def _metrics(self) -> str:
         return f"http://127.0.0.1:{self._options.metrics_port}/metrics"
 
-    def _url(self, archive: Archive) -> str:
+    def _url(self, archive: ServedArchive) -> str:
         return f"{self.local_url}/predictions/{archive.url_part}"
 
-    def _protocol_url(self, archive: Archive) -> str | None:
+    def _protocol_url(self, archive: ServedArchive) -> str | None:
         """Return the address of the Open Inference Protocol; TorchServe takes no version there."""
         if archive.url_part != archive.name:
             return None
         return f"{self.local_url}/v2/models/{archive.name}/infer"
 
-    def _sample(self, archive: Archive) -> Path:
+    def _sample(self, archive: ServedArchive) -> Path:
         return self._folder / "samples" / f"{archive.worker_name}.bin"
 
-    def _of_model(self, archive: Archive) -> Iterator[str]:
+    def _describe_model(self, archive: ServedArchive) -> Iterator[str]:
         yield f"{archive.name} {archive.version}"
         yield f"  predictions  {self._url(archive)}"
         if (url := self._protocol_url(archive)) is not None:
@@ -95,10 +95,10 @@ class Endpoints:
             yield f"  its sample   {command}"
         yield f"  Python       {self._python(archive)}"
 
-    def _metadata_command(self, archive: Archive) -> str:
+    def _metadata_command(self, archive: ServedArchive) -> str:
         return shlex.join([*self._curl(), "--data", "", self._url(archive)])
 
-    def _sample_command(self, archive: Archive) -> str | None:
+    def _sample_command(self, archive: ServedArchive) -> str | None:
         if archive.sample is None:
             return None
         headers = [part for item in archive.sample[1].items() for part in ("-H", ": ".join(item))]
@@ -113,7 +113,7 @@ class Endpoints:
             command += ["-H", f"@{self._token_file}"]
         return command
 
-    def _python(self, archive: Archive) -> str:
+    def _python(self, archive: ServedArchive) -> str:
         more = ""
         if self._options.token_auth:
             more += f", token=Path({str(self._folder / 'key_file.json')!r})"
@@ -121,7 +121,7 @@ class Endpoints:
             more += f", verify={str(self._options.tls_cert)!r}"
         return f'EisenServingClient("{self._url(archive)}"{more})'
 
-    def _described(self) -> dict[str, object]:
+    def _make_json(self) -> dict[str, object]:
         models = [
             {
                 "name": archive.name,

@@ -15,26 +15,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-from eisen_deploy.serving.engines import archives as mars
-from eisen_deploy.serving.engines.archives import Archive
-from eisen_deploy.serving.engines.machine import here
-from eisen_deploy.serving.engines.originals import Originals
-from eisen_deploy.serving.engines.torchserve import checks
+from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.original_files import Originals
+from eisen_deploy.serving.engines.served_archives import ServedArchive, verify
+from eisen_deploy.serving.engines.torchserve import preflight
 from eisen_deploy.serving.engines.torchserve.calls import Server
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe, program_beside
 from eisen_deploy.serving.engines.torchserve.settings import environment, logging_config
-from eisen_deploy.serving.engines.torchserve.settings.configuration import (
-    Configuration,
-    Options,
-    configure,
-)
+from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration, configure
+from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.engines.torchserve.supervision import Patience, Service
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
-from .arguments import add_arguments, options_of, positive
+from .arguments import add_arguments, make_options, parse_positive
 from .endpoints import Endpoints
 
 if sys.platform != "win32":
@@ -54,7 +50,7 @@ LOGGING = "log4j2.xml"
 
 
 class HungUp(BaseException):
-    """SIGHUP came: the terminal is gone."""
+    """The process got SIGHUP: its terminal is gone."""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -82,23 +78,25 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     for name in ("silence", "starts"):  # of Patience; hidden: it is tests that have little
         default = getattr(Patience, name)
-        parser.add_argument(f"--{name}", type=positive, default=default, help=argparse.SUPPRESS)
+        parser.add_argument(
+            f"--{name}", type=parse_positive, default=default, help=argparse.SUPPRESS
+        )
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve; ends by an exception only."""
-    checks.check_system()
+    preflight.check_system()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, _hang_up)
-    options = options_of(arguments)
+    options = make_options(arguments)
     with _private_folder() as private:
         found, gpus = prepare(arguments, options, private / "model_store")
-        checks.check_ports(options)
-        configuration = configure(options, here(gpus))
+        preflight.check_ports(options)
+        configuration = configure(options, measure_machine(gpus))
         folder = (arguments.folder or private / "server").absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        server = _server(arguments.python, found, configuration, folder, private)
+        server = _make_server(arguments.python, found, configuration, folder, private)
         endpoints = Endpoints(options, found, folder, as_json=arguments.json)
         endpoints.write_samples()
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
@@ -107,18 +105,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def prepare(
     arguments: argparse.Namespace, options: Options, store: Path | None = None
-) -> tuple[list[Archive], int]:
+) -> tuple[list[ServedArchive], int]:
     """Check options, archives and the server's environment; return the archives and its GPUs.
 
     :param store: where private copies of the archives go; without it there are none.
     :raises Refused: if the options make no sense; likewise for the archives and the environment.
     """
-    checks.check_options(options, insecure=arguments.insecure)
+    preflight.check_options(options, insecure=arguments.insecure)
     program_beside(arguments.python)
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         checked = pool.submit(environment.check, arguments.python)
-        found = mars.verify(arguments.archives, store)
-        checks.check_samples(found, options)
+        found = verify(arguments.archives, store)
+        preflight.check_samples(found, options)
         return found, checked.result().gpus
 
 
@@ -139,9 +137,9 @@ def _private_folder() -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _server(
+def _make_server(
     python: str,
-    found: Sequence[Archive],
+    found: Sequence[ServedArchive],
     configuration: Configuration,
     folder: Path,
     private: Path,
@@ -169,25 +167,25 @@ def _server(
 
 def _serve(
     server: TorchServe,
-    found: Sequence[Archive],
+    found: Sequence[ServedArchive],
     options: Options,
     endpoints: Endpoints,
     patience: Patience,
 ) -> NoReturn:
     """Serve until an exception ends it."""
-    tell = partial(_tell, stream=sys.stderr if endpoints.as_json else sys.stdout)
+    say_line = partial(_say_on, stream=sys.stderr if endpoints.as_json else sys.stdout)
     for archive in found:
-        tell(_about(archive, options))
+        say_line(_describe(archive, options))
     names = (logging_config.SERVER_LOG, logging_config.MODEL_LOG)
     logs = [server.log_path, *(server.folder / "logs" / name for name in names)]
     management_url = f"http://127.0.0.1:{options.management_port}"
     calls = Server(endpoints.local_url, management_url, server.folder)
-    service = Service(server, calls, found, logs, patience=patience, say=tell)
-    with _stopped(server, endpoints, tell):
+    service = Service(server, calls, found, logs, patience=patience, say=say_line)
+    with _stop_at_end(server, endpoints, say_line):
         service.start()
         endpoints.write_token(server.key())
-        _tell(endpoints.text(), stream=sys.stdout, raw=True)
-        Originals(found, tell).watch()
+        _say_on(endpoints.text(), stream=sys.stdout, raw=True)
+        Originals(found, say_line).watch()
         service.keep(lambda: _write_token(endpoints, server))
     raise AssertionError
 
@@ -197,7 +195,7 @@ def _write_token(endpoints: Endpoints, server: TorchServe) -> None:
         endpoints.write_token(server.key())
 
 
-def _about(archive: Archive, options: Options) -> str:
+def _describe(archive: ServedArchive, options: Options) -> str:
     """Return what is said of an archive: that it is sound, and which options do not reach it."""
     asked = archive.serving
     parts = [f"{archive.name} {archive.version}: sha-256 {archive.digest[:16]}, sound"]
@@ -211,8 +209,8 @@ def _about(archive: Archive, options: Options) -> str:
 
 
 @contextlib.contextmanager
-def _stopped(
-    server: TorchServe, endpoints: Endpoints, tell: Callable[[str], None]
+def _stop_at_end(
+    server: TorchServe, endpoints: Endpoints, say_line: Callable[[str], None]
 ) -> Iterator[None]:
     """Stop a server at the end, whatever ends it; a signal that comes meanwhile does so at once."""
     try:
@@ -220,7 +218,7 @@ def _stopped(
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: server.kill())
-        tell("stopping TorchServe")
+        say_line("stopping TorchServe")
         server.stop()
         endpoints.remove_token()
 
@@ -229,7 +227,7 @@ def _hang_up(_number: int, _frame: FrameType | None) -> NoReturn:
     raise HungUp
 
 
-def _tell(text: str, *, stream: TextIO, raw: bool = False) -> None:
+def _say_on(text: str, *, stream: TextIO, raw: bool = False) -> None:
     """Write a line; a full disk or a reader that is gone must not stop serving."""
     with contextlib.suppress(OSError):
         say(text if raw else clean(text), stream)

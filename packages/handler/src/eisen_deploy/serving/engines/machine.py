@@ -24,7 +24,7 @@ class Machine:
     gpus: int = 0
 
 
-def here(gpus: int = 0) -> Machine:
+def measure_machine(gpus: int = 0) -> Machine:
     """Return what this process may use: by its affinity and by its control group."""
     limits = [_physical_memory(), *_memory_limits()]
     return Machine(count_cores(), min(limits), gpus)
@@ -43,7 +43,7 @@ def count_gpus(environment: Mapping[str, str]) -> int:
     return 0 if found.returncode else len(found.stdout.split())
 
 
-def killed_for_memory() -> int:
+def count_killed_for_memory() -> int:
     """Return how many processes of this control group the kernel has killed for want of memory."""
     counts = [0]
     for folder in find_control_groups("memory"):

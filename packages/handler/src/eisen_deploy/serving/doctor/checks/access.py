@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
-from eisen_deploy.serving.engines.torchserve.settings.configuration import is_loopback
-from eisen_deploy.serving.engines.torchserve.settings.properties import PROPERTIES, Address
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import PROPERTIES, Address
+from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
 
 AREA: Area[Facts] = Area()
 
@@ -147,7 +147,7 @@ def tokens_expire(facts: Facts) -> Iterator[Found]:
         if float(text) < _DAY:
             yield Found(f"tokens end after {float(text):g} minutes")
     except ValueError:
-        yield Found(f"token_expiration_min is no number, so 60: {text!r}")
+        yield Found(f"token_expiration_min is not a number, so 60: {text!r}")
 
 
 @AREA.warning(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import Area, Found
-from eisen_deploy.serving.engines.torchserve.settings.properties import (
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import (
     MAX_INT,
     MAX_LONG,
     PROPERTIES,
@@ -45,7 +45,7 @@ def property_unknown(facts: Facts) -> Iterator[Found]:
         hint = f", did you mean {close[0]}?" if close else ""
         value = "..." if close == ["keystore_pass"] else entry.value
         remedy = f"{close[0]}={value}" if close else f"remove {entry.name}"
-        yield Found(f"line {entry.line}: {entry.name} is no property{hint}", remedy=remedy)
+        yield Found(f"line {entry.line}: {entry.name} is not a property{hint}", remedy=remedy)
 
 
 @AREA.error(
@@ -79,10 +79,10 @@ def value_no_boolean(facts: Facts) -> Iterator[Found]:
     "models={{}}, or a JSON object in one line",
 )
 def value_no_json(facts: Facts) -> Iterator[Found]:
-    """Find ``models`` or ``model_snapshot`` that is no JSON object."""
+    """Find ``models`` or ``model_snapshot`` that is not a JSON object."""
     for name, value in facts.properties.of_kind("json"):
         if parse_object(value) is None:
-            yield Found(f"{name} is no JSON object")
+            yield Found(f"{name} is not a JSON object")
 
 
 @AREA.error(

@@ -67,7 +67,7 @@ def java_unfit(facts: Facts) -> Iterator[Found]:
     "mkdir -p {folder}; export TEMP={folder}",
 )
 def temporary_folder_unfit(facts: Facts) -> Iterator[Found]:
-    """Find ``TEMP`` that is no folder, or that may not be written."""
+    """Find ``TEMP`` that is not a folder, or that may not be written."""
     folder = facts.temporary
     if not folder.is_dir():
         yield Found(f"there is no {folder}", folder=folder)
@@ -102,9 +102,9 @@ def model_store_unset(facts: Facts) -> Iterator[Found]:
 
 @AREA.error("The launcher ends: --model-store directory not found.", "mkdir -p {store}")
 def model_store_missing(facts: Facts) -> Iterator[Found]:
-    """Find a model store that is no folder."""
+    """Find a model store that is not a folder."""
     if facts.store is not None and not facts.store.is_dir():
-        yield Found(f"{facts.store} is no folder", store=facts.store)
+        yield Found(f"{facts.store} is not a folder", store=facts.store)
 
 
 @AREA.error(

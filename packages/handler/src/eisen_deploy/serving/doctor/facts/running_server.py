@@ -17,7 +17,7 @@ from eisen_deploy.serving.engines.torchserve.calls import (
     ask,
     ask_workers,
 )
-from eisen_deploy.serving.engines.torchserve.settings.configuration import is_loopback
+from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
 
 from .certificate import Certificate, check_certificate
 from .probes import find_own_address, find_request_limit
@@ -206,13 +206,13 @@ class _Asker:
         """Ask the models that are given, and those that management lists."""
         answer = self.ask("/models", keys.management)
         if answer.kind == NO_TOKEN:
-            told = "workers: management asks for its token: use --token-file key_file.json"
-            self.unexamined.append(told)
+            what = "workers: management asks for its token: use --token-file key_file.json"
+            self.unexamined.append(what)
         listed = _read_names(answer) or []
         names = list(dict.fromkeys([*listed, *given]))
         if not names:
-            told = "models: none is known: use --models, or --management with --token-file"
-            self.unexamined.append(told)
+            what = "models: none is known: use --models, or --management with --token-file"
+            self.unexamined.append(what)
 
         def _ask_one(name: str) -> Answer:
             path, inference = f"/predictions/{quote(name, safe='')}", self.interfaces["/ping"]

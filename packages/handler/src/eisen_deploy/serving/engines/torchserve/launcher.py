@@ -60,7 +60,7 @@ class TorchServe:
     :param temporary: where temporary files go: the pid file, the unpacked archives, the sockets of
         the workers. By default ``tmp`` in ``folder``.
     :param disposable: a folder that is removed if the process that started the server is gone.
-    :raises LaunchFailed: if there is no TorchServe or no Java to be found.
+    :raises LaunchFailed: if no TorchServe or no Java is found.
     """
 
     def __init__(
@@ -139,8 +139,8 @@ class TorchServe:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        with _stream(self._guardian.stdout) as told:
-            self._group = int(told.readline() or 0)
+        with _stream(self._guardian.stdout) as output:
+            self._group = int(output.readline() or 0)
 
     def wait_ready(
         self, model: str, timeout: float = 120.0, tick: Callable[[float], None] | None = None
@@ -173,11 +173,11 @@ class TorchServe:
         """
         if self._guardian is None:
             return
-        self._tell(b"k" if force else b"t")
+        self._command(b"k" if force else b"t")
         try:
             self._guardian.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._tell(b"k")
+            self._command(b"k")
             self._guardian.wait()
         with _stream(self._guardian.stdin), contextlib.suppress(ProcessLookupError):
             os.killpg(self._group, signal.SIGKILL)  # should the guardian itself have been killed
@@ -186,7 +186,7 @@ class TorchServe:
 
     def kill(self) -> None:
         """End all processes at once; :meth:`stop` still has to be called."""
-        self._tell(b"k")
+        self._command(b"k")
 
     def processes(self) -> bool:
         """Whether any process of the server is left."""
@@ -250,7 +250,7 @@ class TorchServe:
     def _address(self, name: str) -> str:
         return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")
 
-    def _tell(self, what: bytes) -> None:
+    def _command(self, what: bytes) -> None:
         if self._guardian is not None and self._guardian.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._guardian.stdin.write(what)

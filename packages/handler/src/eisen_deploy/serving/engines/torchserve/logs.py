@@ -7,7 +7,9 @@ once it has begun to load its archive is not looked for here: see :mod:`.worker_
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _SAID = r"^\S+ \[\w+ *\] W-\d+-{}-(?:stdout|stderr) MODEL_LOG - (.*)"
@@ -19,6 +21,30 @@ _REASON = re.compile(r"Exception|Error|error|not found|already running|Invalid|s
 _USUAL = re.compile(r"MODEL_LOG|^Warning: TorchServe is using|^nvidia-smi not|^WARNING: sun")
 
 _MOST_TEXT = 2000  # characters of one cause
+_MOST_BYTES = 4 * 2**20
+
+
+class Log:
+    """What is written into log files from now on."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._starts = {path: path.stat().st_size if path.exists() else 0 for path in paths}
+
+    def text(self) -> str:
+        """Return it; of a file that was rotated or is very large, the end."""
+        found = (_read_from(path, start) for path, start in self._starts.items())
+        return b"\n".join(found).decode("utf-8", "replace")
+
+
+def _read_from(path: Path, start: int) -> bytes:
+    """Return what stands in a file from a position on; all of it if it was rotated since."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start if start <= size else 0, size - _MOST_BYTES))
+            return file.read()
+    except OSError:
+        return b""
 
 
 def read(*paths: Path) -> str:

@@ -1,4 +1,4 @@
-"""Wait until every model has predicted, or say by the model's own words why it does not."""
+"""Wait until every model has predicted, or say in the model's own words why it has not."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
-from eisen_deploy.serving.engines.archives import Archive
-from eisen_deploy.serving.engines.machine import killed_for_memory
+from eisen_deploy.serving.engines.machine import count_killed_for_memory
+from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from . import logs
 from .calls import Answer, Server
 from .launcher import LaunchFailed, TorchServe
+from .logs import Log
 from .worker_reports import WorkerReport, WorkerReports
 
 _POLL = 0.25
-_TELL_EVERY = 15.0
+_SAY_EVERY = 15.0
 _TRACE_SECONDS = 2.0
 # A worker that is killed once may be unlucky; TorchServe starts it again.
 _SILENT_DEATHS = 2
 _ODD_ANSWERS = 3
-_LOG_BYTES = 4 * 2**20
 
 
 class NotReady(LaunchFailed):
@@ -39,33 +38,10 @@ class NotReady(LaunchFailed):
         super().__init__("; ".join(self.problems))
 
 
-class Log:
-    """What was written into log files since this was made."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._starts = {path: path.stat().st_size if path.exists() else 0 for path in paths}
-
-    def text(self) -> str:
-        """Return it; of a file that was rotated or is very large, the end."""
-        found = (_from(path, start) for path, start in self._starts.items())
-        return b"\n".join(found).decode("utf-8", "replace")
-
-
-def _from(path: Path, start: int) -> bytes:
-    """Return what stands in a file from a position on; all of it if it was rotated since."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(start if start <= size else 0, size - _LOG_BYTES))
-            return file.read()
-    except OSError:
-        return b""
-
-
 class _Model:
     """One model that is waited for."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ServedArchive) -> None:
         self.archive = archive
         self.answer: Future[Answer] | None = None
         self.odd = 0
@@ -79,14 +55,14 @@ class _Model:
             self.answer = pool.submit(calls.predict, url_part, body, headers, timeout=timeout)
 
     def has_answered(self) -> bool:
-        """Whether the answer came and is good."""
+        """Whether there is an answer, and a good one."""
         if self.answer is None or not self.answer.done():
             return False
         answer = self.answer.result()
         if answer.status != 200:
             self.answer, self.odd = None, self.odd + 1
-            self.suspicion = f"its sample is answered {answer.status}: {_message(answer)}"
-            if not _is_of_handler(answer) and self.odd < _ODD_ANSWERS:
+            self.suspicion = f"its sample is answered {answer.status}: {_read_message(answer)}"
+            if not _is_from_handler(answer) and self.odd < _ODD_ANSWERS:
                 self.suspicion = None
         return answer.status == 200
 
@@ -114,16 +90,16 @@ class _Model:
         return _explain_silence(len(dead)) if len(dead) >= _SILENT_DEATHS else None
 
 
-def wait(
+def wait_ready(
     server: TorchServe,
     calls: Server,
-    archives: Sequence[Archive],
+    archives: Sequence[ServedArchive],
     log: Log,
     *,
     seconds: float,
     say: Callable[[str], None],
 ) -> None:
-    """Wait until every model has predicted its sample; without one, has told its metadata.
+    """Wait until every model has predicted its sample; without one, answered its metadata.
 
     The handler has compared the sample's reply with the recorded one before its worker is ready.
 
@@ -132,21 +108,21 @@ def wait(
     :param say: is called with a line for each step.
     :raises NotReady: with each model that does not load, as soon as one is known.
     """
-    start = told = time.monotonic()
+    start = said = time.monotonic()
     waiting = [_Model(archive) for archive in archives]
-    with _pool(len(waiting)) as pool:
+    with _open_pool(len(waiting)) as pool:
         while waiting:
             passed = time.monotonic() - start
             _raise_if_ended(server, log)
             for model in [model for model in waiting if model.has_answered()]:
                 waiting.remove(model)
-                say(f"{model.archive.url_part}: ready, {_proof(model)}, in {passed:.1f} s")
+                say(f"{model.archive.url_part}: ready, {_describe_proof(model)}, in {passed:.1f} s")
             _raise_if_known(waiting, log, server.reports)
             if passed > seconds:
                 raise NotReady([_explain_delay(each, log, server, seconds) for each in waiting])
-            if time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
-                say(f"waiting for {_names(waiting)}: {passed:.0f} s of {seconds:.0f}")
+            if time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                say(f"waiting for {_join_names(waiting)}: {passed:.0f} s of {seconds:.0f}")
             for model in waiting:
                 if model.answer is None:
                     model.ask(calls, pool, seconds - passed + 1)
@@ -154,7 +130,7 @@ def wait(
 
 
 @contextlib.contextmanager
-def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
+def _open_pool(size: int) -> Iterator[ThreadPoolExecutor]:
     """Give threads that are not waited for: their calls end with the server."""
     pool = ThreadPoolExecutor(size)
     try:
@@ -163,11 +139,11 @@ def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _proof(model: _Model) -> str:
-    return "sample predicted" if model.archive.sample else "metadata told (it has no sample)"
+def _describe_proof(model: _Model) -> str:
+    return "sample predicted" if model.archive.sample else "metadata answered (it has no sample)"
 
 
-def _names(waiting: Sequence[_Model]) -> str:
+def _join_names(waiting: Sequence[_Model]) -> str:
     return ", ".join(model.archive.url_part for model in waiting)
 
 
@@ -180,7 +156,7 @@ def explain_end(server: TorchServe, text: str) -> str:
     """Return why a server that ended did so: by a signal, or by what it wrote last."""
     status = server.status or 0
     if status > 128:
-        return f"it was killed by {_signal_name(status - 128)}{_for_memory()}"
+        return f"it was killed by {_signal_name(status - 128)}{_explain_memory()}"
     return logs.explain_end(text) or f"exit status {status}"
 
 
@@ -203,12 +179,12 @@ def _raise_if_known(waiting: Sequence[_Model], log: Log, reports: WorkerReports)
 def _explain_silence(count: int) -> str:
     return (
         f"its worker ended {count} times without a word: it was killed, or ended itself (os._exit)"
-        f"{_for_memory()}"
+        f"{_explain_memory()}"
     )
 
 
-def _for_memory() -> str:
-    count = killed_for_memory()
+def _explain_memory() -> str:
+    count = count_killed_for_memory()
     if not count:
         return ""
     return f"; the kernel has killed {count} processes of this container for want of memory"
@@ -242,7 +218,7 @@ def _abort(worker: WorkerReport, reports: WorkerReports) -> str:
     return ""
 
 
-def _message(answer: Answer) -> str:
+def _read_message(answer: Answer) -> str:
     if answer.status == 413:
         return "it is larger than --max-body"
     try:
@@ -251,6 +227,6 @@ def _message(answer: Answer) -> str:
         return "no reason is given"
 
 
-def _is_of_handler(answer: Answer) -> bool:
+def _is_from_handler(answer: Answer) -> bool:
     """Whether the handler itself has answered so, which it would again."""
     return answer.status == 413 or b'"error"' in answer.body

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.engines.archives import Archive, BadArchives, check_copies
+from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, check_copies
 from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
 
 from .calls import Server
 from .launcher import TorchServe
-from .readiness import Log, NotReady, explain_end, wait
+from .logs import Log
+from .readiness import NotReady, explain_end, wait_ready
 from .worker_reports import WorkerReports, is_running
 
 _POLL = 0.5
@@ -49,7 +50,7 @@ class Service:
         self,
         server: TorchServe,
         calls: Server,
-        archives: Sequence[Archive],
+        archives: Sequence[ServedArchive],
         log_paths: Sequence[Path],
         *,
         patience: Patience,
@@ -66,7 +67,7 @@ class Service:
         """
         self._log = Log(self._log_paths)
         self._server.start()
-        wait(
+        wait_ready(
             self._server,
             self._calls,
             self._archives,
@@ -118,7 +119,7 @@ class Service:
             raise NotReady(error.problems) from None
 
     def _watch(self) -> None:
-        """Watch until the server ends, and tell which workers end and come back."""
+        """Watch until the server ends, and say which workers end and come back."""
         workers = _Workers(self._archives, self._calls, self._server.reports, self._say)
         pulse = _Pulse(self._calls, self._patience.silence)
         while self._server.processes():
@@ -158,23 +159,23 @@ class _Workers:
 
     def __init__(
         self,
-        archives: Sequence[Archive],
+        archives: Sequence[ServedArchive],
         calls: Server,
         reports: WorkerReports,
         say: Callable[[str], None],
     ) -> None:
         self._archives, self._calls, self._reports, self._say = archives, calls, reports, say
-        self._running: dict[int, Archive] = {}
-        self._ended: list[tuple[Archive, float]] = []
+        self._running: dict[int, ServedArchive] = {}
+        self._ended: list[tuple[ServedArchive, float]] = []
         self._looks = 0
 
     def look(self) -> None:
-        """Tell what has changed."""
+        """Say what has changed."""
         if self._looks % _LOOKS == 0:
-            missed = [archive for archive, _ in self._ended]  # whose new ones are told below
+            missed = [archive for archive, _ in self._ended]  # whose new ones are named below
             for archive in self._archives:
                 if archive not in missed:
-                    self._running.update(dict.fromkeys(self._begun(archive), archive))
+                    self._running.update(dict.fromkeys(self._find_new(archive), archive))
         self._looks += 1
         for pid in [pid for pid in self._running if not is_running(pid)]:
             archive = self._running.pop(pid)
@@ -185,7 +186,7 @@ class _Workers:
                 self._ended.remove((archive, since))
                 self._say(f"{archive.url_part}: TorchServe has given up on a worker of it")
                 continue
-            for pid in self._begun(archive)[:1]:
+            for pid in self._find_new(archive)[:1]:
                 self._ended.remove((archive, since))
                 self._running[pid] = archive
                 seconds = time.monotonic() - since
@@ -202,13 +203,13 @@ class _Workers:
                     self._reports.remove(report.pid)
         return None
 
-    def _begun(self, archive: Archive) -> list[int]:
+    def _find_new(self, archive: ServedArchive) -> list[int]:
         """Return the processes that are ready and not known yet."""
         workers = self._calls.workers(archive.url_part)
         ready = [worker.pid for worker in workers if worker.is_ready]
         return [pid for pid in ready if pid not in self._running and is_running(pid)]
 
-    def _explain_end(self, archive: Archive, pid: int) -> str:
+    def _explain_end(self, archive: ServedArchive, pid: int) -> str:
         causes = {each.pid: each.explain_end() for each in self._reports.read(archive)}
         self._reports.remove(pid)
         return f": {causes[pid]}" if causes.get(pid) else ""

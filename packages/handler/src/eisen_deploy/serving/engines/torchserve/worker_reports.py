@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.engines.archives import Archive
+from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import CorruptArchive
 
@@ -76,7 +76,7 @@ class WorkerReports:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, archive: Archive | None = None) -> list[WorkerReport]:
+    def read(self, archive: ServedArchive | None = None) -> list[WorkerReport]:
         """Return the reports, of one archive or of all, the one written last at the end."""
         model = archive and (archive.name, archive.version)
         found = sorted(self._find(), key=lambda item: item[0])

@@ -40,7 +40,7 @@ def handle(batch: list[Row] | None, context: WorkerContext) -> list[bytes | Part
             _session = _open(context)
         return None
     if _session is None:
-        raise LoadFailed("a batch came before the archive was loaded")
+        raise LoadFailed("got a batch before the archive was loaded")
     requests = [rows.to_request(row, context, index) for index, row in enumerate(batch)]
     replies = _session.answer(requests)
     answers = [rows.write_reply(reply, context, index) for index, reply in enumerate(replies)]
@@ -57,7 +57,7 @@ def _open(context: WorkerContext) -> InferenceSession:
     session = InferenceSession.open(
         folder,
         context=context,
-        workers=server.of_model(*model, "minWorkers") or server.default_workers_per_model,
+        workers=server.find_setting(*model, "minWorkers") or server.default_workers_per_model,
         limits=partial(find_limits, server, *model, has_file=has_file),
         counters=metrics.counters_for(server, model),
     )

@@ -61,7 +61,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     begun, first = "", 0
     for number, natural in enumerate(_LINE_END.split(text), 1):
         line = natural.lstrip(_BLANK)
-        if not begun:  # a continuation of nothing is no continuation
+        if not begun:  # a line that continues nothing is an ordinary one
             if not line or line[0] in "#!":
                 continue
             first = number

@@ -28,7 +28,7 @@ def find_limits(
     """
     timeout = options.response_timeout
     if timeout is None and server.default_response_timeout is not None:
-        of_server = server.of_model(name, version, "responseTimeout")
+        of_server = server.find_setting(name, version, "responseTimeout")
         timeout = STOCK_TIMEOUT if has_file else of_server or server.default_response_timeout
     size = server.max_response_size
     reply = MAX_REPLY if size is None else min(size, MAX_REPLY)

@@ -30,7 +30,7 @@ _NO_EXPLANATIONS = (
 
 
 def prepare_worker() -> None:
-    """Have TorchServe's worker hand over bodies as they came, copy none, and write less.
+    """Have TorchServe's worker hand over bodies as they are, copy none, and write less.
 
     It would parse JSON and text itself, leniently (NaN, repeated keys). It reads this variable at
     each request, and a worker serves one model only, so nothing else is affected.
@@ -42,9 +42,9 @@ def prepare_worker() -> None:
 
 
 def _open_envelopes() -> None:
-    """Have TorchServe hand over requests as they came, also where it is set to an envelope.
+    """Have TorchServe hand over requests as they are, also where it is set to an envelope.
 
-    An envelope reads the first request of a batch only, or fails on a body that is no JSON, before
+    An envelope reads the first request of a batch only, or fails on a body that is not JSON, before
     any handler is asked; see :func:`_envelope` for what is answered then.
     """
     base = sys.modules.get(f"{_ENVELOPES}.base")
@@ -100,7 +100,7 @@ def _read_headers(context: WorkerContext, index: int) -> dict[str, str]:
 
 
 def _is_parsed(row: Row, headers: Mapping[str, str]) -> bool:
-    """Whether TorchServe took a form apart; it hands over the body if that tells no boundary."""
+    """Whether TorchServe took a form apart; it hands over the body if that names no boundary."""
     if not row:  # a form in which it found no field, or an empty body that claims to be a form
         return headers.get("content-length", "0") != "0"
     return set(row) != {"body"} or "boundary=" in headers.get("content-type", "")
@@ -139,7 +139,7 @@ def raise_for_grpc(replies: Sequence[Reply], context: WorkerContext) -> None:
 def _may_stream(reply: Reply, context: WorkerContext, index: int) -> bool:
     """Whether a reply is large, and its client can take it in chunks: it speaks HTTP/1.1.
 
-    The worker is not told what is spoken. A call by gRPC, which takes one piece, has no ``Host``;
+    The worker does not know what is spoken. A call by gRPC, which takes one piece, has no ``Host``;
     who still speaks HTTP/1.0 mostly has the connection closed.
     """
     if reply.size < STREAMED or reply.status != 200:

@@ -143,7 +143,7 @@ def _pieces(
                 yield start + name + head + _size(piece)
                 yield from piece
                 yield _END
-                headers = {_MORE: "false"}  # its own are those that came with the first piece
+                headers = {_MORE: "false"}  # its own went with the first piece
         last += [name + _head(context, index, headers) + _size(body), *body]
     yield from last
     yield _END

@@ -1,7 +1,7 @@
 """What the TorchServe that started this worker was configured with.
 
 TorchServe kills a worker that replies with more than ``max_response_size`` bytes or takes longer
-than its response timeout, and tells it neither. So this module looks where TorchServe itself
+than its response timeout, and says neither to it. So this module looks where TorchServe itself
 looked: at the command line, the environment and the working folder of the Java process above this
 one.
 
@@ -64,7 +64,7 @@ class ServerConfig:
     reads_model_metrics: bool | None = None
     source: str = "config.properties"
 
-    def of_model(self, name: str, version: str, setting: str) -> int | None:
+    def find_setting(self, name: str, version: str, setting: str) -> int | None:
         """Return a setting, such as ``responseTimeout``, that the property ``models`` holds."""
         value: object = self.models
         for key in (name, version, setting):
@@ -75,14 +75,14 @@ class ServerConfig:
 def read(proc: Path = _PROC, pid: int | None = None) -> ServerConfig:
     """Read the configuration of the TorchServe above this process. Never raises.
 
-    :param proc: the folder in which the system tells of its processes.
+    :param proc: the folder in which the system shows its processes.
     :param pid: where to begin to look; ``None``: at the parent of this process.
     """
     try:
-        server = _server(proc, os.getppid() if pid is None else pid)
+        server = _find_server(proc, os.getppid() if pid is None else pid)
         if server is None:
             return ServerConfig()
-        return _parsed(*_properties(server), proc)
+        return _make_config(*_read_properties(server), proc)
     except (OSError, ValueError):
         return ServerConfig()
 
@@ -90,7 +90,7 @@ def read(proc: Path = _PROC, pid: int | None = None) -> ServerConfig:
 # --- the process ---------------------------------------------------------------------------
 
 
-def _server(proc: Path, pid: int) -> Path | None:
+def _find_server(proc: Path, pid: int) -> Path | None:
     """Return the folder of the nearest process from this one upwards that is a TorchServe."""
     for _ in range(8):  # a launcher such as torchrun may stand between
         folder = proc / str(pid)
@@ -108,12 +108,12 @@ def read_strings(path: Path) -> list[str]:
     return os.fsdecode(path.read_bytes()).rstrip("\0").split("\0")
 
 
-def _properties(server: Path) -> tuple[dict[str, str], str]:
+def _read_properties(server: Path) -> tuple[dict[str, str], str]:
     """Return the properties that a server runs with, and where the limit of a reply comes from."""
     environment = dict(
         text.split("=", 1) for text in read_strings(server / "environ") if "=" in text
     )
-    path = server / "cwd" / _file(server, read_strings(server / "cmdline"), environment)
+    path = server / "cwd" / _find_file(server, read_strings(server / "cmdline"), environment)
     try:
         own = java_properties.parse(path.read_bytes()).values
     except FileNotFoundError:
@@ -143,7 +143,7 @@ def resolve(
     return found
 
 
-def _file(server: Path, command: Sequence[str], environment: Mapping[str, str]) -> Path:
+def _find_file(server: Path, command: Sequence[str], environment: Mapping[str, str]) -> Path:
     """Return the file that the server read, relative to its working folder."""
     if "TS_CONFIG_FILE" in environment:
         return Path(environment["TS_CONFIG_FILE"])
@@ -158,7 +158,7 @@ def _file(server: Path, command: Sequence[str], environment: Mapping[str, str]) 
     return Path("config.properties")
 
 
-def _parsed(found: Mapping[str, str], source: str, proc: Path) -> ServerConfig:
+def _make_config(found: Mapping[str, str], source: str, proc: Path) -> ServerConfig:
     models = json.loads(found.get("models", "{}"))
     return ServerConfig(
         int(found.get("max_response_size", STOCK_SIZE)),

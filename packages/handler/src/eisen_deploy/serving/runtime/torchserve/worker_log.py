@@ -14,7 +14,7 @@ import time
 #: Seconds between two lines of a kind.
 INTERVAL = 1.0
 
-#: The logger of each kind of line, and how the line begins: that a batch came, and how long the
+#: The logger of each kind of line, and how the line begins: that there is a batch, and how long the
 #: last one took, as a gauge.
 LINES = {
     "root": "Backend received inference at: ",

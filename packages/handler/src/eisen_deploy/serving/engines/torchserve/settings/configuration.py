@@ -5,20 +5,13 @@ Pure functions. Names and meanings of the properties: TorchServe 0.12, ``ConfigM
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from eisen_deploy.serving.engines.machine import Machine
 
+from .options import GIB, MIB, Options
 from .profile import TUNED, Setting
-
-MIB = 2**20
-GIB = 2**30
-
-#: TorchServe holds sizes in a Java ``int``.
-MOST_BODY = 2**31 - 1
 
 _HEAP_SHARE = 0.4
 _DIRECT_SHARE = 0.25
@@ -30,42 +23,6 @@ _TOKEN_MINUTES = 365 * 24 * 60
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the person who serves decides.
-
-    :param host: address on which predictions are answered.
-    :param workers: processes for each model that does not say it; ``None``: one, or one for
-        each GPU.
-    :param max_body: the largest request and the largest reply, in bytes.
-    :param token_auth: whether clients have to send a token.
-    :param tls_cert: PEM file with the certificate and its chain; ``tls_key`` its RSA key.
-    :param response_timeout: seconds for an answer; ``startup_timeout`` for loading.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    management_port: int = 8081
-    metrics_port: int = 8082
-    workers: int | None = None
-    max_body: int = 512 * MIB
-    token_auth: bool = False
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    response_timeout: int = 300
-    startup_timeout: int = 300
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether other machines can send requests."""
-        return not is_loopback(self.host)
-
-    @property
-    def scheme(self) -> str:
-        """``https`` with a certificate, else ``http``."""
-        return "http" if self.tls_cert is None else "https"
-
-
-@dataclass(frozen=True)
 class Configuration:
     """Everything that a TorchServe is started with.
 
@@ -74,69 +31,62 @@ class Configuration:
 
     settings: tuple[Setting, ...]
 
-    def of(self, kind: str) -> list[Setting]:
+    def of_kind(self, kind: str) -> list[Setting]:
         """Return the settings of one kind."""
         return [setting for setting in self.settings if setting.kind == kind]
 
     @property
     def properties(self) -> dict[str, str]:
         """The lines of ``config.properties``, that of the Java virtual machine included."""
-        vmargs = " ".join(setting.name + setting.value for setting in self.of("vmarg"))
-        return {each.name: each.value for each in self.of("property")} | {"vmargs": vmargs}
+        vmargs = " ".join(setting.name + setting.value for setting in self.of_kind("vmarg"))
+        return {each.name: each.value for each in self.of_kind("property")} | {"vmargs": vmargs}
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables by name."""
-        return {setting.name: setting.value for setting in self.of("environment")}
+        return {setting.name: setting.value for setting in self.of_kind("environment")}
 
     @property
     def log_levels(self) -> dict[str, str]:
         """The level of each logger that has one of its own."""
-        return {setting.name: setting.value for setting in self.of("log")}
+        return {setting.name: setting.value for setting in self.of_kind("log")}
 
     def render(self) -> str:
         """Return the text of ``config.properties``, with a comment for each setting."""
         lines: list[str] = []
-        for setting in self.of("property"):
-            lines += [f"# {_why(setting)}", f"{setting.name}={_escaped(setting.value)}"]
+        for setting in self.of_kind("property"):
+            lines += [f"# {_explain(setting)}", f"{setting.name}={_escape(setting.value)}"]
         lines.append("# Arguments of Java; read only from a file that --ts-config names:")
-        for setting in self.of("vmarg"):
-            lines.append(f"#   {setting.name}{setting.value}: {_why(setting)}")
+        for setting in self.of_kind("vmarg"):
+            lines.append(f"#   {setting.name}{setting.value}: {_explain(setting)}")
         lines.append(f"vmargs={self.properties['vmargs']}")
         return "\n".join(lines) + "\n"
 
 
 def configure(options: Options, machine: Machine) -> Configuration:
     """Return the configuration for these options on this machine."""
-    computed = [*_addresses(options), *_limits(options, machine), *_rest(options, machine)]
-    tuned = [setting for setting in TUNED if setting.name not in {each.name for each in computed}]
-    return Configuration((*computed, *tuned))
+    steps = _make_addresses(options), _make_limits(options, machine), _make_rest(options, machine)
+    computed = {setting.name: setting for step in steps for setting in step}
+    tuned = (setting for setting in TUNED if setting.name not in computed)
+    return Configuration((*computed.values(), *tuned))
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host, by name or number, is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def heap_bytes(machine: Machine) -> int:
+def compute_heap_size(machine: Machine) -> int:
     """Return the heap that Java may fill."""
     return int(min(max(machine.memory * _HEAP_SHARE, _LEAST_HEAP), _MOST_HEAP))
 
 
-def queue_size(options: Options, machine: Machine) -> int:
+def compute_queue_size(options: Options, machine: Machine) -> int:
     """Return how many requests may wait for a worker of a model.
 
     Their bodies wait in the heap: so many as fill three quarters of it, but enough for a ward's
     clients, since few requests are as large as they may be.
     """
-    fitting = heap_bytes(machine) * 3 // 4 // options.max_body
+    fitting = compute_heap_size(machine) * 3 // 4 // options.max_body
     return max(_LEAST_QUEUE, min(fitting, _MOST_QUEUE))
 
 
-def workers(options: Options, machine: Machine) -> int:
+def count_workers(options: Options, machine: Machine) -> int:
     """Return the number of workers of a model that does not say it."""
     return options.workers or max(1, machine.gpus)
 
@@ -146,7 +96,7 @@ def _property(name: str, value: object, reason: str) -> Setting:
     return Setting("property", name, text, reason)
 
 
-def _addresses(options: Options) -> Iterator[Setting]:
+def _make_addresses(options: Options) -> Iterator[Setting]:
     reach = "others can reach it" if options.is_reachable else "this machine only"
     yield _property(
         "inference_address",
@@ -181,8 +131,8 @@ def _addresses(options: Options) -> Iterator[Setting]:
         )
 
 
-def _limits(options: Options, machine: Machine) -> Iterator[Setting]:
-    queue = queue_size(options, machine)
+def _make_limits(options: Options, machine: Machine) -> Iterator[Setting]:
+    queue = compute_queue_size(options, machine)
     yield _property("max_request_size", options.max_body, "bytes; a larger body is answered 413")
     yield _property(
         "max_response_size", options.max_body, "bytes; a larger reply would kill the worker"
@@ -190,14 +140,15 @@ def _limits(options: Options, machine: Machine) -> Iterator[Setting]:
     yield _property(
         "job_queue_size",
         queue,
-        f"requests that wait, for each model; one more is answered 503. {_filled(options, queue)}",
+        "requests that wait, for each model; one more is answered 503. Full of the largest bodies "
+        f"it takes {_format_gib(queue * options.max_body)} GiB",
     )
     yield Setting(
         "vmarg",
         "-Xmx",
-        f"{heap_bytes(machine) // MIB}m",
-        f"heap, where bodies wait: {_HEAP_SHARE:.0%} of {_gib(machine.memory)} GiB; the models need"
-        " the rest",
+        f"{compute_heap_size(machine) // MIB}m",
+        f"heap, where bodies wait: {_HEAP_SHARE:.0%} of {_format_gib(machine.memory)} GiB; the "
+        "models need the rest",
     )
     direct = max(int(machine.memory * _DIRECT_SHARE), 2 * options.max_body)
     yield Setting(
@@ -208,12 +159,8 @@ def _limits(options: Options, machine: Machine) -> Iterator[Setting]:
     )
 
 
-def _filled(options: Options, queue: int) -> str:
-    return f"Full of the largest bodies it takes {_gib(queue * options.max_body)} GiB"
-
-
-def _rest(options: Options, machine: Machine) -> Iterator[Setting]:
-    number = workers(options, machine)
+def _make_rest(options: Options, machine: Machine) -> Iterator[Setting]:
+    number = count_workers(options, machine)
     yield _property(
         "default_workers_per_model",
         number,
@@ -223,7 +170,7 @@ def _rest(options: Options, machine: Machine) -> Iterator[Setting]:
     yield _property("default_response_timeout", options.response_timeout, "seconds for an answer")
     yield _property("default_startup_timeout", options.startup_timeout, "seconds for loading")
     yield _property(
-        "decode_input_request", False, "bodies reach the handler as they came; it reads them itself"
+        "decode_input_request", False, "bodies reach the handler as they are; it reads them itself"
     )
     yield _property("allowed_urls", "none", "no model is ever fetched from an address")
     yield _property("metrics_mode", "prometheus", "metrics are at /metrics instead of in a log")
@@ -238,15 +185,15 @@ def _rest(options: Options, machine: Machine) -> Iterator[Setting]:
     )
 
 
-def _why(setting: Setting) -> str:
+def _explain(setting: Setting) -> str:
     return f"{setting.reason} ({setting.effect})" if setting.effect else setting.reason
 
 
-def _gib(count: float) -> str:
+def _format_gib(count: float) -> str:
     return f"{count / GIB:.1f}"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     """Return a value as Java's ``Properties.load`` reads it: ISO 8859-1, with escapes."""
     text = value.replace("\\", "\\\\")
     units = text.encode("utf-16-be")
@@ -254,7 +201,7 @@ def _escaped(value: str) -> str:
     return "".join(chr(each) if 32 <= each < 127 else f"\\u{each:04x}" for each in numbers)
 
 
-def variables_text(settings: Sequence[Setting]) -> str:
+def render_variables(settings: Sequence[Setting]) -> str:
     """Return environment variables as lines for a shell, with a comment for each."""
-    lines = (f"# {_why(each)}\nexport {each.name}={each.value}" for each in settings)
+    lines = (f"# {_explain(each)}\nexport {each.name}={each.value}" for each in settings)
     return "\n".join(lines) + "\n"

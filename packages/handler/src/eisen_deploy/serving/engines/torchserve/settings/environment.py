@@ -70,8 +70,8 @@ def check(python: str) -> Environment:
     :raises UnfitEnvironment: with each module that cannot be imported, and how to install it.
     """
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    found = _run(python, _PROBE, REQUIRED, own)
-    _refuse(python, found["problems"])
+    found = _run_probe(python, _PROBE, REQUIRED, own)
+    _check_problems(python, found["problems"])
     return Environment(found["gpus"])
 
 
@@ -81,7 +81,7 @@ def read_versions(python: str, names: Iterable[str], variables: Mapping[str, str
     :param variables: of the environment in which it runs.
     :raises UnfitEnvironment: if it does not run.
     """
-    return Python(python, *_run(python, _VERSIONS, names, variables))
+    return Python(python, *_run_probe(python, _VERSIONS, names, variables))
 
 
 def find_python(variables: Mapping[str, str]) -> str | None:
@@ -95,7 +95,7 @@ def find_python(variables: Mapping[str, str]) -> str | None:
     return match[1] if match else None
 
 
-def _run(python: str, code: str, names: Iterable[str], variables: Mapping[str, str]) -> Any:
+def _run_probe(python: str, code: str, names: Iterable[str], variables: Mapping[str, str]) -> Any:
     """Run code in a process of its own, and return what it prints in its last line, as JSON."""
     try:
         probe = subprocess.run(  # noqa: S603
@@ -116,12 +116,12 @@ def _run(python: str, code: str, names: Iterable[str], variables: Mapping[str, s
         raise UnfitEnvironment(f"{python} ends with {probe.returncode}: {last}") from None
 
 
-def _refuse(python: str, problems: dict[str, str]) -> None:
-    # torchserve cannot be imported without the others either: then it is they that are told.
-    told = {name: why for name, why in problems.items() if "." not in name} or problems
-    if told:
-        lacking = "; ".join(f"{REQUIRED[name]} ({why})" for name, why in told.items())
-        install = " ".join(REQUIRED[name] for name in told)
+def _check_problems(python: str, problems: dict[str, str]) -> None:
+    # torchserve cannot be imported without the others either: then only they are named.
+    named = {name: why for name, why in problems.items() if "." not in name} or problems
+    if named:
+        lacking = "; ".join(f"{REQUIRED[name]} ({why})" for name, why in named.items())
+        install = " ".join(REQUIRED[name] for name in named)
         raise UnfitEnvironment(
             f"the server's environment lacks {lacking}: {python} -m pip install {install}"
         )

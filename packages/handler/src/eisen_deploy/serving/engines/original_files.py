@@ -1,6 +1,6 @@
-"""The user's files of archives that are served from copies: what becomes of them is said.
+"""The user's files of archives that are served from copies: what happens to them is said.
 
-Nothing that happens to them reaches the server. But who replaces a file expects that it is served.
+None of it reaches the server. But whoever replaces a file expects the new one to be served.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import CorruptArchive
 from eisen_deploy.serving.runtime._shared.printable import clean
 
-from .archives import Archive, mark_of
+from .served_archives import ServedArchive, make_mark
 
 _POLL = 2.0
 _PIECE = 2**20
@@ -29,7 +29,7 @@ class Originals:
     :param say: is called with a line for each change.
     """
 
-    def __init__(self, archives: Iterable[Archive], say: Callable[[str], None]) -> None:
+    def __init__(self, archives: Iterable[ServedArchive], say: Callable[[str], None]) -> None:
         self._files = [_File(archive) for archive in archives if archive.copy is not None]
         self._say = say
 
@@ -40,8 +40,8 @@ class Originals:
     def look(self) -> None:
         """Say what has changed; of a file that is being written, once it stays as it is."""
         for file in self._files:
-            if (told := file.look()) is not None:
-                self._say(told)
+            if (change := file.look()) is not None:
+                self._say(change)
 
     def _watch(self) -> None:
         while True:
@@ -50,14 +50,14 @@ class Originals:
 
 
 class _File:
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ServedArchive) -> None:
         self._archive = archive
         self._told = self._seen = archive.mark
 
     def look(self) -> str | None:
         """Return what is to be said: once for each state that has lasted for two looks."""
         try:
-            mark, why = mark_of(self._archive.path.stat()), ""
+            mark, why = make_mark(self._archive.path.stat()), ""
         except OSError as error:
             mark, why = None, error.strerror or type(error).__name__
         lasted, self._seen = mark == self._seen, mark
@@ -65,25 +65,25 @@ class _File:
             return None
         before, self._told = self._told, mark
         try:
-            return self._explained(before, mark, why)
+            return self._explain_change(before, mark, why)
         except OSError as error:
-            return self._served_on(f"cannot be read: {error.strerror}")
+            return self._explain_staying(f"cannot be read: {error.strerror}")
         except CorruptArchive:
-            return self._served_on("is no regular file any more")
+            return self._explain_staying("is not a regular file any more")
 
-    def _explained(self, before: Mark | None, mark: Mark | None, why: str) -> str | None:
+    def _explain_change(self, before: Mark | None, mark: Mark | None, why: str) -> str | None:
         if mark is None:
-            return self._served_on(f"is no longer there ({why})")
+            return self._explain_staying(f"is no longer there ({why})")
         copy = self._archive.copy
         if copy is None or not _same_content(self._archive.path, copy):
-            return self._served_on("has other content now")
+            return self._explain_staying("has other content now")
         if before is not None and before[:-1] == mark[:-1]:
             return None  # a link to it, its owner or its permissions
         only_time = before is not None and before[:-2] == mark[:-2]
         how = "only its time has changed" if only_time else "it was written again or replaced"
         return f"{self._name}: {how}, its content is what is served: nothing is to be done"
 
-    def _served_on(self, what: str) -> str:
+    def _explain_staying(self, what: str) -> str:
         archive = self._archive
         return (
             f"{self._name} {what}: {archive.name} {archive.version}, sha-256 {archive.digest[:16]},"

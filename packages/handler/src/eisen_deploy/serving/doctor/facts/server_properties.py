@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from eisen_deploy.serving.engines.torchserve.settings.properties import (
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import (
     ADDRESSES,
     PROPERTIES,
     Address,

@@ -33,7 +33,7 @@ class BadArchives(Exception):
 
 
 @dataclass(frozen=True)
-class Archive:
+class ServedArchive:
     """A verified archive.
 
     :param path: of the user's file.
@@ -42,7 +42,7 @@ class Archive:
     :param sample: the body of a recorded request, and its headers; ``None`` without a sample.
     :param url_part: how a URL names it: by its name, and with the version if several are served.
     :param copy: the private copy, which is what was verified; ``None`` if there is none.
-    :param mark: identifies what ``path`` was when it was read, see :func:`mark_of`.
+    :param mark: identifies what ``path`` was when it was read, see :func:`make_mark`.
     """
 
     path: Path
@@ -67,11 +67,11 @@ class Archive:
         return f"{self.url_part.replace('/', '-')}.mar"
 
 
-def verify(paths: Sequence[Path], store: Path | None = None) -> list[Archive]:
+def verify(paths: Sequence[Path], store: Path | None = None) -> list[ServedArchive]:
     """Check every byte of each archive; nothing in them is imported or unpickled.
 
-    :param store: a new folder for private copies, under :attr:`Archive.store_name`; they are what
-        is checked. Without it the files themselves are.
+    :param store: a new folder for private copies, under :attr:`ServedArchive.store_name`; they are
+        what is checked. Without it the files themselves are.
     :raises BadArchives: with all that is wrong with any of them.
     """
     problems: list[str] = []
@@ -80,16 +80,16 @@ def verify(paths: Sequence[Path], store: Path | None = None) -> list[Archive]:
     found = [
         each
         for index, path in enumerate(paths)
-        if (each := _verified(path, store and store / f".{index}", problems)) is not None
+        if (each := _verify_one(path, store and store / f".{index}", problems)) is not None
     ]
-    problems += _repeated(found)
+    problems += _find_repeated(found)
     if problems:
         raise BadArchives(problems)
     names = [archive.name for archive in found]
-    return [_placed(archive, alone=names.count(archive.name) == 1) for archive in found]
+    return [_place(archive, alone=names.count(archive.name) == 1) for archive in found]
 
 
-def check_copies(archives: Iterable[Archive]) -> None:
+def check_copies(archives: Iterable[ServedArchive]) -> None:
     """Check again that each private copy is what was verified.
 
     :raises BadArchives: with each one that is not.
@@ -112,18 +112,18 @@ def check_copies(archives: Iterable[Archive]) -> None:
         raise BadArchives(problems)
 
 
-def mark_of(status: os.stat_result) -> tuple[int, ...]:
+def make_mark(status: os.stat_result) -> tuple[int, ...]:
     """Return what changes whenever a file is written, replaced or touched."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _verified(path: Path, copy: Path | None, problems: list[str]) -> Archive | None:
+def _verify_one(path: Path, copy: Path | None, problems: list[str]) -> ServedArchive | None:
     """Return one archive, or note what is wrong with it."""
     shown = clean(str(path))
     try:
-        mark = mark_of(path.stat()) if copy is None else _copied(path, copy)
+        mark = make_mark(path.stat()) if copy is None else _copy(path, copy)
         read = reader.verify(path if copy is None else copy)
-        return replace(_described(path, read), copy=copy, mark=mark)
+        return replace(_describe(path, read), copy=copy, mark=mark)
     except ContractError as error:
         problems += [f"{shown}: {problem}" for problem in error.problems]
     except _CopyFailed as error:
@@ -137,10 +137,10 @@ class _CopyFailed(Exception):
     """There is no room for a copy."""
 
 
-def _copied(path: Path, copy: Path) -> tuple[int, ...]:
+def _copy(path: Path, copy: Path) -> tuple[int, ...]:
     """Copy a file, and return its mark from before."""
     with zips.open_archive(path) as source:
-        mark = mark_of(os.fstat(source.fileno()))
+        mark = make_mark(os.fstat(source.fileno()))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
             target = os.open(copy, flags, stat.S_IRUSR)
@@ -171,7 +171,7 @@ def _copy_content(source: int, target: int) -> None:
             rest = rest[os.write(target, rest) :]
 
 
-def _described(path: Path, read: reader.Archive) -> Archive:
+def _describe(path: Path, read: reader.Archive) -> ServedArchive:
     """Return what is said of an archive that is verified."""
     sample = None
     if read.about.sample is not None:
@@ -182,10 +182,10 @@ def _described(path: Path, read: reader.Archive) -> Archive:
     options, digest = read.serving, read.about.digest
     has_options = options is not None
     serving = options or ServingOptions()
-    return Archive(path, name, version, digest, serving, has_options, sample, name)
+    return ServedArchive(path, name, version, digest, serving, has_options, sample, name)
 
 
-def _placed(archive: Archive, *, alone: bool) -> Archive:
+def _place(archive: ServedArchive, *, alone: bool) -> ServedArchive:
     """Return an archive with its part of the URL, its copy under the name that goes with it."""
     if not alone:
         archive = replace(archive, url_part=f"{archive.name}/{archive.version}")
@@ -200,9 +200,9 @@ def _placed(archive: Archive, *, alone: bool) -> Archive:
     return replace(archive, copy=copy)
 
 
-def _repeated(archives: Sequence[Archive]) -> list[str]:
+def _find_repeated(archives: Sequence[ServedArchive]) -> list[str]:
     """Say which archives hold the same version of the same model."""
-    first: dict[str, Archive] = {}
+    first: dict[str, ServedArchive] = {}
     problems = []
     for archive in archives:
         other = first.setdefault(archive.worker_name, archive)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE, STOCK_TIMEOUT
 
-from .configuration import is_loopback
+from .options import is_loopback
 
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
@@ -152,7 +152,7 @@ def parse_java_int(text: str, limit: int = MAX_INT) -> int | None:
 
 
 def parse_object(text: str) -> dict[str, object] | None:
-    """Return a JSON object; ``None`` if it is none."""
+    """Return a JSON object; ``None`` for anything else."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from eisen_deploy.serving.engines.archives import Archive
+from eisen_deploy.serving.engines.served_archives import ServedArchive
 
-from .settings.configuration import MOST_BODY, Options
+from .settings.options import MOST_BODY, Options
 
 _RSA = bytes.fromhex("2a864886f70d010101")  # the object identifier rsaEncryption
 _KEY = re.compile(
@@ -52,7 +52,7 @@ def check_options(options: Options, *, insecure: bool) -> None:
     :param insecure: whether it was said that others may reach the server without token and TLS.
     :raises Refused: with each thing that is wrong.
     """
-    problems = [*_of_host(options), *_of_tls(options)]
+    problems = [*_check_host(options), *_check_tls(options)]
     if options.max_body > MOST_BODY:
         problems.append(f"--max-body: TorchServe takes at most {MOST_BODY} bytes (2 GiB - 1)")
     if options.is_reachable and not (options.token_auth or options.tls_cert or insecure):
@@ -64,7 +64,7 @@ def check_options(options: Options, *, insecure: bool) -> None:
         raise Refused(problems)
 
 
-def check_samples(archives: Iterable[Archive], options: Options) -> None:
+def check_samples(archives: Iterable[ServedArchive], options: Options) -> None:
     """Check that the samples, by which readiness is known, are not larger than a body may be.
 
     :raises Refused: with each one that is.
@@ -91,16 +91,16 @@ def check_ports(options: Options) -> None:
     problems = [
         f"{host}:{port} {why}: {option} takes another one"
         for option, (host, port) in wanted.items()
-        if (why := _why_not(host, port)) is not None
+        if (why := _explain_unusable(host, port)) is not None
     ]
     ports = [port for _, port in wanted.values()]
     if len(set(ports)) < len(ports):
-        problems.append(f"{', '.join(wanted)}: three different ports are needed, came {ports}")
+        problems.append(f"{', '.join(wanted)}: three different ports are needed, got {ports}")
     if problems:
         raise Refused(problems)
 
 
-def _why_not(host: str, port: int) -> str | None:
+def _explain_unusable(host: str, port: int) -> str | None:
     """Say why a port cannot be listened on."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -115,7 +115,7 @@ def _why_not(host: str, port: int) -> str | None:
     return None
 
 
-def _of_host(options: Options) -> Iterator[str]:
+def _check_host(options: Options) -> Iterator[str]:
     if ":" in options.host:
         yield f"--host {options.host}: TorchServe takes names and IPv4 addresses only"
         return
@@ -125,7 +125,7 @@ def _of_host(options: Options) -> Iterator[str]:
         yield f"--host {options.host}: {error.strerror}"
 
 
-def _of_tls(options: Options) -> Iterator[str]:
+def _check_tls(options: Options) -> Iterator[str]:
     cert, key = options.tls_cert, options.tls_key
     if (cert is None) != (key is None):
         yield "--tls-cert and --tls-key: give both: TorchServe would make up a certificate itself"

@@ -1,0 +1,57 @@
+"""What the person who serves decides: where, to whom, how large, how long."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 2**20
+GIB = 2**30
+
+#: TorchServe holds sizes in a Java ``int``.
+MOST_BODY = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person who serves decides.
+
+    :param host: address on which predictions are answered.
+    :param workers: processes for each model that does not say it; ``None``: one, or one for
+        each GPU.
+    :param max_body: the largest request and the largest reply, in bytes.
+    :param token_auth: whether clients have to send a token.
+    :param tls_cert: PEM file with the certificate and its chain; ``tls_key`` its RSA key.
+    :param response_timeout: seconds for an answer; ``startup_timeout`` for loading.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    management_port: int = 8081
+    metrics_port: int = 8082
+    workers: int | None = None
+    max_body: int = 512 * MIB
+    token_auth: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    response_timeout: int = 300
+    startup_timeout: int = 300
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether other machines can send requests."""
+        return not is_loopback(self.host)
+
+    @property
+    def scheme(self) -> str:
+        """``https`` with a certificate, else ``http``."""
+        return "http" if self.tls_cert is None else "https"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or number, is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
