@@ -31,9 +31,9 @@ def noting(start, affine):
 def envelope():
     """The class of TorchServe's envelope for KServe, imported as in a worker that is set to it."""
     before = set(sys.modules)
-    rows._envelope.cache_clear()
+    rows._find_envelope.cache_clear()
     yield importlib.import_module(f"{rows._ENVELOPES}.kserve").KServeEnvelope
-    rows._envelope.cache_clear()
+    rows._find_envelope.cache_clear()
     for name in set(sys.modules) - before:
         del sys.modules[name]
 

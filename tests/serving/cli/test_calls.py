@@ -13,7 +13,7 @@ from eisen_deploy.serving.doctor.facts.probes import takes_body
 from eisen_deploy.serving.engines.torchserve.calls import (
     Endpoint,
     Keys,
-    Server,
+    ServerCalls,
     Worker,
     ask,
     ask_workers,
@@ -40,7 +40,7 @@ def test_tokens_in_files(tmp_path, text, expected):
 
 
 def test_a_server_without_a_key_file_wants_no_tokens(tmp_path):
-    server = Server("http://127.0.0.1:1", "http://127.0.0.1:2", tmp_path)
+    server = ServerCalls("http://127.0.0.1:1", "http://127.0.0.1:2", tmp_path)
     assert server.keys == Keys()
     (tmp_path / "key_file.json").write_text(KEYS)
     assert server.keys == Keys("i", "m")

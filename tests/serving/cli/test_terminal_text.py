@@ -90,7 +90,7 @@ def test_remedies_name_one_file_to_a_shell(told, tmp_path):
 @pytest.mark.parametrize("name", ODD)
 def test_torchserve_is_never_given_a_name_that_it_reads_otherwise(archive, tmp_path, name):
     (found,) = verify([shutil.copy(archive, tmp_path / name)])
-    store, models, links = config._model_store([found], tmp_path / "server")
+    store, models, links = config._lay_out_model_store([found], tmp_path / "server")
     assert models == ["seg.mar"]
     assert store == str(tmp_path / "server" / "model_store")
     assert shlex.split(links[-1])[-2:] == [str(tmp_path / name), f"{store}/seg.mar"]

@@ -12,7 +12,7 @@ import pytest
 from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
 from eisen_deploy.serving.doctor.checks import running_server
 from eisen_deploy.serving.doctor.facts.certificate import Certificate
-from eisen_deploy.serving.doctor.facts.running_server import Model, Server
+from eisen_deploy.serving.doctor.facts.running_server import Model, RunningServer
 from eisen_deploy.serving.engines.torchserve.calls import Answer, Endpoint, Worker
 
 LOCAL, FAR = Endpoint("http", "127.0.0.1", 8080), Endpoint("http", "10.1.2.3", 8080)
@@ -28,7 +28,7 @@ def worker(status="READY", pid=7):
 
 
 MODEL = Model("seg", METADATA, ((worker(),), (worker(),)))
-GOOD = Server(
+GOOD = RunningServer(
     LOCAL,
     REFUSED,
     HEALTHY,

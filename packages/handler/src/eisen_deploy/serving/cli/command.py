@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: those after the program's name; by default the process's own.
     """
-    return program.run(_parser(), arguments, _fail)
+    return program.run(_make_parser(), arguments, _fail)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=_PROG,
         description="Serve archives (MAR) with TorchServe.",
@@ -45,11 +45,11 @@ def _fail(error: BaseException, debug: bool) -> int:
         return program.INTERRUPTED
     if isinstance(error, run.HungUp):
         return HUNG_UP
-    program.complain(_PROG, _problems_of(error))
+    program.complain(_PROG, _list_problems(error))
     return 1 if isinstance(error, NotReady) else 2
 
 
-def _problems_of(error: BaseException) -> Iterable[str]:
+def _list_problems(error: BaseException) -> Iterable[str]:
     if isinstance(error, (BadArchives, NotReady, Refused)):
         return error.problems
     if isinstance(error, (LaunchFailed, UnfitEnvironment)):

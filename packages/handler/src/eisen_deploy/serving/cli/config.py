@@ -11,7 +11,7 @@ from typing import Any
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.engines.torchserve import preflight
-from eisen_deploy.serving.engines.torchserve.launcher import program_beside
+from eisen_deploy.serving.engines.torchserve.launcher import find_program
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     Configuration,
@@ -64,9 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path | None = arguments.output
     folder = (output or Path.cwd()).absolute()
     with_logging = output is not None
-    script = _script(configuration, found, folder, arguments.python, with_logging=with_logging)
+    script = _render_script(
+        configuration, found, folder, arguments.python, with_logging=with_logging
+    )
     if output is None:
-        say(configuration.render() + "\n" + _as_comments(script))
+        say(configuration.render() + "\n" + _comment_out(script))
         return 0
     output.mkdir(parents=True, exist_ok=True)
     (output / CONFIG).write_text(configuration.render(), "ascii")
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _script(
+def _render_script(
     configuration: Configuration,
     found: Sequence[ServedArchive],
     folder: Path,
@@ -85,11 +87,11 @@ def _script(
     with_logging: bool,
 ) -> str:
     """Return the shell script that starts TorchServe so."""
-    store, names, links = _model_store(found, folder)
+    store, names, links = _lay_out_model_store(found, folder)
     files = ["--ts-config", str(folder / CONFIG)]
     if with_logging:
         files += ["--log-config", str(folder / LOGGING)]
-    program = str(program_beside(python).absolute())
+    program = str(find_program(python).absolute())
     start = [program, "--start", "--ncs", *files, "--model-store", store, "--models", *names]
     return "\n".join(
         [
@@ -101,7 +103,7 @@ def _script(
             *links,
             "# for the pid file, the unpacked archives, the workers' sockets: shared with nobody",
             shlex.join(["export", f"TMPDIR={folder / 'tmp'}", f"TEMP={folder / 'tmp'}"]),
-            *_java(python),
+            *_export_java(python),
             render_variables(configuration.of_kind("environment")).rstrip(),
             f"exec {shlex.join(start)}",
             "",
@@ -109,7 +111,9 @@ def _script(
     )
 
 
-def _model_store(found: Sequence[ServedArchive], folder: Path) -> tuple[str, list[str], list[str]]:
+def _lay_out_model_store(
+    found: Sequence[ServedArchive], folder: Path
+) -> tuple[str, list[str], list[str]]:
     """Return a model store, the archives' names in it, and the commands that make it."""
     folders = {archive.path.absolute().parent for archive in found}
     if len(folders) == 1 and all(_is_plain(archive.path.name) for archive in found):
@@ -127,12 +131,12 @@ def _is_plain(name: str) -> bool:
     return name.endswith(".mar") and identifier_problem("name", name) is None
 
 
-def _java(python: str) -> list[str]:
+def _export_java(python: str) -> list[str]:
     home = find_java_home(python)
     return [] if home is None else [f"export JAVA_HOME={shlex.quote(str(home))}"]
 
 
-def _as_comments(script: str) -> str:
+def _comment_out(script: str) -> str:
     """Return a script as comments of a file of properties, without its first line."""
     lines = script.split("\n")[1:-1]
     return "\n".join(f"# {line}".rstrip() for line in lines)

@@ -19,8 +19,8 @@ from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.original_files import Originals
 from eisen_deploy.serving.engines.served_archives import ServedArchive, verify
 from eisen_deploy.serving.engines.torchserve import preflight
-from eisen_deploy.serving.engines.torchserve.calls import Server
-from eisen_deploy.serving.engines.torchserve.launcher import TorchServe, program_beside
+from eisen_deploy.serving.engines.torchserve.calls import ServerCalls
+from eisen_deploy.serving.engines.torchserve.launcher import TorchServe, find_program
 from eisen_deploy.serving.engines.torchserve.settings import environment, logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration, configure
 from eisen_deploy.serving.engines.torchserve.settings.options import Options
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, _hang_up)
     options = make_options(arguments)
-    with _private_folder() as private:
+    with _make_private_folder() as private:
         found, gpus = prepare(arguments, options, private / "model_store")
         preflight.check_ports(options)
         configuration = configure(options, measure_machine(gpus))
@@ -112,7 +112,7 @@ def prepare(
     :raises Refused: if the options make no sense; likewise for the archives and the environment.
     """
     preflight.check_options(options, insecure=arguments.insecure)
-    program_beside(arguments.python)
+    find_program(arguments.python)
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         checked = pool.submit(environment.check, arguments.python)
         found = verify(arguments.archives, store)
@@ -121,7 +121,7 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
+def _make_private_folder() -> Iterator[Path]:
     """Make a folder that is removed at the end, and not before.
 
     Its name is short: the workers' sockets lie in it, and their paths may have 107 characters.
@@ -179,7 +179,7 @@ def _serve(
     names = (logging_config.SERVER_LOG, logging_config.MODEL_LOG)
     logs = [server.log_path, *(server.folder / "logs" / name for name in names)]
     management_url = f"http://127.0.0.1:{options.management_port}"
-    calls = Server(endpoints.local_url, management_url, server.folder)
+    calls = ServerCalls(endpoints.local_url, management_url, server.folder)
     service = Service(server, calls, found, logs, patience=patience, say=say_line)
     with _stop_at_end(server, endpoints, say_line):
         service.start()

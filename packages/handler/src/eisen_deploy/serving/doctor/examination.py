@@ -11,7 +11,7 @@ from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
 from .checks import CONFIGURATION_AREAS, SERVER_AREAS
 from .facts.gathering import Facts, gather_facts
-from .facts.running_server import Server, ask_server
+from .facts.running_server import RunningServer, ask_server
 from .findings import Report
 
 
@@ -70,7 +70,7 @@ def _summarize(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "archive", f"{each.path.name}: {each.name} {each.version}, {format_size(each.size)}"
 
 
-def _summarize_server(server: Server) -> Iterator[tuple[str, str]]:
+def _summarize_server(server: RunningServer) -> Iterator[tuple[str, str]]:
     yield "server", f"TorchServe {server.version or 'of an unknown release'}"
     yield "tokens", "on" if server.has_tokens else "off"
     if server.limit is not None:

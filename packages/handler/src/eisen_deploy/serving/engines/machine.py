@@ -1,4 +1,4 @@
-"""What this process may use of its machine: cores, memory; as the kernel limits it."""
+"""What the kernel knows: the cores and the memory that it grants, and which processes run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Machine:
 
 def measure_machine(gpus: int = 0) -> Machine:
     """Return what this process may use: by its affinity and by its control group."""
-    limits = [_physical_memory(), *_memory_limits()]
+    limits = [_read_physical_memory(), *_read_memory_limits()]
     return Machine(count_cores(), min(limits), gpus)
 
 
@@ -55,11 +55,22 @@ def count_killed_for_memory() -> int:
     return max(counts)
 
 
-def _physical_memory() -> int:
+def is_running(pid: int) -> bool:
+    """Whether there is a process with this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _read_physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _memory_limits() -> Iterator[int]:
+def _read_memory_limits() -> Iterator[int]:
     """Yield each limit of memory: that of the group and those of the groups around it."""
     for folder in find_control_groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):

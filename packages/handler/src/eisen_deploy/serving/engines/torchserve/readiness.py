@@ -14,7 +14,7 @@ from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from . import logs
-from .calls import Answer, Server
+from .calls import Answer, ServerCalls
 from .launcher import LaunchFailed, TorchServe
 from .logs import Log
 from .worker_reports import WorkerReport, WorkerReports
@@ -47,7 +47,7 @@ class _Model:
         self.odd = 0
         self.suspicion: str | None = None
 
-    def ask(self, calls: Server, pool: ThreadPoolExecutor, timeout: float) -> None:
+    def ask(self, calls: ServerCalls, pool: ThreadPoolExecutor, timeout: float) -> None:
         """Send the sample, or ask for the metadata, once a worker says that it has loaded."""
         url_part = self.archive.url_part
         if any(worker.is_ready for worker in calls.workers(url_part)):
@@ -92,7 +92,7 @@ class _Model:
 
 def wait_ready(
     server: TorchServe,
-    calls: Server,
+    calls: ServerCalls,
     archives: Sequence[ServedArchive],
     log: Log,
     *,
@@ -156,11 +156,11 @@ def explain_end(server: TorchServe, text: str) -> str:
     """Return why a server that ended did so: by a signal, or by what it wrote last."""
     status = server.status or 0
     if status > 128:
-        return f"it was killed by {_signal_name(status - 128)}{_explain_memory()}"
+        return f"it was killed by {_name_signal(status - 128)}{_explain_memory()}"
     return logs.explain_end(text) or f"exit status {status}"
 
 
-def _signal_name(number: int) -> str:
+def _name_signal(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, check_copies
 from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
 
-from .calls import Server
+from .calls import ServerCalls
 from .launcher import TorchServe
 from .logs import Log
 from .readiness import NotReady, explain_end, wait_ready
-from .worker_reports import WorkerReports, is_running
+from .worker_reports import WorkerReports
 
 _POLL = 0.5
 # So many looks after which workers that were added meanwhile are noted, too.
@@ -49,7 +50,7 @@ class Service:
     def __init__(
         self,
         server: TorchServe,
-        calls: Server,
+        calls: ServerCalls,
         archives: Sequence[ServedArchive],
         log_paths: Sequence[Path],
         *,
@@ -137,7 +138,7 @@ class Service:
 class _Pulse:
     """Whether the server answers. A Java that hangs, or only collects garbage, does not end."""
 
-    def __init__(self, calls: Server, silence: float) -> None:
+    def __init__(self, calls: ServerCalls, silence: float) -> None:
         self._calls, self._silence = calls, silence
         self._answered = self._asked = time.monotonic()
 
@@ -160,7 +161,7 @@ class _Workers:
     def __init__(
         self,
         archives: Sequence[ServedArchive],
-        calls: Server,
+        calls: ServerCalls,
         reports: WorkerReports,
         say: Callable[[str], None],
     ) -> None:

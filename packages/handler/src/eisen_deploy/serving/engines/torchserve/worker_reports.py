@@ -7,7 +7,6 @@ says and no more; whoever shows a message escapes it.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import CorruptArchive
@@ -110,14 +110,3 @@ def _read(path: Path) -> str:
             return file.read(_MOST_BYTES).decode("utf-8", "replace")
     except (OSError, CorruptArchive):
         return ""
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is a process with this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -47,7 +47,7 @@ class Parsed:
 def parse(raw: bytes) -> Parsed:
     """Read a file as Java does: ISO-8859-1, continuation lines, escapes."""
     entries, problems = [], []
-    for number, line in _logical_lines(raw.decode("iso-8859-1")):
+    for number, line in _join_continued_lines(raw.decode("iso-8859-1")):
         name, value = _split(line)
         try:
             entries.append(Entry(_unescape(name), _unescape(value), number))
@@ -56,7 +56,7 @@ def parse(raw: bytes) -> Parsed:
     return Parsed(tuple(entries), tuple(problems))
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+def _join_continued_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line with its continuations, and the number of its first one."""
     begun, first = "", 0
     for number, natural in enumerate(_LINE_END.split(text), 1):

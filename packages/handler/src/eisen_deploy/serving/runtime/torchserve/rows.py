@@ -45,7 +45,7 @@ def _open_envelopes() -> None:
     """Have TorchServe hand over requests as they are, also where it is set to an envelope.
 
     An envelope reads the first request of a batch only, or fails on a body that is not JSON, before
-    any handler is asked; see :func:`_envelope` for what is answered then.
+    any handler is asked; see :func:`_find_envelope` for what is answered then.
     """
     base = sys.modules.get(f"{_ENVELOPES}.base")
     for envelope in base.BaseEnvelope.__subclasses__() if base is not None else ():
@@ -53,7 +53,7 @@ def _open_envelopes() -> None:
 
 
 @functools.cache  # TorchServe imports it while it loads the archive
-def _envelope() -> str | None:
+def _find_envelope() -> str | None:
     """Return the name of the envelope that TorchServe is set to, if it is."""
     prefix = f"{_ENVELOPES}."
     names = (name.removeprefix(prefix) for name in sys.modules if name.startswith(prefix))
@@ -82,7 +82,7 @@ def to_request(row: Row, context: WorkerContext, index: int) -> Request:
 
 def _explain_unsupported(headers: Mapping[str, str]) -> str | None:
     """Say why a request is for something that only looks like a prediction, if it is."""
-    envelope = _envelope()
+    envelope = _find_envelope()
     if envelope is not None:
         return (
             f"this TorchServe puts requests into the envelope {envelope}, which cannot carry them: "

@@ -91,7 +91,7 @@ def make_responder(original: Respond, received: list[bytearray]) -> Respond:
             received.clear()
             return original(_join_parts(ret), req_id_map, message, code, context, ts_stream_next)
         # As a list: what cannot be written down must fail before the first byte is sent.
-        pieces = list(_pieces(ret, req_id_map, message, code, context))
+        pieces = list(_make_pieces(ret, req_id_map, message, code, context))
         end = send_all_but_the_end(context.cl_socket, pieces)
         ret.clear()
         pieces.clear()
@@ -127,46 +127,46 @@ def _join_parts(ret: object) -> object:
     return [b"".join(item.buffers) if isinstance(item, Parts) else item for item in ret]
 
 
-def _pieces(
+def _make_pieces(
     replies: list[Parts], ids: Mapping[int, str], message: str, code: int, context: WorkerContext
 ) -> Iterator[Buffer]:
-    start = _INT.pack(code) + _text(message)
+    start = _INT.pack(code) + _pack_text(message)
     last: list[Buffer] = [start]
     for index, request_id in ids.items():
-        reply, name = replies[index], _text(request_id)
+        reply, name = replies[index], _pack_text(request_id)
         headers = context.get_response_headers(index)
         body = list(reply.buffers)
         if reply.streamed:
             *firsts, body = reply.pieces()
             for piece in firsts:
-                head = _head(context, index, {**headers, _MORE: "true"})
-                yield start + name + head + _size(piece)
+                head = _pack_head(context, index, {**headers, _MORE: "true"})
+                yield start + name + head + _pack_size(piece)
                 yield from piece
                 yield _END
                 headers = {_MORE: "false"}  # its own went with the first piece
-        last += [name + _head(context, index, headers) + _size(body), *body]
+        last += [name + _pack_head(context, index, headers) + _pack_size(body), *body]
     yield from last
     yield _END
 
 
-def _head(context: WorkerContext, index: int, headers: Mapping[str, str]) -> bytes:
+def _pack_head(context: WorkerContext, index: int, headers: Mapping[str, str]) -> bytes:
     status, phrase = context.get_response_status(index)
     return b"".join(
         [
-            _text(context.get_response_content_type(index) or ""),
+            _pack_text(context.get_response_content_type(index) or ""),
             _INT.pack(200 if status is None else status),
-            _text(phrase or ""),
+            _pack_text(phrase or ""),
             _INT.pack(len(headers)),
-            *(_text(text) for item in headers.items() for text in item),
+            *(_pack_text(text) for item in headers.items() for text in item),
         ]
     )
 
 
-def _size(buffers: Iterable[Buffer]) -> bytes:
+def _pack_size(buffers: Iterable[Buffer]) -> bytes:
     return _INT.pack(sum(map(len, buffers)))
 
 
-def _text(text: str) -> bytes:
+def _pack_text(text: str) -> bytes:
     raw = text.encode("utf-8")
     return _INT.pack(len(raw)) + raw
 

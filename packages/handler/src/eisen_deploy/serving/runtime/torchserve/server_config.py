@@ -164,14 +164,14 @@ def _make_config(found: Mapping[str, str], source: str, proc: Path) -> ServerCon
         int(found.get("max_response_size", STOCK_SIZE)),
         int(found.get("max_request_size", STOCK_SIZE)),
         int(found.get("default_response_timeout", STOCK_TIMEOUT)),
-        _default_workers(found, proc),
+        _count_default_workers(found, proc),
         models if isinstance(models, dict) else {},
         is_true(found.get("model_metrics_auto_detect")),
         source,
     )
 
 
-def _default_workers(found: Mapping[str, str], proc: Path) -> int:
+def _count_default_workers(found: Mapping[str, str], proc: Path) -> int:
     if is_true(found.get("debug")):
         return 1
     try:

@@ -56,15 +56,15 @@ def render(levels: Mapping[str, str]) -> str:
     files = {"server": SERVER_LOG, "models": MODEL_LOG, "access": ACCESS_LOG}
     rest = {name: level for name, level in levels.items() if name != "ACCESS_LOG"}
     return _TEXT.format(
-        files="".join(_file(name, file) for name, file in files.items()),
-        loggers="".join(_logger(name, level) for name, level in rest.items()),
+        files="".join(_render_file(name, file) for name, file in files.items()),
+        loggers="".join(_render_logger(name, level) for name, level in rest.items()),
         access=quoteattr(levels.get("ACCESS_LOG", "warn")),
         size=_SIZE_MB,
         kept=_KEPT,
     )
 
 
-def _file(name: str, file: str) -> str:
+def _render_file(name: str, file: str) -> str:
     path = f"${{env:LOG_LOCATION:-logs}}/{file}"
     return _FILE.format(
         name=quoteattr(name),
@@ -76,5 +76,5 @@ def _file(name: str, file: str) -> str:
     )
 
 
-def _logger(name: str, level: str) -> str:
+def _render_logger(name: str, level: str) -> str:
     return f"    <Logger name={quoteattr(name)} level={quoteattr(level)}/>\n"
