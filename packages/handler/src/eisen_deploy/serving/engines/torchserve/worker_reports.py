@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,8 +72,11 @@ class WorkerReports:
 
     def clear(self) -> None:
         """Remove them all: a server is about to be started."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a full disk must not keep it from that
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("[0-9]*.*"):
+            with suppress(OSError):
+                path.unlink()
 
     def read(self, archive: ServedArchive | None = None) -> list[WorkerReport]:
         """Return the reports, of one archive or of all, the one written last at the end."""
@@ -87,7 +89,8 @@ class WorkerReports:
         path = self.folder / f"{pid}.trace"
         with suppress(OSError):
             path.replace(self.folder / "crash.txt") if path.stat().st_size else path.unlink()
-        path.with_suffix(".json").unlink(missing_ok=True)
+        with suppress(OSError):
+            path.with_suffix(".json").unlink()
 
     def _find(self) -> Iterator[tuple[float, tuple[str, str], WorkerReport]]:
         for path in self.folder.glob("*.json"):

@@ -1,8 +1,8 @@
 """What a worker reports to whoever started its server: that it begins to load, and why it failed.
 
-Who starts the server names a folder in the environment. Each worker writes one file there, named by
-the number of its process, and Python writes another one if native code crashes. Without the
-variable nothing is written; TorchServe's log has it all in any case, apart from that crash.
+Whoever starts the server names a folder in the environment. Each worker writes one file there,
+named by the number of its process, and Python writes another one if native code crashes. Without
+the variable nothing is written, and the crash is in TorchServe's log, as a refusal always is.
 """
 
 from __future__ import annotations
