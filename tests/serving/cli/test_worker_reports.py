@@ -104,7 +104,15 @@ def test_what_follows_from_a_refusal_does_not_hide_it(reports):
     assert (report.state, report.explain_end()) == (load_report.REFUSED, "no layer")
 
 
-def test_a_worker_whose_native_code_crashes(reports):
+def test_of_an_archive_that_was_exchanged_the_version_is_not_believed(reports):
+    fail(NotVerified("model.pt was changed"), version="2")
+    assert len(reports.read(SEG)) == 1
+    fail(LoadFailed("no layer"), version="2")
+    assert reports.read(SEG) == []
+
+
+def test_a_worker_whose_native_code_crashes(reports, monkeypatch):
+    monkeypatch.setenv(load_report.TRACES, "1")
     crashed = subprocess.run([sys.executable, "-c", CRASHING], check=False, capture_output=True)
     assert crashed.returncode < 0
     (report,) = reports.read(SEG)
@@ -118,7 +126,7 @@ def test_a_worker_whose_native_code_crashes(reports):
 
 
 def test_where_a_worker_crashed():
-    report = WorkerReport(41, load_report.BEGUN, "", CRASH)
+    report = WorkerReport(41, ("seg", "1.0"), load_report.BEGUN, "", CRASH)
     assert report.explain_end() == (
         "the worker crashed: Segmentation fault at net.py:7 in forward, torch.py:9 in call"
     )

@@ -28,6 +28,7 @@ from eisen_deploy.serving.engines.torchserve.supervision import Patience, Servic
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
+from eisen_deploy.serving.runtime.torchserve.load_report import TRACES
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from .arguments import add_arguments, make_options, parse_positive
@@ -151,6 +152,7 @@ def _make_server(
         **configuration.environment,
         "LOG_LOCATION": str(folder / "logs"),
         DIGESTS: " ".join(archive.digest for archive in found),
+        TRACES: "1",
     }
     return TorchServe(
         folder,

@@ -17,11 +17,13 @@ from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import CorruptArchive
+from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
 
 from .logs import join_lines
 
 _MOST_BYTES = 2**16
 _NAME = re.compile(r"([1-9][0-9]{0,6})\.json")
+_KEYS = ("name", "version", "state", "message")
 _FATAL = re.compile(r"Fatal Python error: (.+)")
 _THREAD = re.compile(r"^Current thread .*\n((?:  File .*\n)*)", re.MULTILINE)
 _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
@@ -31,12 +33,14 @@ _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 class WorkerReport:
     """One process of a worker, by what it has reported.
 
+    :param model: name and version, the latter as the unpacked archive says it.
     :param state: one of those of :mod:`~eisen_deploy.serving.runtime.torchserve.load_report`.
     :param message: empty unless it failed.
     :param trace: what Python wrote as the process crashed or was aborted.
     """
 
     pid: int
+    model: tuple[str, str]
     state: str
     message: str
     trace: str
@@ -45,6 +49,12 @@ class WorkerReport:
     def is_running(self) -> bool:
         """Whether the process is there."""
         return is_running(self.pid)
+
+    def is_about(self, archive: ServedArchive) -> bool:
+        """Whether it is a worker of an archive; one that was exchanged says any version."""
+        name, version = self.model
+        is_known = version == archive.version or self.state == NOT_VERIFIED
+        return name == archive.name and is_known
 
     def explain_end(self) -> str | None:
         """Return why it could not load its model, or has crashed; ``None`` if it is silent."""
@@ -80,9 +90,8 @@ class WorkerReports:
 
     def read(self, archive: ServedArchive | None = None) -> list[WorkerReport]:
         """Return the reports, of one archive or of all, the one written last at the end."""
-        model = archive and (archive.name, archive.version)
-        found = sorted(self._find(), key=lambda item: item[0])
-        return [report for _, name, report in found if model in (None, name)]
+        found = [report for _, report in sorted(self._find(), key=lambda item: item[0])]
+        return [report for report in found if archive is None or report.is_about(archive)]
 
     def remove(self, pid: int) -> None:
         """Remove that of a process that has ended; of crashes, the last trace is kept."""
@@ -92,18 +101,19 @@ class WorkerReports:
         with suppress(OSError):
             path.with_suffix(".json").unlink()
 
-    def _find(self) -> Iterator[tuple[float, tuple[str, str], WorkerReport]]:
+    def _find(self) -> Iterator[tuple[float, WorkerReport]]:
         for path in self.folder.glob("*.json"):
             match = _NAME.fullmatch(path.name)
             try:
                 said = json.loads(_read(path))
-                model, state = (said["name"], said["version"]), str(said["state"])
-                message, time = str(said["message"]), path.stat().st_mtime
+                name, version, state, message = (str(said[key]) for key in _KEYS)
+                written = path.stat().st_mtime
             except (OSError, ValueError, LookupError, TypeError, RecursionError):
                 continue
             if match is not None:
                 trace = _read(path.with_suffix(".trace"))
-                yield time, model, WorkerReport(int(match[1]), state, message, trace)
+                report = WorkerReport(int(match[1]), (name, version), state, message, trace)
+                yield written, report
 
 
 def _read(path: Path) -> str:

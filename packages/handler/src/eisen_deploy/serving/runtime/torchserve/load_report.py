@@ -1,8 +1,8 @@
 """What a worker reports to whoever started its server: that it begins to load, and why it failed.
 
 Whoever starts the server names a folder in the environment. Each worker writes one file there,
-named by the number of its process, and Python writes another one if native code crashes. Without
-the variable nothing is written, and the crash is in TorchServe's log, as a refusal always is.
+named by the number of its process. If native code crashes, Python shows where: in TorchServe's log,
+or in a file beside the report.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from ..errors import LoadFailed, NotVerified
 
-#: The variable with the folder.
+#: The variable with the folder; without it there is no report.
 FOLDER = "EISEN_SERVE_REPORTS"
+#: The variable that sends what Python writes at a crash into a file.
+TRACES = "EISEN_SERVE_TRACES"
 
 #: The states of a worker: its model is not refused (yet); the unpacked archive is not the one that
 #: was verified; it is refused for another reason; the worker has ended because of an exception.
@@ -51,7 +53,8 @@ class LoadReport:
         if self._path is not None:
             logging.getLogger().addFilter(self._notice_death)
             with suppress(OSError):
-                faulthandler.enable(self._path.with_suffix(".trace").open("wb"))
+                if TRACES in os.environ:
+                    faulthandler.enable(self._path.with_suffix(".trace").open("wb"))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
