@@ -20,8 +20,11 @@ from eisen_deploy.serving.runtime.answering.limits import Limits
 from eisen_deploy.serving.runtime.answering.pipeline import answer
 from eisen_deploy.serving.runtime.messages import Reply, Request
 from eisen_deploy.serving.runtime.torchserve import entry, metrics, server_config
-from eisen_deploy.serving.runtime.torchserve.limits import MAX_REPLY, find_limits
-from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig
+from eisen_deploy.serving.runtime.torchserve.server_config import (
+    MAX_REPLY,
+    ServerConfig,
+    find_limits,
+)
 
 NONE = ServingOptions()
 NPY = {"content-type": "application/json", "accept": "application/x-npy"}

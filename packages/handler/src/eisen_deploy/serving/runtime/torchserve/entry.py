@@ -16,7 +16,6 @@ from .._shared.model.serving_options import FILE_NAME
 from ..errors import LoadFailed
 from ..session import InferenceSession
 from . import metrics, rows, server_config
-from .limits import find_limits
 from .load_report import LoadReport
 from .sending import Parts
 from .worker_context import Row, WorkerContext
@@ -58,7 +57,7 @@ def _open(context: WorkerContext) -> InferenceSession:
         folder,
         context=context,
         workers=server.find_setting(*model, "minWorkers") or server.default_workers_per_model,
-        limits=partial(find_limits, server, *model, has_file=has_file),
+        limits=partial(server_config.find_limits, server, *model, has_file=has_file),
         counters=metrics.counters_for(server, model),
     )
     _log.info("worker %d serves %s %s: %s", os.getpid(), *model, session.limits)

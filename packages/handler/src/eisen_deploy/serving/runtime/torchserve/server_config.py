@@ -1,9 +1,10 @@
 """What the TorchServe that started this worker was configured with.
 
 TorchServe kills a worker that replies with more than ``max_response_size`` bytes or takes longer
-than its response timeout, and says neither to it. So this module looks where TorchServe itself
-looked: at the command line, the environment and the working folder of the Java process above this
-one.
+than its response timeout, answers every request of its batch with 500, *Worker died*, and says
+neither limit to it. So this module looks where TorchServe itself looked: at the command line, the
+environment and the working folder of the Java process above this one. A session then checks both
+before, and its errors name the setting to change.
 
 Source: TorchServe 0.12, ``ConfigManager`` (its constructor, ``setSystemVars`` and
 ``getDefaultWorkers``) and ``FSSnapshotSerializer``.
@@ -19,12 +20,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from .._shared.model.serving_options import ServingOptions
+from ..answering.budget import leave_margin
+from ..answering.limits import Limits
 from ..cores import count_cores
 from . import java_properties
 
 #: TorchServe's limit for a request and for a reply, in bytes, where nothing sets another one.
 STOCK_SIZE = 6_553_500
-#: TorchServe's response timeout in seconds, likewise.
+#: TorchServe's frames hold sizes as four bytes with a sign.
+MAX_REPLY = 2**31 - 1
+#: TorchServe's response timeout in seconds, where nothing sets another one.
 STOCK_TIMEOUT = 120
 
 #: The class of Java whose process is a TorchServe.
@@ -85,6 +91,31 @@ def read(proc: Path = _PROC, pid: int | None = None) -> ServerConfig:
         return _make_config(*_read_properties(server), proc)
     except (OSError, ValueError):
         return ServerConfig()
+
+
+def find_limits(
+    server: ServerConfig, name: str, version: str, options: ServingOptions, *, has_file: bool
+) -> Limits:
+    """Return what a TorchServe allows the worker of a model.
+
+    :param name: under which the model is registered.
+    :param has_file: whether the archive has a ``model-config.yaml``: then the server's default
+        timeout does not hold for it, and 120 s do where the file names none. Source: TorchServe
+        0.12, ``ModelConfig`` and ``ModelManager.createModel``.
+    """
+    timeout = options.response_timeout
+    if timeout is None and server.default_response_timeout is not None:
+        of_server = server.find_setting(name, version, "responseTimeout")
+        timeout = STOCK_TIMEOUT if has_file else of_server or server.default_response_timeout
+    size = server.max_response_size
+    reply = MAX_REPLY if size is None else min(size, MAX_REPLY)
+    return Limits(
+        reply=reply,
+        reply_setting=f"the server's max_response_size is {reply} ({server.source})",
+        seconds=None if timeout is None else leave_margin(timeout),
+        seconds_setting=f"responseTimeout is {timeout} s",
+        request=server.max_request_size,
+    )
 
 
 # --- the process ---------------------------------------------------------------------------
