@@ -114,7 +114,7 @@ def test_swapped_files_are_refused(folder):
     model.write_bytes(metadata.read_bytes())
     metadata.write_bytes(content)
     error = load(folder)["error"]
-    assert "LoadFailed" in error
+    assert "NotVerified" in error
     assert "pre_process_tform.pkl" in error
     assert "metadata.json" in error
 

@@ -40,7 +40,8 @@ def explain_error(error: Failure, outcome: Outcome, *, varies: bool) -> str:
     first, _, table = error["text"].partition("\n")
     is_self_test = error["type"] == "SelfTestFailed"
     part = "" if is_self_test else outcome["part"]
-    kind = "" if is_self_test or error["type"] == "LoadFailed" else error["type"]
+    is_explained = is_self_test or error["type"] in ("LoadFailed", "NotVerified")
+    kind = "" if is_explained else error["type"]
     hints = [*_explain_chain(error, outcome["missing"]), *_explain_text(error, outcome["missing"])]
     if error["differences"]:
         found = [_VARIES] if varies else list(dict.fromkeys(_explain_differences(outcome)))[:_HINTS]
