@@ -6,7 +6,6 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.served_archives import ServedArchive
@@ -20,6 +19,7 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
 )
 from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
 from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
+from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 
 from .arguments import add_arguments, make_options
@@ -34,9 +34,9 @@ examples:
 SCRIPT = "torchserve.sh"
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "config",
         help="print the configuration that run would use",
         description="Print the config.properties that run would write, with a reason for each "

@@ -16,10 +16,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
 from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
+from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import align_columns, say
 from eisen_deploy.serving.runtime._shared.printable import clean
 
@@ -32,9 +32,9 @@ examples:
 """
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "doctor",
         help="find what is wrong with a configuration or a running server",
         description="Examine a configuration of TorchServe and what surrounds it, or ask a running "

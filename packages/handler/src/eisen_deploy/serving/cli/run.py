@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.original_files import Originals
@@ -25,6 +25,7 @@ from eisen_deploy.serving.engines.torchserve.settings import environment, loggin
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration, configure
 from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.engines.torchserve.supervision import Patience, Service
+from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
@@ -54,9 +55,9 @@ class HungUp(BaseException):
     """The process got SIGHUP: its terminal is gone."""
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "run",
         help="serve archives until Ctrl-C",
         description="Verify archives, configure and start TorchServe, wait until every model has "

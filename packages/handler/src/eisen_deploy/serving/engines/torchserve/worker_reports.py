@@ -119,7 +119,7 @@ class WorkerReports:
 def _read(path: Path) -> str:
     """Return the text of a file; nothing if it is not there, or no file."""
     try:
-        with zips.opened(path) as file:
+        with zips.open_archive(path) as file:
             return file.read(_MOST_BYTES).decode("utf-8", "replace")
     except (OSError, CorruptArchive):
         return ""
