@@ -28,7 +28,7 @@ NOTE = "note"
 SEVERITIES = (ERROR, WARNING, NOTE)
 
 Facts = TypeVar("Facts")
-OtherFacts = TypeVar("OtherFacts")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Area(Generic[Facts]):
         """Add a check whose findings are warnings, unless they say otherwise."""
         return partial(self._add, WARNING, effect, remedy)
 
-    def same_as(self, other: Area[OtherFacts], name: str) -> Callable[[Run[Facts]], Run[Facts]]:
+    def same_as(self, other: Area[Other], name: str) -> Callable[[Run[Facts]], Run[Facts]]:
         """Add a check of something else, with the words of a check of another area."""
         (same,) = [check for check in other.checks if check.name == name]
         return partial(self._add, same.severity, same.effect, same.remedy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -172,11 +173,10 @@ class _Asker:
     def ask_version(self) -> str:
         """Return the version that the description of the API gives; it asks for no token."""
         answer = ask(self.interfaces["/ping"], "OPTIONS", "/", timeout=self.timeout)
-        try:
+        with suppress(LookupError, TypeError):
             info = answer.json["info"]
             return str(info["version"]) if "TorchServe" in info["title"] else ""
-        except (LookupError, TypeError):
-            return ""
+        return ""
 
     def check_certificate(self, authorities: Path | None) -> Certificate | None:
         if self.interfaces["/ping"].scheme == "http":
@@ -206,8 +206,8 @@ class _Asker:
         """Ask the models that are given, and those that management lists."""
         answer = self.ask("/models", keys.management)
         if answer.kind == NO_TOKEN:
-            what = "workers: management asks for its token: use --token-file key_file.json"
-            self.unexamined.append(what)
+            lacking = "workers: management asks for its token: use --token-file key_file.json"
+            self.unexamined.append(lacking)
         listed = _read_names(answer) or []
         names = list(dict.fromkeys([*listed, *given]))
         if not names:
@@ -241,7 +241,6 @@ class _Asker:
 
 def _read_names(answer: Answer) -> list[str] | None:
     """Return the models that management lists; ``None`` if it is not management's answer."""
-    try:
+    with suppress(LookupError, TypeError):
         return [each["modelName"] for each in answer.json["models"]]
-    except (LookupError, TypeError):
-        return None
+    return None
