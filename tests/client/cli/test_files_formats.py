@@ -144,8 +144,8 @@ def test_json_holds_whatever_a_model_replies(tmp_path):
 @pytest.mark.parametrize("shape", [(10**9, 0), (10**5, 10**5, 0), (3, 10**6, 1, 0)])
 def test_rows_without_values_are_no_json(shape):
     with pytest.raises(files.UnwritableFile, match=r"rows for 0 values: use \.npy"):
-        to_json({"y": [np.zeros(shape)]})
-    assert to_json(np.zeros((0, 10**9))) == "[]"
+        to_json({"y": [np.empty(0).reshape(shape)]})  # np.zeros of old numpys takes memory for it
+    assert to_json(np.empty(0).reshape(0, 10**9)) == "[]"
 
 
 def test_text_is_as_it_is(tmp_path):

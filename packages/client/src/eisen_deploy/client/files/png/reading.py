@@ -101,5 +101,6 @@ def _decode(picture: Picture, raw_mode: str | None = None) -> Array:
         if raw_mode is not None:
             (tile,) = image.tile
             image.tile = [(*tile[:3], raw_mode)]
+        image.load()  # numpy 1.22 would make an array of one object where this fails
         decoded: Array = np.array(image)
     return decoded
