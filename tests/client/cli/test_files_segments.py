@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import files
-from eisen_deploy.client.files.dicom.segmentation.colors import to_cielab
+from eisen_deploy.client.files.dicom.segmentation.items import to_cielab
 from eisen_deploy.client.files.segments import find_declared_segments, override
 
 LIVER = {"number": 1, "label": "Liver", "code": "SCT:10200004", "color": [221, 130, 101]}

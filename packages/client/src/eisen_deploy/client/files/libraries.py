@@ -11,8 +11,8 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -40,39 +40,40 @@ def require(module: str, extra: str) -> ModuleType:
         ) from error
 
 
-@contextmanager
-def reading(what: str, path: Path | None = None) -> Iterator[None]:
+def reading(what: str, path: Path | None = None) -> AbstractContextManager[None]:
     """Turn whatever a library raises while it reads into one error, and keep it silent.
 
     :param what: the file should be, in the words of :mod:`.signatures`.
     :param path: of the file: where it is something else, the error says what.
     :raises UnreadableFile: if anything is raised.
     """
-    with silence():
-        try:
-            yield
-        except (MemoryError, FileError):
-            raise
-        except Exception as error:
-            raise UnreadableFile(_explain_failure(error, what, path)) from error
+    return _translating(lambda error: UnreadableFile(_explain_failure(error, what, path)))
 
 
-@contextmanager
-def writing(what: str) -> Iterator[None]:
+def writing(what: str) -> AbstractContextManager[None]:
     """Turn whatever a library raises while it writes into one error, and keep it silent.
 
     :param what: is to be written.
-    :raises UnwritableFile: if anything is raised that is not the system's.
+    :raises UnwritableFile: if anything is raised.
     """
+
+    def explain(error: Exception) -> UnwritableFile:
+        if isinstance(error, OSError) and error.strerror:
+            return UnwritableFile(f"cannot be written: {error.strerror}")
+        return UnwritableFile(f"{what} cannot be made of such values")
+
+    return _translating(explain)
+
+
+@contextmanager
+def _translating(translate: Callable[[Exception], FileError]) -> Iterator[None]:
     with silence():
         try:
             yield
         except (MemoryError, FileError):
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.strerror:
-                raise
-            raise UnwritableFile(f"{what} cannot be made of such values") from error
+            raise translate(error) from error
 
 
 def _explain_failure(error: Exception, what: str, path: Path | None) -> str:

@@ -28,21 +28,19 @@ class Turn(NamedTuple):
 
     def apply(self, array: Array) -> Array:
         """Return a view of an array, turned."""
-        lead = array.ndim - 3
-        turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        flipped: Array = np.flip(turned, self._list_flipped(lead))
-        return flipped
+        turned = np.moveaxis(array, self._find_sources(), (-3, -2, -1))
+        return np.flip(turned, self._find_flipped())
 
     def undo(self, array: Array) -> Array:
         """Return a view of an array, turned back."""
-        lead = array.ndim - 3
-        back = [lead + self.order.index(axis) for axis in range(3)]
-        unflipped = np.flip(array, self._list_flipped(lead))
-        turned: Array = unflipped.transpose(*range(lead), *back)
-        return turned
+        unflipped = np.flip(array, self._find_flipped())
+        return np.moveaxis(unflipped, (-3, -2, -1), self._find_sources())
 
-    def _list_flipped(self, lead: int) -> tuple[int, ...]:
-        return tuple(lead + axis for axis, is_flipped in enumerate(self.flips) if is_flipped)
+    def _find_sources(self) -> tuple[int, ...]:
+        return tuple(axis - 3 for axis in self.order)
+
+    def _find_flipped(self) -> tuple[int, ...]:
+        return tuple(axis - 3 for axis, is_flipped in enumerate(self.flips) if is_flipped)
 
 
 def check_codes(codes: str) -> str:

@@ -7,16 +7,12 @@ from pathlib import Path
 _SIZE = 1024
 
 #: Offset, bytes there, and what such a file is; the first that fits counts.
-_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+_SIGNATURES: tuple[tuple[int, bytes | tuple[bytes, ...], str], ...] = (
     (0, b"\x89PNG", "a PNG file"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
-    (0, b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
+    (0, (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "), "a JPEG 2000 image"),
     (0, b"GIF8", "a GIF image"),
-    (0, b"II*\0", "a TIFF image"),
-    (0, b"MM\0*", "a TIFF image"),
-    (0, b"II+\0", "a TIFF image"),
-    (0, b"MM\0+", "a TIFF image"),
+    (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "a TIFF image"),
     (8, b"WEBP", "a WebP image"),
     (4, b"ftyp", "an HEIF image, or a film"),
     (128, b"DICM", "DICOM"),
@@ -39,8 +35,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"NRRD000", "an NRRD file"),
     (0, b"ObjectType = Image", "a MetaImage file"),
     (0, b"%PDF", "a PDF"),
-    (0, b"\xff\xfe", "text in UTF-16"),
-    (0, b"\xfe\xff", "text in UTF-16"),
+    (0, (b"\xff\xfe", b"\xfe\xff"), "text in UTF-16"),
     (0, b"version https://git-lfs", "a pointer of Git LFS, and not the file itself"),
     (0, b"BM", "a BMP image"),
 )

@@ -14,6 +14,7 @@ import numpy as np
 
 from eisen_deploy.client.files.content import Affine, measure_voxel
 from eisen_deploy.client.files.dicom.volume.geometry import COSINE, OFF
+from eisen_deploy.client.files.libraries import require
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
@@ -121,13 +122,8 @@ def _place_by_qform(header: Nifti1Header, shape: tuple[int, int, int]) -> Affine
     b, c, d = _read_numbers(header, "quatern_b", "quatern_c", "quatern_d")
     rest = 1 - (b * b + c * c + d * d)
     a = np.sqrt(rest) if rest >= _NO_REST else 0.0
-    b, c, d = np.array([b, c, d]) / np.sqrt(a * a + b * b + c * c + d * d)
     affine = np.eye(4)
-    affine[:3, :3] = [
-        [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-        [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-        [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-    ]
+    affine[:3, :3] = require("nibabel.quaternions", "nifti").quat2mat((a, b, c, d))
     affine[:3, :3] *= _read_sizes(header, shape) * [1, 1, -1 if header["pixdim"][0] < 0 else 1]
     affine[:3, 3] = _read_numbers(header, "qoffset_x", "qoffset_y", "qoffset_z")
     return affine
@@ -135,9 +131,8 @@ def _place_by_qform(header: Nifti1Header, shape: tuple[int, int, int]) -> Affine
 
 def _place_at_centre(header: Nifti1Header, shape: tuple[int, int, int]) -> Affine:
     """Return the affine of a header without sform and qform, as nibabel has it."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.diag(_read_sizes(header, shape) * [-1, 1, 1])
-    affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) - 1) / 2
+    volumeutils = require("nibabel.volumeutils", "nifti")
+    affine: Affine = volumeutils.shape_zoom_affine(shape, _read_sizes(header, shape))
     return affine
 
 

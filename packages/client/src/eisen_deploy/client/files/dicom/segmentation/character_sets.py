@@ -22,20 +22,10 @@ _ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
 _UTF8 = "ISO_IR 192"
 
 TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
-#: The sets of one byte without code extensions, and how Python calls them.
-_SINGLE_BYTE = {
-    "ISO_IR 6": "ascii",
-    "ISO_IR 100": "iso8859_1",
-    "ISO_IR 101": "iso8859_2",
-    "ISO_IR 109": "iso8859_3",
-    "ISO_IR 110": "iso8859_4",
-    "ISO_IR 126": "iso8859_7",
-    "ISO_IR 127": "iso8859_6",
-    "ISO_IR 138": "iso8859_8",
-    "ISO_IR 144": "iso8859_5",
-    "ISO_IR 148": "iso8859_9",
-    "ISO_IR 166": "tis_620",
-}
+#: The sets of one byte without code extensions; Python calls them the same.
+_SINGLE_BYTE = tuple(
+    f"ISO_IR {number}" for number in (6, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166)
+)
 #: Latin alphabet No. 9, which pydicom does not know and reads as No. 1.
 _LATIN_9 = ("ISO_IR 203", "ISO 2022 IR 203")
 #: Sets of two bytes that some programs (pydicom for one) change to without an escape sequence.
@@ -94,8 +84,8 @@ def declare_character_set(dataset: Dataset, terms: Sequence[str]) -> None:
     :param terms: those of the images that it belongs to.
     """
     single = terms[0] if len(terms) == 1 else "several" if terms else "ISO_IR 6"
-    codec = _SINGLE_BYTE.get(single)
-    fits = codec is not None and all(_is_encodable(text, codec) for text in _list_texts(dataset))
+    known = single in _SINGLE_BYTE
+    fits = known and all(_is_encodable(text, single) for text in _list_texts(dataset))
     dataset.SpecificCharacterSet = single if fits else _UTF8
     if dataset.SpecificCharacterSet == "ISO_IR 6":  # the default has no term, it is absent
         del dataset.SpecificCharacterSet

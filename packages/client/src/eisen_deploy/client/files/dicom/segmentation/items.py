@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eisen_deploy.client._predictions import ModelIdentity
 from eisen_deploy.client.files.libraries import require
-from eisen_deploy.client.files.segments import LONGEST_NAME, Segment, is_forbidden
-
-from .colors import to_cielab
+from eisen_deploy.client.files.segments import LONGEST_NAME, Color, Segment, is_forbidden
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,6 +20,10 @@ _STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
 _INTELLIGENCE = ("123109", "DCM", "Artificial Intelligence")
 _PROCESSING = ("109102", "DCM", "Processing Equipment")
 _UNKNOWN = "unknown"
+
+#: From linear sRGB to XYZ, and its white. DICOM's Lab is used with that of a daylight (D65).
+_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+_WHITE = np.array([0.95047, 1.0, 1.08883])
 
 
 def describe_segment(index: int, segment: Segment, model: ModelIdentity) -> Dataset:
@@ -63,6 +67,20 @@ def to_long_string(text: str) -> str:
     """Return a text as a DICOM Long String can hold it: whatever it cannot hold becomes ``_``."""
     kept = ("_" if is_forbidden(character) else character for character in text)
     return "".join(kept)[:LONGEST_NAME].strip()
+
+
+def to_cielab(color: Color) -> list[int]:
+    """Return an sRGB colour as DICOM stores it: L*, a* and b* in 16 bits (PS3.3, C.10.7.1.1).
+
+    :param color: red, green and blue, 0 to 255.
+    """
+    part = np.array(color, float) / 255
+    linear = np.where(part > 0.04045, ((part + 0.055) / 1.055) ** 2.4, part / 12.92)
+    xyz = _TO_XYZ @ linear / _WHITE
+    root = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * 841 / 108 + 4 / 29)
+    lab = np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+    stored = (lab - [0, -128, -128]) / [100, 255, 255] * 65535
+    return [int(number) for number in np.rint(stored).clip(0, 65535)]
 
 
 def _identify_algorithm(highdicom: ModuleType, model: ModelIdentity) -> Sequence[Dataset]:

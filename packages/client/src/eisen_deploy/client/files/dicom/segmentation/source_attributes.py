@@ -92,7 +92,8 @@ def make_stand_ins(grid: Grid) -> list[Dataset]:
         item.FrameOfReferenceUID = read_identifier(header, _FRAME) or frame_of_reference
         item.SliceThickness = _read_thickness(header, distance)
         item.SpacingBetweenSlices = distance  # some highdicoms make one up, others leave it out
-        item.Modality = _read_modality(header)
+        modality = read_text(header, "Modality")
+        item.Modality = modality if re.fullmatch("[A-Z]{1,12}", modality) else "OT"
         for keyword in (*_PATIENT, *_STUDY):
             setattr(item, keyword, "")
         made.append(item)
@@ -151,8 +152,3 @@ def _measure_distance(grid: Grid) -> str:
     columns = grid.affine[:3, :3]
     normal = np.cross(columns[:, 0], columns[:, 1])
     return f"{abs(columns[:, 2] @ normal) / np.linalg.norm(normal):.10g}"
-
-
-def _read_modality(header: Dataset) -> str:
-    text = read_text(header, "Modality")
-    return text if re.fullmatch("[A-Z]{1,12}", text) else "OT"

@@ -1,4 +1,4 @@
-"""What headers show about images that are not there.
+"""What headers show about images that are not there, or that lie at one position.
 
 Gaps between images are seen in the positions, and refused. A missing end, or each second image that
 is missing, is seen only where the headers count the images. They do not always mean this series, so
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eisen_deploy.client.files.dicom.headers import read_private
-from eisen_deploy.client.files.dicom.wording import count_images
+from eisen_deploy.client.files.dicom.headers import Slice, read_private
+from eisen_deploy.client.files.dicom.wording import count_images, name_images
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -26,6 +26,15 @@ _PRIVATE_COUNTS = (
     (0x0025, "GEMS_SERS_01", 0x07),
     (0x2001, "Philips Imaging DD 001", 0x18),
 )
+#: What may differ between images at one position, the most telling first.
+_ATTRIBUTES = (
+    "TemporalPositionIdentifier", "TriggerTime", "NominalPercentageOfCardiacPhase",
+    "EchoNumbers", "EchoTime", "DiffusionBValue", "DiffusionGradientOrientation",
+    "InversionTime", "RepetitionTime", "FlipAngle", "FrameReferenceTime", "ImageType",
+    "ConvolutionKernel", "KVP", "ReconstructionDiameter", "AcquisitionNumber",
+    "AcquisitionTime", "ContentTime",
+)  # fmt: skip
+_MOST = 3
 
 
 def remark_missing(ordered: Sequence[Dataset], beside: Sequence[Dataset]) -> Iterator[str]:
@@ -51,6 +60,19 @@ def remark_missing(ordered: Sequence[Dataset], beside: Sequence[Dataset]) -> Ite
         yield f"the image numbers go up by {step}: images between may be missing"
 
 
+def explain_repeats(groups: Sequence[Sequence[Slice]], images: int) -> str:
+    """Return why a series is not a volume.
+
+    :param groups: the images at each position.
+    :param images: how many there are.
+    """
+    several = (group for group in groups if len(group) > 1)
+    repeated = min(several, key=lambda group: group[0].name)
+    places = "1 position" if len(groups) == 1 else f"{len(groups)} positions"
+    reason = _find_reason(repeated)
+    return f"holds {images} images at {places}: {reason} ({name_images(repeated)})"
+
+
 def _find_step(numbers: Sequence[int]) -> int:
     """Return by how much numbers go up or down along the normal; 0 if that is not even."""
     steps = {int(step) for step in np.diff(numbers)}
@@ -70,3 +92,15 @@ def _read_number(header: Dataset | dict[str, Any], keyword: str) -> int:
         return int(header.get(keyword, 0))
     except Exception:  # noqa: BLE001 - pydicom raises many
         return 0
+
+
+def _find_reason(repeated: Sequence[Slice]) -> str:
+    headers = [each.header for each in repeated]
+    uids = {str(header.get("SOPInstanceUID", index)) for index, header in enumerate(headers)}
+    if len(uids) < len(headers):
+        return "some are there several times (one SOPInstanceUID), and differ: keep one of each"
+    values = {name: {str(header.get(name)) for header in headers} for name in _ATTRIBUTES}
+    differing = [name for name in _ATTRIBUTES if len(values[name]) > 1]
+    if differing:
+        return f"several at one position differ in {', '.join(differing[:_MOST])}"
+    return "several time points, echoes or reconstructions, or copies"

@@ -15,7 +15,7 @@ from eisen_deploy.client.files.dicom.headers import Slice, check_same
 from eisen_deploy.client.files.dicom.wording import name_images, name_some
 from eisen_deploy.client.files.errors import UnsupportedFile
 
-from .repeats import explain_repeats
+from .completeness import explain_repeats
 
 #: DICOM's patient is LPS: x grows to the left, y to the back. That of NIfTI is RAS.
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
