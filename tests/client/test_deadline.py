@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eisen_deploy.client import DeadlineExceeded, ServerFailed
+from eisen_deploy.client import DeadlineExceeded, Retries, ServerFailed
+from eisen_deploy.client._call import calls
 from eisen_deploy.client._http import exchange as exchanges
 from eisen_deploy.client._shared.wire import protocol
 from eisen_deploy.client._waiting import deadline
@@ -336,9 +337,10 @@ def test_an_interrupted_wait_stops_the_work():
 
 def test_work_that_begins_after_the_deadline_sends_nothing(serve, connect, http):
     server = serve(http.echo())
-    late = exchanges.Exchange(deadline.Deadline(1e-9), BODY)
+    call = calls.Call(BODY, deadline.Deadline(1e-9), "1", Retries(0))
+    late = exchanges.Exchange(call.deadline, call.body)
     with pytest.raises(deadline.Expired):
-        connect(server)._transport._run(late, {})
+        connect(server)._transport._run(late, call)
     assert server.connections == 0
 
 

@@ -40,8 +40,8 @@ from ._errors import (
     WorkerDied,
 )
 from ._predictions import ModelIdentity, Prediction
-from ._waiting.cancellation import Cancellation
-from ._waiting.progress import Progress
+from ._waiting.callbacks import Progress
+from ._waiting.deadline import Cancellation
 
 __all__ = [
     "Cancellation",

@@ -7,7 +7,6 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._call import batch_encoding, reply_decoding
@@ -20,9 +19,8 @@ from ._http.credentials import Credentials
 from ._http.endpoint import Endpoint
 from ._http.transport import Transport
 from ._predictions import Prediction
-from ._waiting.cancellation import Cancellation
-from ._waiting.deadline import Deadline, check_seconds
-from ._waiting.progress import Progress
+from ._waiting.callbacks import Progress
+from ._waiting.deadline import Cancellation, Deadline, check_seconds
 from ._waiting.readiness import wait_ready
 
 if TYPE_CHECKING:
@@ -217,12 +215,7 @@ class EisenServingClient:
     def __enter__(self) -> EisenServingClient:  # noqa: PYI034 - Self is Python 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> NoReturn:

@@ -29,9 +29,6 @@ class Prediction(dict[str, Any]):
         or else the client's own name for it.
     """
 
-    model: ModelIdentity = ModelIdentity()
-    request_id: str | None = None
-
     def __init__(
         self,
         outputs: Mapping[str, object] | Iterable[tuple[str, object]] = (),

@@ -21,9 +21,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ._call.calls import Call
 from ._errors import EisenClientError
 from ._http.answers import HTTPAnswer
-from ._http.caller_errors import CallerError
 from ._http.exchange import Exchange
 from ._http.network_errors import map_network_error
 from ._predictions import ModelIdentity
@@ -31,8 +31,8 @@ from ._shared.errors import ContractError
 from ._shared.model.metadata import Metadata
 from ._shared.wire import protocol
 from ._shared.wire.protocol import JSON_TYPE, Body
-from ._waiting.deadline import Deadline, Stopped
-from ._waiting.progress import Progress, make_watcher
+from ._waiting.callbacks import CallerError, make_watcher
+from ._waiting.deadline import Stopped
 
 __all__ = ["FakeModel", "FakeRequest"]
 
@@ -87,19 +87,13 @@ class FakeModel:
         made = error("as the test wants it") if isinstance(error, type) else error
         self._failures.extend(copy.copy(made) for _ in range(times))
 
-    def post(
-        self,
-        body: Body,
-        headers: Mapping[str, str],
-        deadline: Deadline,
-        progress: Callable[[Progress], object] | None = None,
-    ) -> HTTPAnswer:
-        """HTTPAnswer a request of the client; it is the client that calls this."""
-        exchange = Exchange(deadline, body)
-        look = make_watcher(progress, exchange) or (lambda: None)
+    def post(self, call: Call) -> HTTPAnswer:
+        """Answer a request of the client; it is the client that calls this."""
+        exchange = Exchange(call.deadline, call.body)
+        look = make_watcher(call.progress, exchange) or (lambda: None)
         failure: Exception
         try:
-            return self._exchange(exchange, headers, look)
+            return self._exchange(exchange, call.id, look)
         except Stopped as stopped:
             failure = map_network_error(stopped, exchange)
         except CallerError as raised:
@@ -109,11 +103,9 @@ class FakeModel:
     def close(self) -> None:
         """Do nothing: there is no connection."""
 
-    def _exchange(
-        self, exchange: Exchange, headers: Mapping[str, str], look: Callable[[], None]
-    ) -> HTTPAnswer:
+    def _exchange(self, exchange: Exchange, id_: str, look: Callable[[], None]) -> HTTPAnswer:
         exchange.deadline.check()
-        request = _decode_request(exchange.body, headers)
+        request = _decode_request(exchange.body, id_)
         with self._lock:
             self.requests.append(request)
             failure = self._failures.popleft() if self._failures else None
@@ -145,12 +137,12 @@ class FakeModel:
         return HTTPAnswer(200, headers, bytearray().join(reply.buffers))
 
 
-def _decode_request(body: Body, headers: Mapping[str, str]) -> FakeRequest:
+def _decode_request(body: Body, id_: str) -> FakeRequest:
     if not body.buffers:
-        return FakeRequest(None, None, headers["X-Request-Id"])
+        return FakeRequest(None, None, id_)
     raw = bytearray().join(body.buffers)
     request = protocol.decode_request(raw, body.json_size)
-    return FakeRequest(request.inputs, request.outputs, headers["X-Request-Id"])
+    return FakeRequest(request.inputs, request.outputs, id_)
 
 
 def _make_headers(model: ModelIdentity) -> dict[str, str]:

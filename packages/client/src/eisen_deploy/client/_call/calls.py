@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ from eisen_deploy.client._http.body_reading import CODING
 from eisen_deploy.client._http.endpoint import Endpoint
 from eisen_deploy.client._logging import log
 from eisen_deploy.client._shared.wire.protocol import BINARY_TYPE, JSON_TYPE, Body
+from eisen_deploy.client._waiting.callbacks import Progress
 from eisen_deploy.client._waiting.deadline import Deadline
-from eisen_deploy.client._waiting.progress import Progress
 
 from .input_summaries import summarise_inputs
 from .retries import Retries, call_with_retries
@@ -31,17 +32,8 @@ _HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}
 class Sender(Protocol):
     """Sends one request and returns its answer, of whatever status."""
 
-    def post(
-        self,
-        body: Body,
-        headers: dict[str, str],
-        deadline: Deadline,
-        progress: Callable[[Progress], object] | None = None,
-    ) -> HTTPAnswer:
+    def post(self, call: Call) -> HTTPAnswer:
         """Send a request."""
-
-    def close(self) -> None:
-        """Close the connections that no call uses."""
 
 
 class Call(NamedTuple):
@@ -57,6 +49,14 @@ class Call(NamedTuple):
     retries: Retries
     idempotent: bool = False
     progress: Callable[[Progress], object] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of its request, but for credentials and length."""
+        headers = {**_HEADERS, "X-Request-Id": self.id}
+        if not self.body.buffers:
+            return {**headers, "Accept": JSON_TYPE}
+        return {**headers, "Accept": BINARY_TYPE, **self.body.headers}
 
 
 def new_id() -> str:
@@ -85,14 +85,7 @@ class Caller:
         """
         with self.describe_in_errors(call.body, call.id):
             self._limit.check(call.body)
-            return call_with_retries(
-                lambda: self._attempt(call),
-                call.retries,
-                call.deadline,
-                id_=call.id,
-                idempotent=call.idempotent,
-                renewable=self._renewable,
-            )
+            return call_with_retries(lambda: self._attempt(call), call, renewable=self._renewable)
 
     @contextmanager
     def describe_in_errors(self, body: Body, id_: str | None) -> Iterator[None]:
@@ -114,10 +107,10 @@ class Caller:
     def _attempt(self, call: Call) -> HTTPAnswer:
         start = time.monotonic()
         size = call.body.size
-        inputs = _LoggedInputs(call.body)
+        inputs = _list_inputs(call.body) if log.isEnabledFor(logging.DEBUG) else ""
         log.debug("request %s: %d bytes to %s%s", call.id, size, self._endpoint.shown, inputs)
         try:
-            answer = self._transport.post(call.body, _headers(call), call.deadline, call.progress)
+            answer = self._transport.post(call)
             if answer.status != 200:
                 raise map_server_error(answer, self._endpoint, call.body, self._limit.taken)
         except EisenClientError as error:
@@ -131,17 +124,6 @@ class Caller:
         return answer
 
 
-class _LoggedInputs(NamedTuple):
-    """What a request holds, formatted only if it is logged."""
-
-    body: Body
-
-    def __str__(self) -> str:
-        listed = [f"{name}: {item}" for name, item in summarise_inputs(self.body).items()]
-        return f" ({'; '.join(listed)})" if listed else ""
-
-
-def _headers(call: Call) -> dict[str, str]:
-    if not call.body.buffers:
-        return {**_HEADERS, "X-Request-Id": call.id, "Accept": JSON_TYPE}
-    return {**_HEADERS, "X-Request-Id": call.id, "Accept": BINARY_TYPE, **call.body.headers}
+def _list_inputs(body: Body) -> str:
+    listed = [f"{name}: {item}" for name, item in summarise_inputs(body).items()]
+    return f" ({'; '.join(listed)})" if listed else ""

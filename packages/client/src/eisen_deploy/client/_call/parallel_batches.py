@@ -9,8 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import NoReturn, TypeVar
 
-from eisen_deploy.client._waiting.cancellation import Cancellation
-from eisen_deploy.client._waiting.deadline import POLL_SECONDS
+from eisen_deploy.client._waiting.deadline import POLL_SECONDS, Cancellation
 from eisen_deploy.client._waiting.threads import Outcome, start
 
 B = TypeVar("B")

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import random as _random
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from eisen_deploy.client._errors import (
-    Cancelled,
-    DeadlineExceeded,
-    EisenClientError,
-    ServerFailed,
-    Unauthorized,
-    UnknownOutcome,
-    WorkerDied,
-)
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._logging import log
-from eisen_deploy.client._waiting.deadline import CancelRequested, Deadline, Expired
+from eisen_deploy.client._waiting.deadline import CancelRequested, Expired
+
+if TYPE_CHECKING:
+    from .calls import Call
 
 T = TypeVar("T")
 
@@ -66,36 +61,26 @@ class Retries:
         return self._random() * min(self.max_delay, longest)
 
 
-def call_with_retries(
-    attempt: Callable[[], T],
-    policy: Retries,
-    deadline: Deadline,
-    *,
-    id_: str,
-    idempotent: bool,
-    renewable: bool,
-) -> T:
+def call_with_retries(attempt: Callable[[], T], call: Call, *, renewable: bool) -> T:
     """Return the result of an attempt, of the first that has one.
 
-    :param id_: our name for the request, for the log.
-    :param idempotent: whether it may be made again where it may have been executed.
     :param renewable: whether the token may be another one when it is read again.
     :raises EisenClientError: that of the last attempt, which mentions the first one as well.
     """
-    failures = _Failures(idempotent, renewable)
+    failures = _Failures(call.idempotent, renewable)
     while True:
         try:
             return attempt()
-        except EisenClientError as error:
+        except errors.EisenClientError as error:
             failures.add(error)
-        delay = failures.delay(policy)
-        remaining = deadline.remaining
+        delay = failures.delay(call.retries)
+        remaining = call.deadline.remaining
         if delay is None or (remaining is not None and delay >= remaining):
             break
         failures.forget_frames()
-        log.debug("request %s: again in %.2f s", id_, delay)
+        log.debug("request %s: again in %.2f s", call.id, delay)
         try:
-            deadline.wait(delay)
+            call.deadline.wait(delay)
         except CancelRequested:
             failures.cancel()
             break
@@ -115,9 +100,9 @@ class _Failures:
         self._executed: bool | None = False
         self._may_pass = False  # the last error by itself, whatever those before it did
         self._count = 0
-        self._errors: list[EisenClientError] = []  # the first and the last
+        self._errors: list[errors.EisenClientError] = []  # the first and the last
 
-    def add(self, error: EisenClientError) -> None:
+    def add(self, error: errors.EisenClientError) -> None:
         """Take note of an error, and let it mention those before."""
         self._count += 1
         self._errors[1:] = [error]
@@ -127,7 +112,7 @@ class _Failures:
         if error.executed is not False:
             self._executed = error.executed or self._executed or None
 
-    def final(self) -> EisenClientError:
+    def final(self) -> errors.EisenClientError:
         """Return the last error with the first as its cause, and keep neither."""
         first, last = self._errors[0], self._errors[-1]
         self._errors.clear()  # the error will hold the frame that holds this
@@ -137,11 +122,11 @@ class _Failures:
     def delay(self, policy: Retries) -> float | None:
         """Return the seconds until the next attempt, or ``None`` to make no further one."""
         error = self._errors[-1]
-        if isinstance(error, Unauthorized):
+        if isinstance(error, errors.Unauthorized):
             self._tokens -= 1
             expired = error.type == "InvalidKeyException" or error.status == 401
             return 0.0 if expired and self._tokens >= 0 else None
-        if isinstance(error, WorkerDied):
+        if isinstance(error, errors.WorkerDied):
             self._died += 1
         if self._sent_again >= policy.count or not self._is_harmless(error):
             return None
@@ -155,7 +140,7 @@ class _Failures:
     def cancel(self) -> None:
         """Take note that the call was cancelled between two attempts."""
         last = self._errors[-1]
-        cancelled = Cancelled(
+        cancelled = errors.Cancelled(
             f"cancelled while waiting to send again after {_brief(last)}",
             executed=self._executed,
             retry=self._executed is False,
@@ -164,17 +149,17 @@ class _Failures:
         )
         self._errors[1:] = [cancelled]
 
-    def _is_harmless(self, error: EisenClientError) -> bool:
-        if isinstance(error, (Cancelled, DeadlineExceeded)):
+    def _is_harmless(self, error: errors.EisenClientError) -> bool:
+        if isinstance(error, (errors.Cancelled, errors.DeadlineExceeded)):
             return False
-        if self._idempotent and (isinstance(error, UnknownOutcome) or _may_be_lost(error)):
+        if self._idempotent and (isinstance(error, errors.UnknownOutcome) or _may_be_lost(error)):
             return True
-        if self._idempotent and isinstance(error, WorkerDied):
+        if self._idempotent and isinstance(error, errors.WorkerDied):
             return self._died == 1
         # Of a body that was cut off nothing is executed, but a part of it has left this machine.
         return self._may_pass and (self._idempotent or error.stage != "sending")
 
-    def _add_history(self, error: EisenClientError, first: EisenClientError) -> None:
+    def _add_history(self, error: errors.EisenClientError, first: errors.EisenClientError) -> None:
         error.attempts = self._count
         if _brief(first) != _brief(error):
             error.first_failure = _brief(first)
@@ -182,12 +167,12 @@ class _Failures:
             error.executed, error.retry = self._executed, False
 
 
-def _may_be_lost(error: EisenClientError) -> bool:
+def _may_be_lost(error: errors.EisenClientError) -> bool:
     """Whether a proxy may have lost the server once that had the request."""
-    if type(error) is not ServerFailed:
+    if type(error) is not errors.ServerFailed:
         return False
     return error.status == 503 or (error.type is None and error.status in _PROXY_STATUSES)
 
 
-def _brief(error: EisenClientError) -> str:
+def _brief(error: errors.EisenClientError) -> str:
     return f"{type(error).__name__}: {error.args[0]}"

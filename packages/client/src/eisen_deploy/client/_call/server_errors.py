@@ -9,25 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from eisen_deploy.client._errors import (
-    EisenClientError,
-    InvalidInput,
-    MalformedRequest,
-    ModelFailed,
-    ModelNotFound,
-    OutOfMemory,
-    ProxyFailed,
-    Redirected,
-    ReplyTooLarge,
-    RequestRefused,
-    RequestTooLarge,
-    ServerBusy,
-    ServerFailed,
-    Unauthorized,
-    UnexpectedReply,
-    UnsupportedMedia,
-    WorkerDied,
-)
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._http.answers import HTTPAnswer
 from eisen_deploy.client._http.endpoint import Endpoint
 from eisen_deploy.client._http.network_errors import USE_HTTPS, describe_size
@@ -48,47 +30,47 @@ _NO_ROOM_ADVICE = (
 )
 _HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
 
-BY_TYPE: dict[str, type[EisenClientError]] = {
+BY_TYPE: dict[str, type[errors.EisenClientError]] = {
     # the handler's
-    "MalformedBody": MalformedRequest,
-    "BodyTooLarge": RequestTooLarge,
-    "ReplyTooLarge": ReplyTooLarge,
-    "UnsupportedMediaType": UnsupportedMedia,
-    "InvalidInput": InvalidInput,
-    "TransformFailed": ModelFailed,
-    "ModelFailed": ModelFailed,
-    "InvalidOutput": ModelFailed,
-    "TimedOut": ServerFailed,
-    "NotExecuted": ServerBusy,
-    "OutOfMemory": OutOfMemory,
+    "MalformedBody": errors.MalformedRequest,
+    "BodyTooLarge": errors.RequestTooLarge,
+    "ReplyTooLarge": errors.ReplyTooLarge,
+    "UnsupportedMediaType": errors.UnsupportedMedia,
+    "InvalidInput": errors.InvalidInput,
+    "TransformFailed": errors.ModelFailed,
+    "ModelFailed": errors.ModelFailed,
+    "InvalidOutput": errors.ModelFailed,
+    "TimedOut": errors.ServerFailed,
+    "NotExecuted": errors.ServerBusy,
+    "OutOfMemory": errors.OutOfMemory,
     # TorchServe's
-    "BadRequestException": MalformedRequest,
-    "InvalidKeyException": Unauthorized,
-    "ModelNotFoundException": ModelNotFound,
-    "ModelVersionNotFoundException": ModelNotFound,
-    "ResourceNotFoundException": ModelNotFound,
-    "MethodNotAllowedException": ModelNotFound,
-    "ServiceUnavailableException": ServerBusy,
-    "ConflictStatusException": RequestRefused,
-    "RequestTimeoutException": RequestRefused,
-    "IllegalArgumentException": MalformedRequest,  # with 403, which is not about the token
-    "OutOfMemoryError": OutOfMemory,  # of the Java process
-    _NO_ROOM: ServerBusy,
+    "BadRequestException": errors.MalformedRequest,
+    "InvalidKeyException": errors.Unauthorized,
+    "ModelNotFoundException": errors.ModelNotFound,
+    "ModelVersionNotFoundException": errors.ModelNotFound,
+    "ResourceNotFoundException": errors.ModelNotFound,
+    "MethodNotAllowedException": errors.ModelNotFound,
+    "ServiceUnavailableException": errors.ServerBusy,
+    "ConflictStatusException": errors.RequestRefused,
+    "RequestTimeoutException": errors.RequestRefused,
+    "IllegalArgumentException": errors.MalformedRequest,  # with 403, which is not about the token
+    "OutOfMemoryError": errors.OutOfMemory,  # of the Java process
+    _NO_ROOM: errors.ServerBusy,
 }
 
 #: Not 503: where TorchServe does not say so itself, a proxy may have lost it while the model ran.
-BY_STATUS: dict[int, type[EisenClientError]] = {
-    400: MalformedRequest,
-    401: Unauthorized,
-    403: Unauthorized,
-    404: ModelNotFound,
-    405: ModelNotFound,
-    407: ProxyFailed,
-    413: RequestTooLarge,
-    415: UnsupportedMedia,
-    422: InvalidInput,
-    429: ServerBusy,
-    507: OutOfMemory,
+BY_STATUS: dict[int, type[errors.EisenClientError]] = {
+    400: errors.MalformedRequest,
+    401: errors.Unauthorized,
+    403: errors.Unauthorized,
+    404: errors.ModelNotFound,
+    405: errors.ModelNotFound,
+    407: errors.ProxyFailed,
+    413: errors.RequestTooLarge,
+    415: errors.UnsupportedMedia,
+    422: errors.InvalidInput,
+    429: errors.ServerBusy,
+    507: errors.OutOfMemory,
 }
 
 
@@ -103,7 +85,7 @@ _WANTS_TLS = re.compile(
 
 def map_server_error(
     answer: HTTPAnswer, endpoint: Endpoint, body: Body, taken: int = 0
-) -> EisenClientError:
+) -> errors.EisenClientError:
     """Return the error that an answer with a status other than 200 stands for.
 
     :param taken: bytes of the largest request that the server is known to take.
@@ -113,21 +95,21 @@ def map_server_error(
     kind = _choose_class(answer.status, type_, text)
     message = _describe_answer(answer, type_, text)
     facts: dict[str, object] = {}
-    if kind is Redirected:
+    if kind is errors.Redirected:
         message += f" to {endpoint.show_redirect(answer.headers.get('Location'))}, not followed"
-    if kind is InvalidInput:
+    if kind is errors.InvalidInput:
         facts["problems"] = tuple(_read_problems(read, text))
-    if kind is MalformedRequest and _WANTS_TLS.search(answer.body):
+    if kind is errors.MalformedRequest and _WANTS_TLS.search(answer.body):
         message, facts["advice"] = "the server speaks TLS at this port, not plain HTTP", USE_HTTPS
     if answer.status == 407:
         facts["advice"] = _PROXY_ADVICE
-    if kind is ReplyTooLarge:
+    if kind is errors.ReplyTooLarge:
         facts["advice"] = _SERVER_REPLY_ADVICE
-    if kind is WorkerDied and answer.status == 507:
+    if kind is errors.WorkerDied and answer.status == 507:
         facts["advice"] = _KILLED_ADVICE
     if type_ == _NO_ROOM:
         facts["advice"] = _NO_ROOM_ADVICE
-    if kind is RequestTooLarge:
+    if kind is errors.RequestTooLarge:
         if type_ is None:
             message += f": the request is too large; {describe_size(body)}"
             message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
@@ -145,29 +127,26 @@ def map_server_error(
     )
 
 
-def _choose_class(status: int, type_: str | None, text: str | None) -> type[EisenClientError]:
-    if type_ == "InternalServerException":
-        return _choose_internal(status, text or "")
+def _choose_class(
+    status: int, type_: str | None, text: str | None
+) -> type[errors.EisenClientError]:
+    if type_ == "InternalServerException":  # TorchServe's, for all that happens in a worker
+        if text and text.startswith("Worker died"):
+            return errors.WorkerDied
+        return errors.OutOfMemory if status == 507 else errors.ModelFailed
     if type_ in BY_TYPE:
         return BY_TYPE[type_]
     if status in BY_STATUS:
         return BY_STATUS[status]
-    ranges = {3: Redirected, 4: RequestRefused, 5: ServerFailed}
-    return ranges.get(status // 100, UnexpectedReply)
-
-
-def _choose_internal(status: int, text: str) -> type[EisenClientError]:
-    """Read TorchServe's one type for all that happens in a worker."""
-    if text.startswith("Worker died"):
-        return WorkerDied
-    return OutOfMemory if status == 507 else ModelFailed
+    ranges = {3: errors.Redirected, 4: errors.RequestRefused, 5: errors.ServerFailed}
+    return ranges.get(status // 100, errors.UnexpectedReply)
 
 
 def _describe_answer(answer: HTTPAnswer, type_: str | None, text: str | None) -> str:
     message = " ".join(["the server answered", str(answer.status), *([type_] if type_ else [])])
     if text:
         return f"{message}: {text}"
-    if answer.body and not _is_json(answer):
+    if answer.body and "json" not in answer.headers.get("Content-Type", "").lower():
         return f"{message} and not in JSON: something on the way to the server may have answered"
     return message
 
@@ -177,10 +156,6 @@ def _read_json(answer: HTTPAnswer) -> Mapping[str, object]:
         return strict_json.loads_object(answer.body, "the error")
     except ContractError:
         return {}
-
-
-def _is_json(answer: HTTPAnswer) -> bool:
-    return "json" in answer.headers.get("Content-Type", "").lower()
 
 
 def _read_problems(read: Mapping[str, object], text: str | None) -> list[str]:

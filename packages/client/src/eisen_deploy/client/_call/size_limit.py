@@ -38,10 +38,6 @@ class SizeLimit:
         if self._clock() < until and body.size >= size:
             raise _not_sent(f"the server refused {size} bytes a moment ago", body)
 
-    def takes(self, size: int) -> bool:
-        """Whether the server is known to take so many bytes: by the caller or itself."""
-        return size <= self.taken
-
     def learn(self, size: int, error: EisenClientError | None) -> None:
         """Take note of the size of a request, and of how the server answered it."""
         if error is None:

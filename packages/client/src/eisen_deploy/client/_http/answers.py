@@ -7,15 +7,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import urllib3
 
-from eisen_deploy.client._errors import (
-    MalformedReply,
-    ReplyTooLarge,
-    UnexpectedReply,
-    UnknownOutcome,
-)
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._predictions import ModelIdentity
 
 from .body_reading import read_body
@@ -26,19 +22,16 @@ from .network_errors import FAILURES
 _MAX_ERROR_BYTES = 256 * 2**10
 
 
-class HTTPAnswer:
+class HTTPAnswer(NamedTuple):
     """An answer of whatever status: what was received over HTTP, not decoded.
 
     :param headers: found by name in any case.
     :param body: writable, so that decoded arrays are views of it.
     """
 
-    def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes | bytearray | memoryview
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | bytearray | memoryview
 
     @property
     def request_id(self) -> str | None:
@@ -53,9 +46,8 @@ class HTTPAnswer:
     @property
     def identity(self) -> ModelIdentity:
         """Which model answered, as far as its headers say it."""
-        digest = re.fullmatch(
-            "sha-256=([0-9a-f]{64})", self.headers.get("Eisen-Archive-Digest", "")
-        )
+        text = self.headers.get("Eisen-Archive-Digest", "")
+        digest = re.fullmatch("sha-256=([0-9a-f]{64})", text)
         version = self._word("Eisen-Model-Version")
         return ModelIdentity(self.model, version, digest and digest[1])
 
@@ -95,18 +87,18 @@ def read_answer(
     status, headers = response.status, response.headers
     if status == 200:
         if not exchange.is_whole:
-            raise MalformedReply(
+            raise errors.MalformedReply(
                 "the server answered 200 before it was sent the whole request: that cannot be the "
                 "answer to it",
                 status=status,
                 executed=exchange.executed,
-                advice=UnexpectedReply.advice,
+                advice=errors.UnexpectedReply.advice,
             )
         return HTTPAnswer(status, headers, read_body(response, exchange, max_reply))
     body: bytes | bytearray | memoryview = b""
     if status == 413:
         # A server that refuses a large body often closes the connection; the status is enough.
-        with suppress(UnknownOutcome, MalformedReply, *FAILURES):
+        with suppress(errors.UnknownOutcome, errors.MalformedReply, *FAILURES):
             body = _read_error(response, exchange)
     elif status >= 400:
         body = _read_error(response, exchange)
@@ -118,9 +110,9 @@ def _read_error(
 ) -> bytes | bytearray | memoryview:
     try:
         return read_body(response, exchange, _MAX_ERROR_BYTES)
-    except ReplyTooLarge:
+    except errors.ReplyTooLarge:
         return b""
-    except MalformedReply:
+    except errors.MalformedReply:
         if "Content-Encoding" in response.headers:
             return b""  # the status says more than an error about its text
         raise

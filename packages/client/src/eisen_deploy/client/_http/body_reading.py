@@ -34,7 +34,7 @@ def read_body(
     """
     headers = response.headers
     coding = _read_coding(headers)
-    length = _read_length(headers)
+    length = None if "Transfer-Encoding" in headers else _read_number(headers, "Content-Length")
     size = length if coding is None and length is not None else _read_number(headers, SIZE_HEADER)
     exchange.announced = length if coding else size
     for announced in (length, size):
@@ -46,9 +46,6 @@ def read_body(
     return _collect(pieces, limit) if size is None else _fill(pieces, size)
 
 
-# --- what the headers say -------------------------------------------------------------------
-
-
 def _read_coding(headers: Mapping[str, str]) -> str | None:
     coding = headers.get("Content-Encoding", "").strip().lower()
     if coding in ("", "identity"):
@@ -58,11 +55,6 @@ def _read_coding(headers: Mapping[str, str]) -> str | None:
     return CODING
 
 
-def _read_length(headers: Mapping[str, str]) -> int | None:
-    """Return the bytes on the line, if they are announced."""
-    return None if "Transfer-Encoding" in headers else _read_number(headers, "Content-Length")
-
-
 def _read_number(headers: Mapping[str, str], name: str) -> int | None:
     if name not in headers:
         return None
@@ -70,9 +62,6 @@ def _read_number(headers: Mapping[str, str], name: str) -> int | None:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise MalformedReply(f"the reply's {name} is not a number of bytes")
     return int(text)
-
-
-# --- from the line --------------------------------------------------------------------------
 
 
 def _read_pieces(
@@ -103,8 +92,7 @@ def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 inflated = inflater.decompress(rest, PIECE)
             except zlib.error:
                 raise MalformedReply("the reply is not gzip, though it says so") from None
-            if inflated:
-                yield inflated
+            yield inflated
             if inflater.unused_data:
                 raise MalformedReply("something follows the compressed reply")
             rest = inflater.unconsumed_tail
@@ -113,9 +101,6 @@ def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield inflated
     if not inflater.eof:
         raise UnknownOutcome("the compressed reply is cut off")
-
-
-# --- into memory ----------------------------------------------------------------------------
 
 
 def _fill(pieces: Iterator[bytes], size: int) -> memoryview:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from eisen_deploy.client._errors import Unauthorized
 from eisen_deploy.client._shared.errors import ContractError
 from eisen_deploy.client._shared.wire import strict_json
-
-from .caller_errors import wrap_caller_errors
+from eisen_deploy.client._waiting.callbacks import wrap_caller_errors
 
 _MAX_FILE = 2**16
 
@@ -66,7 +65,9 @@ def _read_file(path: os.PathLike[str]) -> str:
         raise Unauthorized(
             f"the token's file cannot be read: {error.strerror or type(error).__name__}"
         ) from None
-    token = _decode(raw).strip()
+    # Windows: PowerShell redirects to UTF-16, Notepad may put a mark before UTF-8.
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    token = raw.decode(encoding, "replace").strip()
     if token.startswith("{"):
         token = _inference_key(token)
     if not _is_token(token):
@@ -74,12 +75,6 @@ def _read_file(path: os.PathLike[str]) -> str:
             "the token's file holds no token: expected one line, or TorchServe's key_file.json"
         )
     return token
-
-
-def _decode(raw: bytes) -> str:
-    # Windows: PowerShell redirects to UTF-16, Notepad may put a mark before UTF-8.
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return raw.decode(encoding, "replace")
 
 
 def _inference_key(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from eisen_deploy.client._errors import InvalidURL
@@ -11,7 +12,7 @@ from eisen_deploy.client._errors import InvalidURL
 _MAX_SHOWN = 300
 
 
-class Endpoint:
+class Endpoint(NamedTuple):
     """The parts of an endpoint's URL.
 
     :param url: what is asked: no user, no fragment, no slash at the end of the path.
@@ -19,10 +20,9 @@ class Endpoint:
     :param user: name and password of the URL's user part, or ``None``.
     """
 
-    def __init__(self, url: str, shown: str, user: tuple[str, str] | None) -> None:
-        self.url = url
-        self.shown = shown
-        self.user = user
+    url: str
+    shown: str
+    user: tuple[str, str] | None
 
     @property
     def model(self) -> str | None:

@@ -144,7 +144,10 @@ class Upload:
     def __iter__(self) -> Iterator[memoryview]:
         exchange = self._exchange
         exchange.connected = True
-        for buffer in self._buffers():
+        buffers: Sequence[bytes | memoryview] = exchange.body.buffers
+        if exchange.size <= SMALL:
+            buffers = [b"".join(buffers)]
+        for buffer in buffers:
             view = memoryview(buffer)
             for start in range(0, len(view), PIECE):
                 exchange.check()
@@ -152,10 +155,6 @@ class Upload:
                 exchange.complete = exchange.sent + len(piece) == exchange.size
                 yield piece
                 exchange.sent += len(piece)
-
-    def _buffers(self) -> Sequence[bytes | memoryview]:
-        body = self._exchange.body
-        return [b"".join(body.buffers)] if body.size <= SMALL else body.buffers
 
 
 def _shut_down(sock: object) -> None:

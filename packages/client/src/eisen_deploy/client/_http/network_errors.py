@@ -16,19 +16,8 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisc
 import requests.exceptions as requests_errors
 import urllib3.exceptions as urllib3_errors
 
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._call.input_summaries import show_size, summarise_inputs
-from eisen_deploy.client._errors import (
-    Cancelled,
-    ConnectionFailed,
-    DeadlineExceeded,
-    EisenClientError,
-    InvalidURL,
-    MalformedReply,
-    ProxyFailed,
-    RequestTooLarge,
-    TLSFailed,
-    UnknownOutcome,
-)
 from eisen_deploy.client._shared.wire.protocol import Body
 from eisen_deploy.client._waiting.deadline import CancelRequested, Expired, Stopped
 
@@ -56,7 +45,7 @@ _FILES_ADVICE = (
 )
 
 
-def map_network_error(error: Exception, exchange: Exchange) -> EisenClientError:
+def map_network_error(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     """Return the public error for one of :data:`FAILURES`."""
     meaning = next(MEANINGS[base] for base in type(error).__mro__ if base in MEANINGS)
     meant = meaning(error, exchange)
@@ -65,24 +54,24 @@ def map_network_error(error: Exception, exchange: Exchange) -> EisenClientError:
     return meant
 
 
-def _map_deadline(_: Exception, exchange: Exchange) -> EisenClientError:
-    return DeadlineExceeded(
+def _map_deadline(_: Exception, exchange: Exchange) -> errors.EisenClientError:
+    return errors.DeadlineExceeded(
         f"no whole reply within {exchange.deadline.seconds:g} s, given up {exchange.progress}",
         **_whether_executed(exchange),
     )
 
 
-def _map_cancelled(_: Exception, exchange: Exchange) -> EisenClientError:
+def _map_cancelled(_: Exception, exchange: Exchange) -> errors.EisenClientError:
     facts = _whether_executed(exchange)
     outcome = "nothing was" if facts["retry"] else "the request may have been"
-    return Cancelled(f"cancelled {exchange.progress}: {outcome} executed", **facts)
+    return errors.Cancelled(f"cancelled {exchange.progress}: {outcome} executed", **facts)
 
 
 def _whether_executed(exchange: Exchange) -> dict[str, bool | None]:
     return {"executed": exchange.executed, "retry": exchange.executed is False}
 
 
-def _map_timeout(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_timeout(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     # Long before the deadline it is not ours: the system itself gives a dead connection up.
     return (_map_deadline if _is_over(exchange) else _map_broken)(error, exchange)
 
@@ -92,37 +81,37 @@ def _is_over(exchange: Exchange) -> bool:
     return remaining is not None and remaining < _CLOCK_SLACK
 
 
-def _map_broken(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_broken(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     root = find_root_cause(error)
     if isinstance(root, socket.timeout) and _is_over(exchange):
         return _map_deadline(error, exchange)  # while sending, urllib3 does not call it a timeout
     if not exchange.connected:
-        return ConnectionFailed(f"no connection: {describe_cause(root)}; nothing was sent")
+        return errors.ConnectionFailed(f"no connection: {describe_cause(root)}; nothing was sent")
     if isinstance(root, HTTPException) and not isinstance(
         root, (IncompleteRead, RemoteDisconnected)
     ):
         if isinstance(root, BadStatusLine) and _TLS_RECORD.match(getattr(root, "line", "")):
-            return MalformedReply(
+            return errors.MalformedReply(
                 "the server speaks TLS at this port, not plain HTTP",
                 executed=False,
                 advice=USE_HTTPS,
             )
-        return MalformedReply(
+        return errors.MalformedReply(
             f"the answer is not HTTP, or its headers are too large ({type(root).__name__})"
         )
     if exchange.sent < exchange.size:
         return _map_cut_off(root, exchange)
-    return UnknownOutcome(
+    return errors.UnknownOutcome(
         f"the connection broke {exchange.progress} ({describe_cause(root)}): "
         "the request may have been executed"
     )
 
 
-def _map_cut_off(root: BaseException, exchange: Exchange) -> EisenClientError:
+def _map_cut_off(root: BaseException, exchange: Exchange) -> errors.EisenClientError:
     what = f"the connection broke {exchange.progress} ({describe_cause(root)})"
     if exchange.fits or exchange.size < _SUSPICIOUS_BYTES:
-        return ConnectionFailed(f"{what}; nothing was executed")
-    return RequestTooLarge(
+        return errors.ConnectionFailed(f"{what}; nothing was executed")
+    return errors.RequestTooLarge(
         f"{what}, as it does where a request is larger than a server or a proxy takes: "
         f"{describe_size(exchange.body)}"
     )
@@ -137,7 +126,7 @@ def describe_size(body: Body) -> str:
     return f"it has {body.size} bytes, {show_size(body.size)}{of_what}"
 
 
-def _map_tls(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_tls(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     root = find_root_cause(error)
     # TLS 1.3 refuses a client's certificate only after the handshake.
     about_us = any(word in (getattr(root, "reason", None) or "") for word in _CERTIFICATE_WORDS)
@@ -146,57 +135,57 @@ def _map_tls(error: Exception, exchange: Exchange) -> EisenClientError:
     # Where Python is built with LibreSSL, urllib3 compares the names, with a class of its own.
     if isinstance(root, ssl.SSLCertVerificationError) or type(root).__name__ == "CertificateError":
         reason = getattr(root, "verify_message", "") or "it is not for this host"
-        return TLSFailed(
+        return errors.TLSFailed(
             f"the server's certificate is not trusted: {reason}",
             advice="verify= takes the file of the certificate authority to trust",
         )
     message = f"TLS failed {exchange.progress}: {describe_cause(root)}"
     if any(word in message for word in _FILE_WORDS):
-        return TLSFailed(message, advice=_FILES_ADVICE)
+        return errors.TLSFailed(message, advice=_FILES_ADVICE)
     if _lacks_tls(root):
         return _map_missing_tls("server", "its address", exchange)
-    return TLSFailed(message)
+    return errors.TLSFailed(message)
 
 
 def _lacks_tls(error: BaseException) -> bool:
     return any(words in str(error).lower() for words in _NOT_TLS)
 
 
-def _map_missing_tls(who: str, where: str, exchange: Exchange) -> EisenClientError:
-    return TLSFailed(
+def _map_missing_tls(who: str, where: str, exchange: Exchange) -> errors.EisenClientError:
+    return errors.TLSFailed(
         f"TLS failed {exchange.progress}: the {who} does not speak TLS at this port, but probably "
         "plain HTTP",
         advice=f"use http:// in {where}, or the port at which it speaks TLS",
     )
 
 
-def _map_proxy(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_proxy(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     root = find_root_cause(error)
     if isinstance(root, ssl.SSLError):
         if _lacks_tls(root):
             return _map_missing_tls("proxy", "HTTPS_PROXY", exchange)
         return _map_tls(error, exchange)
-    return ProxyFailed(f"the proxy could not be used: {describe_cause(root)}")
+    return errors.ProxyFailed(f"the proxy could not be used: {describe_cause(root)}")
 
 
-def _map_bad_proxy(_: Exception, __: Exchange) -> EisenClientError:
-    return ProxyFailed("the proxy's address cannot be used")
+def _map_bad_proxy(_: Exception, __: Exchange) -> errors.EisenClientError:
+    return errors.ProxyFailed("the proxy's address cannot be used")
 
 
-def _map_bad_url(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_bad_url(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     if exchange.uses_proxy:  # a host is looked at only when it is looked up
         return _map_bad_proxy(error, exchange)
-    return InvalidURL("the address cannot be used")
+    return errors.InvalidURL("the address cannot be used")
 
 
-def _map_bad_http(error: Exception, __: Exchange) -> EisenClientError:
-    return MalformedReply(f"the answer breaks the rules of HTTP ({type(error).__name__})")
+def _map_bad_http(error: Exception, __: Exchange) -> errors.EisenClientError:
+    return errors.MalformedReply(f"the answer breaks the rules of HTTP ({type(error).__name__})")
 
 
-def _map_system(error: Exception, exchange: Exchange) -> EisenClientError:
+def _map_system(error: Exception, exchange: Exchange) -> errors.EisenClientError:
     if exchange.connected:
         return _map_broken(error, exchange)
-    return TLSFailed(
+    return errors.TLSFailed(
         "a file that verify=, cert= or REQUESTS_CA_BUNDLE names cannot be used: "
         f"{getattr(error, 'strerror', None) or 'there is no such file'}",  # requests itself looks
         advice=_FILES_ADVICE,
@@ -204,7 +193,7 @@ def _map_system(error: Exception, exchange: Exchange) -> EisenClientError:
 
 
 #: Each failure and what it means; one that is not listed means what its nearest base means.
-MEANINGS: dict[type, Callable[[Exception, Exchange], EisenClientError]] = {
+MEANINGS: dict[type, Callable[[Exception, Exchange], errors.EisenClientError]] = {
     Expired: _map_deadline,
     CancelRequested: _map_cancelled,
     Stopped: _map_cancelled,

@@ -13,7 +13,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, parse_headers
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from urllib3.util import wait_for_read
 
@@ -35,14 +35,8 @@ _STATUS = len("HTTP/1.1 ")
 class StrictResponse(HTTPResponse):
     """The answer to the running exchange, after its interim answers."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        debuglevel: int = 0,
-        method: str | None = None,
-        url: str | None = None,
-    ) -> None:
-        super().__init__(sock, debuglevel, method, url)
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
         exchange = running_exchange()
         if exchange is not None and exchange.early:
             self.fp = BufferedReader(_Joined(exchange.early, self.fp))

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 
+from eisen_deploy.client._call.calls import Call
 from eisen_deploy.client._call.size_limit import SizeLimit
 from eisen_deploy.client._errors import EisenClientError
-from eisen_deploy.client._shared.wire.protocol import Body
-from eisen_deploy.client._waiting.deadline import Deadline, Expired, run_until
-from eisen_deploy.client._waiting.progress import Progress, make_watcher
+from eisen_deploy.client._waiting.callbacks import CallerError, make_watcher
+from eisen_deploy.client._waiting.deadline import Expired, run_until
 
 from .answers import HTTPAnswer, read_answer
-from .caller_errors import CallerError
 from .connections import Connections, giving_back
 from .credentials import Credentials
 from .endpoint import Endpoint
 from .exchange import Exchange, Upload
 from .network_errors import FAILURES, map_network_error
-
-_HEADERS = {"Connection": "keep-alive"}
 
 
 class Transport:
@@ -45,23 +41,17 @@ class Transport:
         self._limit = limit
         self._open()
 
-    def post(
-        self,
-        body: Body,
-        headers: Mapping[str, str],
-        deadline: Deadline,
-        progress: Callable[[Progress], object] | None = None,
-    ) -> HTTPAnswer:
+    def post(self, call: Call) -> HTTPAnswer:
         """Send a request and return its answer, of whatever status.
 
-        :param body: one without buffers asks for the metadata.
         :raises EisenClientError: if there is no whole answer.
         """
-        exchange = Exchange(deadline, body, fits=self._limit.takes(body.size))
-        look = make_watcher(progress, exchange)
+        fits = call.body.size <= self._limit.taken
+        exchange = Exchange(call.deadline, call.body, fits=fits)
+        look = make_watcher(call.progress, exchange)
         failure: Exception
         try:
-            return run_until(deadline, lambda: self._run(exchange, headers), exchange.stop, look)
+            return run_until(call.deadline, lambda: self._run(exchange, call), exchange.stop, look)
         except EisenClientError as error:
             error.stage = exchange.stage
             raise
@@ -82,8 +72,8 @@ class Transport:
         self._process = os.getpid()
         self._connections = Connections(self._endpoint.url, self._verify, self._cert)
 
-    def _run(self, exchange: Exchange, headers: Mapping[str, str]) -> HTTPAnswer:
-        headers = {**_HEADERS, **headers, **self._credentials.read()}
+    def _run(self, exchange: Exchange, call: Call) -> HTTPAnswer:
+        headers = {"Connection": "keep-alive", **call.headers, **self._credentials.read()}
         headers["Content-Length"] = str(exchange.size)
         exchange.authorised = True
         timeout = exchange.deadline.remaining

@@ -1,1 +1,1 @@
-"""Waiting, and its end: the deadline, cancellation, progress, a server that gets ready."""
+"""Waiting, and its end: deadlines, cancellation, callbacks, a server that gets ready."""

@@ -1,4 +1,4 @@
-"""One deadline for a whole call, which may also be cancelled before."""
+"""One deadline for a whole call, which may also be cancelled before, from another thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .cancellation import Cancellation
 from .threads import Outcome, start
 
 T = TypeVar("T")
@@ -16,6 +15,30 @@ MAX_SECONDS = 1_000_000
 #: Seconds after which a wait looks whether its call was cancelled; also, Windows delivers Ctrl+C
 #: only between waits.
 POLL_SECONDS = 0.05
+
+
+class Cancellation:
+    """Ends the calls that it was given to as ``cancel=``, with :class:`Cancelled`.
+
+    It may be given to any number of calls and cancelled from any thread, a signal handler
+    included, any number of times. A call ends within half a second, whatever it is doing; one that
+    begins after that ends at once; one that is done stays done.
+    """
+
+    def __init__(self) -> None:
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """End the calls; there is no way back."""
+        self._cancelled = True  # calls look at it: a callback could wait for a lock of theirs
+
+    def __repr__(self) -> str:
+        return f"Cancellation(cancelled={self._cancelled})"
 
 
 class Stopped(Exception):

@@ -6,17 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TypeVar
 
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._call.retries import Retries
-from eisen_deploy.client._errors import (
-    Cancelled,
-    ConnectionFailed,
-    DeadlineExceeded,
-    EisenClientError,
-    NotReady,
-    ServerBusy,
-    UnknownOutcome,
-    WorkerDied,
-)
 
 from .deadline import CancelRequested, Deadline, Expired
 
@@ -37,48 +28,38 @@ def wait_ready(ask: Callable[[Deadline], T], deadline: Deadline, pauses: Retries
     :raises NotReady: if it did not answer by then; it names the last obstacle.
     :raises EisenClientError: at once, if waiting cannot help.
     """
-    obstacles: list[EisenClientError] = []
-    failure: EisenClientError
+    last: errors.EisenClientError | None = None
+    failure: errors.EisenClientError
     try:
-        return _ask_again(ask, deadline, pauses, obstacles)
+        for number in count(1):
+            deadline.check()
+            try:
+                return ask(deadline.within(PROBE_SECONDS))
+            except errors.EisenClientError as error:
+                if not _may_pass(error):
+                    raise
+                last = error
+            deadline.wait(pauses.delay(number))
     except Expired:
-        failure = _not_ready(deadline, obstacles)
+        failure = _not_ready(deadline, last)
     except CancelRequested:
-        failure = Cancelled("cancelled while waiting for the model", executed=False, retry=True)
-    raise failure from (obstacles[0] if obstacles else None)
+        message = "cancelled while waiting for the model"
+        failure = errors.Cancelled(message, executed=False, retry=True)
+    raise failure from last
 
 
-def _ask_again(
-    ask: Callable[[Deadline], T],
-    deadline: Deadline,
-    pauses: Retries,
-    obstacles: list[EisenClientError],
-) -> T:
-    for number in count(1):
-        deadline.check()
-        try:
-            return ask(deadline.within(PROBE_SECONDS))
-        except EisenClientError as error:
-            if not _may_pass(error):
-                raise
-            obstacles[:] = [error]
-        deadline.wait(pauses.delay(number))
-    raise AssertionError  # count() does not end
-
-
-def _may_pass(error: EisenClientError) -> bool:
-    if isinstance(error, ConnectionFailed):
+def _may_pass(error: errors.EisenClientError) -> bool:
+    if isinstance(error, errors.ConnectionFailed):
         return error.retry
-    passing = (DeadlineExceeded, ServerBusy, UnknownOutcome, WorkerDied)
+    passing = (errors.DeadlineExceeded, errors.ServerBusy, errors.UnknownOutcome, errors.WorkerDied)
     return isinstance(error, passing) or error.status in _PASSING_STATUSES
 
 
-def _not_ready(deadline: Deadline, obstacles: list[EisenClientError]) -> NotReady:
+def _not_ready(deadline: Deadline, last: errors.EisenClientError | None) -> errors.NotReady:
     message = f"the model did not answer within {deadline.seconds:g} s"
-    if not obstacles:
-        return NotReady(message)
-    last = obstacles[0]
-    return NotReady(
+    if last is None:
+        return errors.NotReady(message)
+    return errors.NotReady(
         f"{message}; the last obstacle was {type(last).__name__}: {last.args[0]}",
         **{name: getattr(last, name) for name in ("status", "type", "server_message", "stage")},
     )

@@ -1,12 +1,32 @@
-"""How far a transfer has got, for the caller."""
+"""Functions of the caller's own: their errors reach the caller unchanged, and progress is shown.
+
+Without a wrapper an ``OSError`` of theirs would be taken for a failure of the network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from eisen_deploy.client._http.caller_errors import wrap_caller_errors
 from eisen_deploy.client._http.exchange import Exchange
+
+
+class CallerError(Exception):
+    """Carries what a function of the caller raised."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+@contextmanager
+def wrap_caller_errors() -> Iterator[None]:
+    """Wrap what is raised inside into :class:`CallerError`."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        raise CallerError(error) from None
 
 
 class Progress(NamedTuple):
