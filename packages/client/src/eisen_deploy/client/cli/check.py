@@ -12,16 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
-from eisen_deploy.client import (
-    ConnectionFailed,
-    DeadlineExceeded,
-    EisenClientError,
-    EisenServingClient,
-    InvalidInput,
-    InvalidURL,
-    TLSFailed,
-    Unauthorized,
-)
+from eisen_deploy.client import EisenServingClient
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._shared.command import program
 from eisen_deploy.client._shared.command.terminal import align_columns, format_size, say
 from eisen_deploy.client._shared.model.metadata import Metadata
@@ -31,7 +23,6 @@ from . import connection
 from .error_messages import explain_error
 from .exit_statuses import status_of
 
-_SECONDS = 30.0
 _STEPS = ("address", "connection", "encryption", "token", "model", "limits")
 _UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 #: No input of a model is called so.
@@ -64,7 +55,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         default=8 * 2**20,
         help="size of a request that the server should take, such as 180MiB; default: 8MiB",
     )
-    connection.add_arguments(parser, _SECONDS)
+    connection.add_arguments(parser, timeout=30.0)
     return parser
 
 
@@ -80,14 +71,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if error is None else status_of(error)
 
 
-def _run_checks(arguments: argparse.Namespace) -> tuple[list[Check], EisenClientError | None]:
+def _run_checks(
+    arguments: argparse.Namespace,
+) -> tuple[list[Check], errors.EisenClientError | None]:
     done: list[Check] = []
     error = None
     try:
         with connection.make_client(arguments, retries=0) as client:
             done.extend(_check_metadata(client, arguments))
             done.append(_check_size(client, arguments.size))
-    except EisenClientError as failed:
+    except errors.EisenClientError as failed:
         error = failed
         step = "limits" if done else _find_step(failed)
         done = done or _infer_passed(step, arguments)
@@ -133,15 +126,15 @@ def _infer_passed(step: str, arguments: argparse.Namespace) -> list[Check]:
     return passed[: _STEPS.index(step)]
 
 
-def _find_step(error: EisenClientError) -> str:
-    if isinstance(error, InvalidURL):
+def _find_step(error: errors.EisenClientError) -> str:
+    if isinstance(error, errors.InvalidURL):
         return "address"
-    if isinstance(error, TLSFailed):
+    if isinstance(error, errors.TLSFailed):
         return "encryption"
-    connecting = isinstance(error, DeadlineExceeded) and error.stage == "connecting"
-    if isinstance(error, ConnectionFailed) or connecting:
+    connecting = isinstance(error, errors.DeadlineExceeded) and error.stage == "connecting"
+    if isinstance(error, errors.ConnectionFailed) or connecting:
         return "connection"
-    return "token" if isinstance(error, Unauthorized) else "model"
+    return "token" if isinstance(error, errors.Unauthorized) else "model"
 
 
 def _describe_inputs(metadata: Metadata) -> str:
@@ -158,7 +151,7 @@ def _check_size(client: EisenServingClient, count: int) -> Check:
     """
     if Metadata.parse(client.get_metadata()).inputs is None:
         return Check("limits", "skipped", "the model may run on anything: nothing was sent")
-    with suppress(InvalidInput):
+    with suppress(errors.InvalidInput):
         client.predict({_PROBE: np.zeros(count, np.uint8)})
     return Check(
         "limits", "ok", f"takes requests of {format_size(count)}; --size tries another size"

@@ -10,7 +10,7 @@ from eisen_deploy.client._shared.command import program
 
 from . import check, metadata, wait
 from .error_messages import report_error
-from .exit_statuses import format_table, status_of
+from .exit_statuses import format_table
 from .predict import command as predict
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unverified HTTPS request")  # said once, by us
-        return program.run(_make_parser(), arguments, _fail)
+        return program.run(_make_parser(), arguments, report_error)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -35,9 +35,3 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     program.add_commands(parser, "eisen-deploy-client", (predict, metadata, check, wait))
     return parser
-
-
-def _fail(error: BaseException, debug: bool) -> int:
-    """Report what was wrong, and return the exit status."""
-    report_error(error, debug)
-    return status_of(error)

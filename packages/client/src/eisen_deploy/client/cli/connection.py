@@ -15,19 +15,18 @@ from .exit_statuses import UsageError
 
 _TOKEN = "EISEN_TOKEN"  # noqa: S105 - the name of a variable
 
-_URL_HELP = "the model's address, http://HOST:8080/predictions/MODEL[/VERSION]"
-_TOKEN_HELP = "the file of the inference key, alone or as TorchServe's key_file.json"  # noqa: S105
-
 
 def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
     """Add the address, and how to reach it.
 
     :param timeout: seconds, unless the user says otherwise.
     """
-    parser.add_argument("url", metavar="URL", help=_URL_HELP)
+    where = "the model's address, http://HOST:8080/predictions/MODEL[/VERSION]"
+    parser.add_argument("url", metavar="URL", help=where)
     add = parser.add_argument_group("connection").add_argument
     add("--timeout", metavar="SECONDS", type=float, default=timeout, help="default: %(default)g")
-    add("--token-file", metavar="FILE", type=Path, help=f"{_TOKEN_HELP} (also: {_TOKEN})")
+    what = "the file of the inference key, alone or as TorchServe's key_file.json"
+    add("--token-file", metavar="FILE", type=Path, help=f"{what} (also: {_TOKEN})")
     add("--token", action=_NoToken, help=argparse.SUPPRESS)
     add("--ca", metavar="FILE", help="the certificate authority to trust, PEM")
     add("--cert", metavar="FILE", help="the certificate of this workstation, PEM")

@@ -6,35 +6,26 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-from eisen_deploy.client import (
-    DeadlineExceeded,
-    EisenClientError,
-    InvalidInput,
-    InvalidURL,
-    Redirected,
-    ReplyTooLarge,
-    TLSFailed,
-    Unauthorized,
-    UnknownOutcome,
-)
+from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.printable import clean
 from eisen_deploy.client.files import FileError
 
-from .exit_statuses import UsageError
+from .exit_statuses import UsageError, status_of
 
 #: What to do, in terms of this command; else the error's own advice.
-_ADVICE: dict[type[EisenClientError], str] = {
-    DeadlineExceeded: "--timeout gives it longer",
-    InvalidInput: "eisen-client metadata shows what the model takes",
-    InvalidURL: "give the model's address: http://HOST:8080/predictions/MODEL",
-    Redirected: "if that address is the right one, give it",
-    ReplyTooLarge: "ask for fewer outputs",
-    TLSFailed: "--ca takes the file of the certificate authority to trust, --cert and --key the "
-    "certificate of this workstation",
-    Unauthorized: "--token-file or EISEN_TOKEN takes the inference key of the server's "
+_ADVICE: dict[type[errors.EisenClientError], str] = {
+    errors.DeadlineExceeded: "--timeout gives it longer",
+    errors.InvalidInput: "eisen-client metadata shows what the model takes",
+    errors.InvalidURL: "give the model's address: http://HOST:8080/predictions/MODEL",
+    errors.Redirected: "if that address is the right one, give it",
+    errors.ReplyTooLarge: "ask for fewer outputs",
+    errors.TLSFailed: "--ca takes the file of the certificate authority to trust, --cert and "
+    "--key the certificate of this workstation",
+    errors.Unauthorized: "--token-file or EISEN_TOKEN takes the inference key of the server's "
     "key_file.json, which expires",
-    UnknownOutcome: "--idempotent sends it again, where running the model twice does no harm",
+    errors.UnknownOutcome: "--idempotent sends it again, where running the model twice does no "
+    "harm",
 }
 
 
@@ -48,16 +39,17 @@ def note(text: str) -> None:
     complain(f"note: {text}")
 
 
-def report_error(error: BaseException, debug: bool) -> None:
-    """Say what was wrong, and where if that is asked for."""
+def report_error(error: BaseException, debug: bool) -> int:
+    """Say what was wrong, and where if that is asked for; return the exit status."""
     if debug:
         say("".join(format_trace(error)).rstrip(), sys.stderr)
     complain(explain_error(error))
+    return status_of(error)
 
 
 def explain_error(error: BaseException) -> str:
     """Return one line for an error; of an unexpected one only its name, for it may quote data."""
-    if isinstance(error, EisenClientError):
+    if isinstance(error, errors.EisenClientError):
         error.advice = _choose_advice(error)
         return str(error)
     if isinstance(error, (FileError, UsageError)):
@@ -71,7 +63,7 @@ def explain_error(error: BaseException) -> str:
     return f"unexpected {type(error).__name__} (--debug shows where)"
 
 
-def _choose_advice(error: EisenClientError) -> str:
+def _choose_advice(error: errors.EisenClientError) -> str:
     special: str = vars(error).get("advice", "")
     if special and "=" not in special:  # else it names parameters
         return special
@@ -84,5 +76,5 @@ def format_trace(error: BaseException) -> Iterator[str]:
     if cause is not None:
         yield from format_trace(cause)
     yield from traceback.format_tb(error.__traceback__)
-    ours = isinstance(error, (EisenClientError, FileError, UsageError))
+    ours = isinstance(error, (errors.EisenClientError, FileError, UsageError))
     yield f"{type(error).__name__}: {error}\n" if ours else f"{type(error).__name__}\n"

@@ -14,8 +14,6 @@ from eisen_deploy.client.files.text_files import to_json
 
 from . import connection
 
-_SECONDS = 30.0
-
 
 def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
@@ -26,7 +24,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         epilog="example: eisen-client metadata --json http://server:8080/predictions/seg",
     )
     parser.add_argument("--json", action="store_true", help="print the metadata as JSON")
-    connection.add_arguments(parser, _SECONDS)
+    connection.add_arguments(parser, timeout=30.0)
     return parser
 
 

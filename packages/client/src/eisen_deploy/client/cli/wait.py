@@ -9,8 +9,6 @@ from eisen_deploy.client._shared.command.terminal import say
 
 from . import connection
 
-_SECONDS = 60.0
-
 
 def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     """Add this command's arguments."""
@@ -21,7 +19,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         "for; a wrong address or token ends it at once.",
         epilog="example: eisen-client wait http://server:8080/predictions/seg --timeout 300",
     )
-    connection.add_arguments(parser, _SECONDS)
+    connection.add_arguments(parser, timeout=60.0)
     return parser
 
 

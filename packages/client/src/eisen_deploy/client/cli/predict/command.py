@@ -13,7 +13,7 @@ from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.cli.connection import add_arguments, make_client
 from eisen_deploy.client.cli.error_messages import note
-from eisen_deploy.client.cli.exit_statuses import UsageError, status_of
+from eisen_deploy.client.cli.exit_statuses import UsageError
 from eisen_deploy.client.cli.progress import show_progress
 from eisen_deploy.client.files.formats import WITH_GEOMETRY, check_writable, find_format
 from eisen_deploy.client.files.orientation import check_codes
@@ -27,7 +27,6 @@ from .outputs import Target
 
 T = TypeVar("T")
 
-_SECONDS = 300.0
 _EPILOG = """\
 files: .nii .nii.gz, a folder with a DICOM series or a .dcm file (an output .dcm is a DICOM
   segmentation), .png, .npy, .npz, .json, .txt
@@ -68,7 +67,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     )
     add("--monochrome1", choices=["keep", "invert"], help="images in which small values are bright")
     add("--idempotent", action="store_true", help="send again if a reply is lost")
-    add_arguments(parser, _SECONDS)
+    add_arguments(parser, timeout=300.0)
     return parser
 
 
@@ -96,13 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if arguments.provenance or segmented:
         outputs.note_unnamed_model(reply)
-    failures = outputs.save_all(targets, reply, batch.values, arguments)
+    status = outputs.save_all(targets, reply, batch.values, arguments)
     if arguments.json:
         printed = outputs.select_printed(reply, {file.name for file in wanted})
         say(to_json(printed, for_terminal=True))
         for remark in list_json_remarks(printed):
             note(remark)
-    return status_of(failures[0]) if failures else 0
+    return status
 
 
 def _check(arguments: argparse.Namespace) -> None:

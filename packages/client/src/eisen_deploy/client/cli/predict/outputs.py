@@ -42,25 +42,24 @@ def save_all(
     reply: Prediction,
     batch: Mapping[str, object],
     arguments: argparse.Namespace,
-) -> list[Exception]:
+) -> int:
     """Write each output that can be written, and report those that cannot.
 
     :param batch: inputs by name.
-    :returns: the error of each output that is not written.
+    :returns: the exit status of the first error; 0 if there is none.
     """
     run = provenance.describe_run(arguments.url, batch, reply) if arguments.provenance else None
-    failures: list[Exception] = []
+    statuses = []
     for target in targets:
         try:
             with naming_file(target.file):
                 content = _save(target, reply, run, overwrite=arguments.overwrite)
         except Exception as error:  # noqa: BLE001 - the others can still be written
-            report_error(error, arguments.debug)
-            failures.append(error)
+            statuses.append(report_error(error, arguments.debug))
             continue
         if not arguments.json:
             say(f"{clean(str(target.file.path))}: {_describe(content.value)}")
-    return failures
+    return statuses[0] if statuses else 0
 
 
 def note_unnamed_model(reply: Prediction) -> None:
