@@ -16,7 +16,8 @@ import pytest
 
 from eisen_deploy import client
 from eisen_deploy.client import files
-from eisen_deploy.client.cli import exit_statuses, main, progress
+from eisen_deploy.client.cli import exit_statuses, main
+from eisen_deploy.client.cli.predict.command import name_step
 
 COMMAND = [sys.executable, "-W", "error", "-m", "eisen_deploy.client.cli"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -428,7 +429,7 @@ def test_bars_on_a_terminal_and_none_in_a_pipe(slow_echo, tmp_path):
 
 def test_the_steps_of_a_call():
     calls = ((0, 9, 0, None), (5, 9, 0, None), (9, 9, 0, None), (9, 9, 2, 4), (9, 9, 4, None))
-    assert [progress.name_step(client.Progress(*call)) for call in calls] == [
+    assert [name_step(client.Progress(*call)) for call in calls] == [
         ("send", 0, 9),
         ("send", 5, 9),
         ("wait for the model", 0, 0),

@@ -96,7 +96,10 @@ class EisenClientError(Exception):
         self.__dict__.update({name: _clean(fact) for name, fact in facts.items()})
 
     def __str__(self) -> str:
-        message = f"{self.args[0]}{self._history()}"
+        message: str = self.args[0]
+        if self.attempts > 1:
+            first = f"; the first ended with {self.first_failure}" if self.first_failure else ""
+            message = f"{message} (attempt {self.attempts}{first})"
         if self.endpoint is not None:
             message = f"{self.endpoint}: {message}"
         return f"{message}; {self.advice}" if self.advice else message
@@ -106,12 +109,6 @@ class EisenClientError(Exception):
         facts = {name: getattr(self, name) for name in names}
         shown = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
         return f"{self.__class__.__name__}({str(self)!r}{shown})"
-
-    def _history(self) -> str:
-        if self.attempts == 1:
-            return ""
-        first = f"; the first ended with {self.first_failure}" if self.first_failure else ""
-        return f" (attempt {self.attempts}{first})"
 
 
 def _clean(fact: object) -> object:

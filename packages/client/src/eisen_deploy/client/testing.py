@@ -90,7 +90,7 @@ class FakeModel:
     def post(self, call: Call) -> HTTPAnswer:
         """Answer a request of the client; it is the client that calls this."""
         exchange = Exchange(call.deadline, call.body)
-        look = make_watcher(call.progress, exchange) or (lambda: None)
+        look = make_watcher(call.progress, exchange)
         failure: Exception
         try:
             return self._exchange(exchange, call.id, look)

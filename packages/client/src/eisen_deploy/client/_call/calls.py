@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from eisen_deploy.client._errors import EisenClientError, UnknownOutcome
 from eisen_deploy.client._http.answers import HTTPAnswer
@@ -23,17 +23,14 @@ from .retries import Retries, call_with_retries
 from .server_errors import map_server_error
 from .size_limit import SizeLimit
 
+if TYPE_CHECKING:
+    from eisen_deploy.client._http.transport import Transport
+    from eisen_deploy.client.testing import FakeModel
+
 #: The body of the request that asks for the metadata.
 METADATA_REQUEST = Body((), None)
 
 _HEADERS = {"Accept-Encoding": CODING, "User-Agent": "eisen-deploy-client"}
-
-
-class Sender(Protocol):
-    """Sends one request and returns its answer, of whatever status."""
-
-    def post(self, call: Call) -> HTTPAnswer:
-        """Send a request."""
 
 
 class Call(NamedTuple):
@@ -71,7 +68,12 @@ class Caller:
     """
 
     def __init__(
-        self, endpoint: Endpoint, transport: Sender, limit: SizeLimit, *, renewable: bool
+        self,
+        endpoint: Endpoint,
+        transport: Transport | FakeModel,
+        limit: SizeLimit,
+        *,
+        renewable: bool,
     ) -> None:
         self._endpoint = endpoint
         self._transport = transport

@@ -7,10 +7,9 @@ connection can be stopped from another thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 from urllib.request import getproxies, getproxies_environment
 
 import requests
@@ -28,13 +27,8 @@ from .response_parsing import StrictResponse, look_for_answer
 
 _MAX_IDLE = 32
 
-if TYPE_CHECKING:
-    _Connection = HTTPConnection
-else:
-    _Connection = object
 
-
-class StoppableConnection(_Connection):
+class StoppableConnection(HTTPConnection):
     """A connection that attaches itself to the running exchange."""
 
     #: The mark of the exchange that used it last.
@@ -88,31 +82,22 @@ class StoppableConnection(_Connection):
             raise ProxyError("no answer of a proxy", error) from error
 
 
-class _StoppableHTTP(StoppableConnection, HTTPConnection):
-    pass
-
-
-class _StoppableHTTPS(StoppableConnection, HTTPSConnection):
+class StoppableTLSConnection(StoppableConnection, HTTPSConnection):
     pass
 
 
 _PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
 #: What requests and urllib read of the environment.
-_VARIABLES = [
-    *_PROXIES,
-    *map(str.upper, _PROXIES),
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "REQUEST_METHOD",
-]
+_VARIABLES = [*_PROXIES, *map(str.upper, _PROXIES)]
+_VARIABLES += ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUEST_METHOD"]
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _StoppableHTTP
+    ConnectionCls = StoppableConnection
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _StoppableHTTPS
+    ConnectionCls = StoppableTLSConnection
 
 
 _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTPSPool}
@@ -130,11 +115,8 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
-class Route(NamedTuple):
-    """How an address is reached: with which connections, and what a request line names."""
-
-    pool: HTTPConnectionPool
-    target: str
+#: How an address is reached: with which connections, and what a request line names.
+Route = tuple[HTTPConnectionPool, str]
 
 
 class Connections:
@@ -206,14 +188,4 @@ class Connections:
         except (LocationValueError, InvalidURL) as error:  # what is left to go wrong is the proxy's
             raise InvalidProxyURL from error
         adapter.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
-        return Route(pool, adapter.request_url(request, proxies))
-
-
-@contextmanager
-def giving_back(response: urllib3.BaseHTTPResponse) -> Iterator[None]:
-    """Give a response's connection back to its pool in the end; closed, if it is not read whole."""
-    try:
-        yield
-    finally:
-        response.close()
-        response.release_conn()
+        return pool, adapter.request_url(request, proxies)

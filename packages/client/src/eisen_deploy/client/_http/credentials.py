@@ -13,6 +13,7 @@ from eisen_deploy.client._shared.wire import strict_json
 from eisen_deploy.client._waiting.callbacks import wrap_caller_errors
 
 _MAX_FILE = 2**16
+_TOKEN = re.compile("[!-~]+")
 
 
 class Credentials:
@@ -70,7 +71,7 @@ def _read_file(path: os.PathLike[str]) -> str:
     token = raw.decode(encoding, "replace").strip()
     if token.startswith("{"):
         token = _inference_key(token)
-    if not _is_token(token):
+    if not _TOKEN.fullmatch(token):
         raise Unauthorized(
             "the token's file holds no token: expected one line, or TorchServe's key_file.json"
         )
@@ -86,12 +87,8 @@ def _inference_key(text: str) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _is_token(token: object) -> bool:
-    return isinstance(token, str) and re.fullmatch("[!-~]+", token) is not None
-
-
 def _check_token(token: object) -> str | None:
-    if token is None or (isinstance(token, str) and _is_token(token)):
+    if token is None or (isinstance(token, str) and _TOKEN.fullmatch(token)):
         return token
     raise ValueError(
         "token must be a str of printable ASCII characters without spaces, the Path of a file, "

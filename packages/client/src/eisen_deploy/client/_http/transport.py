@@ -11,7 +11,7 @@ from eisen_deploy.client._waiting.callbacks import CallerError, make_watcher
 from eisen_deploy.client._waiting.deadline import Expired, run_until
 
 from .answers import HTTPAnswer, read_answer
-from .connections import Connections, giving_back
+from .connections import Connections
 from .credentials import Credentials
 from .endpoint import Endpoint
 from .exchange import Exchange, Upload
@@ -84,5 +84,8 @@ class Transport:
         body = Upload(exchange) if exchange.size else None
         with exchange.running():
             response = self._connections.send(body, headers, timeout)
-            with giving_back(response):
+            try:
                 return read_answer(response, exchange, self._max_reply)
+            finally:
+                response.close()  # this also closes a connection that is not read whole
+                response.release_conn()

@@ -46,15 +46,13 @@ class Progress(NamedTuple):
 
 def make_watcher(
     callback: Callable[[Progress], object] | None, exchange: Exchange
-) -> Callable[[], None] | None:
-    """Return a function that calls the callback if there is anything new, or ``None``."""
-    if callback is None:
-        return None
+) -> Callable[[], None]:
+    """Return a function that calls the callback, if there is one and anything is new."""
     last: list[Progress] = []
 
     def look() -> None:
         now = Progress(exchange.sent, exchange.size, exchange.received, exchange.announced)
-        if last != [now]:
+        if callback is not None and last != [now]:
             last[:] = [now]
             with wrap_caller_errors():
                 callback(now)

@@ -66,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         result = {"ok": error is None, "checks": [each._asdict() for each in checks]}
         say(to_json(result, for_terminal=True))
     else:
-        for line in align_columns(checks):
-            say(line)
+        say("\n".join(align_columns(checks)))
     return 0 if error is None else status_of(error)
 
 

@@ -34,9 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         raw = client.get_metadata()
     if arguments.json:
         say(to_json(raw, for_terminal=True))
-        return 0
-    for line in _format_metadata(raw):
-        say(line)
+    else:
+        say("\n".join(_format_metadata(raw)))
     return 0
 
 

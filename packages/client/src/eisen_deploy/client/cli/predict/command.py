@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
-from eisen_deploy.client import files
+from eisen_deploy.client import Progress, files
 from eisen_deploy.client._shared.command import program
+from eisen_deploy.client._shared.command.progress import open_bars
 from eisen_deploy.client._shared.command.terminal import say
 from eisen_deploy.client._shared.model.metadata import Metadata
 from eisen_deploy.client.cli.connection import add_arguments, make_client
 from eisen_deploy.client.cli.error_messages import note
 from eisen_deploy.client.cli.exit_statuses import UsageError
-from eisen_deploy.client.cli.progress import show_progress
 from eisen_deploy.client.files.formats import WITH_GEOMETRY, check_writable, find_format
 from eisen_deploy.client.files.orientation import check_codes
 from eisen_deploy.client.files.segments import find_declared_segments, override
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             note("--segment is not used: it describes DICOM segmentations, and no output is one")
         for remark in dict.fromkeys(batch.remarks):
             note(remark)
-        with show_progress() as progress:
+        with _show_progress() as progress:
             reply = client.predict(
                 batch.values, outputs=names, idempotent=arguments.idempotent, progress=progress
             )
@@ -130,6 +131,22 @@ def _check(arguments: argparse.Namespace) -> None:
     for path in beside:
         with naming_file(NamedFile(None, path)):
             check_free(path, arguments.overwrite)
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[Progress], None] | None]:
+    """Give what shows the steps of a call as bars, and ``None`` where nobody would see them."""
+    with open_bars() as bars:
+        yield None if bars is None else lambda progress: bars(*name_step(progress))
+
+
+def name_step(progress: Progress) -> tuple[str, int, int | None]:
+    """Return the step of a call, and how many of how many bytes are done."""
+    if progress.received:
+        return "receive", progress.received, progress.to_receive
+    if progress.sent < progress.to_send:
+        return "send", progress.sent, progress.to_send
+    return "wait for the model", 0, 0
 
 
 def _choose_outputs(

@@ -83,10 +83,13 @@ def declare_character_set(dataset: Dataset, terms: Sequence[str]) -> None:
 
     :param terms: those of the images that it belongs to.
     """
-    single = terms[0] if len(terms) == 1 else "several" if terms else "ISO_IR 6"
-    known = single in _SINGLE_BYTE
-    fits = known and all(_is_encodable(text, single) for text in _list_texts(dataset))
-    dataset.SpecificCharacterSet = single if fits else _UTF8
+    texts = "".join(_list_texts(dataset))
+    dataset.SpecificCharacterSet = _UTF8
+    (single, *others) = terms or ("ISO_IR 6",)
+    if single in _SINGLE_BYTE and not others:
+        with suppress(UnicodeEncodeError):
+            texts.encode(single)
+            dataset.SpecificCharacterSet = single
     if dataset.SpecificCharacterSet == "ISO_IR 6":  # the default has no term, it is absent
         del dataset.SpecificCharacterSet
 
@@ -107,11 +110,3 @@ def list_values(element: DataElement) -> Sequence[object]:
     if value is None or value == "":
         return ()
     return value if isinstance(value, (list, tuple)) or element.VM > 1 else (value,)
-
-
-def _is_encodable(text: str, codec: str) -> bool:
-    try:
-        text.encode(codec)
-    except UnicodeEncodeError:
-        return False
-    return True

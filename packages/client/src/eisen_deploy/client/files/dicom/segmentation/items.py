@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eisen_deploy.client._predictions import ModelIdentity
+from eisen_deploy.client._version import client_version
 from eisen_deploy.client.files.libraries import require
 from eisen_deploy.client.files.segments import LONGEST_NAME, Color, Segment, is_forbidden
 
@@ -47,18 +49,14 @@ def describe_segment(index: int, segment: Segment, model: ModelIdentity) -> Data
     return item
 
 
-def describe_equipment(version: str, time: str) -> Dataset:
-    """Return the item of the Contributing Equipment Sequence that names this program.
-
-    :param version: of the program.
-    :param time: as DICOM writes it.
-    """
+def describe_equipment() -> Dataset:
+    """Return the item of the Contributing Equipment Sequence that names this program."""
     item: Dataset = require("pydicom", "dicom").Dataset()
     purpose = require("highdicom", "dicom").sr.CodedConcept(*_PROCESSING)
     item.PurposeOfReferenceCodeSequence = [purpose]
     item.Manufacturer, item.ManufacturerModelName = "Eisen-Deploy", "eisen-client"
-    item.SoftwareVersions = version
-    item.ContributionDateTime = time
+    item.SoftwareVersions = client_version()
+    item.ContributionDateTime = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
     item.ContributionDescription = "Asked the model, and wrote its output as segmentation"
     return item
 

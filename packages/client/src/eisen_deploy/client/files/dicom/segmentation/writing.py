@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,7 +88,6 @@ def _make(
 ) -> tuple[Dataset, list[str]]:
     """Return a segmentation, and the keywords of attributes that are left out."""
     highdicom = require("highdicom", "dicom")
-    version = client_version()
     segmentation: Dataset = highdicom.seg.Segmentation(
         source_images=source_attributes.make_stand_ins(grid),
         pixel_array=masks,
@@ -103,7 +101,7 @@ def _make(
         instance_number=1,
         manufacturer="Eisen-Deploy",
         manufacturer_model_name="eisen-client",
-        software_versions=version,
+        software_versions=client_version(),
         device_serial_number="unknown",
         series_description=to_long_string(description) or "Segmentation",
         omit_empty_frames=bool(masks.any()),  # it says so on the terminal where all are empty
@@ -112,10 +110,8 @@ def _make(
     segmentation.copy_patient_and_study_information(source)
     add_copies(segmentation, grid.slices[0], _LOSSY)
     _refer_to_classes(segmentation, grid.slices)
-    time = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S+0000")
     equipment = segmentation.get("ContributingEquipmentSequence") or []
-    equipment = [*equipment, describe_equipment(version, time)]
-    segmentation.ContributingEquipmentSequence = equipment
+    segmentation.ContributingEquipmentSequence = [*equipment, describe_equipment()]
     declare_character_set(segmentation, read_terms(grid.slices[0]))
     return segmentation, source.left_out
 

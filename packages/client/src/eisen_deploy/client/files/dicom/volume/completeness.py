@@ -60,16 +60,16 @@ def remark_missing(ordered: Sequence[Dataset], beside: Sequence[Dataset]) -> Ite
         yield f"the image numbers go up by {step}: images between may be missing"
 
 
-def explain_repeats(groups: Sequence[Sequence[Slice]], images: int) -> str:
+def explain_repeats(groups: Sequence[Sequence[Slice]]) -> str:
     """Return why a series is not a volume.
 
     :param groups: the images at each position.
-    :param images: how many there are.
     """
     several = (group for group in groups if len(group) > 1)
     repeated = min(several, key=lambda group: group[0].name)
     places = "1 position" if len(groups) == 1 else f"{len(groups)} positions"
     reason = _find_reason(repeated)
+    images = sum(map(len, groups))
     return f"holds {images} images at {places}: {reason} ({name_images(repeated)})"
 
 

@@ -122,7 +122,7 @@ def _check_gaps(slices: Sequence[Slice], along: Array) -> None:
     if not apart.all():
         ends = np.flatnonzero(apart) + 1
         groups = [slices[start:end] for start, end in zip([0, *ends], [*ends, len(slices)])]
-        raise UnsupportedFile(explain_repeats(groups, len(slices)))
+        raise UnsupportedFile(explain_repeats(groups))
     steps = np.rint(gaps / usual).clip(1)
     missing = int(steps.sum()) - len(gaps)
     if missing and np.abs(gaps / usual - steps).max() < 4 * OFF:

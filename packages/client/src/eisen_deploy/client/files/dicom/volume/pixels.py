@@ -64,15 +64,10 @@ def read(slices: Sequence[Slice], invert: bool) -> Array:
     volume[0] = first
     for index, image in enumerate(images, 1):
         volume[index] = image
-    return _narrow(volume)
-
-
-def _narrow(volume: Array) -> Array:
     info = np.iinfo(np.int16)
     wide = volume.dtype.kind in "iu" and volume.dtype.itemsize > 2
-    if wide and info.min <= volume.min() and volume.max() <= info.max:
-        return volume.astype(np.int16)
-    return volume
+    narrow = wide and info.min <= volume.min() and volume.max() <= info.max
+    return volume.astype(np.int16) if narrow else volume
 
 
 def _check_header(header: Dataset) -> None:
