@@ -7,8 +7,6 @@
 Every error is an :class:`EisenClientError`.
 """
 
-from __future__ import annotations
-
 from ._call.input_summaries import InputSummary
 from ._call.retries import Retries
 from ._client import EisenServingClient

@@ -90,9 +90,7 @@ class EisenServingClient:
         self._transport = transport or Transport(
             self._endpoint, credentials, verify, cert, max_reply, limit
         )
-        self._caller = Caller(
-            self._endpoint, self._transport, limit, renewable=credentials.renewable
-        )
+        self._caller = Caller(self._endpoint, self._transport, limit, credentials.renewable)
         self._metadata: Mapping[str, object] | None = None
         self._iterations: weakref.WeakSet[Cancellation] = weakref.WeakSet()
 

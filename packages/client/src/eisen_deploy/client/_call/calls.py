@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from eisen_deploy.client._errors import EisenClientError, UnknownOutcome
@@ -61,24 +62,17 @@ def new_id() -> str:
     return os.urandom(8).hex()
 
 
+@dataclass(frozen=True)
 class Caller:
     """Makes calls to one endpoint.
 
     :param renewable: whether the token may be another one when it is read again.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        transport: Transport | FakeModel,
-        limit: SizeLimit,
-        *,
-        renewable: bool,
-    ) -> None:
-        self._endpoint = endpoint
-        self._transport = transport
-        self._limit = limit
-        self._renewable = renewable
+    endpoint: Endpoint
+    transport: Transport | FakeModel
+    limit: SizeLimit
+    renewable: bool
 
     def send(self, call: Call) -> HTTPAnswer:
         """Send a call, again where that is safe, and return the answer, which has status 200.
@@ -86,8 +80,8 @@ class Caller:
         :raises EisenClientError: if there was none.
         """
         with self.describe_in_errors(call.body, call.id):
-            self._limit.check(call.body)
-            return call_with_retries(lambda: self._attempt(call), call, renewable=self._renewable)
+            self.limit.check(call.body)
+            return call_with_retries(lambda: self._attempt(call), call, renewable=self.renewable)
 
     @contextmanager
     def describe_in_errors(self, body: Body, id_: str | None) -> Iterator[None]:
@@ -95,8 +89,8 @@ class Caller:
         try:
             yield
         except EisenClientError as error:
-            error.endpoint = self._endpoint.shown
-            error.model = error.model or self._endpoint.model
+            error.endpoint = self.endpoint.shown
+            error.model = error.model or self.endpoint.model
             error.request_id = error.request_id or id_
             error.request_size = body.size
             error.inputs = summarise_inputs(body)
@@ -110,17 +104,17 @@ class Caller:
         start = time.monotonic()
         size = call.body.size
         inputs = _list_inputs(call.body) if log.isEnabledFor(logging.DEBUG) else ""
-        log.debug("request %s: %d bytes to %s%s", call.id, size, self._endpoint.shown, inputs)
+        log.debug("request %s: %d bytes to %s%s", call.id, size, self.endpoint.shown, inputs)
         try:
-            answer = self._transport.post(call)
+            answer = self.transport.post(call)
             if answer.status != 200:
-                raise map_server_error(answer, self._endpoint, call.body, self._limit.taken)
+                raise map_server_error(answer, self.endpoint, call.body, self.limit.taken)
         except EisenClientError as error:
-            self._limit.learn(size, error)
+            self.limit.learn(size, error)
             what = f"{type(error).__name__} (status {error.status})"
             log.debug("request %s: %s after %.3f s", call.id, what, time.monotonic() - start)
             raise
-        self._limit.learn(size, None)
+        self.limit.learn(size, None)
         length, seconds = len(answer.body), time.monotonic() - start
         log.debug("request %s: answered with %d bytes after %.3f s", call.id, length, seconds)
         return answer

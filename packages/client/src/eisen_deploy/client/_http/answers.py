@@ -36,19 +36,19 @@ class HTTPAnswer(NamedTuple):
     @property
     def request_id(self) -> str | None:
         """The server's name for the request, if it is one that may be shown."""
-        return self._word("x-request-id")
+        return accept_name(self.headers.get("x-request-id", ""))
 
     @property
     def model(self) -> str | None:
         """The name of the model that answered, if it is one that may be shown."""
-        return self._word("Eisen-Model-Name")
+        return accept_name(self.headers.get("Eisen-Model-Name", ""))
 
     @property
     def identity(self) -> ModelIdentity:
         """Which model answered, as far as its headers say it."""
         text = self.headers.get("Eisen-Archive-Digest", "")
         digest = re.fullmatch("sha-256=([0-9a-f]{64})", text)
-        version = self._word("Eisen-Model-Version")
+        version = accept_name(self.headers.get("Eisen-Model-Version", ""))
         return ModelIdentity(self.model, version, digest and digest[1])
 
     @property
@@ -61,9 +61,6 @@ class HTTPAnswer(NamedTuple):
             return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
         except (ValueError, TypeError, IndexError, OverflowError):  # TypeError on Python 3.9
             return None
-
-    def _word(self, header: str) -> str | None:
-        return accept_name(self.headers.get(header, ""))
 
 
 def accept_name(text: str) -> str | None:

@@ -87,9 +87,8 @@ def _map_broken(error: Exception, exchange: Exchange) -> errors.EisenClientError
         return _map_deadline(error, exchange)  # while sending, urllib3 does not call it a timeout
     if not exchange.connected:
         return errors.ConnectionFailed(f"no connection: {describe_cause(root)}; nothing was sent")
-    if isinstance(root, HTTPException) and not isinstance(
-        root, (IncompleteRead, RemoteDisconnected)
-    ):
+    is_cut_off = isinstance(root, (IncompleteRead, RemoteDisconnected))
+    if isinstance(root, HTTPException) and not is_cut_off:
         if isinstance(root, BadStatusLine) and _TLS_RECORD.match(getattr(root, "line", "")):
             return errors.MalformedReply(
                 "the server speaks TLS at this port, not plain HTTP",

@@ -4,8 +4,6 @@ Each command is a module that has ``add_parser`` and ``run``. :mod:`.exit_status
 statuses, ``eisen_deploy.client.files`` reads and writes the files.
 """
 
-from __future__ import annotations
-
 from .command import main
 
 __all__ = ["main"]

@@ -1,7 +1,5 @@
 """``python -m eisen_deploy.client.cli`` is ``eisen-client``."""
 
-from __future__ import annotations
-
 import sys
 
 from . import main

@@ -152,9 +152,8 @@ def _check_size(client: EisenServingClient, count: int) -> Check:
         return Check("limits", "skipped", "the model may run on anything: nothing was sent")
     with suppress(errors.InvalidInput):
         client.predict({_PROBE: np.zeros(count, np.uint8)})
-    return Check(
-        "limits", "ok", f"takes requests of {format_size(count)}; --size tries another size"
-    )
+    detail = f"takes requests of {format_size(count)}; --size tries another size"
+    return Check("limits", "ok", detail)
 
 
 def _parse_size(text: str) -> int:

@@ -14,8 +14,6 @@ Errors are a :class:`FileError`. Their messages hold nothing of what the headers
 than sizes and positions: it can name a patient. Of a folder they name the files that are meant.
 """
 
-from __future__ import annotations
-
 from .axes import Layout, from_model, to_model
 from .content import Content, Grid
 from .errors import (

@@ -10,8 +10,6 @@
     └── GeometryMismatch    what is to be written does not lie on the grid of the input
 """
 
-from __future__ import annotations
-
 
 class FileError(Exception):
     """Base of the errors of files.

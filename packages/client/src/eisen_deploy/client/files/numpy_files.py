@@ -77,9 +77,8 @@ def pick(arrays: Mapping[str, Array], name: str) -> Content:
 def write_npy(file: BinaryIO, value: object) -> None:
     """Write one array."""
     # Into a file as such numpy writes by itself, and does not notice a full disk.
-    np.lib.format.write_array(
-        SimpleNamespace(write=file.write), _to_array(value), allow_pickle=False
-    )
+    target = SimpleNamespace(write=file.write)
+    np.lib.format.write_array(target, _to_array(value), allow_pickle=False)
 
 
 def write_npz(file: BinaryIO, values: Mapping[str, object]) -> None:

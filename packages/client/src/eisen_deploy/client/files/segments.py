@@ -66,9 +66,8 @@ class Segment:
         if match is None:
             raise ValueError(_HELP)
         try:
-            return cls(
-                int(match[1]), match[2].strip(), *(_parse_code(match[3]) if match[3] else ())
-            )
+            code = _parse_code(match[3]) if match[3] else ()
+            return cls(int(match[1]), match[2].strip(), *code)
         except ValueError as error:
             raise ValueError(f"{_HELP} ({error})") from None
 

@@ -56,8 +56,7 @@ def read_image(path: Path) -> FileDataset:
         size = count_bytes(image)
         if len(image.get("PixelData", b"")) not in (size, size + size % 2):
             raise UnsupportedFile("does not say how its pixels are encoded (no transfer syntax)")
-        uid = require("pydicom.uid", "dicom").UID
-        image.file_meta.TransferSyntaxUID = uid(_SYNTAXES[_find_encoding(image)])
+        image.file_meta.TransferSyntaxUID = _SYNTAXES[_find_encoding(image)]
     return image
 
 

@@ -41,11 +41,8 @@ _MEANINGS = {
 
 def holds_image(header: Dataset) -> bool:
     """Whether an object holds an image, and not something that was made of images."""
-    return (
-        "Rows" in header
-        and "Columns" in header
-        and header.get("SOPClassUID") not in _MADE_OF_IMAGES
-    )
+    has_pixels = "Rows" in header and "Columns" in header
+    return has_pixels and header.get("SOPClassUID") not in _MADE_OF_IMAGES
 
 
 def is_image_class(uid: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 _LONGEST = 132
@@ -34,13 +35,10 @@ def read_start(path: Path) -> bytes:
 
 def unpack_start(path: Path, start: bytes) -> bytes:
     """Return the first bytes of what a file holds if it is compressed by gzip; else nothing."""
-    if not start.startswith(b"\x1f\x8b"):
-        return b""
-    try:
-        with gzip.open(path) as file:
+    if start.startswith(b"\x1f\x8b"):
+        with suppress(EOFError, OSError, zlib.error), gzip.open(path) as file:
             return file.read(_LONGEST)
-    except (EOFError, OSError, zlib.error):
-        return b""
+    return b""
 
 
 def begins_dicom(start: bytes) -> bool:

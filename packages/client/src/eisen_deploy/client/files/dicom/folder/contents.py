@@ -120,9 +120,8 @@ def _explain_empty(path: Path) -> LeftOut | Refusal:
     size = path.stat().st_size
     if not size and path.name.startswith("."):
         return LeftOut("empty")
-    return Refusal(
-        "filled with zeros" if size else "empty", f"{_AGAIN}, or remove it if it is not an image"
-    )
+    state = "filled with zeros" if size else "empty"
+    return Refusal(state, f"{_AGAIN}, or remove it if it is not an image")
 
 
 def _holds_zeros_only(path: Path) -> bool:

@@ -73,10 +73,8 @@ def check_one_type(slices: Sequence[Slice]) -> None:
 def _explain_none(path: Path, found: contents.Found) -> str:
     deeper = subfolders.find_series(path, found.folders)
     if deeper:
-        return (
-            "holds no DICOM images, only further folders: give the one of the series: "
-            f"{wording.name_some(deeper)}"
-        )
+        named = wording.name_some(deeper)
+        return f"holds no DICOM images, only further folders: give the one of the series: {named}"
     if not found.left_out:
         return "holds no DICOM images" + (", nor do its folders" if found.folders else "")
     return f"holds no DICOM images: {wording.list_reasons(found.left_out)}"

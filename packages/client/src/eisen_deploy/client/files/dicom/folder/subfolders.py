@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _refuse(error: OSError) -> None:
 
 def _find_uid(path: Path) -> str | None:
     """Return the series of an image, be it compressed by gzip; ``None`` if it is not one."""
-    try:
+    with suppress(OSError, UnreadableFile):
         start = recognition.read_start(path)
         if recognition.begins_dicom(start):
             with path.open("rb") as file:
@@ -93,8 +94,6 @@ def _find_uid(path: Path) -> str | None:
         if recognition.begins_dicom(recognition.unpack_start(path, start)):
             with gzip.open(path) as unpacked:
                 return _read_uid(unpacked)
-    except (OSError, UnreadableFile):
-        pass
     return None
 
 

@@ -59,7 +59,6 @@ def read_text(header: Dataset, keyword: str) -> str:
 
 
 def _read_raw_text(header: Dataset, keyword: str) -> str:
-    """Return it as pydicom reads it."""
     try:
         value = header.get(keyword)
     except Exception:  # noqa: BLE001 - it breaks the rules of its type
