@@ -26,8 +26,6 @@ from ._waiting.readiness import wait_ready
 if TYPE_CHECKING:
     from .testing import FakeModel
 
-_NEVER = Retries(0)
-
 
 class EisenServingClient:
     """Asks one model, packaged with ``EisenServingMAR`` and served by TorchServe.
@@ -199,7 +197,7 @@ class EisenServingClient:
         """
         deadline = self._deadline(timeout, cancel)
         with self._caller.describe_in_errors(METADATA_REQUEST, None):
-            return wait_ready(partial(self._fetch_metadata, retries=_NEVER), deadline)
+            return wait_ready(partial(self._fetch_metadata, retries=Retries(0)), deadline)
 
     def close(self) -> None:
         """End what :meth:`predict_many` began, and close the connections that are kept.

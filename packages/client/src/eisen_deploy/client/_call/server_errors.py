@@ -21,14 +21,12 @@ from eisen_deploy.client._shared.wire.protocol import Body
 _MAX_TEXT = 1000
 _MAX_PROBLEMS = 100
 _PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
-_SERVER_REPLY_ADVICE = "this is the server's limit, not a setting of this client"
 _KILLED_ADVICE = "it was killed by SIGKILL, as the system does where memory does not suffice"
 _NO_ROOM = "OutOfDirectMemoryError"  # for one more incoming request
 _NO_ROOM_ADVICE = (
     "the server's memory for incoming requests is used up: try again later; if it always is, "
     "raise -XX:MaxDirectMemorySize in its vmargs"
 )
-_HANDLER_LIMIT_ADVICE = "send large values as arrays, which travel outside of the JSON part"
 
 BY_TYPE: dict[str, type[errors.EisenClientError]] = {
     # the handler's
@@ -104,7 +102,7 @@ def map_server_error(
     if answer.status == 407:
         facts["advice"] = _PROXY_ADVICE
     if kind is errors.ReplyTooLarge:
-        facts["advice"] = _SERVER_REPLY_ADVICE
+        facts["advice"] = "this is the server's limit, not a setting of this client"
     if kind is errors.WorkerDied and answer.status == 507:
         facts["advice"] = _KILLED_ADVICE
     if type_ == _NO_ROOM:
@@ -114,7 +112,7 @@ def map_server_error(
             message += f": the request is too large; {describe_size(body)}"
             message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
         else:  # the handler says itself what is too large, and that is not a setting of the server
-            facts["advice"] = _HANDLER_LIMIT_ADVICE
+            facts["advice"] = "send large values as arrays, which travel outside of the JSON part"
     return kind(
         message,
         status=answer.status,

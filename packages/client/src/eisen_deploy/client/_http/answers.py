@@ -6,8 +6,8 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
 
 import urllib3
 
@@ -22,7 +22,8 @@ from .network_errors import FAILURES
 _MAX_ERROR_BYTES = 256 * 2**10
 
 
-class HTTPAnswer(NamedTuple):
+@dataclass(frozen=True, repr=False)  # it holds values
+class HTTPAnswer:
     """An answer of whatever status: what was received over HTTP, not decoded.
 
     :param headers: found by name in any case.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from eisen_deploy.client._errors import InvalidURL
@@ -12,7 +12,8 @@ from eisen_deploy.client._errors import InvalidURL
 _MAX_SHOWN = 300
 
 
-class Endpoint(NamedTuple):
+@dataclass(frozen=True, repr=False)  # it holds a password
+class Endpoint:
     """The parts of an endpoint's URL.
 
     :param url: what is asked: no user, no fragment, no slash at the end of the path.
