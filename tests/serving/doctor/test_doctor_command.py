@@ -42,17 +42,11 @@ def test_nothing_wrong_is_status_0(doctor, run):
     assert output.splitlines()[-1] == "nothing found"
 
 
-def test_a_note_is_status_0(doctor, run):
-    status, output = run(doctor.write("default_service_handler=mine.py"))
-    assert status == 0, output
-    assert output.splitlines()[-1] == "1 note"
-
-
 def test_findings_are_status_1_worst_first(doctor, run):
     status, output = run(doctor.write(max_request_size="512MB", token_expiration_min=None))
     assert status == 1
     kinds = [line.partition(":")[0] for line in output.splitlines() if line.endswith("]")]
-    assert kinds == sorted(kinds, key=["error", "warning", "note"].index)
+    assert kinds == sorted(kinds, key=["error", "warning"].index)
     assert kinds[0] == "error"
     assert "  remedy  token_expiration_min=525600" in output.splitlines()
 

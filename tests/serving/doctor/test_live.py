@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
+from eisen_deploy.serving.doctor import ERROR, WARNING, examine_server
 from eisen_deploy.serving.doctor.facts.probes import takes_body
 from eisen_deploy.serving.engines.torchserve.calls import Endpoint, Keys, read_keys
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
@@ -69,11 +69,7 @@ def names(report):
 def test_as_it_comes(stock):
     report = examine(stock)
     assert report.status == 1
-    assert names(report) == {
-        "inference-open": NOTE,
-        "management-open": NOTE,
-        "request-limit-stock": WARNING,
-    }
+    assert names(report) == {"request-limit-stock": WARNING}
     facts = dict(report.facts)
     assert facts["server"].startswith("TorchServe 0.12")
     assert facts["tokens"] == "off"

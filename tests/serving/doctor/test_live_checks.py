@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from eisen_deploy.serving.doctor import ERROR, NOTE, WARNING, examine_server
+from eisen_deploy.serving.doctor import ERROR, WARNING, examine_server
 from eisen_deploy.serving.doctor.checks import running_server
 from eisen_deploy.serving.doctor.facts.certificate import Certificate
 from eisen_deploy.serving.doctor.facts.running_server import Model, RunningServer
@@ -105,10 +105,10 @@ def test_certificates(certificate, severity):
     assert found(certificate=certificate).get("tls-distrusted") == severity
 
 
-def test_open_is_worse_on_the_network():
-    assert found(answer=HEALTHY)["inference-open"] == NOTE
+def test_open_is_found_on_the_network_only():
+    assert "inference-open" not in found(answer=HEALTHY)
     assert found(answer=HEALTHY, outside=OUTSIDE)["inference-open"] == ERROR
-    assert found(management=LISTED)["management-open"] == NOTE
+    assert "management-open" not in found(management=LISTED)
     assert found(management=LISTED, outside=OUTSIDE)["management-open"] == ERROR
     assert found(outside=OUTSIDE)["management-open"] == WARNING
 

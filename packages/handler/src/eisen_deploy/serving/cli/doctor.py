@@ -3,7 +3,7 @@
 ======  =========================================================================
 status  meaning
 ======  =========================================================================
-0       neither errors nor warnings; there may be notes
+0       nothing was found
 1       errors or warnings
 2       it could not be examined, or the arguments are wrong
 ======  =========================================================================
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from eisen_deploy.serving.doctor import SEVERITIES, Report, examine_configuration, examine_server
+from eisen_deploy.serving.doctor import Report, examine_configuration, examine_server
 from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import align_columns, say
@@ -71,20 +72,18 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine, print all of it at once, and return the exit status."""
-    target: str = arguments.target
-    report = _examine_server(arguments) if "://" in target else _examine_configuration(arguments)
+    if "://" in arguments.target:
+        report = _examine_server(arguments)
+    else:
+        report = examine_configuration(
+            Path(arguments.target),
+            model_store=arguments.model_store,
+            models=tuple(arguments.models),
+            python=arguments.python,
+            digests=not arguments.no_digests,
+        )
     say(_as_json(report) if arguments.json else "\n".join(_list_lines(report)))
     return report.status
-
-
-def _examine_configuration(arguments: argparse.Namespace) -> Report:
-    return examine_configuration(
-        Path(arguments.target),
-        model_store=arguments.model_store,
-        models=tuple(arguments.models),
-        python=arguments.python,
-        digests=not arguments.no_digests,
-    )
 
 
 def _examine_server(arguments: argparse.Namespace) -> Report:
@@ -130,10 +129,6 @@ def _list_lines(report: Report) -> Iterator[str]:
 def _summarize(report: Report) -> str:
     if not report.examined:
         return f"{clean(report.target)} could not be examined"
-    counts = [sum(each.severity == name for each in report.findings) for name in SEVERITIES]
-    texts = [
-        f"{count} {name}{'' if count == 1 else 's'}"
-        for count, name in zip(counts, SEVERITIES, strict=True)
-        if count
-    ]
+    counts = Counter(finding.severity for finding in report.findings)
+    texts = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in counts]
     return ", ".join(texts) or "nothing found"

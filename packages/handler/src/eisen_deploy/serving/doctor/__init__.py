@@ -8,17 +8,14 @@
 
 from .checks import CONFIGURATION_AREAS, SERVER_AREAS
 from .examination import examine_configuration, examine_server
-from .findings import ERROR, NOTE, SEVERITIES, WARNING, Check, Finding, Report
+from .findings import ERROR, SEVERITIES, WARNING, Report
 
 __all__ = [
     "CONFIGURATION_AREAS",
     "ERROR",
-    "NOTE",
     "SERVER_AREAS",
     "SEVERITIES",
     "WARNING",
-    "Check",
-    "Finding",
     "Report",
     "examine_configuration",
     "examine_server",

@@ -56,7 +56,7 @@ def examine_server(url: str, **options: Any) -> Report:
 def _summarize(facts: Facts) -> Iterator[tuple[str, str]]:
     own, python = facts.properties, facts.python
     yield "file", str(own.path or "none")
-    for address in own.addresses():
+    for address in own.addresses.values():
         yield address.name.removesuffix("_address"), str(address)
     yield "request up to", format_size(own.number("max_request_size"))
     yield "reply up to", format_size(own.number("max_response_size"))

@@ -1,13 +1,7 @@
 """What a check is and what it finds, and the report of an examination.
 
 A check is one function from the facts to what it finds. Its name is the finding's name, its
-docstring says what it looks for, and the decorator says what happens then and what to do::
-
-    @AREA.warning("A body above it is refused.", "max_request_size={bytes}")
-    def request_limit_stock(facts: Facts) -> Iterator[Found]:
-        \"\"\"Find ``max_request_size`` at its default.\"\"\"
-        if facts.properties.number("max_request_size") == STOCK_SIZE:
-            yield Found("max_request_size is 6553500 bytes", bytes=512 * MIB)
+docstring says what it looks for, and the decorator says what happens then and what to do.
 """
 
 from __future__ import annotations
@@ -23,9 +17,7 @@ from typing import Generic, TypeVar
 ERROR = "error"
 #: Works until something happens that is to be expected.
 WARNING = "warning"
-#: Worth knowing; no reason to change anything by itself.
-NOTE = "note"
-SEVERITIES = (ERROR, WARNING, NOTE)
+SEVERITIES = (ERROR, WARNING)
 
 Facts = TypeVar("Facts")
 Other = TypeVar("Other")
@@ -80,11 +72,6 @@ class Check(Generic[Facts]):
     def name(self) -> str:
         """The name of its findings."""
         return self.run.__name__.replace("_", "-")
-
-    @property
-    def looks_for(self) -> str:
-        """What it looks for."""
-        return " ".join((self.run.__doc__ or "").split()).removeprefix("Find ")
 
     def findings(self, facts: Facts) -> Iterator[Finding]:
         """Run it."""
@@ -147,7 +134,5 @@ class Report:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 no error and no warning, 1 some, 2 could not examine."""
-        if not self.examined:
-            return 2
-        return int(any(finding.severity != NOTE for finding in self.findings))
+        """The exit status: 0 nothing was found, 1 something was, 2 could not examine."""
+        return int(bool(self.findings)) if self.examined else 2

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
-from eisen_deploy.serving.engines.torchserve.settings.known_properties import PROPERTIES, Address
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import Address
 from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
 
 AREA: Area[Facts] = Area()
 
 _DAY = 24 * 60
-_ANY = (".*", "http(s)?://.*", "https?://.*", "http://.*", "https://.*", "file://.*")
-_LOOSE = (*_ANY, PROPERTIES["allowed_urls"].default)
 
 
 @AREA.error(
@@ -23,7 +21,7 @@ _LOOSE = (*_ANY, PROPERTIES["allowed_urls"].default)
 )
 def inference_open(facts: Facts) -> Iterator[Found]:
     """Find inference on the network without tokens."""
-    address = facts.properties.address("inference_address")
+    address = facts.properties.addresses.get("inference_address")
     if address and address.is_open and not facts.properties.has_tokens:
         yield Found(f"{address} without tokens", port=address.port)
 
@@ -34,8 +32,9 @@ def inference_open(facts: Facts) -> Iterator[Found]:
 )
 def management_open(facts: Facts) -> Iterator[Found]:
     """Find management on the network; a warning where it asks for a token."""
-    address, asked = facts.properties.address("management_address"), facts.properties.has_tokens
+    address = facts.properties.addresses.get("management_address")
     if address and address.is_open:
+        asked = facts.properties.has_tokens
         what = f"{address} {'with' if asked else 'without'} a token"
         yield Found(what, severity=WARNING if asked else ERROR, port=address.port)
 
@@ -46,7 +45,7 @@ def management_open(facts: Facts) -> Iterator[Found]:
 )
 def metrics_open(facts: Facts) -> Iterator[Found]:
     """Find metrics on the network."""
-    address = facts.properties.address("metrics_address")
+    address = facts.properties.addresses.get("metrics_address")
     if address and address.is_open:
         yield Found(f"{address} on the network", port=address.port)
 
@@ -74,7 +73,7 @@ def grpc_open(facts: Facts) -> Iterator[Found]:
 def clear_text(facts: Facts) -> Iterator[Found]:
     """Find inference or management on the network over plain HTTP."""
     for name in ("inference_address", "management_address"):
-        address = facts.properties.address(name)
+        address = facts.properties.addresses.get(name)
         if address and address.is_open and address.scheme == "http":
             yield Found(f"{address} without TLS", name=name, host=address.host, port=address.port)
 
@@ -86,7 +85,7 @@ def clear_text(facts: Facts) -> Iterator[Found]:
 def address_shared(facts: Facts) -> Iterator[Found]:
     """Find two interfaces on one port."""
     seen: dict[int | None, Address] = {}
-    for address in facts.properties.addresses():
+    for address in facts.properties.addresses.values():
         other = seen.setdefault(address.port, address)
         if address.port is not None and other is not address:
             what = f"{other.name} and {address.name} share port {address.port}"
@@ -99,7 +98,7 @@ def address_shared(facts: Facts) -> Iterator[Found]:
 )
 def tls_without_certificate(facts: Facts) -> Iterator[Found]:
     """Find ``https`` without ``keystore``, or without both certificate and key."""
-    secure = [str(each) for each in facts.properties.addresses() if each.scheme == "https"]
+    secure = [str(each) for each in facts.properties.addresses.values() if each.scheme == "https"]
     needed = ("certificate_file", "private_key_file")
     missing = [name for name in needed if facts.properties.text(name) is None]
     if secure and missing and facts.properties.text("keystore") is None:
@@ -152,7 +151,7 @@ def tokens_expire(facts: Facts) -> Iterator[Found]:
 
 @AREA.warning(
     "Whoever reaches management registers archives, and archives run code on the server.",
-    "enable_model_api=false, with the models in load_models",
+    "enable_model_api=false, with the models in load_models  (or allowed_urls=file:///STORE/.*)",
 )
 def model_api_enabled(facts: Facts) -> Iterator[Found]:
     """Find the model-control API; an error where no token is asked for."""
@@ -160,18 +159,6 @@ def model_api_enabled(facts: Facts) -> Iterator[Found]:
         asked = facts.properties.has_tokens
         what = f"enable_model_api is true, {'with' if asked else 'without'} tokens"
         yield Found(what, severity=WARNING if asked else ERROR)
-
-
-@AREA.warning(
-    "Archives are registered from any address on the network and any file.",
-    "allowed_urls=file:///path/of/model_store/.*",
-)
-def urls_any(facts: Facts) -> Iterator[Found]:
-    """Find ``allowed_urls`` at its default or as wide, with the model-control API on."""
-    given = facts.properties.text("allowed_urls") or ""
-    loose = any(url.strip() in _LOOSE for url in (given, *given.split(",")))
-    if loose and facts.properties.flag("enable_model_api"):
-        yield Found(f"allowed_urls is {given}")
 
 
 @AREA.warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
-from eisen_deploy.serving.doctor.findings import ERROR, NOTE, Area, Found
+from eisen_deploy.serving.doctor.findings import Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.known_properties import MAX_INT
 from eisen_deploy.serving.engines.torchserve.settings.options import MIB
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
@@ -47,10 +47,9 @@ def _find_stock(facts: Facts, name: str) -> Iterator[Found]:
 )
 def request_limit_too_small(facts: Facts) -> Iterator[Found]:
     """Find ``max_request_size`` below what an archive's sample or metadata needs."""
-    name = "max_request_size"
-    for archive in facts.archives:
-        limit = facts.properties.number(name)
-        yield from find_too_small(name, limit, archive.path.name, archive.request)
+    limit = facts.properties.number("max_request_size")
+    for each in facts.archives:
+        yield from find_too_small("max_request_size", limit, each.path.name, each.request)
 
 
 @AREA.error(
@@ -59,10 +58,9 @@ def request_limit_too_small(facts: Facts) -> Iterator[Found]:
 )
 def response_limit_too_small(facts: Facts) -> Iterator[Found]:
     """Find ``max_response_size`` below what an archive's sample or metadata needs."""
-    name = "max_response_size"
-    for archive in facts.archives:
-        limit = facts.properties.number(name)
-        yield from find_too_small(name, limit, archive.path.name, archive.reply)
+    limit = facts.properties.number("max_response_size")
+    for each in facts.archives:
+        yield from find_too_small("max_response_size", limit, each.path.name, each.reply)
 
 
 def find_too_small(name: str, limit: int, model: str, needed: int) -> Iterator[Found]:
@@ -78,16 +76,15 @@ def find_too_small(name: str, limit: int, model: str, needed: int) -> Iterator[F
     "job_queue_size={jobs}  (or vmargs=-Xmx{mebibytes}m)",
 )
 def queue_exceeds_heap(facts: Facts) -> Iterator[Found]:
-    """Find queues larger than the Java heap; a note with ``-XX:+ExitOnOutOfMemoryError``."""
+    """Find queues larger than the Java heap, without ``-XX:+ExitOnOutOfMemoryError``."""
     own, models = facts.properties, max(1, len(facts.archives))
     jobs, body = own.number("job_queue_size"), own.number("max_request_size")
     needed = jobs * body * models
-    if needed > facts.heap:
+    if needed > facts.heap and "-XX:+ExitOnOutOfMemoryError" not in own.vm_arguments:
         what = f"{models} models x {jobs} requests x {format_size(body)} are {format_size(needed)}"
         fitting = max(1, facts.heap // max(1, body * models))
         what = f"{what}, the heap has {format_size(facts.heap)}"
-        severity = NOTE if "-XX:+ExitOnOutOfMemoryError" in own.vm_arguments else None
-        yield Found(what, severity=severity, jobs=fitting, mebibytes=-(-needed // MIB))
+        yield Found(what, jobs=fitting, mebibytes=-(-needed // MIB))
 
 
 @AREA.error(
@@ -135,14 +132,12 @@ def workers_exceed_memory(facts: Facts) -> Iterator[Found]:
 
 @AREA.error(
     "It takes requests apart first and answers in its own form: Eisen-Deploy's protocol is lost.",
-    "remove {name}",
+    "remove service_envelope",
 )
 def handler_replaced(facts: Facts) -> Iterator[Found]:
-    """Find ``service_envelope``; ``default_service_handler`` is a note: archives name their own."""
-    for name, severity in (("service_envelope", ERROR), ("default_service_handler", NOTE)):
-        value = facts.properties.text(name)
-        if value:
-            yield Found(f"{name} is {value}", severity=severity, name=name)
+    """Find ``service_envelope``."""
+    if value := facts.properties.text("service_envelope"):
+        yield Found(f"service_envelope is {value}")
 
 
 @AREA.warning(

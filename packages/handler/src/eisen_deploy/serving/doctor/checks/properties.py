@@ -104,7 +104,7 @@ def variable_missing(facts: Facts) -> Iterator[Found]:
     """Find a value with ``$$NAME$$``, and no such variable in the environment."""
     for entry in facts.properties.parsed.entries:
         for variable in REFERENCE.findall(entry.value):
-            if variable not in facts.environment:
+            if variable not in facts.properties.environment:
                 what = f"line {entry.line}: {entry.name} names ${variable}, which is not set"
                 yield Found(what, variable=variable)
 
@@ -120,25 +120,16 @@ def vmargs_not_read(facts: Facts) -> Iterator[Found]:
         yield Found(what, path=facts.properties.path)
 
 
-@AREA.warning("TorchServe reads that file and not this one.", "unset TS_CONFIG_FILE")
-def file_overridden(facts: Facts) -> Iterator[Found]:
-    """Find ``TS_CONFIG_FILE`` in the environment, before ``--ts-config``."""
-    own, given = facts.properties, facts.environment.get("TS_CONFIG_FILE")
-    if given is None or not own.with_option or own.path is None:
-        return
-    if (own.folder / given).resolve() != own.path.resolve():
-        yield Found(f"TS_CONFIG_FILE names {given}")
-
-
 @AREA.warning(
     "Without --ncs, TorchServe takes the last of them, its models and limits, and not this file.",
     "torchserve --start --ncs ...  (or --ts-config config.properties)",
 )
 def snapshot_overrides(facts: Facts) -> Iterator[Found]:
     """Find snapshots of an earlier run below ``logs/config``."""
-    logs = facts.properties.folder / facts.environment.get("LOG_LOCATION", "logs")
+    own = facts.properties
+    logs = own.folder / own.environment.get("LOG_LOCATION", "logs")
     count = len(list((logs / "config").glob("*.cfg")))
-    if count and not facts.properties.read_by_launcher:  # a file that is named comes before them
+    if count and not own.read_by_launcher:  # a file that is named comes before them
         yield Found(f"{count} snapshots in {logs / 'config'}")
 
 
@@ -150,7 +141,7 @@ def environment_ignored(facts: Facts) -> Iterator[Found]:
     if facts.properties.flag("enable_envvars_config"):
         return
     for name, known in PROPERTIES.items():
-        if known.variable in facts.environment and known.variable not in _ALWAYS:
+        if known.variable in facts.properties.environment and known.variable not in _ALWAYS:
             what = f"{known.variable} is set, and enable_envvars_config is not true"
             yield Found(what, name=name)
 
@@ -162,6 +153,6 @@ def environment_ignored(facts: Facts) -> Iterator[Found]:
 def timeout_not_positive(facts: Facts) -> Iterator[Found]:
     """Find a timeout of 0 or less, which does not mean that there is none."""
     for name in ("default_response_timeout", "default_startup_timeout", "unregister_model_timeout"):
-        value = parse_java_int(facts.properties.values.get(name, "1"))
-        if value is not None and value <= 0:
+        value = facts.properties.number(name)
+        if value <= 0:
             yield Found(f"{name} is {value} s", name=name, example=PROPERTIES[name].default)

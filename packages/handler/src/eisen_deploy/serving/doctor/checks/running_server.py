@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.model_store import compute_declared_size
 from eisen_deploy.serving.doctor.facts.running_server import NO_TOKEN, RunningServer
-from eisen_deploy.serving.doctor.findings import ERROR, NOTE, WARNING, Area, Found
+from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
@@ -44,24 +44,21 @@ def tls_distrusted(server: RunningServer) -> Iterator[Found]:
     certificate = server.certificate
     if certificate is None or not certificate.problem:
         return
-    own, what = certificate.by_torchserve, certificate.detail
+    own, problem = certificate.by_torchserve, certificate.problem
     remedy = "certificate_file=server.pem and private_key_file=server.key in config.properties"
-    if own:
-        what = "TorchServe made it by itself, for localhost"
-    elif certificate.problem in ("self-signed", "untrusted"):
+    if problem in ("self-signed", "untrusted") and not own:
         remedy = "--authorities hospital.pem, and the same file for the clients"
-    severity = ERROR if own or certificate.problem in ("expired", "no TLS") else None
-    yield Found(f"{certificate.problem}: {what}", severity=severity, remedy=remedy)
+    severity = ERROR if own or problem in ("expired", "no TLS") else None
+    yield Found(f"{problem}: {certificate.detail}", severity=severity, remedy=remedy)
 
 
 @AREA.same_as(access.AREA, "inference-open")
 def inference_open(server: RunningServer) -> Iterator[Found]:
-    """Find predictions without a token; a note where only this machine reaches it."""
-    if not server.is_torchserve or server.has_tokens:
-        return
-    where, alone = server.reach("/ping", server.endpoint)
-    what = f"{where} answers {server.answer.status} without a token"
-    yield Found(what, severity=NOTE if alone else None, port=server.endpoint.port)
+    """Find predictions on the network without a token."""
+    where = server.reach("/ping", server.endpoint)
+    if server.is_torchserve and not server.has_tokens and where is not None:
+        what = f"{where} answers {server.answer.status} without a token"
+        yield Found(what, port=where.port)
 
 
 @AREA.same_as(access.AREA, "clear-text")
@@ -74,23 +71,20 @@ def clear_text(server: RunningServer) -> Iterator[Found]:
 
 @AREA.same_as(access.AREA, "management-open")
 def management_open(server: RunningServer) -> Iterator[Found]:
-    """Find management on the network; a warning with tokens, a note on loopback without them."""
-    if server.management is None:
-        return
-    where, alone = server.reach("/models", server.management_endpoint)
-    asked = server.management.kind == NO_TOKEN
-    severity = NOTE if alone else WARNING if asked else ERROR
-    what = f"{where} answers {'with' if asked else 'without'} a token"
-    if not (alone and asked):
-        yield Found(what, severity=severity, port=server.management_endpoint.port)
+    """Find management on the network; a warning where it asks for a token."""
+    where = server.reach("/models", server.management_endpoint)
+    if server.management is not None and where is not None:
+        asked = server.management.kind == NO_TOKEN
+        what = f"{where} answers {'with' if asked else 'without'} a token"
+        yield Found(what, severity=WARNING if asked else ERROR, port=where.port)
 
 
 @AREA.same_as(access.AREA, "metrics-open")
 def metrics_open(server: RunningServer) -> Iterator[Found]:
     """Find metrics on the network."""
-    where, alone = server.reach("/metrics", server.metrics_endpoint)
-    if server.metrics is not None and not alone:
-        yield Found(f"{where} answers", port=server.metrics_endpoint.port)
+    where = server.reach("/metrics", server.metrics_endpoint)
+    if server.metrics is not None and where is not None:
+        yield Found(f"{where} answers", port=where.port)
 
 
 @AREA.error(
@@ -144,10 +138,8 @@ def worker_missing(server: RunningServer) -> Iterator[Found]:
 def worker_restarts(server: RunningServer) -> Iterator[Found]:
     """Find a worker whose process changed within two seconds."""
     for model in server.models:
-        names = [name for name, _ in model.processes]
-        again = sorted({name for name in names if names.count(name) > 1})
-        if again:
-            what = f"{model.name}: worker {', '.join(again)} was started again meanwhile"
+        if model.restarted:
+            what = f"{model.name}: worker {', '.join(model.restarted)} was started again meanwhile"
             yield Found(what, name=model.name)
 
 

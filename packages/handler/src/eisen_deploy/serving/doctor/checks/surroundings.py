@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts, parse_requirement_name
-from eisen_deploy.serving.doctor.findings import NOTE, WARNING, Area, Found
+from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
@@ -90,16 +90,6 @@ def disk_space_short(facts: Facts) -> Iterator[Found]:
         yield Found(what, size=format_size(needed))
 
 
-@AREA.error(
-    "The launcher ends: Missing mandatory parameter --model-store.",
-    "model_store=FOLDER, or torchserve --model-store FOLDER",
-)
-def model_store_unset(facts: Facts) -> Iterator[Found]:
-    """Find no model store; a note, as it may be given on the command line."""
-    if facts.store is None:
-        yield Found("model_store is not set", severity=NOTE)
-
-
 @AREA.error("The launcher ends: --model-store directory not found.", "mkdir -p {store}")
 def model_store_missing(facts: Facts) -> Iterator[Found]:
     """Find a model store that is not a folder."""
@@ -119,8 +109,8 @@ def requirement_missing(facts: Facts) -> Iterator[Found]:
     for archive, requirement in needs:
         installed = facts.python.distributions.get(parse_requirement_name(requirement))
         wanted = requirement.partition("==")[2].strip()
-        same = installed is not None and installed.partition("+")[0] == wanted.partition("+")[0]
-        if same or (installed is not None and not wanted):
+        same = not wanted or (installed or "").partition("+")[0] == wanted.partition("+")[0]
+        if installed is not None and same:
             continue
         what = f"{archive} needs {requirement}, it is {installed or 'not installed'}"
         severity, python = WARNING if installed else None, facts.python.path

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.engines.torchserve.calls import Endpoint, make_unchecked_context
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint
 
 _SELF_SIGNED = 18
 # By OpenSSL's X509_V_ERR_...
@@ -38,26 +38,23 @@ def check_certificate(endpoint: Endpoint, authorities: Path | None, timeout: flo
     if authorities is not None:
         context.load_verify_locations(authorities)
     try:
-        _read_certificate(endpoint, context, timeout)
+        with (
+            socket.create_connection((endpoint.host, endpoint.port), timeout) as plain,
+            context.wrap_socket(plain, server_hostname=endpoint.host),
+        ):
+            return Certificate()
     except ssl.SSLCertVerificationError as error:
         own = error.verify_code == _SELF_SIGNED and _is_made_by_torchserve(endpoint, timeout)
         problem = _PROBLEMS.get(error.verify_code, "untrusted")
-        return Certificate(problem, error.verify_message, own)
+        made = "TorchServe made it by itself, for localhost"
+        return Certificate(problem, made if own else error.verify_message, own)
     except ssl.SSLError as error:
         return Certificate("no TLS", str(error.reason or error))
-    return Certificate()
-
-
-def _read_certificate(endpoint: Endpoint, context: ssl.SSLContext, timeout: float) -> bytes:
-    with (
-        socket.create_connection((endpoint.host, endpoint.port), timeout) as plain,
-        context.wrap_socket(plain, server_hostname=endpoint.host) as secure,
-    ):
-        return secure.getpeercert(binary_form=True) or b""
 
 
 def _is_made_by_torchserve(endpoint: Endpoint, timeout: float) -> bool:
     """Whether it is Netty's ``SelfSignedCertificate``: for localhost, until the year 9999."""
-    raw = _read_certificate(endpoint, make_unchecked_context(), timeout)
+    text = ssl.get_server_certificate((endpoint.host, endpoint.port), timeout=timeout)
+    raw = ssl.PEM_cert_to_DER_cert(text)
     # The name as in "CN=localhost", the end as the GeneralizedTime that DER has for such a year.
     return b"\x06\x03\x55\x04\x03\x13\x09localhost" in raw and b"\x18\x0f99991231235959Z" in raw

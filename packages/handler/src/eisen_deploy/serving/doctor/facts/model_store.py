@@ -15,8 +15,10 @@ from eisen_deploy.serving.runtime._shared.archive.derived_files import MANIFEST
 from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime._shared.model import serving_options
 from eisen_deploy.serving.runtime._shared.model.metadata import Field, Metadata
+from eisen_deploy.serving.runtime.torchserve.server_config import ServerConfig
 
 _SCALAR = re.compile(r"([A-Za-z]\w*):[ \t]*[\"']?([^\s\"'#]*)")
+_OPTIONS = serving_options.FILE_NAME
 _OPTIONS = serving_options.FILE_NAME
 _SMALL = 2**20
 # TorchServe's own archives say a model's name by the file's, with what is no word replaced.
@@ -49,11 +51,9 @@ class StoredArchive:
 
     def option(self, name: str, models: Mapping[str, object]) -> int | None:
         """Return an option that is an integer, of this archive or of the property ``models``."""
-        value: object = models
-        for key in (self.name, self.version, name):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        text = str((self.options or {}).get(name, value))
-        return int(text) if text.isdecimal() else None
+        own = str((self.options or {}).get(name, ""))
+        of_server = ServerConfig(models=models).find_setting(self.name, self.version, name)
+        return int(own) if own.isdecimal() else of_server
 
 
 def find_archives(store: Path, models: Collection[str]) -> tuple[list[Path], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -49,9 +50,11 @@ class Model:
         return sum(worker.is_ready for worker in self.looks[-1]) if self.looks else 0
 
     @property
-    def processes(self) -> set[tuple[str, int]]:
-        """Each worker that was ever seen, as its name and the number of its process."""
-        return {(each.name, each.pid) for look in self.looks for each in look if each.pid > 0}
+    def restarted(self) -> list[str]:
+        """The workers that were seen with more than one process."""
+        seen = {(each.name, each.pid) for look in self.looks for each in look if each.pid > 0}
+        processes = Counter(name for name, _ in seen)
+        return sorted(name for name, count in processes.items() if count > 1)
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,9 @@ class RunningServer:
         """Whether it was asked under an address that only this machine has."""
         return is_loopback(self.endpoint.host)
 
-    def reach(self, path: str, asked: Endpoint) -> tuple[Endpoint, bool]:
-        """Return an address under which an interface answers, and whether only this machine can."""
-        outside = self.outside.get(path)
-        return outside or asked, self.on_loopback and outside is None
+    def reach(self, path: str, asked: Endpoint) -> Endpoint | None:
+        """Return where other machines reach an interface; ``None`` where only this one does."""
+        return self.outside.get(path) or (None if self.on_loopback else asked)
 
     @property
     def is_torchserve(self) -> bool:

@@ -34,15 +34,14 @@ class ServerProperties:
 
     :param path: the file; ``None`` where a folder has none, and everything is at its default.
     :param folder: the server's working folder.
-    :param with_option: whether it is started with ``--ts-config path``; otherwise it is started in
-        the folder without it.
+    :param read_by_launcher: whether the launcher reads the file: only one that it is given by name.
     :param raw: the file's bytes.
     :param environment: of the server.
     """
 
     path: Path | None
     folder: Path
-    with_option: bool
+    read_by_launcher: bool
     raw: bytes
     environment: Mapping[str, str]
 
@@ -55,11 +54,6 @@ class ServerProperties:
     def launcher(self) -> dict[str, str]:
         """The file as the launcher reads it, whether or not it does."""
         return parse_as_launcher(self.raw)
-
-    @property
-    def read_by_launcher(self) -> bool:
-        """Whether the launcher reads the file: only one that it is given by name."""
-        return self.with_option or "TS_CONFIG_FILE" in self.environment
 
     @cached_property
     def values(self) -> dict[str, str]:
@@ -94,17 +88,13 @@ class ServerProperties:
         """Whether requests need a token."""
         return not self.flag("disable_token_authorization")
 
-    def addresses(self) -> Iterator[Address]:
-        """Yield where the HTTP interfaces listen, as far as the addresses are valid."""
-        for name in ADDRESSES:
-            address = parse_address(name, self.text(name) or "")
-            off = name == "metrics_address" and not self.flag("enable_metrics_api")
-            if address is not None and not off:
-                yield address
-
-    def address(self, name: str) -> Address | None:
-        """Return where one interface listens."""
-        return next((each for each in self.addresses() if each.name == name), None)
+    @cached_property
+    def addresses(self) -> dict[str, Address]:
+        """Where the HTTP interfaces listen, as far as the addresses are valid."""
+        found = {name: parse_address(name, self.text(name) or "") for name in ADDRESSES}
+        if not self.flag("enable_metrics_api"):
+            del found["metrics_address"]
+        return {name: address for name, address in found.items() if address is not None}
 
     @property
     def vm_arguments(self) -> list[str]:
@@ -146,4 +136,4 @@ def read_properties(target: Path, environment: Mapping[str, str]) -> ServerPrope
     path = target / (given or "config.properties")
     if not given and not path.exists():
         return ServerProperties(None, target, False, b"", environment)
-    return ServerProperties(path, target, False, path.read_bytes(), environment)
+    return ServerProperties(path, target, bool(given), path.read_bytes(), environment)

@@ -39,10 +39,6 @@ class Parsed:
         """The value of each property."""
         return {entry.name: entry.value for entry in self.entries}
 
-    def line_of(self, name: str) -> int:
-        """Return the line in which a property gets its value."""
-        return max(entry.line for entry in self.entries if entry.name == name)
-
 
 def parse(raw: bytes) -> Parsed:
     """Read a file as Java does: ISO-8859-1, continuation lines, escapes."""
