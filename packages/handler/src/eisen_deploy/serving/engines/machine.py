@@ -26,8 +26,8 @@ class Machine:
 
 def measure_machine(gpus: int = 0) -> Machine:
     """Return what this process may use: by its affinity and by its control group."""
-    limits = [_read_physical_memory(), *_read_memory_limits()]
-    return Machine(count_cores(), min(limits), gpus)
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine(count_cores(), min([physical, *_read_memory_limits()]), gpus)
 
 
 def count_gpus(environment: Mapping[str, str]) -> int:
@@ -64,10 +64,6 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-def _read_physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_memory_limits() -> Iterator[int]:

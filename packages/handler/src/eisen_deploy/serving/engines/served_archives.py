@@ -126,19 +126,16 @@ def _verify_one(path: Path, copy: Path | None, problems: list[str]) -> ServedArc
         return replace(_describe(path, read), copy=copy, mark=mark)
     except ContractError as error:
         problems += [f"{shown}: {problem}" for problem in error.problems]
-    except _CopyFailed as error:
-        problems.append(f"{shown}: {error}")
     except OSError as error:
         problems.append(f"{shown}: {error.strerror or error}")
     return None
 
 
-class _CopyFailed(Exception):
-    """There is no room for a copy."""
-
-
 def _copy(path: Path, copy: Path) -> tuple[int, ...]:
-    """Copy a file, and return its mark from before."""
+    """Copy a file, and return its mark from before.
+
+    :raises OSError: if it cannot be read; without a number, if there is no room for the copy.
+    """
     with zips.open_archive(path) as source:
         mark = make_mark(os.fstat(source.fileno()))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -149,7 +146,7 @@ def _copy(path: Path, copy: Path) -> tuple[int, ...]:
             finally:
                 os.close(target)
         except OSError as error:
-            raise _CopyFailed(
+            raise OSError(
                 f"cannot be copied to {copy.parent}: {error.strerror}: TMPDIR names another folder"
             ) from error
     return mark
@@ -179,9 +176,8 @@ def _describe(path: Path, read: reader.Archive) -> ServedArchive:
         headers = protocol.Body((), request.json_size).headers
         sample = read.read(request.file, read.entries[request.file].size), headers
     name, version = read.about.model.name, read.about.model.version
-    options, digest = read.serving, read.about.digest
-    has_options = options is not None
-    serving = options or ServingOptions()
+    digest, has_options = read.about.digest, read.serving is not None
+    serving = read.serving or ServingOptions()
     return ServedArchive(path, name, version, digest, serving, has_options, sample, name)
 
 

@@ -157,7 +157,11 @@ def _load(
 def _import_handler(folder: Path, subclass: OwnHandler | None) -> type[EisenServingHandler]:
     """Return the handler's class: a subclass from the archive if it was packed with one."""
     for name in ("numpy", "torch"):
-        _require(name)
+        try:
+            importlib.import_module(name)
+        except ImportError as error:  # noqa: PERF203 - the first one ends it
+            what = f"this server lacks {name} ({error}): install it beside the server"
+            raise LoadFailed(what) from error
     from .archive.loading import make_importable  # noqa: PLC0415 - needs torch
     from .handler import EisenServingHandler  # noqa: PLC0415
 
@@ -165,15 +169,6 @@ def _import_handler(folder: Path, subclass: OwnHandler | None) -> type[EisenServ
     if subclass is None:
         return EisenServingHandler
     return _import_subclass(subclass.file, subclass.class_name, EisenServingHandler)
-
-
-def _require(name: str) -> None:
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        raise LoadFailed(f"this server lacks {name} ({error}): install it beside the server") from (
-            error
-        )
 
 
 def _import_subclass(

@@ -12,8 +12,6 @@ from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
 
 AREA: Area[Facts] = Area()
 
-_DAY = 24 * 60
-
 
 @AREA.error(
     "Whoever reaches the address gets predictions, and nobody asks who that is.",
@@ -143,7 +141,7 @@ def tokens_expire(facts: Facts) -> Iterator[Found]:
     if not facts.properties.has_tokens:
         return
     try:
-        if float(text) < _DAY:
+        if float(text) < 24 * 60:
             yield Found(f"tokens end after {float(text):g} minutes")
     except ValueError:
         yield Found(f"token_expiration_min is not a number, so 60: {text!r}")

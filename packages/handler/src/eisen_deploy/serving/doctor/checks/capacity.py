@@ -123,10 +123,8 @@ def workers_exceed_memory(facts: Facts) -> Iterator[Found]:
     sizes = [facts.workers_of(a) * (WORKER_BASE + a.model_size) for a in facts.archives]
     needed, memory = sum(sizes) + facts.heap, facts.machine.memory
     if needed > memory:
-        what = (
-            f"workers and heap need at least {format_size(needed)}, "
-            f"the machine has {format_size(memory)}"
-        )
+        what = f"workers and heap need at least {format_size(needed)}"
+        what = f"{what}, the machine has {format_size(memory)}"
         yield Found(what, mebibytes=memory // 2 // MIB)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.model_store import compute_declared_size
 from eisen_deploy.serving.doctor.facts.running_server import NO_TOKEN, RunningServer
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
+from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
@@ -65,7 +66,7 @@ def inference_open(server: RunningServer) -> Iterator[Found]:
 def clear_text(server: RunningServer) -> Iterator[Found]:
     """Find plain HTTP on the network."""
     endpoint, name = server.endpoint, "inference_address"
-    if server.answer.status and endpoint.scheme == "http" and not server.on_loopback:
+    if server.answer.status and endpoint.scheme == "http" and not is_loopback(endpoint.host):
         yield Found(f"{endpoint} without TLS", name=name, host=endpoint.host, port=endpoint.port)
 
 
@@ -110,9 +111,8 @@ def torchserve_untried(server: RunningServer) -> Iterator[Found]:
 )
 def ping_unhealthy(server: RunningServer) -> Iterator[Found]:
     """Find a ``/ping`` that does not say Healthy."""
-    answers = [server.with_token, server.answer]
-    answer = next((each for each in answers if each and each.kind != NO_TOKEN), None)
-    if answer is None or not answer.status or not server.is_torchserve:
+    answer = server.with_token or server.answer
+    if answer.kind == NO_TOKEN or not answer.status or not server.is_torchserve:
         return
     said = answer.json.get("status") if isinstance(answer.json, dict) else None
     if answer.status != 200 or said != "Healthy":

@@ -15,6 +15,7 @@ from eisen_deploy.serving.engines.torchserve.settings.environment import (
     read_versions,
 )
 from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import parse_object
 
 from .model_store import StoredArchive, find_archives, read_archive
 from .server_properties import ServerProperties, read_properties
@@ -60,7 +61,8 @@ class Facts:
 
     def workers_of(self, archive: StoredArchive) -> int:
         """Return the workers that a model is started with."""
-        return archive.option("minWorkers", self.properties.models) or self.workers
+        models = parse_object(self.properties.values.get("models", "{}")) or {}
+        return archive.option("minWorkers", models) or self.workers
 
     @property
     def temporary(self) -> Path:
@@ -92,7 +94,9 @@ def gather_facts(
     unexamined: list[str] = []
     given = properties.values.get("model_store")
     store = model_store or (properties.folder / given if given else None)
-    names = models or _split_models(properties.values.get("load_models", ""))
+    text = properties.values.get("load_models", "")
+    listed = tuple(part.strip() for part in text.split(",") if part.strip())
+    names = models or (() if listed in (("none",), ("NONE",)) else listed)
     found, missing = _read_archives(store, names, digests, unexamined)
     required = [parse_requirement_name(line) for archive in found for line in archive.requirements]
     program, machine = python or find_python(variables), measure_machine(count_gpus(variables))
@@ -106,11 +110,6 @@ def gather_facts(
 def parse_requirement_name(requirement: str) -> str:
     """Return the distribution that a line of requirements is about."""
     return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]
-
-
-def _split_models(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    return () if names in (("none",), ("NONE",)) else names
 
 
 def _ask_python(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from contextlib import suppress
 
 from eisen_deploy.serving.engines.torchserve.calls import Endpoint
 from eisen_deploy.serving.engines.torchserve.settings.known_properties import MAX_INT
@@ -21,7 +22,6 @@ def takes_body(endpoint: Endpoint, count: int, timeout: float = 5.0) -> bool | N
     """
     connection = endpoint.connect(timeout)
     try:
-        connection.connect()
         connection.putrequest("POST", "/predictions/-")
         connection.putheader("Content-Length", str(count))
         connection.putheader("Expect", "100-continue")
@@ -49,10 +49,8 @@ def find_request_limit(endpoint: Endpoint, timeout: float) -> int | None:
 
 def find_own_address() -> str | None:
     """Return the address under which other machines reach this one, if there is one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: documentation's own network
-            address: str = probe.getsockname()[0]
-        except OSError:
-            return None
-    return None if address.startswith("127.") else address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing: documentation's own network
+        address: str = probe.getsockname()[0]
+        return None if address.startswith("127.") else address
+    return None

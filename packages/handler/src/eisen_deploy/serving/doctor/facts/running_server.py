@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -53,8 +52,8 @@ class Model:
     def restarted(self) -> list[str]:
         """The workers that were seen with more than one process."""
         seen = {(each.name, each.pid) for look in self.looks for each in look if each.pid > 0}
-        processes = Counter(name for name, _ in seen)
-        return sorted(name for name, count in processes.items() if count > 1)
+        names = [name for name, _ in seen]
+        return sorted({name for name in names if names.count(name) > 1})
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,9 @@ class RunningServer:
     version: str = ""
     models: tuple[Model, ...] = ()
 
-    @property
-    def on_loopback(self) -> bool:
-        """Whether it was asked under an address that only this machine has."""
-        return is_loopback(self.endpoint.host)
-
     def reach(self, path: str, asked: Endpoint) -> Endpoint | None:
         """Return where other machines reach an interface; ``None`` where only this one does."""
-        return self.outside.get(path) or (None if self.on_loopback else asked)
+        return self.outside.get(path) or (None if is_loopback(self.endpoint.host) else asked)
 
     @property
     def is_torchserve(self) -> bool:

@@ -21,7 +21,6 @@ from eisen_deploy.serving.engines.torchserve.settings.known_properties import (
     parse_address,
     parse_as_launcher,
     parse_java_int,
-    parse_object,
     parse_size,
 )
 from eisen_deploy.serving.runtime.torchserve.java_properties import Parsed, parse
@@ -109,18 +108,13 @@ class ServerProperties:
         """Return the largest size of the Java heap, by default a quarter of the memory."""
         heap = memory // 4
         for argument in self.vm_arguments:
-            for prefix in ("-Xmx", "-XX:MaxHeapSize="):
-                if argument.startswith(prefix):
-                    heap = parse_size(argument[len(prefix) :]) or heap
+            size = re.fullmatch(r"(?:-Xmx|-XX:MaxHeapSize=)(.*)", argument)
+            if size:
+                heap = parse_size(size[1]) or heap
             share = re.fullmatch(r"-XX:MaxRAMPercentage=(\d+(?:\.\d+)?)", argument)
             if share:
                 heap = int(memory * float(share[1]) / 100)
         return heap
-
-    @cached_property
-    def models(self) -> Mapping[str, object]:
-        """The property ``models``: options by name and version of a model."""
-        return parse_object(self.values.get("models", "{}")) or {}
 
 
 def read_properties(target: Path, environment: Mapping[str, str]) -> ServerProperties:

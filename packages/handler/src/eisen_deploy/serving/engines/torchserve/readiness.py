@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from eisen_deploy.serving.engines.machine import count_killed_for_memory
@@ -62,7 +62,9 @@ class _Model:
         if answer.status != 200:
             self.answer, self.odd = None, self.odd + 1
             self.suspicion = f"its sample is answered {answer.status}: {_read_message(answer)}"
-            if not _is_from_handler(answer) and self.odd < _ODD_ANSWERS:
+            # From the handler itself, which would answer the same again.
+            is_final = answer.status == 413 or b'"error"' in answer.body
+            if not is_final and self.odd < _ODD_ANSWERS:
                 self.suspicion = None
         return answer.status == 200
 
@@ -86,8 +88,13 @@ class _Model:
             )
         if not workers:  # what is printed then is not the model's, which may go on
             return logs.find_exception(text, self.archive.worker_name)
-        dead = [worker for worker in workers if not worker.is_running]
-        return _explain_silence(len(dead)) if len(dead) >= _SILENT_DEATHS else None
+        dead = sum(not worker.is_running for worker in workers)
+        if dead < _SILENT_DEATHS:
+            return None
+        return (
+            f"its worker ended {dead} times without a word: it was killed, or ended itself "
+            f"(os._exit){_explain_memory()}"
+        )
 
 
 def wait_ready(
@@ -110,46 +117,30 @@ def wait_ready(
     """
     start = said = time.monotonic()
     waiting = [_Model(archive) for archive in archives]
-    with _open_pool(len(waiting)) as pool:
+    with contextlib.ExitStack() as at_end:
+        pool = ThreadPoolExecutor(len(waiting))
+        # Its threads are not waited for: their calls end with the server.
+        at_end.callback(pool.shutdown, wait=False, cancel_futures=True)
         while waiting:
             passed = time.monotonic() - start
-            _raise_if_ended(server, log)
+            if not server.processes():
+                raise NotReady([f"TorchServe ended: {explain_end(server, log.text())}"])
             for model in [model for model in waiting if model.has_answered()]:
                 waiting.remove(model)
-                say(f"{model.archive.url_part}: ready, {_describe_proof(model)}, in {passed:.1f} s")
+                has_sample = model.archive.sample is not None
+                proof = "sample predicted" if has_sample else "metadata answered (it has no sample)"
+                say(f"{model.archive.url_part}: ready, {proof}, in {passed:.1f} s")
             _raise_if_known(waiting, log, server.reports)
             if passed > seconds:
                 raise NotReady([_explain_delay(each, log, server, seconds) for each in waiting])
             if time.monotonic() - said > _SAY_EVERY:
                 said = time.monotonic()
-                say(f"waiting for {_join_names(waiting)}: {passed:.0f} s of {seconds:.0f}")
+                names = ", ".join(model.archive.url_part for model in waiting)
+                say(f"waiting for {names}: {passed:.0f} s of {seconds:.0f}")
             for model in waiting:
                 if model.answer is None:
                     model.ask(calls, pool, seconds - passed + 1)
             time.sleep(_POLL)
-
-
-@contextlib.contextmanager
-def _open_pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Give threads that are not waited for: their calls end with the server."""
-    pool = ThreadPoolExecutor(size)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _describe_proof(model: _Model) -> str:
-    return "sample predicted" if model.archive.sample else "metadata answered (it has no sample)"
-
-
-def _join_names(waiting: Sequence[_Model]) -> str:
-    return ", ".join(model.archive.url_part for model in waiting)
-
-
-def _raise_if_ended(server: TorchServe, log: Log) -> None:
-    if not server.processes():
-        raise NotReady([f"TorchServe ended: {explain_end(server, log.text())}"])
 
 
 def explain_end(server: TorchServe, text: str) -> str:
@@ -174,13 +165,6 @@ def _raise_if_known(waiting: Sequence[_Model], log: Log, reports: WorkerReports)
         text = log.text()
         causes = {each.archive.url_part: each.explain_failure(text, reports) for each in waiting}
         raise NotReady([f"{name} did not load: {cause}" for name, cause in causes.items() if cause])
-
-
-def _explain_silence(count: int) -> str:
-    return (
-        f"its worker ended {count} times without a word: it was killed, or ended itself (os._exit)"
-        f"{_explain_memory()}"
-    )
 
 
 def _explain_memory() -> str:
@@ -225,8 +209,3 @@ def _read_message(answer: Answer) -> str:
         return str(answer.json["message"])
     except (LookupError, TypeError):
         return "no reason is given"
-
-
-def _is_from_handler(answer: Answer) -> bool:
-    """Whether the handler itself has answered so, which it would again."""
-    return answer.status == 413 or b'"error"' in answer.body

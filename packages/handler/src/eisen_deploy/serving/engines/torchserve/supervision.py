@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from eisen_deploy.serving.engines.machine import is_running
@@ -40,6 +40,7 @@ class Patience:
     starts: int = 5
 
 
+@dataclass
 class Service:
     """Archives on one TorchServe.
 
@@ -47,34 +48,31 @@ class Service:
     :param say: is called with a line for each thing that happens.
     """
 
-    def __init__(
-        self,
-        server: TorchServe,
-        calls: ServerCalls,
-        archives: Sequence[ServedArchive],
-        log_paths: Sequence[Path],
-        *,
-        patience: Patience,
-        say: Callable[[str], None],
-    ) -> None:
-        self._server, self._calls, self._archives = server, calls, archives
-        self._log_paths, self._patience, self._say = log_paths, patience, say
-        self._log = Log(log_paths)
+    server: TorchServe
+    calls: ServerCalls
+    archives: Sequence[ServedArchive]
+    log_paths: Sequence[Path]
+    _: KW_ONLY
+    patience: Patience
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self._log = Log(self.log_paths)
 
     def start(self) -> None:
         """Start the server and wait until every model has predicted.
 
         :raises NotReady: if one does not load, or the server ends.
         """
-        self._log = Log(self._log_paths)
-        self._server.start()
+        self._log = Log(self.log_paths)
+        self.server.start()
         wait_ready(
-            self._server,
-            self._calls,
-            self._archives,
+            self.server,
+            self.calls,
+            self.archives,
             self._log,
-            seconds=self._patience.startup,
-            say=self._say,
+            seconds=self.patience.startup,
+            say=self.say,
         )
 
     def keep(self, started: Callable[[], None]) -> None:
@@ -85,53 +83,43 @@ class Service:
         """
         while True:
             self._watch()
-            why = explain_end(self._server, self._log.text())
-            self._say(f"TorchServe ended: {why}; starting again")
+            why = explain_end(self.server, self._log.text())
+            self.say(f"TorchServe ended: {why}; starting again")
             began = time.monotonic()
             self._start_again()
-            self._say(f"serving again, after {time.monotonic() - began:.1f} s")
+            self.say(f"serving again, after {time.monotonic() - began:.1f} s")
             started()
 
     def _start_again(self) -> None:
-        for failure in range(1, self._patience.starts + 1):
-            self._server.stop()  # forgets the one that ended, and its keys
+        for failure in range(1, self.patience.starts + 1):
+            self.server.stop()  # forgets the one that ended, and its keys
             try:
-                self._check_copies()
+                check_copies(self.archives)
                 self.start()
-            except NotReady as error:
-                if failure == self._patience.starts:
-                    raise
+            except (BadArchives, NotReady) as error:
+                if failure == self.patience.starts:
+                    raise NotReady(error.problems) from None
                 pause = min(2.0**failure, _LONGEST_PAUSE)
-                left = self._patience.starts - failure
-                self._say(f"{error}; next try in {pause:.0f} s, {left} are left")
-                self._server.stop()
+                left = self.patience.starts - failure
+                self.say(f"{error}; next try in {pause:.0f} s, {left} are left")
+                self.server.stop()
                 time.sleep(pause)
             else:
                 return
 
-    def _check_copies(self) -> None:
-        """Check that what is about to be served is what was verified.
-
-        :raises NotReady: if it is not.
-        """
-        try:
-            check_copies(self._archives)
-        except BadArchives as error:
-            raise NotReady(error.problems) from None
-
     def _watch(self) -> None:
         """Watch until the server ends, and say which workers end and come back."""
-        workers = _Workers(self._archives, self._calls, self._server.reports, self._say)
-        pulse = _Pulse(self._calls, self._patience.silence)
-        while self._server.processes():
+        workers = _Workers(self.archives, self.calls, self.server.reports, self.say)
+        pulse = _Pulse(self.calls, self.patience.silence)
+        while self.server.processes():
             if pulse.is_lost():
-                silence = self._patience.silence
-                self._say(f"TorchServe has answered nothing for {silence:.0f} s: it is ended")
-                self._server.kill()
+                silence = self.patience.silence
+                self.say(f"TorchServe has answered nothing for {silence:.0f} s: it is ended")
+                self.server.kill()
             workers.look()
             if (why := workers.explain_refusal()) is not None:
-                self._say(f"{why}: TorchServe is ended, to unpack its verified archives again")
-                self._server.kill()
+                self.say(f"{why}: TorchServe is ended, to unpack its verified archives again")
+                self.server.kill()
             time.sleep(_POLL)
 
 
@@ -151,6 +139,7 @@ class _Pulse:
         return time.monotonic() - self._answered > self._silence
 
 
+@dataclass
 class _Workers:
     """The processes of the models as they were last seen.
 
@@ -158,59 +147,55 @@ class _Workers:
     worker reports itself why it ended.
     """
 
-    def __init__(
-        self,
-        archives: Sequence[ServedArchive],
-        calls: ServerCalls,
-        reports: WorkerReports,
-        say: Callable[[str], None],
-    ) -> None:
-        self._archives, self._calls, self._reports, self._say = archives, calls, reports, say
-        self._running: dict[int, ServedArchive] = {}
-        self._ended: list[tuple[ServedArchive, float]] = []
-        self._looks = 0
+    archives: Sequence[ServedArchive]
+    calls: ServerCalls
+    reports: WorkerReports
+    say: Callable[[str], None]
+    running: dict[int, ServedArchive] = field(default_factory=dict)
+    ended: list[tuple[ServedArchive, float]] = field(default_factory=list)
+    looks: int = 0
 
     def look(self) -> None:
         """Say what has changed."""
-        if self._looks % _LOOKS == 0:
-            missed = [archive for archive, _ in self._ended]  # whose new ones are named below
-            for archive in self._archives:
+        if self.looks % _LOOKS == 0:
+            missed = [archive for archive, _ in self.ended]  # whose new ones are named below
+            for archive in self.archives:
                 if archive not in missed:
-                    self._running.update(dict.fromkeys(self._find_new(archive), archive))
-        self._looks += 1
-        for pid in [pid for pid in self._running if not is_running(pid)]:
-            archive = self._running.pop(pid)
-            self._ended.append((archive, time.monotonic()))
-            self._say(f"{archive.url_part}: worker {pid} ended{self._explain_end(archive, pid)}")
-        for archive, since in list(self._ended):
+                    self.running.update(dict.fromkeys(self._find_new(archive), archive))
+        self.looks += 1
+        for pid in [pid for pid in self.running if not is_running(pid)]:
+            archive = self.running.pop(pid)
+            self.ended.append((archive, time.monotonic()))
+            self.say(f"{archive.url_part}: worker {pid} ended{self._explain_end(archive, pid)}")
+        for archive, since in list(self.ended):
             if time.monotonic() - since > _GIVEN_UP:
-                self._ended.remove((archive, since))
-                self._say(f"{archive.url_part}: TorchServe has given up on a worker of it")
+                self.ended.remove((archive, since))
+                self.say(f"{archive.url_part}: TorchServe has given up on a worker of it")
                 continue
             for pid in self._find_new(archive)[:1]:
-                self._ended.remove((archive, since))
-                self._running[pid] = archive
+                self.ended.remove((archive, since))
+                self.running[pid] = archive
                 seconds = time.monotonic() - since
-                self._say(f"{archive.url_part}: worker {pid} serves again, after {seconds:.1f} s")
+                self.say(f"{archive.url_part}: worker {pid} serves again, after {seconds:.1f} s")
 
     def explain_refusal(self) -> str | None:
         """Return which worker was not started again since unpacked files have changed, and why."""
-        for archive, _ in self._ended:
-            for report in self._reports.read(archive):
+        for archive, _ in self.ended:
+            for report in self.reports.read(archive):
                 if report.state == NOT_VERIFIED:
-                    self._ended.clear()  # it is said once
+                    self.ended.clear()  # it is said once
                     return f"{archive.url_part}: {report.explain_end()}"
-                if report.pid not in self._running and not report.is_running:
-                    self._reports.remove(report.pid)
+                if report.pid not in self.running and not report.is_running:
+                    self.reports.remove(report.pid)
         return None
 
     def _find_new(self, archive: ServedArchive) -> list[int]:
         """Return the processes that are ready and not known yet."""
-        workers = self._calls.workers(archive.url_part)
+        workers = self.calls.workers(archive.url_part)
         ready = [worker.pid for worker in workers if worker.is_ready]
-        return [pid for pid in ready if pid not in self._running and is_running(pid)]
+        return [pid for pid in ready if pid not in self.running and is_running(pid)]
 
     def _explain_end(self, archive: ServedArchive, pid: int) -> str:
-        causes = {each.pid: each.explain_end() for each in self._reports.read(archive)}
-        self._reports.remove(pid)
+        causes = {each.pid: each.explain_end() for each in self.reports.read(archive)}
+        self.reports.remove(pid)
         return f": {causes[pid]}" if causes.get(pid) else ""

@@ -35,10 +35,6 @@ class _Share:
     index: int
     arguments: Sequence[torch.Tensor]
 
-    @property
-    def size(self) -> int:
-        return self.arguments[0].shape[0]
-
 
 def find_problem(handler: EisenServingHandler) -> str | None:
     """Say why the requests of a batch have to run one by one; ``None`` if they may share a pass."""
@@ -91,7 +87,7 @@ def _run(handler: EisenServingHandler, shares: Sequence[_Share]) -> list[dict[st
     except (Exception, SystemExit) as error:  # noqa: BLE001 - who causes it is found one by one
         _log.info("a batch of %d raised %s: one by one", len(shares), type(error).__name__)
         return []
-    return split(outputs, [share.size for share in shares])
+    return split(outputs, [len(share.arguments[0]) for share in shares])
 
 
 def split(outputs: Mapping[str, object], sizes: Sequence[int]) -> list[dict[str, Array]]:

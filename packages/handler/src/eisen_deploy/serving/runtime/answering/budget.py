@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from .interrupts import Interrupt, Interrupted
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
 P = ParamSpec("P")
@@ -53,12 +51,7 @@ class Budget:
             self._interrupt.start(self.seconds)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._interrupt.stop()
 
     @property

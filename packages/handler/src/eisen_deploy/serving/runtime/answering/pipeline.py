@@ -13,7 +13,7 @@ is pre-processed first, and shares a forward pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from ..archive.outputs import copy_arrays
@@ -36,15 +36,10 @@ def answer(
     counters: Counters | None = None,
     interrupt: Interrupt | None = None,
 ) -> list[Reply]:
-    """Answer a batch.
+    """Answer a batch, as :meth:`~..session.InferenceSession.answer` does.
 
     :param handler: an initialised handler.
-    :param limits: what the server allows.
-    :param counters: where the batch is counted, if anywhere.
     :param interrupt: what ends a stage whose time is over; by default an alarm.
-    :returns: one reply for each request, in their order; each has memory of its own, but that of
-        the last one, and of a batch of one, has to be sent before the next call. Never raises for
-        what is in a request.
     """
     with Budget(limits.seconds, interrupt or AlarmInterrupt()) as budget:
         jobs = [Job(request, limits.request) for request in requests]
@@ -59,17 +54,15 @@ def answer(
     return replies
 
 
+@dataclass
 class _Batch:
     """Requests that are answered together, within one budget of time."""
 
-    def __init__(
-        self, handler: EisenServingHandler, jobs: Sequence[Job], limits: Limits, budget: Budget
-    ) -> None:
-        self.handler = handler
-        self.jobs = jobs
-        self.limits = limits
-        self.budget = budget
-        self.common_seconds = 0.0
+    handler: EisenServingHandler
+    jobs: Sequence[Job]
+    limits: Limits
+    budget: Budget
+    common_seconds: float = 0.0
 
     def answer(self) -> list[Reply]:
         """Return the reply to each request."""

@@ -22,7 +22,6 @@ from ..handler import EisenServingHandler, pick_stages
 from ..messages import Reply, Request
 from .comparison import compare, format_table
 from .jobs import Job
-from .stages import Stage
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -65,8 +64,8 @@ def replay(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -
     :raises ContractError: if a recorded body cannot be decoded.
     """
     start = perf_counter()
-    got = predict(handler, _read_request(folder, sample.request))
-    reply = sample.reply
+    request, reply = sample.request, sample.reply
+    got = predict(handler, to_request(_read(folder, request), request.json_size))
     expected = protocol.decode_reply(_read(folder, reply), reply.json_size).outputs
     differences = compare(expected, got, sample.tolerance)
     agrees = f"{len(differences)} differences" if differences else "as recorded"
@@ -85,15 +84,11 @@ def predict(handler: EisenServingHandler, request: Request) -> dict[str, object]
     """
     job = Job(request)
     for stage in pick_stages(handler):
-        _run(stage, handler, job)
+        try:
+            stage(handler, job)
+        except (Exception, SystemExit) as error:  # noqa: PERF203 - the first one ends it
+            raise StageFailed(stage.__name__, error) from error
     return decode_outputs(job.finished)
-
-
-def _run(stage: Stage, handler: EisenServingHandler, job: Job) -> None:
-    try:
-        stage(handler, job)
-    except (Exception, SystemExit) as error:
-        raise StageFailed(stage.__name__, error) from error
 
 
 def decode_outputs(reply: Reply) -> dict[str, object]:
@@ -107,10 +102,6 @@ def decode_outputs(reply: Reply) -> dict[str, object]:
         return {"reply": json.loads(reply.body)}
     except ValueError:
         return {"reply": np.frombuffer(reply.body, np.uint8)}
-
-
-def _read_request(folder: Path, body: RecordedBody) -> Request:
-    return to_request(_read(folder, body), body.json_size)
 
 
 def to_request(raw: bytearray, json_size: int | None) -> Request:

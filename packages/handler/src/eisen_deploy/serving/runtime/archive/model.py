@@ -47,7 +47,9 @@ class Model:
         No gradients are kept, but a module may ask for them itself (``torch.enable_grad``); in
         inference mode it could not.
         """
-        placed = [self._place(argument) for argument in arguments]
+        placed = [
+            each.to(self.device) if isinstance(each, torch.Tensor) else each for each in arguments
+        ]
         named = {name: placed[index] for index, name in self.keywords.items()}
         if named:
             placed = [each for index, each in enumerate(placed) if index not in self.keywords]
@@ -59,9 +61,6 @@ class Model:
         if self.half is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.half)
-
-    def _place(self, argument: object) -> object:
-        return argument.to(self.device) if isinstance(argument, torch.Tensor) else argument
 
     def prepare_argument(self, name: str, value: object, metadata: Metadata) -> object:
         """Return a value of the batch as the model takes it.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .._shared.archive import unpacked_folder
 from .._shared.archive.description import Description
-from .._shared.errors import ContractError, CorruptArchive
+from .._shared.errors import ContractError
 from ..errors import NotVerified
 
 #: The variable with the digests, separated by spaces; without it any sound archive is taken.
@@ -29,16 +29,12 @@ def verify(folder: Path, *, later: Collection[str] = ()) -> Description:
     """
     try:
         about = unpacked_folder.verify(folder, later=later)
-        _check_digest(about.digest)
     except ContractError as error:
         raise NotVerified(str(error)) from None
-    return about
-
-
-def _check_digest(digest: str) -> None:
     expected = os.environ.get(DIGESTS)
-    if expected is not None and digest not in expected.split():
-        raise CorruptArchive(
-            f"the unpacked archive has the digest {digest}, and is not one of those that were "
-            "verified when the server was started"
+    if expected is not None and about.digest not in expected.split():
+        raise NotVerified(
+            f"the unpacked archive has the digest {about.digest}, and is not one of those that "
+            "were verified when the server was started"
         )
+    return about

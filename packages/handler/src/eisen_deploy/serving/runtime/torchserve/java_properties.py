@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _BLANK = " \t\f"
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_UNICODE = re.compile(r"[0-9a-fA-F]{4}")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.?)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -88,18 +88,11 @@ def _unescape(text: str) -> str:
 
     :raises ValueError: for an incomplete ``\uXXXX``.
     """
-    pieces, at = [], 0
-    while at < len(text):
-        if text[at] != "\\":
-            pieces.append(text[at])
-            at += 1
-        elif text[at + 1 : at + 2] == "u":
-            digits = text[at + 2 : at + 6]
-            if not _UNICODE.fullmatch(digits):
-                raise ValueError(digits)
-            pieces.append(chr(int(digits, 16)))
-            at += 6
-        else:
-            pieces.append(_ESCAPES.get(text[at + 1 : at + 2], text[at + 1 : at + 2]))
-            at += 2
-    return "".join(pieces)
+    return _ESCAPE.sub(_resolve_escape, text)
+
+
+def _resolve_escape(match: re.Match[str]) -> str:
+    escaped = match[1]
+    if escaped == "u":
+        raise ValueError(escaped)
+    return chr(int(escaped[1:], 16)) if len(escaped) > 1 else _ESCAPES.get(escaped, escaped)

@@ -29,12 +29,6 @@ from .server_config import ServerConfig
 
 _log = logging.getLogger("eisen_deploy.serving")
 
-#: What a server needs in its configuration to have these metrics at ``/metrics`` of port 8082.
-SERVER_PROPERTIES: Mapping[str, str] = {
-    "metrics_mode": "prometheus",
-    "model_metrics_auto_detect": "true",
-}
-
 #: Seconds between two reports.
 INTERVAL = 5.0
 
@@ -74,10 +68,7 @@ class Metrics:
         self._growth = MemoryGrowth()
 
     def count(self, requests: Sequence[CountedRequest], seconds: Mapping[str, float]) -> None:
-        """Count a batch.
-
-        :param seconds: spent by all of them in each stage.
-        """
+        """Count a batch, see :class:`~..answering.counters.Counters`."""
         with self._lock:
             for metric, label, gain in list_increments(requests, seconds):
                 self._gained[metric, label] += gain

@@ -50,11 +50,6 @@ class Parts:
         self.buffers = tuple(buffers)
         self.streamed = streamed
 
-    @property
-    def size(self) -> int:
-        """Bytes of all of them."""
-        return sum(map(len, self.buffers))
-
     def pieces(self) -> Iterator[list[Buffer]]:
         """Yield the body in pieces of :data:`PIECE` bytes, the last one of fewer; at least one."""
         piece: list[Buffer] = []

@@ -71,7 +71,15 @@ def check(python: str) -> Environment:
     """
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     found = _run_probe(python, _PROBE, REQUIRED, own)
-    _check_problems(python, found["problems"])
+    problems = found["problems"]
+    # torchserve cannot be imported without the others either: then only they are named.
+    named = {name: why for name, why in problems.items() if "." not in name} or problems
+    if named:
+        lacking = "; ".join(f"{REQUIRED[name]} ({why})" for name, why in named.items())
+        install = " ".join(REQUIRED[name] for name in named)
+        raise UnfitEnvironment(
+            f"the server's environment lacks {lacking}: {python} -m pip install {install}"
+        )
     return Environment(found["gpus"])
 
 
@@ -114,14 +122,3 @@ def _run_probe(python: str, code: str, names: Iterable[str], variables: Mapping[
     except (ValueError, IndexError):
         last = (probe.stderr.strip() or "it says nothing").split("\n")[-1]
         raise UnfitEnvironment(f"{python} ends with {probe.returncode}: {last}") from None
-
-
-def _check_problems(python: str, problems: dict[str, str]) -> None:
-    # torchserve cannot be imported without the others either: then only they are named.
-    named = {name: why for name, why in problems.items() if "." not in name} or problems
-    if named:
-        lacking = "; ".join(f"{REQUIRED[name]} ({why})" for name, why in named.items())
-        install = " ".join(REQUIRED[name] for name in named)
-        raise UnfitEnvironment(
-            f"the server's environment lacks {lacking}: {python} -m pip install {install}"
-        )

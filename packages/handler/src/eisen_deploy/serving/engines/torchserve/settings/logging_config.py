@@ -14,13 +14,13 @@ SERVER_LOG = "server.log"
 MODEL_LOG = "models.log"
 ACCESS_LOG = "access.log"
 
+_FOLDER = "${env:LOG_LOCATION:-logs}"
 _SIZE_MB = 20
 _KEPT = 3
-_PATTERN = "%d{ISO8601} [%-5p] %t %c - %m%n"
 
 _FILE = """\
-    <RollingFile name={name} fileName={file} filePattern={rolled}>
-      <PatternLayout pattern={pattern}/>
+    <RollingFile name="{name}" fileName="{path}" filePattern="{path}.%i">
+      <PatternLayout pattern="%d{{ISO8601}} [%-5p] %t %c - %m%n"/>
       <Policies><SizeBasedTriggeringPolicy size="{size} MB"/></Policies>
       <DefaultRolloverStrategy max="{kept}"/>
     </RollingFile>
@@ -54,27 +54,19 @@ def render(levels: Mapping[str, str]) -> str:
     :param levels: of loggers by name.
     """
     files = {"server": SERVER_LOG, "models": MODEL_LOG, "access": ACCESS_LOG}
-    rest = {name: level for name, level in levels.items() if name != "ACCESS_LOG"}
+    appenders = [
+        _FILE.format(name=name, path=f"{_FOLDER}/{file}", size=_SIZE_MB, kept=_KEPT)
+        for name, file in files.items()
+    ]
+    loggers = [
+        f"    <Logger name={quoteattr(name)} level={quoteattr(level)}/>\n"
+        for name, level in levels.items()
+        if name != "ACCESS_LOG"
+    ]
     return _TEXT.format(
-        files="".join(_render_file(name, file) for name, file in files.items()),
-        loggers="".join(_render_logger(name, level) for name, level in rest.items()),
+        files="".join(appenders),
+        loggers="".join(loggers),
         access=quoteattr(levels.get("ACCESS_LOG", "warn")),
         size=_SIZE_MB,
         kept=_KEPT,
     )
-
-
-def _render_file(name: str, file: str) -> str:
-    path = f"${{env:LOG_LOCATION:-logs}}/{file}"
-    return _FILE.format(
-        name=quoteattr(name),
-        file=quoteattr(path),
-        rolled=quoteattr(f"{path}.%i"),
-        pattern=quoteattr(_PATTERN),
-        size=_SIZE_MB,
-        kept=_KEPT,
-    )
-
-
-def _render_logger(name: str, level: str) -> str:
-    return f"    <Logger name={quoteattr(name)} level={quoteattr(level)}/>\n"

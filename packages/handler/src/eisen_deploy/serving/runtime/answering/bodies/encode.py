@@ -44,13 +44,8 @@ def pick_wanted_outputs(call: Call, outputs: Mapping[str, object]) -> dict[str, 
         return dict(outputs)
     strays = [name for name in call.outputs if name not in outputs]
     if strays:
-        known = ", ".join(outputs)
-        raise InvalidInput(
-            [
-                f"{name[:40]}: is not an output of the model, which gives {known}"
-                for name in strays[:8]
-            ]
-        )
+        unknown = f"is not an output of the model, which gives {', '.join(outputs)}"
+        raise InvalidInput(f"{name[:40]}: {unknown}" for name in strays[:8])
     return {name: outputs[name] for name in call.outputs}
 
 
