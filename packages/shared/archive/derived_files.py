@@ -9,7 +9,7 @@ no more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..errors import ContractError
 from ..model import serving_options
@@ -20,6 +20,8 @@ from .names import quote_name
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 METADATA = "metadata.json"
+
+Check = Callable[[bytes, Description], Iterable[str]]
 
 _OPTIONS = serving_options.FILE_NAME
 _VERSION = re.compile(r"[A-Za-z0-9._+-]{1,40}")
@@ -32,7 +34,7 @@ def find_problems(described: Description, read: Callable[[str], bytes]) -> list[
     :param read: returns the content of a file that it lists.
     """
     found = [f"{name} is missing" for name in (MANIFEST, METADATA) if name not in described.files]
-    checks = {
+    checks: dict[str, Check] = {
         MANIFEST: _check_manifest,
         METADATA: _check_metadata,
         _OPTIONS: _check_options,
@@ -44,10 +46,18 @@ def find_problems(described: Description, read: Callable[[str], bytes]) -> list[
             if size > strict_json.MAX_BYTES:
                 found.append(f"{name} has {size} bytes, at most {strict_json.MAX_BYTES} are read")
             else:
-                found += check(read(name), described)
+                found += _run_check(check, read(name), described)
     if described.requirements and requirements.FILE_NAME not in described.files:
         found.append(f"{requirements.FILE_NAME} is missing")
     return found
+
+
+def _run_check(check: Check, raw: bytes, described: Description) -> Iterator[str]:
+    """Yield the problems that a check finds, or those of a text that it cannot read."""
+    try:
+        yield from check(raw, described)
+    except ContractError as error:
+        yield from error.problems
 
 
 def _describe_model(described: Description) -> dict[str, str]:
@@ -64,22 +74,16 @@ def _describe_model(described: Description) -> dict[str, str]:
 
 
 def _check_manifest(raw: bytes, described: Description) -> Iterator[str]:
-    try:
-        said = strict_json.loads_object(raw, MANIFEST)
-    except ContractError as error:
-        yield from error.problems
-        return
+    said = strict_json.loads_object(raw, MANIFEST)
     archiver = said.pop("archiverVersion", None)
     if not isinstance(archiver, str) or not _VERSION.fullmatch(archiver):
         yield f"{MANIFEST} has no archiverVersion"
-    expected = _describe_model(described)
-    model = said.get("model")
+    model = said.pop("model", None)
     if not isinstance(model, dict):
         yield f"{MANIFEST} describes no model"
         return
-    yield from _compare(model, expected, "model.")
-    rest = {key: value for key, value in said.items() if key != "model"}
-    yield from _compare(rest, {"runtime": "python"}, "")
+    yield from _compare(model, _describe_model(described), "model.")
+    yield from _compare(said, {"runtime": "python"}, "")
 
 
 def _compare(said: Mapping[str, object], expected: Mapping[str, str], where: str) -> Iterator[str]:
@@ -95,23 +99,16 @@ def _compare(said: Mapping[str, object], expected: Mapping[str, str], where: str
             )
 
 
-def _check_metadata(raw: bytes, _: Description) -> Iterator[str]:
-    try:
-        strict_json.loads_object(raw, METADATA)
-    except ContractError as error:
-        yield from error.problems
+def _check_metadata(raw: bytes, _: Description) -> Iterable[str]:
+    strict_json.loads_object(raw, METADATA)
+    return ()
 
 
 def _check_options(raw: bytes, described: Description) -> Iterator[str]:
     if described.serving is None:
         yield f"{_OPTIONS} is there, and eisen.json says nothing of serving options"
-    try:
-        options = serving_options.read(raw)
-    except ContractError as error:
-        yield from error.problems
-    else:
-        if serving_options.render(options) != raw:
-            yield f"{_OPTIONS} is not written as packaging writes it"
+    if serving_options.render(serving_options.read(raw)) != raw:
+        yield f"{_OPTIONS} is not written as packaging writes it"
 
 
 def _check_requirements(raw: bytes, described: Description) -> Iterator[str]:

@@ -40,7 +40,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 
 from ..errors import ContractError, CorruptArchive, refuse_if
 from ..wire import strict_json
@@ -50,6 +49,20 @@ from .description import Description
 
 FILE_NAME = "eisen.json"
 FORMAT = 1
+
+# The structure of the parts that have to be there: the types of their values, ``...`` for any key.
+_FILES = {...: {"sha256": object, "size": object}}
+_BODY = {"file": str, "json_size": (int, None)}
+_PARTS = {
+    "model": {"name": str, "version": str, "form": str, "file": str},
+    "transforms": {...: (str, None)},
+    "handler": ({"file": str, "class": str}, None),
+    "packed_with": {...: object},
+    "modules": {...: {"decision": str}},
+    "requirements": [str],
+    "sample": ({"request": _BODY, "reply": _BODY, "tolerance": (int, float)}, None),
+    "serving": (str, None),
+}
 
 
 def encode(about: Contents) -> bytes:
@@ -77,7 +90,7 @@ def parse(raw: bytes) -> Description:
             f"{FILE_NAME} has format {contents.get('format')!r}, known here is {FORMAT}: "
             "use a handler as new as the packaging"
         )
-    if not _lists_files(contents.get("files")):
+    if not _fits(contents.get("files"), _FILES):
         raise CorruptArchive(f"{FILE_NAME} does not list size and sha256 of each file")
     if not _has_every_part(contents):
         raise CorruptArchive(
@@ -89,67 +102,30 @@ def parse(raw: bytes) -> Description:
     return Description.from_json(contents)
 
 
-def read_digest(raw: bytes) -> str:
-    """Return the digest that a text of the file states."""
-    return str(json.loads(raw)["digest"])
-
-
-def _lists_files(files: object) -> bool:
-    return isinstance(files, dict) and all(
-        isinstance(listed, dict) and {"sha256", "size"} <= listed.keys()
-        for listed in files.values()
-    )
-
-
 def _has_every_part(contents: Contents) -> bool:
-    parts = ("model", "transforms", "handler", "packed_with", "sample", "serving")
-    if not set(parts) <= contents.keys():
-        return False
-    model, transforms, handler, packed_with, sample, serving = (contents[part] for part in parts)
     return (
-        _has_texts(model, ("name", "version", "form", "file"))
-        and model["form"] in allowed_values.MODEL_FILES
-        and all(_is_text_list(model.get(key, [])) for key in ("keywords", "training"))
-        and isinstance(transforms, dict)
-        and {"pre_processing", "post_processing"} == transforms.keys()
-        and isinstance(contents.get("entry", ""), str)
-        and (handler is None or _has_texts(handler, ("file", "class")))
-        and isinstance(packed_with, dict)
-        and _has_code(contents)
-        and (sample is None or _has_sample(sample))
-        and (serving is None or isinstance(serving, str))
+        _fits(contents, _PARTS)
+        and _fits(contents.get("entry", ""), str)
+        and all(_fits(contents["model"].get(key, []), [str]) for key in ("keywords", "training"))
+        and contents["model"]["form"] in allowed_values.MODEL_FILES
+        and contents["transforms"].keys() == allowed_values.TRANSFORM_FILES.keys()
         and batches.is_batches(contents.get("batches"))
         and _list_named_files(contents) <= contents["files"].keys()
     )
 
 
-def _has_code(contents: Contents) -> bool:
-    modules, requirements = contents.get("modules"), contents.get("requirements")
-    return (
-        isinstance(modules, dict)
-        and all(_has_texts(module, ("decision",)) for module in modules.values())
-        and _is_text_list(requirements)
-    )
-
-
-def _has_sample(sample: object) -> bool:
-    if not isinstance(sample, dict) or type(sample.get("tolerance")) not in (int, float):
-        return False
-    return all(_has_body(sample.get(part)) for part in ("request", "reply"))
-
-
-def _has_body(body: object) -> bool:
-    if not isinstance(body, dict) or not isinstance(body.get("file"), str):
-        return False
-    return type(body.get("json_size", "")) in (int, type(None))
-
-
-def _is_text_list(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-def _has_texts(value: object, keys: Iterable[str]) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
+def _fits(value: object, expected: object) -> bool:
+    """Whether a value is of a type, of one of several, or a list or dict of what is expected."""
+    if isinstance(expected, tuple):
+        return any(_fits(value, choice) for choice in expected)
+    if isinstance(expected, list):
+        return isinstance(value, list) and all(_fits(item, expected[0]) for item in value)
+    if isinstance(expected, dict):
+        if not isinstance(value, dict):
+            return False
+        parts = dict.fromkeys(value, expected[...]) if ... in expected else expected
+        return all(key in value and _fits(value[key], part) for key, part in parts.items())
+    return value is None if expected is None else expected in (object, type(value))
 
 
 def _list_named_files(contents: Contents) -> set[str]:

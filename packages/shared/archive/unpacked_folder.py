@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ..errors import CorruptArchive, refuse_if
 from ..printable import clean
 from . import derived_files
 from .description import Description, ListedFile
-from .eisen_json import FILE_NAME, encode, parse, read_digest
+from .eisen_json import FILE_NAME, encode, parse
 from .zips import list_files
 
 _PIECE = 2**20
@@ -32,7 +33,7 @@ def write(folder: Path, about: Mapping[str, object]) -> str:
     """
     raw = encode({**about, "files": describe_files(folder)})
     (folder / FILE_NAME).write_bytes(raw)
-    return read_digest(raw)
+    return str(json.loads(raw)["digest"])
 
 
 def read(folder: Path) -> Description:

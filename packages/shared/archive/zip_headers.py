@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Sequence
 from typing import NamedTuple
 
 #: From here on a size or an offset stands in a zip64 field, and this in its usual place.
@@ -66,21 +65,8 @@ class Claim(NamedTuple):
 
 def make_local(name: str, size: int, crc32: int) -> bytes:
     """Return what stands in front of a file's content."""
-    raw = name.encode()
     extra = _make_zip64_field(size, size) if size >= LARGE else b""
-    small = min(size, LARGE)
-    fields = (
-        b"PK\3\4",
-        _version_needed(extra),
-        _name_flags(name),
-        0,
-        0,
-        _DATE,
-        crc32,
-        small,
-        small,
-    )
-    return _LOCAL.pack(*fields, len(raw), len(extra)) + raw + extra
+    return _LOCAL.pack(b"PK\3\4", *_make_fields(name, size, crc32, extra)) + name.encode() + extra
 
 
 def make_central(name: str, size: int, crc32: int, position: int) -> bytes:
@@ -88,23 +74,19 @@ def make_central(name: str, size: int, crc32: int, position: int) -> bytes:
 
     :param position: where its local header begins.
     """
-    raw = name.encode()
     extra = _make_zip64_field(*(value for value in (size, size, position) if value >= LARGE))
-    small, version = min(size, LARGE), _version_needed(extra)
-    fields = (
-        b"PK\1\2",
-        _UNIX | version,
-        version,
-        _name_flags(name),
-        0,
-        0,
-        _DATE,
-        crc32,
-        small,
-        small,
-    )
-    rest = (len(raw), len(extra), 0, 0, 0, _MODE, min(position, LARGE))
-    return _CENTRAL.pack(*fields, *rest) + raw + extra
+    version, *fields = _make_fields(name, size, crc32, extra)
+    rest = (0, 0, 0, _MODE, min(position, LARGE))
+    header = _CENTRAL.pack(b"PK\1\2", _UNIX | version, version, *fields, *rest)
+    return header + name.encode() + extra
+
+
+def _make_fields(name: str, size: int, crc32: int, extra: bytes) -> tuple[int, ...]:
+    """Return what both headers of a file have in common: version needed, then ``_FIELDS``."""
+    version = _VERSION_64 if extra else _VERSION
+    flags = 0 if name.isascii() else _UTF_8
+    small = min(size, LARGE)
+    return version, flags, 0, 0, _DATE, crc32, small, small, len(name.encode()), len(extra)
 
 
 def make_end(count: int, size: int, position: int) -> bytes:
@@ -152,20 +134,10 @@ def read_end(tail: bytes) -> tuple[int, int, int] | None:
     return count, size, position
 
 
-def compare_local(found: bytes, expected: bytes) -> str:
-    """Say in which way a local header is not the one that it must be."""
-    return _compare_headers(found, expected, _LOCAL, _LOCAL_FIELDS)
-
-
-def compare_central(found: bytes, expected: bytes) -> str:
-    """Say in which way a central header is not the one that it must be."""
-    return _compare_headers(found, expected, _CENTRAL, _CENTRAL_FIELDS)
-
-
-def _compare_headers(
-    found: bytes, expected: bytes, layout: struct.Struct, fields: Sequence[str]
-) -> str:
-    """Name the most important difference."""
+def compare(found: bytes, expected: bytes) -> str:
+    """Name the most important difference of a header, local or central, to what it must be."""
+    is_central = expected.startswith(b"PK\1\2")
+    layout, fields = (_CENTRAL, _CENTRAL_FIELDS) if is_central else (_LOCAL, _LOCAL_FIELDS)
     got = dict(zip(fields, layout.unpack_from(found.ljust(layout.size, b"\0"))))
     wanted = dict(zip(fields, layout.unpack_from(expected)))
     if got["flags"] & 1:
@@ -182,11 +154,3 @@ def _compare_headers(
 
 def _make_zip64_field(*values: int) -> bytes:
     return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values) if values else b""
-
-
-def _version_needed(extra: bytes) -> int:
-    return _VERSION_64 if extra else _VERSION
-
-
-def _name_flags(name: str) -> int:
-    return 0 if name.isascii() else _UTF_8

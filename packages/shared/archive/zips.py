@@ -56,9 +56,8 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
     """
     found = sorted(list_files(folder))
     refuse_if(names.find_problems(found))
-    buffer = memoryview(bytearray(_PIECE))
     with path.open("xb") as target:
-        directory = [_add_file(target, folder / name, name, buffer, progress) for name in found]
+        directory = [_add_file(target, folder / name, name, progress) for name in found]
         position, raw = target.tell(), b"".join(directory)
         target.write(raw + zip_headers.make_end(len(found), len(raw), position))
         target.flush()
@@ -80,7 +79,6 @@ def _add_file(
     target: BufferedWriter,
     source: Path,
     name: str,
-    buffer: memoryview,
     progress: Callable[[int], None] | None,
 ) -> bytes:
     """Copy a file behind its header, and return its part of the directory."""
@@ -90,7 +88,7 @@ def _add_file(
     with source.open("rb") as reader:
         size = os.fstat(reader.fileno()).st_size
         target.write(zip_headers.make_local(name, size, 0))
-        copied, crc32 = _copy(reader, target.write, size, buffer, progress)
+        copied, crc32 = _copy(reader, target.write, size, progress)
         if copied != size or reader.read(1):
             raise CorruptArchive(f"{names.quote_name(name)} changed while it was packed")
     end = target.tell()
@@ -104,10 +102,10 @@ def _copy(
     reader: BufferedReader,
     write: Callable[[memoryview], object],
     size: int,
-    buffer: memoryview,
     progress: Callable[[int], None] | None,
 ) -> tuple[int, int]:
     """Copy so many bytes, or what there is of them; return their number and their CRC-32."""
+    buffer = memoryview(bytearray(min(size, _PIECE)))
     copied = crc32 = 0
     while copied < size:
         length = reader.readinto(buffer[: size - copied])
@@ -155,13 +153,12 @@ def hash_files(
     :param progress: is called with the number of bytes that were just read.
     :raises CorruptArchive: as :func:`unpack` does.
     """
-    buffer = memoryview(bytearray(_PIECE))
     problems = []
     with open_archive(path) as file:
         for entry in _read_entries(file):
             digest = hashlib.sha256()
             file.seek(entry.offset)
-            read, crc32 = _copy(file, digest.update, entry.size, buffer, progress)
+            read, crc32 = _copy(file, digest.update, entry.size, progress)
             problems += _check_content(entry, read, crc32)
             yield entry, digest.hexdigest()
     refuse_if(problems)
@@ -180,7 +177,6 @@ def unpack(
     """
     if any(folder.iterdir()):
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
-    buffer = memoryview(bytearray(_PIECE))
     problems = []
     with open_archive(path) as file:
         entries = _read_entries(file)
@@ -189,7 +185,7 @@ def unpack(
             target.parent.mkdir(parents=True, exist_ok=True)
             file.seek(entry.offset)
             with target.open("xb") as writer:
-                copied, crc32 = _copy(file, writer.write, entry.size, buffer, progress)
+                copied, crc32 = _copy(file, writer.write, entry.size, progress)
             problems += _check_content(entry, copied, crc32)
     refuse_if(problems)
     return entries
@@ -273,8 +269,7 @@ def _parse_directory(directory: bytes, count: int, end: int) -> tuple[list[Entry
             return entries, [*problems, f"the name of file {number} of {count} is not UTF-8"]
         expected = zip_headers.make_central(name, claim.size, claim.crc32, position)
         if found != expected:
-            difference = zip_headers.compare_central(found, expected)
-            problems.append(f"{names.quote_name(name)} {difference}")
+            problems.append(f"{names.quote_name(name)} {zip_headers.compare(found, expected)}")
         content = position + len(zip_headers.make_local(name, claim.size, claim.crc32))
         position = content + claim.size
         if position > end:
@@ -290,7 +285,7 @@ def _check_local_headers(file: BufferedReader, entries: list[Entry]) -> Iterator
         expected = zip_headers.make_local(entry.name, entry.size, entry.crc32)
         found = _read_at(file, entry.offset - len(expected), len(expected))
         if found != expected:
-            difference = zip_headers.compare_local(found, expected)
+            difference = zip_headers.compare(found, expected)
             yield f"{names.quote_name(entry.name)}, by its local header, {difference}"
 
 
