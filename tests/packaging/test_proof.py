@@ -11,6 +11,7 @@ import re
 import subprocess
 import textwrap
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def archive(tmp_path):
             "requirements": [],
             "sample": None,
             "serving": None,
-            "batches": Batches().to_json(),
+            "batches": asdict(Batches()),
         }
         unpacked_folder.write(folder, {**said, **about})
         return folder

@@ -6,6 +6,7 @@ import hashlib
 import json
 import py_compile
 import shutil
+from dataclasses import asdict
 
 import pytest
 
@@ -39,7 +40,7 @@ ABOUT = {
     "requirements": ["monai==1.6.1"],
     "sample": None,
     "serving": None,
-    "batches": Batches().to_json(),
+    "batches": asdict(Batches()),
 }
 
 SAMPLE_BODY = {"file": "model.pt", "json_size": 1}
@@ -332,7 +333,7 @@ def test_a_list_of_files_that_is_none(archive, files):
         {"serving": {}},
         {"batches": None},
         {"batches": {"shared": True}},
-        {"batches": {**Batches().to_json(), "shared": 1}},
+        {"batches": {**asdict(Batches()), "shared": 1}},
         {"serving": "model-config.yaml"},
     ],
     ids=str,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from .allowed_values import Contents
-
 
 @dataclass(frozen=True)
 class Batches:
@@ -26,17 +24,8 @@ class Batches:
     tried: int = 0
     refused: int = 0
 
-    def to_json(self) -> dict[str, object]:
-        """Return what ``eisen.json`` holds."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, raw: Contents) -> Batches:
-        """Return what :meth:`to_json` gave; :func:`is_batches` checks that."""
-        return cls(**raw)
-
 
 def is_batches(raw: object) -> bool:
-    """Whether a value is what :meth:`Batches.to_json` gives."""
+    """Whether a value of ``eisen.json`` has the fields of :class:`Batches`, and no others."""
     kinds = {name: type(value) for name, value in asdict(Batches()).items()}
     return isinstance(raw, dict) and {name: type(value) for name, value in raw.items()} == kinds

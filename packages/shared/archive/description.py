@@ -113,7 +113,7 @@ class Description:
                 sample["tolerance"],
             ),
             raw["serving"],
-            Batches.from_json(raw["batches"]),
+            Batches(**raw["batches"]),
             {name: ListedFile(each["sha256"], each["size"]) for name, each in raw["files"].items()},
             raw["digest"],
             raw,

@@ -86,18 +86,14 @@ def _encode(
         if parameters:
             entry["parameters"] = parameters
         entries.append(entry)
-    text = _dump_json({**head, key: entries})
+    try:
+        text = json.dumps({**head, key: entries}, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise UnsupportedValue("the JSON part would hold half of a surrogate pair") from None
     if not buffers:
         return Body((text,), None)
     text += b" " * (-len(text) % _ALIGNMENT)
     return Body((text, *buffers), len(text))
-
-
-def _dump_json(head: Mapping[str, object]) -> bytes:
-    try:
-        return json.dumps(head, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise UnsupportedValue("the JSON part would hold half of a surrogate pair") from None
 
 
 def _item_size(tensor: Tensor) -> int:

@@ -129,15 +129,13 @@ def _hold_back_collector(size: int) -> Iterator[None]:
 
 
 def _parse(text: str, *, checked: bool) -> object:
-    if checked:
-        return json.loads(
-            text,
-            object_pairs_hook=_make_object,
-            parse_constant=_refuse_constant,
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-        )
-    return json.loads(text, object_pairs_hook=_make_object, parse_constant=_refuse_constant)
+    return json.loads(
+        text,
+        object_pairs_hook=_make_object,
+        parse_constant=_refuse_constant,
+        parse_float=_parse_float if checked else None,
+        parse_int=_parse_int if checked else None,
+    )
 
 
 def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -39,11 +39,6 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
     content: list[bytes] | Array
     parameters: Mapping[str, object] = MappingProxyType({})
-
-
-def count_elements(shape: Sequence[int]) -> int:
-    """Return how many elements a shape has, as a Python integer that cannot overflow."""
-    return math.prod(shape)
 
 
 def check_shape(shape: object, what: str) -> tuple[int, ...]:
@@ -89,7 +84,7 @@ def from_binary(
     :param raw: exactly the bytes of this tensor, shape (n,), uint8.
     :raises MalformedBody: if the bytes are not those of such a tensor.
     """
-    count = count_elements(shape)
+    count = math.prod(shape)
     if datatype == BYTES:
         return _split_elements(raw, count, what, allowance)
     dtype = NUMPY_OF_DATATYPE[datatype]
@@ -115,8 +110,7 @@ def read_elements(raw: memoryview, dtype: DType, what: str, allowance: Allowance
     array = np.frombuffer(raw, dtype) if len(raw) else np.empty(0, dtype)
     if dtype.kind == "b" and len(raw) and array.view(np.uint8).max() > 1:
         raise MalformedBody(f"{what}: a BOOL is a byte of 0 or 1, got other bytes")
-    is_fit = array.flags.aligned and array.flags.writeable and array.dtype.isnative
-    if is_fit:
+    if array.flags.aligned and array.flags.writeable and array.dtype.isnative:
         return array
     allowance.take_array(len(raw), what, "send it aligned, in little-endian byte order")
     return array.astype(dtype.newbyteorder("="))
@@ -203,16 +197,16 @@ def from_json(
     flat, nested = flatten(data, what)
     if len(nested) > 1 and nested != shape:
         raise MalformedBody(f"{what}: data is nested as {list(nested)}, not as {list(shape)}")
-    if len(flat) != count_elements(shape):
+    count = math.prod(shape)
+    if len(flat) != count:
         raise MalformedBody(
-            f"{what}: shape {list(shape)} takes {count_elements(shape)} elements, "
-            f"data has {len(flat)}"
+            f"{what}: shape {list(shape)} takes {count} elements, data has {len(flat)}"
         )
     if datatype == BYTES:
         _check_types(flat, {str}, datatype, what)
         allowance.take_elements(len(flat), what)
         return [item.encode("utf-8") for item in flat]
-    return reshape(_convert_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+    return reshape(_convert_numbers(flat, datatype, what), shape, what)
 
 
 def flatten(data: object, what: str) -> tuple[list[Any], tuple[int, ...]]:
@@ -250,10 +244,11 @@ def guess_array(data: object, what: str) -> Array:
         datatype = "UINT64" if max(flat) >= 2**63 else "INT64"
     else:
         datatype = "FP64"
-    return reshape(_convert_numbers(flat, NUMPY_OF_DATATYPE[datatype], datatype, what), shape, what)
+    return reshape(_convert_numbers(flat, datatype, what), shape, what)
 
 
-def _convert_numbers(flat: list[Any], dtype: DType, datatype: str, what: str) -> Array:
+def _convert_numbers(flat: list[Any], datatype: str, what: str) -> Array:
+    dtype = NUMPY_OF_DATATYPE[datatype]
     if dtype.kind == "b":
         _check_types(flat, {bool}, datatype, what)
     elif dtype.kind in "iu":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._shared.archive.batches import Batches
@@ -49,7 +50,7 @@ def describe(
         "requirements": code.requirements,
         "sample": sample,
         "serving": serving,
-        "batches": batches.to_json(),
+        "batches": asdict(batches),
         **({} if payload.handler.is_ours else {"entry": payload.handler.entry}),
     }
 

@@ -2,6 +2,7 @@
 
 The user's own objects run, before anything is pickled or imported anew, in the handler's own code:
 what a server decodes, calls, names and encodes is decoded, called, named and encoded here alike.
+So this module, which brings the handler, is imported at a sample only.
 Both bodies go into the archive as the Open Inference Protocol has them.
 """
 
@@ -15,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -28,11 +28,18 @@ from eisen_deploy.packaging._shared.archive.batches import Batches
 from eisen_deploy.packaging._shared.archive.names import CODE_FOLDER
 from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.wire import protocol
+from eisen_deploy.serving import EisenServingHandler
 
-if TYPE_CHECKING:
-    from eisen_deploy.serving import EisenServingHandler
-    from eisen_deploy.serving.runtime.archive.loading import LoadedArchive
-    from eisen_deploy.serving.runtime.messages import Request
+# The handler gets its own copy of what is shared.
+from eisen_deploy.serving.runtime._shared.archive import batches as handler_batches
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
+from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
+from eisen_deploy.serving.runtime.answering import comparison, selftest
+from eisen_deploy.serving.runtime.archive import loading, model
+from eisen_deploy.serving.runtime.messages import Request
+from eisen_deploy.serving.runtime.session import Context
+
+from . import row_independence
 
 _FOLDER = "sample"
 _CAUSES = (
@@ -81,9 +88,6 @@ def _write(body: protocol.Body, folder: Path, name: str) -> dict[str, object]:
 
 def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str, object], Batches]:
     """Return the outputs that the sample gets, and what altered forms of it show of batches."""
-    from eisen_deploy.serving.runtime.answering import selftest  # noqa: PLC0415 - at a sample only
-
-    from . import row_independence  # noqa: PLC0415 - imports the handler as well
 
     def request(inputs: Mapping[str, object] | None = None) -> Request:
         one = body if inputs is None else protocol.encode_request(inputs)
@@ -102,14 +106,12 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
         found = row_independence.examine(
             handler, request, tolerance=payload.tolerance, batch_size=batch_size
         )
-    return first, Batches.from_json(found.to_json())
+    return first, Batches(**asdict(found))
 
 
 def _check_same(
     first: Mapping[str, object], second: Mapping[str, object], payload: Payload
 ) -> None:
-    from eisen_deploy.serving.runtime.answering import comparison  # noqa: PLC0415 - at a sample only
-
     differences = comparison.compare(first, second, payload.tolerance)
     if differences:
         names = ", ".join(found.name for found in differences[:8])
@@ -128,35 +130,27 @@ def _in_evaluation_mode(argument: ModelArgument) -> Iterator[torch.nn.Module]:
 
     What is in training mode on purpose, such as batch normalisation, may count what it is given.
     """
-    model = argument.packed
-    if isinstance(model, torch.export.ExportedProgram):
-        yield model.module()
+    module = argument.packed
+    if isinstance(module, torch.export.ExportedProgram):
+        yield module.module()
         return
-    from eisen_deploy.serving.runtime.archive.loading import set_evaluation_mode  # noqa: PLC0415 - at a sample only
-
     # A frozen ScriptModule has no modes.
-    modes = [(each, each.training) for each in model.modules() if hasattr(each, "training")]
-    buffers = list(model.buffers()) if argument.training else []
+    modes = [(each, each.training) for each in module.modules() if hasattr(each, "training")]
+    buffers = list(module.buffers()) if argument.training else []
     before = [buffer.clone() for buffer in buffers]
     try:
-        yield set_evaluation_mode(model)
+        yield loading.set_evaluation_mode(module)
     finally:
         for buffer, values in zip(buffers, before, strict=True):
             buffer.copy_(values)
-        if modes and modes[0][0] is model:
-            model.train(modes[0][1])  # whatever a train() of its own does beside setting modes
+        if modes and modes[0][0] is module:
+            module.train(modes[0][1])  # whatever a train() of its own does beside setting modes
         for each, mode in modes:
             each.training = mode
 
 
-def _load(payload: Payload, module: torch.nn.Module) -> LoadedArchive:
+def _load(payload: Payload, module: torch.nn.Module) -> loading.LoadedArchive:
     """Return the archive in memory, as the handler would have it after loading."""
-    # At a sample only, and of the handler's own copy of what is shared.
-    from eisen_deploy.serving.runtime._shared.archive.batches import Batches  # noqa: PLC0415
-    from eisen_deploy.serving.runtime._shared.model.metadata import Metadata  # noqa: PLC0415
-    from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions  # noqa: PLC0415
-    from eisen_deploy.serving.runtime.archive import loading, model  # noqa: PLC0415
-
     text = payload.metadata_text.decode("utf-8")
     metadata = Metadata.parse(json.loads(text))
     keywords = model.find_keyword_positions(metadata.model_inputs, payload.model.keywords)
@@ -172,7 +166,7 @@ def _load(payload: Payload, module: torch.nn.Module) -> LoadedArchive:
         model=model.Model(module, payload.model.device, options.precision, keywords),
         options=options,
         sample=None,
-        batches=Batches(),
+        batches=handler_batches.Batches(),
     )
 
 
@@ -181,8 +175,6 @@ def _load(payload: Payload, module: torch.nn.Module) -> LoadedArchive:
 
 def _make_handler(payload: Payload, module: torch.nn.Module, folder: Path) -> EisenServingHandler:
     """Return the archive's handler, initialised as on a server but for what it loads."""
-    from eisen_deploy.serving.runtime.session import Context  # noqa: PLC0415 - at a sample only
-
     loaded = _load(payload, module)
     try:
         handler = _import_handler(payload.handler, folder)()
@@ -196,8 +188,6 @@ def _make_handler(payload: Payload, module: torch.nn.Module, folder: Path) -> Ei
 
 
 def _import_handler(handler: Handler, folder: Path) -> type[EisenServingHandler]:
-    from eisen_deploy.serving import EisenServingHandler  # noqa: PLC0415 - at a sample only
-
     if handler.file is None or handler.subclass is None:
         return EisenServingHandler
     name = handler.file[0].removesuffix(".py")
