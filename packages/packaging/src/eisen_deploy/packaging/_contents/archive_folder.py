@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from eisen_deploy.packaging._arguments.additional_files import copy_extras
-from eisen_deploy.packaging._arguments.handler_argument import Handler
 from eisen_deploy.packaging._arguments.payload import Payload
 from eisen_deploy.packaging._pickles import pickle_files
 from eisen_deploy.packaging._pickles.object_graph import Graph
-from eisen_deploy.packaging._proof import samples
 from eisen_deploy.packaging._shared.archive import unpacked_folder
 from eisen_deploy.packaging._shared.archive.batches import Batches
 
@@ -42,29 +40,21 @@ def write(payload: Payload, graph: Graph, folder: Path) -> None:
     :raises EisenPackagingError: if something cannot be written, or no server could load it.
     """
     (folder / "metadata.json").write_bytes(payload.metadata_text)
-    _write_handler(payload.handler, folder)
+    vendored.copy_handler(folder)
+    vendored.copy_dill(folder)
+    if payload.handler.file is not None:
+        name, content = payload.handler.file
+        (folder / name).write_bytes(content)
     copy_extras(payload.extras, folder)
     transforms, pickled = _write_pickles(payload, graph, folder)
-    code = captured_code.write(
-        pickled,
-        folder,
-        handler=payload.handler,
-        extras=payload.extras,
-        code_paths=payload.code,
-        stated=payload.requirements,
-    )
+    code = captured_code.write(payload, pickled, folder)
     options = None if payload.serving is None else write_options(payload.serving, folder)
     sample, batches = None, Batches()
     if payload.sample is not None:
+        from eisen_deploy.packaging._proof import samples  # noqa: PLC0415 - brings the handler
+
         sample, batches = samples.record(payload, payload.sample, folder)
-    write_manifest(
-        folder,
-        payload.name,
-        payload.version,
-        payload.model.form.file,
-        payload.handler.entry,
-        config_file=options,
-    )
+    write_manifest(payload, options, folder)
     if payload.serving is not None:
         check_batches(payload.serving, batches)
     unpacked_folder.write(folder, describe(payload, transforms, code, sample, options, batches))
@@ -86,10 +76,3 @@ def _write_pickles(
             by_value = pickle_files.write_pickle(transform, folder / name, part, graph)
             pickled.append(Pickled(part, folder / name, by_value))
     return names, pickled
-
-
-def _write_handler(handler: Handler, folder: Path) -> None:
-    vendored.copy_handler(folder)
-    vendored.copy_dill(folder)
-    if handler.file is not None:
-        (folder / handler.file[0]).write_bytes(handler.file[1])

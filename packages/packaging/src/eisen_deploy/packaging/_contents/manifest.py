@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from eisen_deploy.packaging._arguments import plain_json
+from eisen_deploy.packaging._arguments.payload import Payload
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open
@@ -13,22 +14,18 @@ with warnings.catch_warnings():
     from model_archiver.manifest_components.model import Model
 
 
-def write_manifest(
-    folder: Path,
-    name: str,
-    version: str,
-    model_file: str,
-    handler: str,
-    *,
-    config_file: str | None = None,
-) -> None:
+def write_manifest(payload: Payload, options: str | None, folder: Path) -> None:
     """Write the manifest into a folder.
 
-    :param model_file: the serialized model, at the folder's top level.
-    :param handler: a module that TorchServe can import, or a file, or a name of its own.
-    :param config_file: the file with options for the server, at the folder's top level.
+    :param options: the name of the file with options for the server.
     """
-    model = Model(name, model_file, handler, model_version=version, config_file=config_file)
+    model = Model(
+        payload.name,
+        payload.model.form.file,
+        payload.handler.entry,
+        model_version=payload.version,
+        config_file=options,
+    )
     manifest = Manifest(RuntimeType.PYTHON.value, model).__to_dict__()
     del manifest["createdOn"]  # the same inputs give the same archive on any day
     (folder / "MAR-INF").mkdir()

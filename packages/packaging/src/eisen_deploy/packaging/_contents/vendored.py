@@ -26,7 +26,7 @@ def check_installed() -> None:
     """
     _find_runtime()
     _find_package("dill", "dill")
-    _find_license("dill")
+    _find_license_of_dill()
 
 
 def copy_handler(folder: Path) -> None:
@@ -37,7 +37,7 @@ def copy_handler(folder: Path) -> None:
 def copy_dill(folder: Path) -> None:
     """Copy dill without its tests, and its license, into a folder."""
     _copy(_find_package("dill", "dill"), folder / "dill", ())
-    shutil.copyfile(_find_license("dill"), folder / "dill" / "LICENSE")
+    shutil.copyfile(_find_license_of_dill(), folder / "dill" / "LICENSE")
 
 
 def _find_runtime() -> Path:
@@ -75,8 +75,8 @@ def _raise(error: OSError) -> None:
     raise error  # os.walk would leave out what it cannot list
 
 
-def _find_license(distribution: str) -> Path:
-    for file in importlib.metadata.files(distribution) or ():
+def _find_license_of_dill() -> Path:
+    for file in importlib.metadata.files("dill") or ():
         if file.name.startswith("LICENSE") and ".dist-info" in str(file):
             return Path(str(file.locate()))
-    raise IncompleteInstallation(f"the license of {distribution} is not installed with it")
+    raise IncompleteInstallation("the license of dill is not installed with it")

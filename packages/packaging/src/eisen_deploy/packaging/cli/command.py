@@ -10,7 +10,7 @@ from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import build, diff, inspect, verify
-from .errors import Failed, NotSound
+from .errors import NotSound
 
 _PROG = "eisen-pack"
 
@@ -45,6 +45,6 @@ def _fail(error: BaseException, debug: bool) -> int:
 
 
 def _list_problems(error: BaseException) -> Iterable[str]:
-    if isinstance(error, (Failed, EisenPackagingError, ContractError)):
+    if isinstance(error, (EisenPackagingError, ContractError)):
         return error.problems
     return [program.explain_error(error)]

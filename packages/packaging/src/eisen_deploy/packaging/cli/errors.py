@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,15 +11,8 @@ from eisen_deploy.packaging._shared.errors import ContractError
 from eisen_deploy.packaging._shared.printable import clean
 
 
-class Failed(Exception):
-    """A command cannot be carried out.
-
-    :param problems: one sentence for each thing that is wrong.
-    """
-
-    def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
-        super().__init__("; ".join(self.problems))
+class Failed(EisenPackagingError):
+    """A command cannot be carried out."""
 
 
 class NotSound(Failed):

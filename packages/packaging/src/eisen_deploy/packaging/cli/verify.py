@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from eisen_deploy.packaging._progress import Steps
 from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.command.progress import Bars, open_bars
@@ -54,46 +54,35 @@ def _parse_digest(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Verify one archive, step by step."""
     path: Path = arguments.archive
-    with tempfile.TemporaryDirectory(prefix="eisen-verify-") as temporary, open_bars() as progress:
-        folder = Path(temporary)
+    with tempfile.TemporaryDirectory(prefix="eisen-verify-") as temporary, open_bars() as bars:
+        folder, steps = Path(temporary), Steps(bars)
         with name_archive(path, NotSound):
-            entries = zips.unpack(path, folder, progress=_make_counter(progress, path))
+            counter = steps.counter("unpack", path.stat().st_size)
+            entries = zips.unpack(path, folder, progress=counter)
             about = unpacked_folder.verify(folder)
-        _say_line(f"structure   {len(entries)} files, {format_size(path.stat().st_size)}", progress)
-        _say_line(f"digests     sha-256 {about.digest}", progress)
-        _check_digest(path, about.digest, arguments.digest)
+        _say_line(f"structure   {len(entries)} files, {format_size(path.stat().st_size)}", bars)
+        _say_line(f"digests     sha-256 {about.digest}", bars)
+        if arguments.digest not in (None, about.digest):
+            raise NotSound(
+                f"{clean(str(path))}: another archive: expected digest {arguments.digest}, "
+                f"got {about.digest}"
+            )
         if not arguments.no_run:
-            _say_line(f"process     {_predict(path, folder, arguments.gpu, progress)}", progress)
+            steps.begin("predict")
+            _say_line(f"process     {_predict(path, folder, arguments.gpu)}", bars)
     say(f"{clean(str(path))} is sound")
     return 0
 
 
-def _make_counter(progress: Bars | None, path: Path) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
-    from eisen_deploy.packaging._progress import Steps  # noqa: PLC0415 - on a terminal only
-
-    return Steps(progress).counter("unpack", path.stat().st_size)
-
-
-def _say_line(line: str, progress: Bars | None) -> None:
-    if progress is not None:
-        progress.close()  # the bar would stand in the same line
+def _say_line(line: str, bars: Bars | None) -> None:
+    if bars is not None:
+        bars.close()  # one would stand in the same line
     say(line)
 
 
-def _check_digest(path: Path, digest: str, expected: str | None) -> None:
-    if expected not in (None, digest):
-        raise NotSound(
-            f"{clean(str(path))}: another archive: expected digest {expected}, got {digest}"
-        )
-
-
-def _predict(path: Path, folder: Path, gpu: int | None, progress: Bars | None) -> str:
+def _predict(path: Path, folder: Path, gpu: int | None) -> str:
     from eisen_deploy.packaging._proof import prove  # noqa: PLC0415 - takes long to import
 
-    if progress is not None:
-        progress("predict", 0, 0)
     with name_archive(path, NotSound):
         proof = prove(folder, gpu_id=gpu)
     if proof.predicted:
