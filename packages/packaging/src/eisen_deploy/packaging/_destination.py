@@ -143,21 +143,15 @@ def _remove(folder: Path) -> None:
 
 
 def _move_if_free(archive: Path, target: Path) -> None:
-    try:
-        _link_or_rename(archive, target)
-    except FileExistsError:  # also if it has appeared meanwhile
-        raise _make_exists_error(target) from None
-
-
-def _link_or_rename(archive: Path, target: Path) -> None:
+    """Move an archive, unless there is something at its target, also if it appears meanwhile."""
     try:
         os.link(archive, target)
     except FileExistsError:
-        raise
+        raise _make_exists_error(target) from None
     except OSError:  # a file system without hard links
         number = _rename_noreplace(archive, target)
         if number == errno.EEXIST:
-            raise FileExistsError(number, os.strerror(number), str(target)) from None
+            raise _make_exists_error(target) from None
         if number:
             check_free(target)
             archive.rename(target)  # here alone a racing writer can be lost

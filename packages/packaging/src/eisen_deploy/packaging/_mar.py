@@ -191,16 +191,16 @@ class EisenServingMAR:
             sample=request,
             tolerance=tolerance,
         )
-        for text in parsed_model.remarks:
-            remark(text)
-        if sample is None:
-            remark(_WITHOUT_SAMPLE)
         with _explain_refusals(target):
             _write(payload, target, steps, overwrite=overwrite)
         return target
 
 
 def _write(payload: Payload, target: Path, steps: Steps, *, overwrite: bool) -> None:
+    for text in payload.model.remarks:
+        remark(text)
+    if payload.sample is None:
+        remark(_WITHOUT_SAMPLE)
     steps.begin("collect")
     graph = archive_folder.measure(payload)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -50,69 +50,59 @@ def create_metadata(
         ``{"name", "type", "shape"}``), ``model_input_list``, ``model_output_list``, ``custom``.
     :raises InvalidMetadata: with every problem of the arguments, not only the first.
     """
-    inputs = _Described("input", input_name_list, input_type_list, input_shape_list)
-    outputs = _Described("output", output_name_list, output_type_list, output_shape_list)
-    model_inputs = _Names("model_input_list", model_input_list, inputs.names)
-    model_outputs = _Names("model_output_list", model_output_list, outputs.names)
+    problems: list[str] = []
+    inputs = _describe("input", input_name_list, input_type_list, input_shape_list, problems)
+    outputs = _describe("output", output_name_list, output_type_list, output_shape_list, problems)
+    model_inputs = _read_names("model_input_list", model_input_list, inputs, problems)
+    model_outputs = _read_names("model_output_list", model_output_list, outputs, problems)
     custom = {} if custom_meta_dict is None else custom_meta_dict
-    parts = (inputs, outputs, model_inputs, model_outputs)
-    problems = [problem for part in parts for problem in part.problems]
     problems += _find_custom_problems(custom)
     if problems:
         raise InvalidMetadata(problems)
     metadata = {
-        "inputs": inputs.entries(),
-        "outputs": outputs.entries(),
-        "model_input_list": model_inputs.names,
-        "model_output_list": model_outputs.names,
+        "inputs": inputs,
+        "outputs": outputs,
+        "model_input_list": model_inputs,
+        "model_output_list": model_outputs,
         "custom": custom,
     }
     return plain_json.to_plain(metadata)
 
 
-class _Described:
-    """The three lists of ``input_*`` or of ``output_*``, and what is wrong with them."""
-
-    def __init__(self, kind: str, names: object, types: object, shapes: object) -> None:
-        named = {
-            f"{kind}_name_list": names,
-            f"{kind}_type_list": types,
-            f"{kind}_shape_list": shapes,
-        }
-        lists = {what: _as_list(value) for what, value in named.items()}
-        self.names, self._types, self._shapes = (value or [] for value in lists.values())
-        self.problems = [
-            f"{what}: expected a list, got {type(named[what]).__name__}"
-            for what, value in lists.items()
-            if value is None
-        ]
-        if not self.problems and len({len(value or []) for value in lists.values()}) > 1:
-            lengths = ", ".join(f"{what} has {len(value or [])}" for what, value in lists.items())
-            self.problems.append(f"lists of unequal length: {lengths}")
-        self.problems += _find_name_problems(f"{kind}_name_list", self.names)
-        self.problems += _find_type_problems(f"{kind}_type_list", self._types)
-        self.problems += _find_shape_problems(f"{kind}_shape_list", self._shapes)
-
-    def entries(self) -> list[dict[str, object]]:
-        return [
-            {"name": name, "type": kind, "shape": shape}
-            for name, kind, shape in zip(self.names, self._types, self._shapes, strict=True)
-        ]
+def _describe(
+    kind: str, names: object, types: object, shapes: object, problems: list[str]
+) -> list[dict[str, object]]:
+    """Return the entries of all inputs or outputs, and add to ``problems`` what is wrong."""
+    given = {f"{kind}_name_list": names, f"{kind}_type_list": types, f"{kind}_shape_list": shapes}
+    before = len(problems)
+    lists = {what: _read_list(what, value, problems) for what, value in given.items()}
+    if len(problems) == before and len(set(map(len, lists.values()))) > 1:
+        lengths = ", ".join(f"{what} has {len(value)}" for what, value in lists.items())
+        problems.append(f"lists of unequal length: {lengths}")
+    read_names, read_types, read_shapes = lists.values()
+    problems += _find_name_problems(f"{kind}_name_list", read_names)
+    problems += _find_type_problems(f"{kind}_type_list", read_types)
+    problems += _find_shape_problems(f"{kind}_shape_list", read_shapes)
+    columns = zip(read_names, read_types, read_shapes, strict=False)  # refused if unequal
+    return [{"name": name, "type": of, "shape": shape} for name, of, shape in columns]
 
 
-class _Names:
-    """A list of names that has a default."""
+def _read_names(
+    what: str, names: object, described: list[dict[str, object]], problems: list[str]
+) -> list[object]:
+    """Return a list of names; by default those of all that is described."""
+    if names is None:
+        return [entry["name"] for entry in described]
+    found = _read_list(what, names, problems)
+    problems += _find_name_problems(what, found)
+    return found
 
-    def __init__(self, what: str, names: object, default: list[object]) -> None:
-        given = default if names is None else _as_list(names)
-        self.names = given or []
-        self.problems = [] if names is None else _find_name_problems(what, self.names)
-        if given is None:
-            self.problems = [f"{what}: expected a list, got {type(names).__name__}"]
 
-
-def _as_list(value: object) -> list[object] | None:
-    return list(value) if isinstance(value, (list, tuple)) else None
+def _read_list(what: str, value: object, problems: list[str]) -> list[object]:
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    problems.append(f"{what}: expected a list, got {type(value).__name__}")
+    return []
 
 
 def _find_name_problems(what: str, names: list[object]) -> list[str]:

@@ -87,18 +87,15 @@ def _read_file(path: Path) -> Handler:
         raise InvalidHandler(f"handler: {path} cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         raise InvalidHandler(f"handler: {path.name} is not Python: {error}") from error
-    return _pick_class(path.name, content, _find_subclasses(tree))
-
-
-def _pick_class(name: str, content: bytes, classes: list[str]) -> Handler:
+    classes = _find_subclasses(tree)
     if len(classes) > 1:
         raise InvalidHandler(
-            f"handler: {name} has {len(classes)} subclasses of {_BASE} ({', '.join(classes)}), "
-            "and only one can be the handler"
+            f"handler: {path.name} has {len(classes)} subclasses of {_BASE} "
+            f"({', '.join(classes)}), and only one can be the handler"
         )
     if not classes:
-        return Handler(entry=name, file=(name, content))
-    return Handler(file=(name, content), subclass=classes[0])
+        return Handler(entry=path.name, file=(path.name, content))
+    return Handler(file=(path.name, content), subclass=classes[0])
 
 
 def _find_subclasses(tree: ast.Module) -> list[str]:

@@ -117,15 +117,12 @@ def _make_absolute(name: str, level: int, package: str) -> str:
     return ".".join([*base, *([name] if name else [])])
 
 
-def _is_type_checking(test: ast.expr) -> bool:
-    return getattr(test, "attr", getattr(test, "id", None)) == "TYPE_CHECKING"
-
-
 def _is_never_true(test: ast.expr) -> bool:
     """Whether a server never sees a condition hold, in one part of ``and`` at least."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         return any(map(_is_never_true, test.values))
-    return _is_type_checking(test) or _is_about_main(test)
+    name = getattr(test, "attr", getattr(test, "id", None))
+    return name == "TYPE_CHECKING" or _is_about_main(test)
 
 
 def _is_about_main(test: ast.expr) -> bool:

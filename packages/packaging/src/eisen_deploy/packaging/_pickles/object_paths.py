@@ -48,7 +48,8 @@ def _describe_item(owner: object, holder: dict[object, object], key: str) -> str
         return f"{key}, which {owner.__qualname__} uses"
     if owner is None:
         return f"item {key!r}"
-    return f"attribute {key} of {_name_owner(owner)}"
+    kind = owner if isinstance(owner, type) else type(owner)
+    return f"attribute {key} of {kind.__qualname__}"
 
 
 def _describe_assignment(owner: object, target: object, name: object) -> Iterator[str]:
@@ -59,7 +60,3 @@ def _describe_assignment(owner: object, target: object, name: object) -> Iterato
         yield from (
             f"{each}, which {owner.__qualname__} uses" for each, cell in cells if cell is target
         )
-
-
-def _name_owner(owner: object) -> str:
-    return str(owner.__qualname__ if isinstance(owner, type) else type(owner).__qualname__)

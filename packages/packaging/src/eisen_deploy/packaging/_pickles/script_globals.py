@@ -84,7 +84,7 @@ class Namespace:
         names = _find_global_names(function.__code__)
         known = (self.source.get(name) for name in names)
         packages = {item.__name__ for item in known if isinstance(item, ModuleType)}
-        attributes = set(_find_names(function.__code__))
+        attributes = {name for code in _walk_codes(function.__code__) for name in code.co_names}
         for name, module in sorted(sys.modules.items()):
             for package in sorted(packages):
                 rest = name.removeprefix(f"{package}.")
@@ -138,7 +138,7 @@ def find_module_with(found: Mapping[str, object]) -> ModuleType | None:
 
 def uses_name(code: CodeType, name: str) -> bool:
     """Whether code, or code inside it, has a name as a global or an attribute."""
-    return name in _find_names(code)
+    return any(name in inner.co_names for inner in _walk_codes(code))
 
 
 def is_users_file(module: str) -> bool:
@@ -159,11 +159,10 @@ def _is_plain(value: object) -> bool:
 
 
 def _find_global_names(code: CodeType, operations: Collection[str] = _GLOBAL_OPS) -> Iterator[str]:
-    for step in dis.get_instructions(code):
-        if step.opname in operations:
-            yield step.argval
-    for inner in _find_inner_codes(code):
-        yield from _find_global_names(inner, operations)
+    for each in _walk_codes(code):
+        for step in dis.get_instructions(each):
+            if step.opname in operations:
+                yield step.argval
 
 
 def _find_names_in_texts(function: FunctionType, known: Mapping[str, object]) -> Iterator[str]:
@@ -186,13 +185,12 @@ def _find_names_in_texts(function: FunctionType, known: Mapping[str, object]) ->
 
 def _find_uses_of_globals(code: CodeType) -> Iterator[str | None]:
     """Yield for each use of ``globals()`` the name it is used with; ``None`` without a constant."""
-    steps = [each for each in dis.get_instructions(code) if each.opname not in _NO_STEPS]
-    for index, step in enumerate(steps):
-        if step.opname in _GLOBAL_OPS and step.argval == "globals":
-            name = _find_loaded_name(steps[index - 1], steps[index + 2 :])
-            yield name.argval if name is not None and isinstance(name.argval, str) else None
-    for inner in _find_inner_codes(code):
-        yield from _find_uses_of_globals(inner)
+    for inner in _walk_codes(code):
+        steps = [each for each in dis.get_instructions(inner) if each.opname not in _NO_STEPS]
+        for index, step in enumerate(steps):
+            if step.opname in _GLOBAL_OPS and step.argval == "globals":
+                name = _find_loaded_name(steps[index - 1], steps[index + 2 :])
+                yield name.argval if name is not None and isinstance(name.argval, str) else None
 
 
 def _find_loaded_name(
@@ -213,11 +211,9 @@ def _find_loaded_name(
     return found if found is not None and found.opname == "LOAD_CONST" else None
 
 
-def _find_names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in _find_inner_codes(code):
-        yield from _find_names(inner)
-
-
-def _find_inner_codes(code: CodeType) -> list[CodeType]:
-    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+def _walk_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield code, and that of all functions and classes inside of it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _walk_codes(constant)

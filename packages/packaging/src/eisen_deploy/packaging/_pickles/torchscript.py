@@ -35,13 +35,8 @@ def save_script(model: torch.jit.ScriptModule, path: Path) -> None:
     :raises pickle.PicklingError: if a constant of its code is a part of a larger tensor.
     :raises OSError: if the file system refuses.
     """
-    _save(model, str(path))
     try:
-        if _is_cut(path):
-            path.unlink()
-            _save(copy.deepcopy(model), str(path))  # each tensor gets a storage of its own
-            if _is_cut(path):
-                raise _make_refusal()
+        _save_what_is_used(model, path)
     except zipfile.BadZipFile as error:  # torch has just written it: zipfile hides the real error
         raise OSError(errno.EIO, str(error), str(path)) from error
 
@@ -51,33 +46,36 @@ def reduce_script(script: Script) -> Reduced:
 
     It is loaded on the CPU.
     """
-    file = _save_to_memory(script)
-    if _is_cut(file):
-        if isinstance(script, torch.jit.ScriptModule):
-            file = _save_to_memory(copy.deepcopy(script))
-        if _is_cut(file):
-            raise _make_refusal()
+    file = io.BytesIO()
+    _save_what_is_used(script, file)
     load = functools.partial(torch.jit.load, map_location="cpu")
     return load, (io.BytesIO(file.getvalue()),)
 
 
-def _make_refusal() -> pickle.PicklingError:
-    return pickle.PicklingError(
+def _save_what_is_used(script: Script, file: Path | io.BytesIO) -> None:
+    _save(script, file)
+    if not _is_cut(file):
+        return
+    if isinstance(script, torch.jit.ScriptModule):
+        _save(copy.deepcopy(script), file)  # each tensor gets a storage of its own
+        if not _is_cut(file):
+            return
+    raise pickle.PicklingError(
         "a constant of its TorchScript code is a part of a larger tensor, all of which would "
         "travel: clone() it before torch.jit makes the code"
     )
 
 
-def _save(model: Script, file: str | io.BytesIO) -> None:
+def _save(script: Script, file: Path | io.BytesIO) -> None:
+    """Write a script into a file, in place of what is there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit, by torch itself
-        torch.jit.save(model, file)
-
-
-def _save_to_memory(script: Script) -> io.BytesIO:
-    file = io.BytesIO()
-    _save(script, file)
-    return file
+        if isinstance(file, io.BytesIO):
+            file.seek(0)
+            file.truncate()
+            torch.jit.save(script, file)
+        else:
+            torch.jit.save(script, str(file))
 
 
 def _is_cut(file: Path | io.BytesIO) -> bool:

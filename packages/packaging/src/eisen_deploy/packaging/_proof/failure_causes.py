@@ -51,7 +51,7 @@ def explain_error(error: Failure, outcome: Outcome, *, varies: bool) -> str:
     return "\n".join(filter(None, ["; ".join(dict.fromkeys([what, *hints])), details]))
 
 
-def explain_death(status: int, output: str) -> str:
+def explain_death(status: int) -> str:
     """Say how the process ended before it had an outcome."""
     if status < 0:
         try:
@@ -61,20 +61,11 @@ def explain_death(status: int, output: str) -> str:
         what = f"the clean process was killed by {name}"
     else:
         what = f"code of the archive ended the clean process with status {status}"
-    return f"{what}, before it was done{_quote_last_lines(output)}"
+    return f"{what}, before it was done"
 
 
-def explain_timeout(timeout: float, output: str) -> str:
-    """Say that the process did not come to an end."""
-    return f"the clean process did not end in {timeout:.0f} s{_quote_last_lines(output)}"
-
-
-def explain_flood(limit: int, output: str) -> str:
-    """Say that the process printed too much."""
-    return f"the clean process printed more than {limit >> 20} MiB{_quote_last_lines(output)}"
-
-
-def _quote_last_lines(output: str) -> str:
+def quote_last_lines(output: str) -> str:
+    """Return the end of what the process printed, to be put behind a sentence."""
     # Where Python itself reports a crash, the beginning of that says most.
     crash = output.rfind("Fatal Python error")
     lines = output[crash:].splitlines()[:_LINES] if crash >= 0 else output.splitlines()[-_LINES:]
@@ -98,19 +89,19 @@ def _explain_text(error: Failure, missing: Mapping[str, str]) -> Iterator[str]:
     """Explain modules that an error names in words of its own, as ``skimage is required``."""
     words = error["text"].casefold()
     for module in missing:
-        if re.search(rf"\b{re.escape(module.casefold())}\b", words) and _is_installed(module):
+        if re.search(rf"\b{re.escape(module.casefold())}\b", words) and _find_owner(module):
             yield _explain_module(module, missing)
 
 
-def _is_installed(module: str) -> bool:
+def _find_owner(module: str) -> str | None:
     spec = module_search.find_spec(module)
-    return bool(spec and installed.find_owner(module, spec.origin))
+    return installed.find_owner(module, spec.origin) if spec else None
 
 
 def _explain_differences(outcome: Outcome) -> Iterator[str]:
     """Say what may make outputs differ: what was looked for in vain, and what is left here."""
     for module, importer in outcome["missing"].items():
-        if process_state.is_user_code(importer) and _is_here(module):
+        if process_state.is_user_code(importer) and module.partition(".")[0] in sys.modules:
             yield _explain_module(module, outcome["missing"])
     for file in outcome["hidden"]:
         yield from _explain_file(file)
@@ -133,10 +124,6 @@ def _explain_file(file: str) -> Iterator[str]:
         )
 
 
-def _is_here(module: str) -> bool:
-    return module.partition(".")[0] in sys.modules
-
-
 def _explain_metadata(distribution: str) -> str:
     if not installed.is_installed(distribution):
         return f"it reads the version of {distribution}, which is not installed here either"
@@ -153,14 +140,12 @@ def _suggest_requirement(distribution: str) -> str:
 def _explain_module(module: str, missing: Mapping[str, str]) -> str:
     importer = missing.get(module, "")
     what = f"{'it' if importer.partition('.')[0] in _OWN_CODE else importer} imports {module}"
-    spec = module_search.find_spec(module)
-    owner = installed.find_owner(module, spec.origin) if spec else None
-    if owner:
+    if owner := _find_owner(module):
         return (
             f"{what}, which is installed here ({owner} {installed.get_version(owner)}) but is not "
             f"among the archive's requirements: {_suggest_requirement(owner)}"
         )
-    if spec or getattr(sys.modules.get(module), "__file__", None):
+    if module_search.find_spec(module) or getattr(sys.modules.get(module), "__file__", None):
         return f"{what}, a file of this machine that was not captured: pass it in code_paths="
     if module in sys.modules:
         return f"{what}, which was made by the running program and has no file"

@@ -2,8 +2,7 @@
 
 The finished archive is unpacked into a private folder. A fresh interpreter that has only the
 archive, what every server has, and the recorded requirements loads it through its own entry, and
-replays its sample. :mod:`.allowed_imports` is what it may see of this machine,
-:mod:`.clean_process` what runs there, and :mod:`.failure_causes` explains why it failed.
+replays its sample.
 """
 
 from __future__ import annotations
@@ -169,20 +168,24 @@ def _run(task: Task, room: _Room, timeout: float) -> Outcome:
     flooded = threading.Event()
     reader = threading.Thread(target=_keep_tail, args=(process, room.output, flooded), daemon=True)
     reader.start()
+    status = None
     try:
         _send(process.stdin, task)
-        status = process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        raise ProofFailed(failure_causes.explain_timeout(timeout, _read_tail(room))) from None
+        with suppress(subprocess.TimeoutExpired):
+            status = process.wait(timeout)
     finally:
         _kill(process)
         reader.join(5)
-    if flooded.is_set():
-        raise ProofFailed(failure_causes.explain_flood(_OUTPUT_LIMIT, _read_tail(room)))
-    if not room.report.exists():
-        raise ProofFailed(failure_causes.explain_death(status, _read_tail(room)))
-    outcome: Outcome = json.loads(room.report.read_bytes())
-    return outcome
+    if status is None:
+        reason = f"the clean process did not end in {timeout:.0f} s"
+    elif flooded.is_set():
+        reason = f"the clean process printed more than {_OUTPUT_LIMIT >> 20} MiB"
+    elif not room.report.exists():
+        reason = failure_causes.explain_death(status)
+    else:
+        outcome: Outcome = json.loads(room.report.read_bytes())
+        return outcome
+    raise ProofFailed(reason + failure_causes.quote_last_lines(_read_tail(room)))
 
 
 def _send(pipe: IO[bytes], task: Task) -> None:

@@ -183,18 +183,13 @@ class _Examination:
         """
         forms = ((f"the sample with another {name}", {name: other}) for other in vary(value))
         parts = list(self._run_alone(forms, run))
-        if not parts and self._has_two_transforms():
+        transforms = (stages.pre_process, stages.post_process)
+        if not parts and all(runs_user_code(self._handler, each) for each in transforms):
             raise _Depends(
                 f"all other values of {name} that were tried are refused, so it is not known "
                 "whether pre_processing keeps it for post_processing"
             )
         return parts
-
-    def _has_two_transforms(self) -> bool:
-        return all(
-            runs_user_code(self._handler, stage)
-            for stage in (stages.pre_process, stages.post_process)
-        )
 
     def _answer(self, requests: Sequence[Request]) -> list[Outputs]:
         """Return the outputs that each request gets, if all of them get some."""
