@@ -87,14 +87,13 @@ def _explain(what: str, expected: object, got: object) -> str:
 def _check_files(files: Mapping[str, Contents]) -> Iterator[str]:
     yield from (f"files: {problem}" for problem in names.find_problems(sorted(files)))
     for name, listed in files.items():
+        quoted, size, sha256 = names.quote_name(name), listed["size"], listed["sha256"]
         if problem := names.import_problem(name):
-            yield f"files: {names.quote_name(name)} {problem}"
-        if type(listed["size"]) is not int or listed["size"] < 0:
-            yield _explain(f"files: size of {names.quote_name(name)}", "a number", listed["size"])
-        if not isinstance(listed["sha256"], str) or not _SHA256.fullmatch(listed["sha256"]):
-            yield _explain(
-                f"files: sha256 of {names.quote_name(name)}", "64 digits", listed["sha256"]
-            )
+            yield f"files: {quoted} {problem}"
+        if type(size) is not int or size < 0:
+            yield _explain(f"files: size of {quoted}", "a number", size)
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            yield _explain(f"files: sha256 of {quoted}", "64 digits", sha256)
 
 
 def _check_model(model: Contents) -> Iterator[str]:

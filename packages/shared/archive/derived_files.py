@@ -60,19 +60,6 @@ def _run_check(check: Check, raw: bytes, described: Description) -> Iterator[str
         yield from error.problems
 
 
-def _describe_model(described: Description) -> dict[str, str]:
-    """Return what the manifest has to say of the model."""
-    model = {
-        "modelName": described.model.name,
-        "modelVersion": described.model.version,
-        "serializedFile": described.model.file,
-        "handler": described.entry,
-    }
-    if described.serving is not None:
-        model["configFile"] = described.serving
-    return model
-
-
 def _check_manifest(raw: bytes, described: Description) -> Iterator[str]:
     said = strict_json.loads_object(raw, MANIFEST)
     archiver = said.pop("archiverVersion", None)
@@ -82,7 +69,15 @@ def _check_manifest(raw: bytes, described: Description) -> Iterator[str]:
     if not isinstance(model, dict):
         yield f"{MANIFEST} describes no model"
         return
-    yield from _compare(model, _describe_model(described), "model.")
+    expected = {
+        "modelName": described.model.name,
+        "modelVersion": described.model.version,
+        "serializedFile": described.model.file,
+        "handler": described.entry,
+    }
+    if described.serving is not None:
+        expected["configFile"] = described.serving
+    yield from _compare(model, expected, "model.")
     yield from _compare(said, {"runtime": "python"}, "")
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
@@ -66,20 +67,18 @@ def write(folder: Path, path: Path, *, progress: Callable[[int], None] | None = 
 
 def list_files(folder: Path) -> Iterator[str]:
     """Yield the POSIX path of each file below a folder, and of each link, which is not followed."""
-    for base, folders, files in os.walk(folder, onerror=_raise_error):
+    for base, folders, files in os.walk(folder, onerror=raise_error):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         yield from ((Path(base) / name).relative_to(folder).as_posix() for name in files + links)
 
 
-def _raise_error(error: OSError) -> None:
-    raise error  # os.walk would leave out what it cannot list
+def raise_error(error: OSError) -> None:
+    """Raise an error of :func:`os.walk`, which would leave out what it cannot list."""
+    raise error
 
 
 def _add_file(
-    target: BufferedWriter,
-    source: Path,
-    name: str,
-    progress: Callable[[int], None] | None,
+    target: BufferedWriter, source: Path, name: str, progress: Callable[[int], None] | None
 ) -> bytes:
     """Copy a file behind its header, and return its part of the directory."""
     if not stat.S_ISREG(source.lstat().st_mode):
@@ -241,12 +240,10 @@ def _explain_missing_end(file: BufferedReader, length: int) -> str:
 
 def _has_end_record(last: bytes, begin: int) -> bool:
     """Whether the archive's end record is in there; a packed torch model has one as well."""
-    at = last.rfind(b"PK\5\6")
-    while at >= 0:
+    for at in (found.start() for found in re.finditer(b"PK\5\6", last)):
         claimed = zip_headers.read_end(last[at : at + zip_headers.END_SIZE])
         if claimed is not None and claimed[1] + claimed[2] == begin + at:
             return True
-        at = last.rfind(b"PK\5\6", 0, at)
     return False
 
 

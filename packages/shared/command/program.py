@@ -115,16 +115,14 @@ def explain_error(error: BaseException) -> str:
 @contextmanager
 def _escape_output_of_libraries() -> Iterator[None]:
     """Escape what libraries print by themselves: warnings, and log records without a handler."""
-    last = logging.lastResort
+    last = logging.lastResort or logging.NullHandler()
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        if last is not None:
-            last.setFormatter(_Escaping())
+        last.setFormatter(_Escaping())
         try:
             yield
         finally:
-            if last is not None:
-                last.setFormatter(None)
+            last.setFormatter(None)
 
 
 class _Escaping(logging.Formatter):

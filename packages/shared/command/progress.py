@@ -6,7 +6,7 @@ import importlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Optional, Protocol
 
 
@@ -68,18 +68,12 @@ class Bars:
 @contextmanager
 def open_bars() -> Iterator[Optional[Bars]]:
     """Give bars for the time of a task, and ``None`` where nobody would see them."""
-    make_bar = _find_tqdm() if sys.stderr.isatty() else None
-    shown = None if make_bar is None else Bars(make_bar)
+    shown = None
+    if sys.stderr.isatty():
+        with suppress(ImportError):
+            shown = Bars(importlib.import_module("tqdm").tqdm)
     try:
         yield shown
     finally:
         if shown is not None:
             shown.close()
-
-
-def _find_tqdm() -> Optional[Callable[..., _Bar]]:
-    try:
-        found: Callable[..., _Bar] = importlib.import_module("tqdm").tqdm
-    except ImportError:
-        return None
-    return found

@@ -184,10 +184,10 @@ def _holds_exactly(array: Array, wanted: DType) -> bool:
 
 def convert_undeclared(value: object) -> object:
     """Return a value of no declared type; numbers in lists become an array, as models need them."""
-    if isinstance(value, list):
-        try:
-            array = tensors.guess_array(value, "")
-        except ContractError:
-            return value
-        return array if array.dtype.kind in "biuf" and array.size else value
-    return value
+    if not isinstance(value, list):
+        return value
+    try:
+        array = tensors.guess_array(value, "")
+    except ContractError:
+        return value
+    return array if array.dtype.kind in "biuf" and array.size else value

@@ -33,12 +33,8 @@ class Metadata:
     def parse(cls, raw: Mapping[str, object]) -> Metadata:
         """Read a metadata dict; it never fails, see the module's docstring."""
         inputs, outputs = _read_fields(raw.get("inputs")), _read_fields(raw.get("outputs"))
-        model_inputs = _read_names(raw.get("model_input_list"))
-        model_outputs = _read_names(raw.get("model_output_list"))
-        if model_inputs is None and inputs is not None:
-            model_inputs = tuple(item.name for item in inputs)
-        if model_outputs is None and outputs is not None:
-            model_outputs = tuple(item.name for item in outputs)
+        model_inputs = _read_names(raw.get("model_input_list"), inputs)
+        model_outputs = _read_names(raw.get("model_output_list"), outputs)
         return cls(inputs, outputs, model_inputs, model_outputs)
 
     @property
@@ -120,7 +116,8 @@ def _read_fields(raw: object) -> tuple[Field, ...] | None:
     return tuple(known) if len(known) == len(fields) else None
 
 
-def _read_names(raw: object) -> tuple[str, ...] | None:
-    if not isinstance(raw, (list, tuple)) or not all(isinstance(name, str) for name in raw):
-        return None
-    return tuple(raw) or None
+def _read_names(raw: object, fields: tuple[Field, ...] | None) -> tuple[str, ...] | None:
+    """Return a list of names; without one, the names of all fields."""
+    if isinstance(raw, (list, tuple)) and raw and all(isinstance(name, str) for name in raw):
+        return tuple(raw)
+    return None if fields is None else tuple(item.name for item in fields)

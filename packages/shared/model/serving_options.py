@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Optional, Union
 
@@ -113,7 +113,18 @@ def find_problems(serving: object) -> list[str]:
     """Return one sentence for each thing that is wrong with a dict of options."""
     if not isinstance(serving, Mapping):
         return [f"serving: expected a dict, got {type(serving).__name__}"]
-    return list(_check_each(serving))
+    names = [field.name for field in fields(ServingOptions)]
+    problems = []
+    for name, value in serving.items():
+        if name not in names:
+            close = difflib.get_close_matches(str(name)[:80], names, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(names)}"
+            problems.append(f"serving: {name!r:.80} is not an option, {hint}")
+        elif not _RULES[name].takes(value):
+            is_plain = value is None or isinstance(value, (bool, int, float, str))
+            got = repr(value)[:80] if is_plain else type(value).__name__
+            problems.append(f"serving.{name}: expected {_RULES[name].expected}, got {got}")
+    return problems
 
 
 def to_config(options: ServingOptions) -> dict[str, object]:
@@ -165,19 +176,3 @@ def read(raw: bytes) -> ServingOptions:
     :raises ContractError: if it is not a text that packaging writes.
     """
     return from_config(strict_json.loads_object(raw, FILE_NAME))
-
-
-def _check_each(serving: Mapping[object, object]) -> Iterator[str]:
-    names = [field.name for field in fields(ServingOptions)]
-    for name, value in serving.items():
-        if name not in names:
-            close = difflib.get_close_matches(str(name)[:80], names, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(names)}"
-            yield f"serving: {name!r:.80} is not an option, {hint}"
-        elif not _RULES[name].takes(value):
-            yield f"serving.{name}: expected {_RULES[name].expected}, got {_describe_value(value)}"
-
-
-def _describe_value(value: object) -> str:
-    is_plain = value is None or isinstance(value, (bool, int, float, str))
-    return repr(value)[:80] if is_plain else type(value).__name__

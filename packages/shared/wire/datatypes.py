@@ -37,10 +37,7 @@ DATATYPE_OF_NUMPY: dict[tuple[str, int], str] = {
 }
 
 #: Complex types travel as their real and imaginary parts, on a last axis of 2.
-COMPLEX_OF_NAME: dict[str, DType] = {
-    "complex64": np.dtype("<c8"),
-    "complex128": np.dtype("<c16"),
-}
+COMPLEX_OF_NAME: dict[str, DType] = {"complex64": np.dtype("<c8"), "complex128": np.dtype("<c16")}
 
 #: Element types that a metadata type string such as ``ndarray[int64]`` can ask for.
 NUMPY_OF_NAME: dict[str, DType] = {

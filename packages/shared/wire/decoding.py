@@ -107,9 +107,7 @@ def parse_json_size(text: str | None, body_size: int) -> int | None:
 
 
 def _split(
-    buffer: bytes | bytearray | memoryview,
-    json_size: int | None,
-    allowance: Allowance,
+    buffer: bytes | bytearray | memoryview, json_size: int | None, allowance: Allowance
 ) -> tuple[dict[str, object], memoryview]:
     body = memoryview(buffer).cast("B")
     json_size = len(body) if json_size is None else json_size

@@ -56,8 +56,15 @@ def loads(
     try:
         text = raw.decode("utf-8")
         digits = raw.translate(_DIGITS)
+        checked = any(mark in digits for mark in _LONG_NUMBERS)
         with _hold_back_collector(len(raw)):
-            value = _parse(text, checked=any(mark in digits for mark in _LONG_NUMBERS))
+            value = json.loads(
+                text,
+                object_pairs_hook=_make_object,
+                parse_constant=_refuse_constant,
+                parse_float=_parse_float if checked else None,
+                parse_int=_parse_int if checked else None,
+            )
     except UnicodeDecodeError as error:
         raise MalformedBody(f"{what} is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
@@ -126,16 +133,6 @@ def _hold_back_collector(size: int) -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _parse(text: str, *, checked: bool) -> object:
-    return json.loads(
-        text,
-        object_pairs_hook=_make_object,
-        parse_constant=_refuse_constant,
-        parse_float=_parse_float if checked else None,
-        parse_int=_parse_int if checked else None,
-    )
 
 
 def _make_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
