@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from eisen_deploy.packaging._capture import installed, module_search
@@ -12,6 +11,8 @@ from eisen_deploy.packaging._errors import ProofFailed
 from eisen_deploy.packaging._shared.archive.description import Description
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from .exchange import Allowed
 
 #: What every server has.
 BASE = ("numpy", "torch")
@@ -22,33 +23,8 @@ _MACOS = ("/System", "/Library")
 _WINDOWS = ("SYSTEMROOT", "PROGRAMFILES")
 
 
-@dataclass(frozen=True)
-class AllowedImports:
-    """What a clean process may import, and which files it may open.
-
-    :param roots: folder of each package and module that can be imported, by its dotted name.
-    :param owners: distribution of each of these.
-    :param distributions: canonical names of those whose metadata can be read.
-    :param sites: folders in which that metadata lies.
-    """
-
-    roots: dict[str, str]
-    owners: dict[str, str]
-    distributions: list[str]
-    sites: list[str]
-
-    @property
-    def folders(self) -> list[str]:
-        """Folders whose files can be opened: of the system, of Python, and of what is installed."""
-        system = [*_UNIX, *_KERNEL, *_MACOS]
-        if sys.platform == "win32":
-            system = [os.environ[name] for name in _WINDOWS if name in os.environ]
-        python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-        return [*system, *sorted({*python, *self.sites, *self.roots.values()})]
-
-
-def find_allowed_imports(about: Description) -> AllowedImports:
-    """Return what an archive may import here.
+def find_allowed_imports(about: Description) -> tuple[Allowed, dict[str, str]]:
+    """Return what an archive may import here, and the distribution of each of its roots.
 
     :raises ProofFailed: with each requirement that is not met here.
     """
@@ -66,7 +42,21 @@ def find_allowed_imports(about: Description) -> AllowedImports:
             roots[root], owners[root] = folder, name
     for root, (folder, name) in _find_editable_roots(about).items():
         roots[root], owners[root] = folder, name
-    return AllowedImports(roots, owners, names, sorted(sites))
+    allowed: Allowed = {
+        "roots": roots,
+        "distributions": names,
+        "sites": sorted(sites),
+        "folders": [*_list_system_folders(), *sorted({*sites, *roots.values()})],
+    }
+    return allowed, owners
+
+
+def _list_system_folders() -> list[str]:
+    """Return the folders of the system and of Python."""
+    system = [*_UNIX, *_KERNEL, *_MACOS]
+    if sys.platform == "win32":
+        system = [os.environ[name] for name in _WINDOWS if name in os.environ]
+    return [*system, sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
 
 
 def _explain_unmet(text: str) -> str | None:

@@ -5,20 +5,28 @@ from __future__ import annotations
 from typing import TypedDict
 
 
-class Task(TypedDict):
-    """What the process is to do.
+class Allowed(TypedDict):
+    """What the process may see of this machine.
 
     ``roots`` are the folders of the packages and modules that it may import, by dotted name;
-    ``distributions`` those whose metadata it may read, in the folders ``sites``; ``folders`` those
-    whose files it may open. ``parts`` says of each file that will be unpickled what it is, by its
-    path. It writes the outcome to the file ``report``.
+    ``distributions`` the canonical names of those whose metadata it may read, in the folders
+    ``sites``; ``folders`` those whose files it may open.
     """
 
-    folder: str
     roots: dict[str, str]
     distributions: list[str]
     sites: list[str]
     folders: list[str]
+
+
+class Task(Allowed):
+    """What the process is to do.
+
+    ``parts`` says of each file that will be unpickled what it is, by its path. It writes the
+    outcome to the file ``report``.
+    """
+
+    folder: str
     parts: dict[str, str]
     gpu_id: int | None
     report: str

@@ -92,14 +92,12 @@ def prove(
     start = time.monotonic()
     with _open_room(archive, inside) as room:
         about = room.about
-        allowed = find_allowed_imports(about)
+        allowed, owners = find_allowed_imports(about)
         files = {"model": about.model.file, **about.transforms}
         task: Task = {
+            **allowed,
             "folder": str(room.archive),
-            "roots": allowed.roots,
-            "distributions": allowed.distributions,
-            "sites": allowed.sites,
-            "folders": [str(room.archive), str(room.home.parent), *allowed.folders],
+            "folders": [str(room.archive), str(room.home.parent), *allowed["folders"]],
             "parts": {str(room.archive / file): part for part, file in files.items() if file},
             "gpu_id": gpu_id,
             "report": str(room.report),
@@ -111,7 +109,7 @@ def prove(
             varies = again is None or again["differences"] != error["differences"]
             reason = failure_causes.explain_error(error, outcome, varies=varies)
             raise ProofFailed(reason, error["differences"])
-    used = {allowed.owners[root] for root in outcome["imported"]}
+    used = {owners[root] for root in outcome["imported"]}
     versions = {name: installed.get_version(name) for name in sorted(used)}
     return Proof(about.sample is not None, time.monotonic() - start, versions)
 
