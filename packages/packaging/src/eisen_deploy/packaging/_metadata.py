@@ -55,8 +55,11 @@ def create_metadata(
     outputs = _describe("output", output_name_list, output_type_list, output_shape_list, problems)
     model_inputs = _read_names("model_input_list", model_input_list, inputs, problems)
     model_outputs = _read_names("model_output_list", model_output_list, outputs, problems)
-    custom = {} if custom_meta_dict is None else custom_meta_dict
-    problems += _find_custom_problems(custom)
+    custom: object = {} if custom_meta_dict is None else custom_meta_dict
+    if isinstance(custom, dict):
+        problems += plain_json.find_problems(custom, "custom_meta_dict")
+    else:
+        problems.append(f"custom_meta_dict: expected a dict, got {type(custom).__name__}")
     if problems:
         raise InvalidMetadata(problems)
     metadata = {
@@ -139,9 +142,3 @@ def _is_size(size: object) -> bool:
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         return False
     return bool(-1 <= size < 2**63)
-
-
-def _find_custom_problems(custom: object) -> list[str]:
-    if not isinstance(custom, dict):
-        return [f"custom_meta_dict: expected a dict, got {type(custom).__name__}"]
-    return plain_json.find_problems(custom, "custom_meta_dict")

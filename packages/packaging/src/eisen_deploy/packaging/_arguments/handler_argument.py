@@ -110,14 +110,8 @@ def _find_subclasses(tree: ast.Module) -> list[str]:
     found: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            named = {_name_base(base) for base in node.bases}
+            # C of a base class that is written C or module.C
+            named = {getattr(base, "attr", getattr(base, "id", None)) for base in node.bases}
             if named & {*bases, *found}:
                 found = [name for name in found if name not in named] + [node.name]
     return found
-
-
-def _name_base(base: ast.expr) -> str | None:
-    """Return ``C`` of a base class that is written ``C`` or ``module.C``."""
-    if isinstance(base, ast.Attribute):
-        return base.attr
-    return base.id if isinstance(base, ast.Name) else None

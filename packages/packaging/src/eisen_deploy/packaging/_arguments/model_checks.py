@@ -90,11 +90,8 @@ def _name_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _find_uninitialized(model: torch.nn.Module) -> Iterator[str]:
-    layers = {
-        f"{name.rpartition('.')[0] or 'model'}": None
-        for name, tensor in _name_tensors(model).items()
-        if is_lazy(tensor)
-    }
+    lazy = [name for name, tensor in _name_tensors(model).items() if is_lazy(tensor)]
+    layers = dict.fromkeys(name.rpartition(".")[0] or "model" for name in lazy)
     if layers:
         yield (
             f"model: {join_names([*layers])} never had an input and so no weights: run the model "

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -159,8 +159,8 @@ class Decider:
 
     def _take(self, need: Need, unit: str) -> None:
         """Take a module of the user's own, from the outermost package down, and what it imports."""
-        for name in _list_packages(unit, need.module):
-            if not self._take_one(name, need):
+        for name in module_search.list_packages(need.module):
+            if name.startswith(unit) and not self._take_one(name, need):
                 return
         for name in need.names:
             inner = f"{need.module}.{name}"
@@ -220,21 +220,10 @@ def _is_below(name: str, above: Iterable[str]) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in above)
 
 
-def _list_packages(outer: str, module: str) -> Iterator[str]:
-    """Yield the names of a package and of all that leads from it to a module."""
-    yield outer
-    name = outer
-    for part in module.removeprefix(outer).split(".")[1:]:
-        name = f"{name}.{part}"
-        yield name
-
-
 def _find_unit(module: str) -> tuple[str, ModuleSpec | None]:
     """Return the outermost package above a module that has a file, and where that is."""
-    name = ""
-    spec = None
-    for part in module.split("."):
-        name = f"{name}.{part}".lstrip(".")
+    name, spec = module, None
+    for name in module_search.list_packages(module):
         spec = module_search.find_spec(name)
         if spec is None or not module_search.is_namespace(spec):
             break

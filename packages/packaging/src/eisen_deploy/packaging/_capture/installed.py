@@ -32,13 +32,8 @@ def forget_if_changed() -> None:
     """Forget what was read if other distributions are installed now: a notebook installs more."""
     found = set(_find_metadata())
     if found != _known:
-        for cached in (
-            _get_distribution,
-            _find_owners,
-            _list_files,
-            _find_editables,
-            find_import_roots,
-        ):
+        caches = (_get_distribution, _find_owners, _list_files, _find_editables, find_import_roots)
+        for cached in caches:
             cached.cache_clear()
         _known.clear()
         _known.update(found)
@@ -47,8 +42,7 @@ def forget_if_changed() -> None:
 def find_owner(module: str, origin: str | None) -> str | None:
     """Return the canonical name of the distribution that installed a module, if one did.
 
-    :param module: its name.
-    :param origin: its file; of a namespace package, ``None``.
+    :param origin: the module's file; of a namespace package, ``None``.
     """
     top = module.partition(".")[0]
     owners = sorted(_find_owners().get(top, ()))

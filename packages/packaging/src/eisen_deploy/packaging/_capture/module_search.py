@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
+from itertools import accumulate
 from pathlib import Path
 
 _STDLIB = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
@@ -20,16 +21,21 @@ def find_spec(module: str) -> ModuleSpec | None:
     """Return how a module would be imported, or ``None`` if it would not be found."""
     path: Sequence[str] | None = None
     spec = None
-    name = ""
-    for part in module.split("."):
-        name = f"{name}.{part}".lstrip(".")
-        spec = _ask_finders(name, path)
+    for name in list_packages(module):
+        finders = (each for each in sys.meta_path if hasattr(each, "find_spec"))
+        found = (each.find_spec(name, path) for each in finders)
+        spec = next((each for each in found if each is not None), None)
         if spec is None:
             return None
         path = spec.submodule_search_locations
         if path is None and name != module:
             return None  # it lies in something that is not a package
     return spec
+
+
+def list_packages(module: str) -> Iterator[str]:
+    """Yield the names of the packages that lead to a module, outermost first, and its own."""
+    return accumulate(module.split("."), "{}.{}".format)
 
 
 @functools.cache
@@ -43,8 +49,9 @@ def is_importable(module: str) -> bool:
     if module.partition(".")[0] in (*sys.stdlib_module_names, "dill"):  # dill always travels
         return True
     spec = find_spec(module)
-    if spec is None:
-        return module in sys.modules and _is_made_by_its_package(module)
+    if spec is None:  # an importable package may make it while it is imported, as six.moves
+        parent = module.rpartition(".")[0]
+        return module in sys.modules and bool(parent) and is_importable(parent)
     loaded = getattr(sys.modules.get(module), "__spec__", None) if module in sys.modules else spec
     return loaded is not None and bool(loaded.origin == spec.origin)
 
@@ -70,18 +77,3 @@ def read_source(spec: ModuleSpec) -> bytes | None:
         return None
     data: bytes = read(spec.origin)
     return data
-
-
-def _ask_finders(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = find(name, path) if find else None
-        if spec is not None:
-            return spec
-    return None
-
-
-def _is_made_by_its_package(module: str) -> bool:
-    """Whether an importable package makes the module while it is imported, as six.moves is."""
-    parent = module.rpartition(".")[0]
-    return bool(parent) and is_importable(parent)

@@ -10,11 +10,11 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from eisen_deploy.packaging._errors import IncompleteInstallation
 from eisen_deploy.packaging._shared.archive.allowed_values import ENTRY
+from eisen_deploy.packaging._shared.archive.zips import raise_error
 
 HANDLER_PACKAGE = ENTRY.partition(".")[0]
 
@@ -31,12 +31,12 @@ def check_installed() -> None:
 
 def copy_handler(folder: Path) -> None:
     """Copy the handler into a folder, as the package ``_eisen_serving``."""
-    _copy(_find_runtime(), folder / HANDLER_PACKAGE, ("py.typed",))
+    _copy(_find_runtime(), folder / HANDLER_PACKAGE)
 
 
 def copy_dill(folder: Path) -> None:
     """Copy dill without its tests, and its license, into a folder."""
-    _copy(_find_package("dill", "dill"), folder / "dill", ())
+    _copy(_find_package("dill", "dill"), folder / "dill")
     shutil.copyfile(_find_license_of_dill(), folder / "dill" / "LICENSE")
 
 
@@ -56,23 +56,15 @@ def _find_package(package: str, distribution: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _copy(source: Path, target: Path, other_names: tuple[str, ...]) -> None:
-    for name in sorted(_list_sources(source, other_names)):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target / name)
-
-
-def _list_sources(source: Path, other_names: tuple[str, ...]) -> Iterator[Path]:
+def _copy(source: Path, target: Path) -> None:
     # In a working copy the handler's _shared is a link to a folder.
-    for base, folders, files in os.walk(source, followlinks=True, onerror=_raise):
+    for base, folders, files in os.walk(source, followlinks=True, onerror=raise_error):
         folders[:] = [name for name in folders if name not in ("__pycache__", "tests")]
+        into = target / Path(base).relative_to(source)
+        into.mkdir()
         for name in files:
-            if name.endswith(".py") or name in other_names:
-                yield (Path(base) / name).relative_to(source)
-
-
-def _raise(error: OSError) -> None:
-    raise error  # os.walk would leave out what it cannot list
+            if name.endswith((".py", "py.typed")):
+                shutil.copyfile(Path(base) / name, into / name)
 
 
 def _find_license_of_dill() -> Path:

@@ -44,13 +44,7 @@ _OF_THE_MAKER = (
     "_abc_impl",
     "_backward_cls",
 )
-_IN_FUNCTIONS = (
-    "__defaults__",
-    "__kwdefaults__",
-    "__doc__",
-    "__annotations__",
-    "__type_params__",
-)
+_IN_FUNCTIONS = ("__defaults__", "__kwdefaults__", "__doc__", "__annotations__", "__type_params__")
 
 
 def is_found_by_name(obj: type | FunctionType) -> bool:

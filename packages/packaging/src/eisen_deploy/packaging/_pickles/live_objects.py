@@ -38,13 +38,13 @@ _AT_REST: list[tuple[type, Callable[[Any], dict[str, object]]]] = [
 
 #: What helps against an object that stays here.
 REMEDY = "make it where it is used, when that first runs"
-_REFUSED: list[tuple[tuple[type, ...], str]] = [
-    ((threading.Thread,), f"a thread runs in this process only: {REMEDY}"),
+_REFUSED: list[tuple[type | tuple[type, ...], str]] = [
+    (threading.Thread, f"a thread runs in this process only: {REMEDY}"),
     ((Future, asyncio.Future), "its result is awaited in this process: keep the result itself"),
-    ((ProcessPoolExecutor,), f"its processes are this program's: {REMEDY}"),
-    ((asyncio.AbstractEventLoop,), f"an event loop runs in this process: {REMEDY}"),
+    (ProcessPoolExecutor, f"its processes are this program's: {REMEDY}"),
+    (asyncio.AbstractEventLoop, f"an event loop runs in this process: {REMEDY}"),
     (
-        (logging.Handler,),
+        logging.Handler,
         (
             "a handler of logging writes on this machine: keep logging.getLogger(__name__), "
             "and leave handlers to the server"
@@ -52,10 +52,8 @@ _REFUSED: list[tuple[tuple[type, ...], str]] = [
     ),
 ]
 _PROCESS_MODULES = ("multiprocessing", "_multiprocessing", "torch.multiprocessing")
-_PLAIN_MODULES = (
-    "multiprocessing.context",
-    "builtins",
-)  # such as what get_context("spawn") returns
+# Classes of these travel, such as that of what get_context("spawn") returns.
+_PLAIN_MODULES = ("multiprocessing.context", "builtins")
 
 
 def reduce_live_object(obj: Any) -> Reduced | None:

@@ -141,14 +141,12 @@ def is_used_whole(size: int, views: Iterable[View]) -> bool:
 
 def find_storage(reduced: Reduced) -> UntypedStorage | None:
     """Return the storage in what is pickled of a tensor, if it is there itself."""
-    found: list[UntypedStorage] = []
-
-    def see(storage: Storage, view: View) -> tuple[object, ...]:
-        found.append(_get_untyped(storage))
-        return (storage, view.offset, view.size, view.stride)
-
-    _replace_storage(reduced, 1, see)
-    return found[0] if found else None
+    make, arguments, *_ = reduced
+    if make is torch._tensor._rebuild_from_type_v2:  # noqa: SLF001 - of subclasses and attributes
+        return find_storage((arguments[0], arguments[2]))
+    if arguments and isinstance(arguments[0], (TypedStorage, UntypedStorage)):
+        return _get_untyped(arguments[0])
+    return None
 
 
 def _replace_storage(reduced: Reduced, itemsize: int, change: Change) -> Reduced:

@@ -53,7 +53,11 @@ class Namespace:
 
         :raises pickle.PicklingError: if it uses globals whose names show only when it runs.
         """
-        found = {name: self.source[name] for name in self._find_wanted(function)}
+        names = set(_find_global_names(function.__code__))
+        if not self.is_imported:
+            names |= set(_find_names_in_texts(function, self.source))
+        names = (names & set(self.source)) - self.written - {"__builtins__", "__name__"}
+        found = {name: self.source[name] for name in sorted(names)}
         if self.is_imported:  # it has them by itself, unless the program has set them meanwhile
             is_own = is_users_file(str(self.source["__name__"]))
             found = {name: value for name, value in found.items() if is_own and _is_plain(value)}
@@ -70,12 +74,6 @@ class Namespace:
             return {}
         self.written.add(name)
         return {name: obj}
-
-    def _find_wanted(self, function: FunctionType) -> list[str]:
-        names = set(_find_global_names(function.__code__))
-        if not self.is_imported:
-            names |= set(_find_names_in_texts(function, self.source))
-        return sorted((names & set(self.source)) - self.written - {"__builtins__", "__name__"})
 
     def find_reached_submodules(self, function: FunctionType) -> Iterator[ModuleType]:
         """Yield what a function reaches through a package: ``import a.b`` leaves only ``a``."""

@@ -132,13 +132,6 @@ class _Nothing(dict):  # type: ignore[type-arg]
     """Takes whatever an object of a pickle is made of."""
 
     def __init__(self, *_: object) -> None:
-        super().__init__()
+        """Take it, and keep nothing."""
 
-    def __setstate__(self, state: object) -> None:
-        pass
-
-    def append(self, item: object) -> None:
-        pass
-
-    def extend(self, items: object) -> None:
-        pass
+    append = extend = __setstate__ = __init__
