@@ -16,6 +16,7 @@ from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.command.progress import open_bars
 from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.printable import clean
+from packaging.utils import canonicalize_name
 
 from .errors import Failed
 from .recipe import CONSTRUCTOR_KEYS, Arguments, read_recipe
@@ -156,5 +157,4 @@ def _merge_requirements(stated: list[object], flags: list[str]) -> list[object]:
 
 
 def _name_distribution(requirement: str) -> str:
-    name = re.match(r"[\w.-]*", requirement.strip())
-    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
+    return canonicalize_name(re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from eisen_deploy.packaging._errors import EisenPackagingError
 from eisen_deploy.packaging._shared.command import program
@@ -40,11 +40,8 @@ def _fail(error: BaseException, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         program.complain(_PROG, ["interrupted"])
         return program.INTERRUPTED
-    program.complain(_PROG, _list_problems(error))
-    return 1 if isinstance(error, NotSound) else 2
-
-
-def _list_problems(error: BaseException) -> Iterable[str]:
     if isinstance(error, (EisenPackagingError, ContractError)):
-        return error.problems
-    return [program.explain_error(error)]
+        program.complain(_PROG, error.problems)
+    else:
+        program.complain(_PROG, [program.explain_error(error)])
+    return 1 if isinstance(error, NotSound) else 2

@@ -16,7 +16,7 @@ from eisen_deploy.packaging._shared.printable import clean
 from .archive import describe, open_archive
 from .errors import name_archive
 from .output import format_json, format_json_line, format_section
-from .trust import DILL_FOLDER, HANDLER_FOLDER, find_importable
+from .trust import DILL_FOLDER, HANDLER_FOLDER, find_importable, hash_folder
 
 _EXAMPLE = """\
 example:
@@ -149,11 +149,8 @@ def _compare_sources(a: Archive, b: Archive) -> Iterator[Difference]:
     for name in sorted({*find_importable(a), *find_importable(b)}):
         one, other = (_get_sha256(archive, name) for archive in (a, b))
         if one != other:
-            difference = _make_difference(name, one, other)
-            yield {
-                **difference,
-                "diff": _diff_lines(name, _read_text(a, name), _read_text(b, name)),
-            }
+            lines = _diff_lines(name, _read_text(a, name), _read_text(b, name))
+            yield {**_make_difference(name, one, other), "diff": lines}
 
 
 def _get_sha256(archive: Archive, name: str) -> str | None:
@@ -187,15 +184,11 @@ def _compare_other_files(
     a: Archive, b: Archive, groups: Mapping[str, list[Difference]]
 ) -> Iterator[Difference]:
     """Yield what differs and is in no other group; the handler and dill are one difference each."""
-    covered = {
-        *a.about.payload_files(),
-        *b.about.payload_files(),
-        *find_importable(a),
-        *find_importable(b),
-    }
-    covered |= {name for group, names in _FILES_OF.items() if groups[group] for name in names}
+    covered = {name for group, names in _FILES_OF.items() if groups[group] for name in names}
+    for archive in (a, b):
+        covered.update(archive.about.payload_files(), find_importable(archive))
     for folder in (HANDLER_FOLDER, DILL_FOLDER):
-        one, other = _hash_folder(a, folder), _hash_folder(b, folder)
+        one, other = hash_folder(a, folder), hash_folder(b, folder)
         if one != other:
             yield _make_difference(folder, _count_files(one, other), _count_files(other, one))
     for name in sorted({*a.about.files, *b.about.files} - covered):
@@ -208,11 +201,6 @@ def _get_checksums(archive: Archive, name: str) -> str | None:
     if name not in archive.entries:
         return None
     return f"{archive.about.files[name].sha256[:16]} (CRC-32 {archive.entries[name].crc32:08x})"
-
-
-def _hash_folder(archive: Archive, folder: str) -> dict[str, str]:
-    files = archive.about.files
-    return {name: listed.sha256 for name, listed in files.items() if name.startswith(folder)}
 
 
 def _count_files(files: Mapping[str, str], others: Mapping[str, str]) -> str:

@@ -63,13 +63,14 @@ def _format_sections(archive: Archive) -> Iterator[str]:
     title = clean(f"{archive.path.name}: {about.model.name} {about.model.version}")
     can = "can run code" if loading.can_run_code else "runs no code but the handler's"
     serving = asdict(archive.serving) if archive.serving else {}
+    options = [(name, "the server's" if each is None else each) for name, each in serving.items()]
     yield format_section(title, align_columns(_list_facts(archive)))
     yield format_section(f"Loading it {can}", map(clean, loading.reasons))
     yield from _format_metadata(archive.metadata)
     yield format_section("Packed with", align_columns(about.packed_with.items()))
     yield format_section("Requirements on the server", map(clean, about.requirements))
     yield format_section("Modules", align_columns(_list_modules(about.modules)))
-    yield format_section("Serving options", align_columns(_list_options(serving)))
+    yield format_section("Serving options", align_columns(options))
     yield format_section("Files", align_columns(_list_files(about.files)))
 
 
@@ -119,11 +120,6 @@ def _list_modules(modules: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[st
         by = about.get("needed_by", "")
         where = about.get("file") or about.get("distribution") or ""
         yield name, about["decision"], where, f"for {by}" if by else ""
-
-
-def _list_options(serving: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for name, value in serving.items():
-        yield name, "the server's" if value is None else str(value)
 
 
 def _list_files(files: Mapping[str, ListedFile]) -> Iterator[tuple[str, ...]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-_INDENT = "  "
 _LINE = 160  # characters
 
 
 def format_section(title: str, lines: Iterable[str]) -> str:
     """Return a title with indented lines below it; nothing without lines."""
-    indented = [f"{_INDENT}{line}".rstrip() for line in lines]
+    indented = [f"  {line}".rstrip() for line in lines]
     return "\n".join([title, *indented, ""]) + "\n" if indented else ""
 
 

@@ -52,7 +52,9 @@ class Loading:
 
 def describe_loading(archive: Archive) -> Loading:
     """Return whether loading an archive can run code, and each reason."""
-    pickles = _list_pickles(archive)
+    model, transforms = archive.about.model, archive.about.transforms
+    pickles = [model.file] if model.form == "eager" else []
+    pickles += filter(None, (transforms["pre_processing"], transforms["post_processing"]))
     reasons = [f"{name} is unpickled, and what it calls runs" for name in pickles]
     reasons += [*_explain_model(archive), *_explain_handler(archive)]
     code = find_importable(archive)
@@ -82,22 +84,17 @@ def is_handler_installed_here(archive: Archive) -> bool:
     if spec is None or not spec.submodule_search_locations:
         return False
     runtime = Path(spec.submodule_search_locations[0]) / "runtime"
-    found = {
-        name.removeprefix(HANDLER_FOLDER): listed.sha256
-        for name, listed in archive.about.files.items()
-        if name.startswith(HANDLER_FOLDER)
-    }
+    packed = hash_folder(archive, HANDLER_FOLDER)
+    found = {runtime / name.removeprefix(HANDLER_FOLDER): sha for name, sha in packed.items()}
     return bool(found) and all(
-        (runtime / name).is_file() and compute_sha256(runtime / name) == sha256
-        for name, sha256 in found.items()
+        path.is_file() and compute_sha256(path) == sha256 for path, sha256 in found.items()
     )
 
 
-def _list_pickles(archive: Archive) -> list[str]:
-    about = archive.about
-    model = about.model.file if about.model.form == "eager" else None
-    files = (model, about.transforms["pre_processing"], about.transforms["post_processing"])
-    return [name for name in files if name]
+def hash_folder(archive: Archive, folder: str) -> dict[str, str]:
+    """Return the SHA-256 of each file in a folder of an archive, as ``eisen.json`` has them."""
+    files = archive.about.files
+    return {name: listed.sha256 for name, listed in files.items() if name.startswith(folder)}
 
 
 def _explain_model(archive: Archive) -> Iterator[str]:
@@ -154,14 +151,8 @@ class _Part(io.RawIOBase):
         self._file, self._start, self._size = file, entry.offset, entry.size
         self._at = 0
 
-    def readable(self) -> bool:
-        return True
-
     def seekable(self) -> bool:
         return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
