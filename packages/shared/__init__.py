@@ -10,3 +10,16 @@ It needs the standard library and numpy, imports only relatively, and runs on Py
 * :mod:`.errors` - what can be wrong with a body, a batch or an archive
 * :mod:`.printable` - text from elsewhere, made safe for a terminal or a log
 """
+
+from __future__ import annotations
+
+from types import ModuleType
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import the protocol at first use, since this package alone must not need numpy."""
+    if name != "protocol":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .wire import protocol  # noqa: PLC0415
+
+    return protocol
