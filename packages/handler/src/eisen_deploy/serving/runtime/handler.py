@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class HandlerContext(Protocol):
-    """What :meth:`EisenServingHandler.initialize` gets from any server."""
+    """What ``EisenServingHandler.initialize`` gets from any server."""
 
     @property
     def system_properties(self) -> Mapping[str, Any]:

@@ -51,12 +51,13 @@ def read_image(path: Path) -> FileDataset:
 
     :raises UnsupportedFile: if it cannot be known how the pixels are encoded.
     """
-    image: FileDataset = require("pydicom", "dicom").dcmread(path, force=True)
+    pydicom = require("pydicom", "dicom")
+    image: FileDataset = pydicom.dcmread(path, force=True)
     if "TransferSyntaxUID" not in image.file_meta:
         size = count_bytes(image)
         if len(image.get("PixelData", b"")) not in (size, size + size % 2):
             raise UnsupportedFile("does not say how its pixels are encoded (no transfer syntax)")
-        image.file_meta.TransferSyntaxUID = _SYNTAXES[_find_encoding(image)]
+        image.file_meta.TransferSyntaxUID = pydicom.uid.UID(_SYNTAXES[_find_encoding(image)])
     return image
 
 
