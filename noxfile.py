@@ -15,6 +15,9 @@ BY_FILE = ["--dist", "loadfile"]  # so that each module's fixtures run only once
 # Three processes on two cores, because many tests wait.
 QUICK = ["-n", "3", *BY_FILE, "-m", "not (slow or torchserve)"]
 SLOW = ["-m", "slow or torchserve"]
+# What the quick run leaves out runs as it would there.
+EXTRA = ["-m", "extra and not torchserve"]
+ALONE = ["-m", "torchserve or (slow and not extra)"]
 # Slow tests that compute run in parallel; those with servers and deadlines run one by one.
 COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
 # The oldest versions that the client allows.
@@ -67,8 +70,9 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     session.run("pytest", *QUICK)
+    session.run("pytest", "-n", "3", *BY_FILE, *EXTRA, *(f"--ignore={f}" for f in COMPUTING))
     session.run("pytest", "-n", "2", *BY_FILE, *SLOW, *COMPUTING)
-    session.run("pytest", *SLOW, *(f"--ignore={folder}" for folder in COMPUTING))
+    session.run("pytest", *ALONE, *(f"--ignore={folder}" for folder in COMPUTING))
 
 
 @nox.session(venv_backend="none")

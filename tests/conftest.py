@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import venv
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -26,6 +27,22 @@ _EDITABLE = "--editable="
 # Each run tries the same examples, and a slow machine is not a failure.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)  # before ``-m`` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``extra`` what ``quick_cases`` leaves out of the quick run, and all that as slow."""
+    cases = defaultdict(list)
+    for item in items:
+        if mark := item.get_closest_marker("quick_cases"):
+            cases[item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    for (_, count), tests in cases.items():
+        quick = {number * len(tests) // count for number in range(count)}
+        for number in {*range(len(tests))} - quick:
+            tests[number].add_marker("extra")
+    for item in items:
+        if item.get_closest_marker("extra"):
+            item.add_marker("slow")
 
 
 def _environment(
@@ -49,16 +66,21 @@ def _environment(
     folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
     done = folder / "complete"
-    if not done.exists():
-        venv.create(folder, with_pip=True, clear=True)
-        if over is not None:
-            (_packages(python) / "over.pth").write_text(f"{_packages(over)}\n")
-        environment = {**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)}
-        environment.pop("PYTHONPATH", None)
-        for call in calls:
-            command = [python, "-m", "pip", "install", "--quiet", *call]
-            subprocess.run(command, check=True, env=environment)
-        done.touch()
+    import fcntl  # Windows has none, and no test there makes an environment
+
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may make the same one
+        if not done.exists():
+            venv.create(folder, with_pip=True, clear=True)
+            if over is not None:
+                (_packages(python) / "over.pth").write_text(f"{_packages(over)}\n")
+            environment = {**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)}
+            environment.pop("PYTHONPATH", None)
+            for call in calls:
+                command = [python, "-m", "pip", "install", "--quiet", *call]
+                subprocess.run(command, check=True, env=environment)
+            done.touch()
     return python
 
 

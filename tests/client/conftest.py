@@ -221,7 +221,7 @@ class ScriptedServer:
                 self.script(Conversation(sock, number, self.seen))
         except OSError:
             pass  # the client has left
-        except Exception as failure:  # noqa: BLE001 - told after the test
+        except Exception as failure:  # noqa: BLE001 - raised after the test
             self.failures.append(failure)
         finally:
             sock.close()

@@ -172,7 +172,7 @@ def test_cancelled_and_late_calls_leak_nothing(serve, logged):
     assert CANARY not in logged.getvalue()
 
 
-def test_a_token_function_that_fails_is_not_told_of(serve, http, logged):
+def test_a_failing_token_function_is_not_logged(serve, http, logged):
     def read():
         raise LookupError(CANARY)
 

@@ -226,6 +226,6 @@ def test_a_deadline_still_ends_a_call_that_could_be_cancelled(serve, connect):
         connect(serve(stall)).predict({"x": 1}, cancel=Cancellation(), timeout=0.1)
 
 
-def test_what_is_wrong_with_a_batch_is_told_all_the_same(connect):
+def test_problems_of_a_batch_are_reported_all_the_same(connect):
     with pytest.raises(InvalidInput):
         connect("http://127.0.0.1:9/m").predict({"x": object()}, cancel=Cancellation())

@@ -1,4 +1,4 @@
-"""Replies in chunks, and compressed ones, with and without their size told."""
+"""Replies in chunks, and compressed ones, with and without their size announced."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_reply_in_chunks_or_compressed_is_the_same_reply(coding, told, serve, 
     ("told", "expected"), [(-1, MalformedReply), (1, UnknownOutcome), (10**12, ReplyTooLarge)]
 )
 @pytest.mark.parametrize("coding", ["chunks", "gzip"])
-def test_a_reply_of_another_size_than_it_tells_is_refused(told, expected, coding, fails, http):
+def test_a_reply_of_another_size_than_announced_is_refused(told, expected, coding, fails, http):
     head, body = _parts(http, np.arange(1000))
     head["Eisen-Body-Size"] = str(len(body) + told)
     if coding == "gzip":

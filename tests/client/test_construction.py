@@ -27,7 +27,7 @@ from eisen_deploy.client import EisenServingClient, InvalidURL
         None,
     ],
 )
-def test_what_is_not_an_address_is_refused(url):
+def test_invalid_addresses_are_refused(url):
     with pytest.raises(InvalidURL) as caught:
         EisenServingClient(url)
     assert isinstance(caught.value, ValueError)
@@ -85,6 +85,6 @@ def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(token):
     assert "Evil" not in str(caught.value)
 
 
-def test_there_is_one_kind_of_credentials():
+def test_token_and_user_exclude_each_other():
     with pytest.raises(ValueError, match="either a token or a user"):
         EisenServingClient("http://user:pw@host/m", token="key")

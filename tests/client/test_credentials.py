@@ -71,7 +71,7 @@ def test_a_user_in_the_address_becomes_basic_credentials(serve, connect, http):
     assert base64.b64decode(told).decode() == "us@er:päss"
 
 
-def test_a_wrong_token_is_told_by_torchserve_with_400(serve, connect, http):
+def test_a_wrong_token_is_recognised_from_the_400_of_torchserve(serve, connect, http):
     server = serve(http.always(http.error(400, "InvalidKeyException", "Token expired.")))
     with pytest.raises(Unauthorized, match="key_file") as caught:
         connect(server, token="canary").predict({"x": 1})
@@ -117,7 +117,7 @@ def test_https_to_a_server_without_it(serve, connect, certificates):
         b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 400 x\r\n\r\n",
     ],
 )
-def test_https_to_what_is_not_tls_at_all(greeting, serve, connect):
+def test_https_to_a_server_that_does_not_speak_tls(greeting, serve, connect):
     server = serve(lambda peer: (peer.sock.recv(9), peer.send(greeting)))
     with pytest.raises(TLSFailed, match="does not speak TLS"):
         connect(f"https://127.0.0.1:{server.port}/m").predict({"x": 1})

@@ -294,7 +294,7 @@ def test_a_stopped_exchange_takes_no_connection_and_sends_nothing():
         next(upload)
 
 
-def test_a_stopped_exchange_leaves_a_connection_alone_that_another_one_uses():
+def test_a_stopped_exchange_does_not_touch_a_connection_in_use_by_another():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = SimpleNamespace(sock=ours)
@@ -370,7 +370,7 @@ def test_a_body_whose_last_piece_is_under_way_may_be_executed(body, sent, comple
     assert exchange.executed is executed
 
 
-def test_what_a_late_call_may_have_done_is_told(serve, connect):
+def test_the_error_says_what_a_late_call_may_have_done(serve, connect):
     client = connect(serve(stall))
     with bounded(0.1) as caught:
         client.predict({"x": 1}, timeout=0.1)

@@ -68,13 +68,14 @@ def error_of(client, batch, **options):
     return None
 
 
+@pytest.mark.quick_cases(6)
 @pytest.mark.parametrize(
     "first",
     [b"", CONTINUE, PROCESSING, HINTS, CONTINUE + PROCESSING * 9 + HINTS],
     ids=["none", "100", "102", "103", "all"],
 )
 @pytest.mark.parametrize("batch", [{"x": 1}, LARGE], ids=["small", "large"])
-def test_interim_answers_are_skipped_whenever_they_come(first, batch, ask):
+def test_interim_answers_are_skipped_whenever_they_arrive(first, batch, ask):
     def script(peer):
         while (head := peer.receive_head()) is not None:
             peer.send(first)
@@ -104,7 +105,7 @@ def test_interim_answers_without_end_are_refused(fails):
     assert type(fails(script, timeout=60)) is MalformedReply
 
 
-def test_a_reply_before_the_request_was_sent_is_none(ask):
+def test_a_reply_before_the_request_was_sent_is_refused(ask):
     server, client = ask(early(oip({"y": 666})))
     error = error_of(client, LARGE, idempotent=True)
     assert type(error) is MalformedReply
@@ -124,7 +125,7 @@ def test_a_reply_before_the_request_was_sent_is_none(ask):
         ((503, "ServiceUnavailableException"), ServerBusy),
     ],
 )
-def test_an_error_before_the_request_was_sent_is_one(answer, expected, ask, http):
+def test_an_error_before_the_request_was_sent_is_raised(answer, expected, ask, http):
     """It is read at once, and what is left of the request is not sent on that connection."""
     server, client = ask(early(HINTS + http.error(*answer)))
     error = error_of(client, LARGE)
@@ -134,7 +135,7 @@ def test_an_error_before_the_request_was_sent_is_one(answer, expected, ask, http
     assert server.connections == 2
 
 
-def test_a_reply_that_comes_between_two_calls_is_none(ask):
+def test_a_stray_reply_between_two_calls_is_not_used(ask):
     """As a server's late answer to a call that was given up."""
     sent = threading.Event()
 

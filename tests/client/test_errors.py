@@ -93,12 +93,12 @@ def test_every_error_says_what_to_do(error):
     assert not error.retry or error.executed is False
 
 
-def test_an_error_has_no_other_facts_than_those_told():
+def test_an_error_takes_no_unknown_facts():
     with pytest.raises(TypeError, match="no such attribute: statis"):
         EisenClientError("what happened", statis=5)
 
 
-def test_repr_tells_the_facts():
+def test_repr_shows_the_facts():
     assert repr(InvalidInput("no", advice="", status=422, type="T")) == (
         "InvalidInput('no', status=422, type='T', executed=False, retry=False)"
     )

@@ -56,7 +56,7 @@ def test_it_answers_as_a_server_does(make, model):
     assert request.outputs is None
 
 
-def test_it_tells_its_metadata(make, model):
+def test_it_returns_its_metadata(make, model):
     assert make().get_metadata() == METADATA
     assert make().wait_ready(1) == METADATA
     assert [request.inputs for request in model.requests] == [None, None]
@@ -81,7 +81,7 @@ def test_what_cannot_travel_is_refused(make):
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
-def test_it_fails_as_it_is_told(error, make, model):
+def test_it_fails_as_configured(error, make, model):
     model.fail(error("as told", status=418), times=9)
     with pytest.raises(error, match="as told") as caught:
         make().predict({"image": np.zeros((1, 2), np.float32)})
@@ -111,7 +111,7 @@ def test_an_error_that_is_used_twice_is_not_changed(make, model):
 
 
 @pytest.mark.parametrize("error", [ModelFailed("mine"), AssertionError("mine"), OSError("mine")])
-def test_what_its_function_raises_comes_out(error):
+def test_errors_of_its_function_reach_the_caller(error):
     def function(inputs):
         raise error
 

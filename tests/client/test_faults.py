@@ -118,7 +118,7 @@ def test_a_missing_length_of_the_json_part_is_explained(fails, http):
 # --- before and while sending -------------------------------------------------------------
 
 
-def test_no_server(connect):
+def test_a_server_that_does_not_run(connect):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ConnectionFailed, match="refused") as caught:
@@ -128,7 +128,7 @@ def test_no_server(connect):
     assert type(caught.value) is ConnectionFailed
 
 
-def test_no_such_host(connect):
+def test_a_host_name_that_does_not_exist(connect):
     with pytest.raises(ConnectionFailed, match="no connection") as caught:
         connect("http://no-such-host.invalid/predictions/seg").predict({"x": 1})
     assert type(caught.value) is ConnectionFailed

@@ -27,7 +27,7 @@ def test_nothing_heavy_is_imported(loaded):
     assert [name for name in HEAVY if name in loaded] == []
 
 
-def test_all_else_that_is_imported_came_with_numpy_and_requests(loaded):
+def test_everything_else_imported_belongs_to_numpy_and_requests(loaded):
     rest = {name for name in loaded if not name.startswith("eisen_deploy")}
     assert rest <= {"dataclasses"}
 

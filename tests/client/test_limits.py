@@ -103,7 +103,7 @@ def test_many_inputs_are_not_all_named(too_large):
     assert len(error.inputs) == 20
 
 
-def test_a_limit_that_is_known_is_kept_to(serve, connect, http):
+def test_a_known_limit_is_not_exceeded(serve, connect, http):
     server = serve(http.echo())
     with pytest.raises(RequestTooLarge, match="was not sent: max_request is 900 bytes") as caught:
         connect(server, max_request=900).predict(SMALL)
@@ -222,7 +222,7 @@ def test_a_limit_is_a_number_of_bytes(max_request):
         ({"canary": ["canary"]}, ("json", (), 26)),
     ],
 )
-def test_what_is_told_of_an_input(value, expected):
+def test_the_description_of_an_input(value, expected):
     told = input_summaries.summarise_inputs(protocol.encode_request({"x": value, "y": 1}))
     assert told["x"] == InputSummary(*expected)
     assert set(told) == {"x", "y"}

@@ -1,4 +1,4 @@
-"""Many batches: in order, bounded, and nothing is left when it ends."""
+"""Many batches: in order, a bounded number at a time, and nothing is left running."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def jumbled(serve, connect, http):
 
 @pytest.mark.parametrize("workers", [1, 3, 20])
 @pytest.mark.parametrize("count", [0, 1, 10])
-def test_results_come_in_the_order_of_the_batches(workers, count, jumbled):
+def test_results_are_in_the_order_of_the_batches(workers, count, jumbled):
     results = list(jumbled.predict_many(Source(count), workers=workers))
     assert results == [{"x": number} for number in range(count)]
     assert threads() == []
@@ -114,7 +114,7 @@ def test_batches_are_taken_on_the_thread_that_consumes():
     assert takers == {threading.current_thread()}
 
 
-def test_what_is_over_is_let_go():
+def test_finished_batches_are_released():
     """Neither batches nor results pile up."""
     import weakref
 
@@ -157,7 +157,7 @@ def test_an_error_can_be_had_in_place_of_its_result():
     assert error.__traceback__ is None
 
 
-def test_what_is_no_error_of_the_client_is_raised_even_then():
+def test_other_errors_than_the_clients_are_raised_even_then():
     def function(inputs):
         raise KeyError("mine")
 
@@ -249,7 +249,7 @@ def test_workers_are_a_number(workers):
         fake().predict_many([], workers=workers)
 
 
-def test_wrong_arguments_are_told_at_once():
+def test_wrong_arguments_are_reported_at_once():
     with pytest.raises(ValueError, match="timeout must be"):
         fake().predict_many([], timeout=0)
     with pytest.raises(TypeError):

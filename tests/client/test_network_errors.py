@@ -67,7 +67,7 @@ def test_each_exception_becomes_an_error_of_ours(failure, connected, sent):
     assert not error.retry or error.executed is False
 
 
-def test_nothing_is_left_out():
+def test_the_tables_of_exceptions_are_long_enough():
     assert len(OF_REQUESTS) >= 20
     assert len(OF_URLLIB3) >= 20
     assert len(OF_HTTP) >= 10
@@ -94,7 +94,7 @@ def test_the_reason_is_found_however_deep_it_is_wrapped():
         (OSError("Tunnel connection failed: 403 canary"), "(it answered 403)"),
     ],
 )
-def test_a_failure_is_put_in_words(failure, words):
+def test_a_failure_is_reported_in_plain_words(failure, words):
     error = network_errors.map_network_error(failure, _exchange_that(connected=True, sent=10))
     assert words in str(error)
     assert "canary" not in str(error)
@@ -117,7 +117,7 @@ def test_a_timeout_long_before_the_deadline_is_the_systems_own(failure):
     assert isinstance(network_errors.map_network_error(failure(), exchange), DeadlineExceeded)
 
 
-def test_a_chain_that_bites_its_tail_ends():
+def test_a_circular_chain_of_causes_ends():
     first, second = requests.ConnectionError(), requests.ConnectionError()
     first.args, second.args = (second,), (first,)
     exchange = _exchange_that(connected=True, sent=10)
@@ -125,7 +125,7 @@ def test_a_chain_that_bites_its_tail_ends():
 
 
 @pytest.mark.parametrize("option", ["verify", "cert"])
-def test_a_file_that_is_not_there_is_said_in_words(connect, certificates, option):
+def test_a_missing_file_is_reported_in_words(connect, certificates, option):
     files = {"verify": str(certificates / "authority.pem"), option: "/no/such/canary.pem"}
     client = connect("https://127.0.0.1:1/predictions/m", **files)
     with pytest.raises(TLSFailed, match="cannot be used: there is no such file") as caught:

@@ -65,7 +65,7 @@ def test_what_converts_to_an_array_is_sent_as_one(serve, connect, http):
     np.testing.assert_array_equal(result, np.arange(3, dtype=np.int16))
 
 
-def test_a_torch_tensor_is_sent_without_importing_torch_here(serve, connect, http):
+def test_a_torch_tensor_is_sent_as_an_array(serve, connect, http):
     torch = pytest.importorskip("torch")
     tensor = torch.arange(6, dtype=torch.float32).reshape(2, 3)
     result = connect(serve(http.echo())).predict({"x": tensor})["x"]

@@ -62,7 +62,7 @@ def test_the_body_names_it_where_the_headers_do_not(ask):
         ("Eisen-Archive-Digest", f"md5={DIGEST}", "digest"),
     ],
 )
-def test_what_is_no_name_is_not_taken(ask, name, value, field):
+def test_values_that_are_not_names_are_ignored(ask, name, value, field):
     expected = MODEL._replace(**{field: "1.0" if field == "version" else None})
     assert ask(headers(**{name: value})).model == expected
 
@@ -98,6 +98,6 @@ def test_a_prediction_made_by_hand():
     assert Prediction({"y": 1}, model=MODEL, request_id="a").request_id == "a"
 
 
-def test_a_fake_model_says_nothing_unless_it_is_told():
+def test_a_fake_model_names_no_model_by_default():
     client = EisenServingClient("http://test/", transport=FakeModel({}, lambda _: {"y": 1}))
     assert client.predict({"x": 1}).model == ModelIdentity()

@@ -1,4 +1,4 @@
-"""How far a transfer has come, told to the caller."""
+"""The progress of a transfer, reported to the caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eisen_deploy.client import Progress, Retries, ServerBusy
 MIB = 2**20
 
 
-def test_progress_is_told_from_the_beginning_to_the_end(serve, connect, http):
+def test_progress_is_reported_from_the_beginning_to_the_end(serve, connect, http):
     value, told = np.zeros(64 * MIB, np.uint8), []
     answer = http.oip({"y": value})
     size = len(answer.partition(b"\r\n\r\n")[2])
@@ -37,7 +37,7 @@ def test_progress_is_told_from_the_beginning_to_the_end(serve, connect, http):
     assert any(each.to_receive is None for each in told)
 
 
-def test_a_short_call_is_told_too(serve, connect, http):
+def test_the_progress_of_a_short_call_is_reported_too(serve, connect, http):
     told = []
     connect(serve(http.echo())).predict({"x": 1}, progress=told.append)
     assert isinstance(told[-1], Progress)
@@ -45,7 +45,7 @@ def test_a_short_call_is_told_too(serve, connect, http):
     assert told[-1].received == told[-1].to_receive > 0
 
 
-def test_it_is_told_on_the_callers_thread(serve, connect, http):
+def test_progress_is_reported_on_the_callers_thread(serve, connect, http):
     seen = set()
     connect(serve(http.echo())).predict(
         {"x": 1}, progress=lambda _: seen.add(threading.current_thread())
@@ -53,7 +53,7 @@ def test_it_is_told_on_the_callers_thread(serve, connect, http):
     assert seen == {threading.current_thread()}
 
 
-def test_a_reply_of_unknown_size_has_none(serve, connect):
+def test_a_reply_of_unknown_size_has_no_total(serve, connect):
     body = b'{"outputs": []}'
     answer = b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
     told = []
@@ -68,7 +68,7 @@ def test_a_reply_of_unknown_size_has_none(serve, connect):
 
 
 @pytest.mark.parametrize("error", [OSError("mine"), TimeoutError("mine"), KeyError("mine")])
-def test_what_it_raises_ends_the_call(error, serve, connect):
+def test_an_error_of_the_callback_ends_the_call(error, serve, connect):
     left = threading.Event()
 
     def script(peer):
@@ -87,7 +87,7 @@ def test_what_it_raises_ends_the_call(error, serve, connect):
     assert server.connections == 1
 
 
-def test_the_next_attempt_begins_anew(serve, connect, http):
+def test_the_progress_of_the_next_attempt_starts_at_zero(serve, connect, http):
     told = []
     server = serve(http.always(http.error(503, "ServiceUnavailableException", "busy" * 100)))
     client = connect(server, retries=Retries(1, first_delay=0.001))

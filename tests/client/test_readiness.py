@@ -39,7 +39,7 @@ AT_ONCE = Retries(first_delay=0)
         lambda http: b"",
     ],
 )
-def test_what_is_waited_for(obstacle, serve, connect, http, monkeypatch):
+def test_errors_that_are_waited_for(obstacle, serve, connect, http, monkeypatch):
     answers = [obstacle(http)] * 2 + [http.reply(200, body=b'{"inputs": []}')]
 
     def script(peer):
@@ -82,7 +82,7 @@ def test_a_server_that_does_not_run_yet_is_waited_for(connect, serve, http):
         (lambda http: http.reply(200, body=b"[]"), MalformedReply),
     ],
 )
-def test_what_is_raised_at_once(obstacle, expected, serve, connect, http):
+def test_errors_that_are_raised_at_once(obstacle, expected, serve, connect, http):
     server = serve(http.always(obstacle(http)))
     with pytest.raises(expected) as caught:
         connect(server).wait_ready(10)
@@ -97,7 +97,7 @@ def test_a_certificate_that_is_not_trusted_is_not_waited_for(serve, connect, htt
     assert server.connections == 1
 
 
-def test_the_last_obstacle_is_told(serve, connect, http):
+def test_the_last_obstacle_is_reported(serve, connect, http):
     server = serve(http.always(http.error(503, "ServiceUnavailableException", "no worker yet")))
     start = time.monotonic()
     with pytest.raises(NotReady, match=r"within 0.3 s; the last obstacle was ServerBusy.*yet") as (

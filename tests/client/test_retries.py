@@ -84,7 +84,7 @@ def answers(http):
         ("busy failed", False, 2, ModelFailed),
     ],
 )
-def test_what_is_sent_again(steps, idempotent, sent, expected, serve, connect, answers):
+def test_which_failures_are_sent_again(steps, idempotent, sent, expected, serve, connect, answers):
     server = serve(each(*[answers[name] for name in steps.split()]))
     client = connect(server, retries=SOON)
     if expected is None:
@@ -118,7 +118,7 @@ def test_no_connection_is_tried_again(connect):
     assert (caught.value.stage, caught.value.attempts) == ("connecting", 4)
 
 
-def test_a_server_that_comes_late_is_found(serve, connect, http):
+def test_a_server_that_starts_late_is_found(serve, connect, http):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     ready = []
@@ -210,7 +210,7 @@ def test_a_proxy_that_refuses_is_not_asked_again(serve, connect, http, monkeypat
     assert len(proxy.seen) == 1
 
 
-def test_the_error_tells_of_the_first_attempt(serve, connect, answers):
+def test_the_error_mentions_the_first_attempt(serve, connect, answers):
     with pytest.raises(
         ModelFailed, match=r"attempt 2; the first ended with ServerBusy.*no wor"
     ) as (caught):
@@ -219,7 +219,7 @@ def test_the_error_tells_of_the_first_attempt(serve, connect, answers):
     assert caught.value.first_failure.startswith("ServerBusy: the server answered 503")
 
 
-def test_an_error_that_repeats_itself_is_told_once(serve, connect, answers):
+def test_a_repeated_error_is_reported_once(serve, connect, answers):
     with pytest.raises(ServerBusy) as caught:
         connect(serve(each(answers["busy"])), retries=SOON).predict({"x": 1})
     assert str(caught.value).count("no worker") == 2  # the server's words, and the advice
@@ -302,12 +302,13 @@ def test_a_delay_is_a_number_of_seconds(delay):
         Retries(max_delay=delay)
 
 
-def test_a_policy_tells_what_it_is():
+def test_the_repr_of_a_policy_shows_its_values():
     assert repr(Retries(5, first_delay=1)) == "Retries(5, first_delay=1, max_delay=8.0)"
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("steps", ["ok", "busy ok", "failed", "lost", "busy lost"])
-def test_a_call_that_is_over_lets_the_batch_go(steps, serve, connect, answers):
+def test_a_finished_call_releases_its_batch(steps, serve, connect, answers):
     """Neither the connection, nor a cycle of an error and its frames, keeps it."""
     client = connect(serve(each(*[answers[name] for name in steps.split()])), retries=SOON)
     gc.collect()

@@ -132,21 +132,21 @@ def test_every_type_of_answer_is_in_the_table_above():
     assert set(server_errors.BY_STATUS) <= {status for status, _ in PAGES}
 
 
-def test_a_dead_worker_is_told_from_a_failing_model(ask, http):
+def test_a_dead_worker_is_distinguished_from_a_failing_model(ask, http):
     error = ask(http.error(500, "InternalServerException", "Worker died."))
     assert type(error) is public.WorkerDied
     assert "max_response_size" in str(error)
     assert not error.retry
 
 
-def test_a_worker_that_was_killed_is_none_that_lacked_memory_for_sure(ask, http):
+def test_a_killed_worker_is_reported_as_died_and_not_as_out_of_memory(ask, http):
     error = ask(http.error(507, "InternalServerException", "Worker died."))
     assert type(error) is public.WorkerDied
     assert "SIGKILL" in error.advice
     assert error.executed is None
 
 
-def test_every_problem_that_the_server_found_is_told(ask, http):
+def test_every_problem_found_by_the_server_is_reported(ask, http):
     problems = ["image: expected shape [1], got [2]", "age: is missing"]
     error = ask(http.error(422, "InvalidInput", "; ".join(problems), problems=problems))
     assert type(error) is InvalidInput

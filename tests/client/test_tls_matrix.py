@@ -1,4 +1,4 @@
-"""Who is trusted, and who is told what: servers, clients and their environment, case by case.
+"""Whom the client trusts, and what it sends to whom: server, client and environment by case.
 
 The cases are in ``tls_matrix/table.py``. In each of them stand two more servers whose addresses
 the client learns only from strangers: none of them is ever told anything.
@@ -155,9 +155,10 @@ def test_there_are_cases_enough_and_each_has_a_name():
     assert len(set(names)) == len(names) >= 60
 
 
+@pytest.mark.quick_cases(40)
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-def test_who_is_trusted_and_told_what(case, world, monkeypatch, tmp_path):
+def test_the_error_for_each_certificate_and_setting(case, world, monkeypatch, tmp_path):
     check(case, world, monkeypatch, tmp_path)
 
 

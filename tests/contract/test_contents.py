@@ -63,6 +63,7 @@ def about_wheel(name: str) -> set[str]:
     return {f"{stem(name)}.dist-info/{file}" for file in files}
 
 
+@pytest.mark.quick_cases(1)
 @each
 def test_wheel(dist, name):
     about = about_wheel(name)
@@ -92,6 +93,7 @@ def test_the_shared_source_is_byte_equal_in_every_wheel(dist, name):
         assert packed == (ROOT / "packages" / "shared" / module).read_bytes()
 
 
+@pytest.mark.quick_cases(1)
 @each
 def test_the_wheel_built_from_the_sdist_is_the_same(dist, name, tmp_path):
     with sdist_of(dist, name) as archive:

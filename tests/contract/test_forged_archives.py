@@ -148,6 +148,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.quick_cases(10)
 @pytest.mark.parametrize("part", ["name", "version"])
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_model_s_name_and_version(forge, capsys, part, name):
@@ -250,6 +251,7 @@ OTHER_VALUES = {
 }
 
 
+@pytest.mark.quick_cases(8)
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_other_values_of_eisen_json(forge, capsys, name):
     change, expected = OTHER_VALUES[name]
@@ -338,6 +340,7 @@ READ_BY_OTHERS = {
 }
 
 
+@pytest.mark.quick_cases(8)
 @pytest.mark.parametrize("name", READ_BY_OTHERS)
 def test_what_torchserve_and_pip_read(forge, capsys, name):
     change, expected = READ_BY_OTHERS[name]

@@ -40,7 +40,7 @@ class Environment:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            check=False,  # the message below tells more
+            check=False,  # the message below says more
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -275,7 +275,7 @@ def test_a_second_signal_does_not_wait(start, zoo):
     assert running.wait_gone(1)
 
 
-def test_a_port_that_is_taken_is_told_with_its_option(start, zoo):
+def test_a_port_in_use_is_reported_with_its_option(start, zoo):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen(1)

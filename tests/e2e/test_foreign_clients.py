@@ -115,7 +115,7 @@ def test_curl_with_nothing_gets_the_metadata(curl):
     assert json.loads(curl("--request", "POST"))["model_input_list"] == ["x"]
 
 
-def test_curl_without_a_content_type_is_told_what_to_send(curl):
+def test_curl_without_a_content_type_gets_a_hint_what_to_send(curl):
     answer = json.loads(curl("--data", '{"x": [[1, 2]]}'))
     assert (answer["code"], answer["type"]) == (415, "UnsupportedMediaType")
     assert "send application/octet-stream or application/json" in answer["message"]

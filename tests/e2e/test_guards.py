@@ -106,7 +106,7 @@ def test_what_never_ends_is_answered_before_the_server_ends_the_worker(
     assert "responseTimeout is 4 s" in told["message"]
 
 
-def test_who_waited_behind_it_in_the_batch_may_ask_again(server):
+def test_requests_behind_it_in_the_batch_may_be_sent_again(server):
     with ThreadPoolExecutor(4) as pool:
         orders = [ENDLESS, 5, 6, 7]
         answers = list(pool.map(lambda order: post(server, order, "collecting"), orders))

@@ -1,4 +1,4 @@
-"""Hostile requests to a real server, between those of a patient: nothing of his is in any reply."""
+"""Hostile requests to a real server, between honest ones: no reply holds anything of another."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def image_of(size):
 
 def test_no_reply_holds_what_another_sent(server, post):
     status, body = post(image_of(1000))
-    assert (status, body.count(CANARY) > 90) == (200, True)  # his own reply does
+    assert (status, body.count(CANARY) > 90) == (200, True)  # its own reply does
     worker, pid = Worker(server), Worker(server).pid
     made = functools.cache(lambda name, size: hostile.bodies()[name](size))
     names = itertools.cycle(hostile.bodies())

@@ -83,7 +83,7 @@ def labels():
     return volume
 
 
-def test_a_label_map_comes_compressed_to_who_takes_gzip(post):
+def test_a_label_map_is_compressed_for_clients_that_accept_gzip(post):
     answer = post(labels(), Accept_Encoding="deflate;q=0.5, gzip")
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.headers["Vary"] == "Accept-Encoding"
@@ -93,14 +93,14 @@ def test_a_label_map_comes_compressed_to_who_takes_gzip(post):
 
 
 @pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br"])
-def test_a_label_map_comes_as_it_is_to_who_does_not(post, accepted):
+def test_a_label_map_is_not_compressed_for_other_clients(post, accepted):
     answer = post(labels(), Accept_Encoding=accepted)
     assert "Content-Encoding" not in answer.headers
     assert int(answer.headers["Eisen-Body-Size"]) > labels().nbytes
     np.testing.assert_array_equal(volume_of(answer), labels())
 
 
-def test_a_large_reply_comes_in_chunks_and_tells_its_size(post):
+def test_a_large_reply_is_chunked_and_announces_its_size(post):
     noise = np.random.default_rng(1).standard_normal((1, 96, 96, 96)).astype(np.float32)
     answer = post(noise)
     assert answer.headers["Transfer-Encoding"] == "chunked"
@@ -109,7 +109,7 @@ def test_a_large_reply_comes_in_chunks_and_tells_its_size(post):
     assert int(answer.headers["Eisen-Body-Size"]) == len(answer.content)
 
 
-def test_who_closes_the_connection_gets_a_reply_of_a_length(post):
+def test_a_client_that_closes_the_connection_gets_a_content_length(post):
     noise = np.random.default_rng(2).standard_normal((1, 96, 96, 96)).astype(np.float32)
     answer = post(noise, Connection="close")
     assert "Transfer-Encoding" not in answer.headers
@@ -117,7 +117,7 @@ def test_who_closes_the_connection_gets_a_reply_of_a_length(post):
     np.testing.assert_array_equal(volume_of(answer), noise)
 
 
-def test_noise_comes_as_it_is_to_all(post):
+def test_noise_is_not_compressed_for_any_client(post):
     noise = np.random.default_rng(0).standard_normal((1, 96, 96, 96)).astype(np.float32)
     answer = post(noise, Accept_Encoding="gzip")
     assert "Content-Encoding" not in answer.headers

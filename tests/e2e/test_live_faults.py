@@ -82,7 +82,7 @@ def test_workers_are_killed(single):
     assert live.load.kinds()["WorkerDied"] + live.load.retried >= rounds, "no call was under way"
 
 
-def test_workers_are_killed_while_their_reply_comes(single):
+def test_workers_are_killed_while_they_reply(single):
     """Part of it is here already: it is no answer, and nothing of it comes to the next one."""
     x = unique_rows(64 * LARGE_ROWS)  # 128 MiB
     x[:, -1] = 0
@@ -147,7 +147,7 @@ def test_workers_are_stopped(single):
 
 
 def test_java_is_stopped(single):
-    """Nobody but the client can tell; it does so at the deadline."""
+    """Only the client notices, at its deadline."""
     with single() as live:
         jvm = live.running.jvm()
         for _ in range(count(10)):

@@ -87,7 +87,7 @@ def test_node_with_json(run):
     ("program", "name"),
     [("sh", "binary.sh"), ("node", "fetch.mjs"), ("node", "axios.cjs"), ("node", "json.mjs")],
 )
-def test_a_wrong_token_is_an_error_that_does_not_tell_it(
+def test_a_wrong_token_is_an_error_that_does_not_show_it(
     run,
     program,
     name,

@@ -1,4 +1,4 @@
-"""Each request gets the answer to itself, or is told that it is none that can be answered."""
+"""Each request gets the answer to itself, or an error that says why it has no answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient
-from eisen_deploy.serving.engines.torchserve.calls import Endpoint, Server, ask
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint, ServerCalls, ask
 
 HERE = Path(__file__).resolve().parent
 OPEN = {"disable_token_authorization": "true"}
@@ -44,7 +44,7 @@ def call_many(url, thread):
 
 
 @pytest.mark.parametrize("model", ["together", "alone"])
-def test_who_uses_memory_again_gives_nobody_the_answer_of_another(server, model):
+def test_reused_memory_gives_no_request_the_answer_of_another(server, model):
     url = f"{server.inference_url}/predictions/{model}"
     with ThreadPoolExecutor(THREADS) as pool:
         wrong = list(pool.map(lambda thread: call_many(url, thread), range(THREADS)))
@@ -60,7 +60,7 @@ def test_the_log_says_which_requests_share_a_pass(server):
 
 
 def calls_to(server):
-    return Server(server.inference_url, server.management_url, server.folder)
+    return ServerCalls(server.inference_url, server.management_url, server.folder)
 
 
 def test_an_explanation_is_refused_and_no_prediction(server):

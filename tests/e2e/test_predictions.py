@@ -1,4 +1,4 @@
-"""What comes back over the wire: right answers, honest errors, the same bytes."""
+"""What is returned over the wire: right answers, honest errors, the same bytes."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_model_and_its_version_have_addresses_of_their_own(client_of):
         assert client_of(path).get_metadata()["inputs"][0]["name"] == "volume"
 
 
-def test_a_handler_of_one_s_own_uses_transforms_and_metadata(own_server):
+def test_a_users_own_handler_uses_transforms_and_metadata(own_server):
     url = f"{own_server.inference_url}/predictions/doubling_handler"
     with EisenServingClient(url, token=own_server.key()) as client:
         given = client.predict({"x": np.ones((1, 2), np.float32)})

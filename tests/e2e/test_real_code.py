@@ -181,6 +181,6 @@ def test_a_library_s_code_predicts_where_only_its_requirements_are(
 
 
 @pytest.mark.parametrize("name", OWN_CODE)
-def test_one_s_own_code_predicts_where_none_of_it_is(runs, name, shared_server):
+def test_a_users_own_code_predicts_where_it_is_not_installed(runs, name, shared_server):
     runs[name].check()
     check_predictions(shared_server, runs[name])

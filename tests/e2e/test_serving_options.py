@@ -44,7 +44,7 @@ def predict(server, model, *rows, timeout=60.0):
         return client.predict({"x": np.float32(rows)})
 
 
-def test_torchserve_tells_the_options_of_the_archive(server):
+def test_torchserve_shows_the_options_of_the_archive(server):
     told = describe(server, "busy")
     assert {key: told[key] for key in ("minWorkers", "maxWorkers", "batchSize")} == {
         "minWorkers": 2,
@@ -113,7 +113,7 @@ def test_precision_and_compiling_are_applied(serve, served_zoo):
     assert "torch.compile (default) is used on cpu" in log
 
 
-def test_a_model_that_wants_a_gpu_is_refused_where_there_is_none(serve, served_zoo):
+def test_a_model_that_wants_a_gpu_is_refused_without_a_gpu(serve, served_zoo):
     server = serve(served_zoo, ["wants_gpu.mar"], CONFIG, ready=False)
     with pytest.raises(LaunchFailed, match="ask for device cuda, and the server assigns no GPU"):
         server.wait_ready("wants_gpu")

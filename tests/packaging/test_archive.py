@@ -87,11 +87,13 @@ def test_eisen_json_says_what_was_packed_with_what(archive, form):
     assert set(about["files"]) == set(archive.namelist()) - {"eisen.json"}
 
 
+@pytest.mark.quick_cases(1)
 def test_the_digests_hold_after_unpacking(archive, tmp_path):
     archive.extractall(tmp_path / "unpacked")
     assert unpacked_folder.verify(tmp_path / "unpacked").model.name == "seg"
 
 
+@pytest.mark.quick_cases(1)
 def test_each_form_loads_and_predicts_the_same(archive, form, tmp_path):
     archive.extractall(tmp_path / "unpacked")
     path = tmp_path / "unpacked" / form[1]
@@ -217,7 +219,7 @@ def test_a_handler_without_its_entry_is_named(packer, linear, tmp_path, monkeypa
 
 
 @pytest.mark.slow  # a second or two
-def test_the_handlers_own_modules_are_not_imported(python, tmp_path):
+def test_packing_does_not_import_the_handlers_modules(python, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"

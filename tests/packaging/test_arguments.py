@@ -47,7 +47,7 @@ def test_names_of_windows_devices_are_refused(packer, linear, tmp_path, name):
         packer.pack(linear, tmp_path, name)
 
 
-def test_all_problems_of_names_and_destination_come_at_once(packer, linear):
+def test_all_problems_of_names_and_destination_are_reported_at_once(packer, linear):
     with pytest.raises(InvalidArgument) as caught:
         packer.pack(linear, None, "a/b", 1.0)
     assert [problem.split(":")[0] for problem in caught.value.problems] == [
@@ -88,7 +88,7 @@ class Trainer:
         (Trainer(), "got Trainer: pass its attribute model"),
     ],
 )
-def test_what_is_no_model_is_refused_with_its_type_and_a_remedy(packer, tmp_path, model, told):
+def test_what_is_not_a_model_is_refused_with_its_type_and_a_remedy(packer, tmp_path, model, told):
     with pytest.raises(UnsupportedModel) as caught:
         packer.pack(model, tmp_path / "new")
     assert told in str(caught.value)

@@ -224,7 +224,7 @@ def test_a_requirement_without_a_version_gets_the_one_that_is_here(pack, project
     assert said["requirements"] == ["absent", 'alpha[more]==1.0; python_version > "3"']
 
 
-def test_a_part_of_a_namespace_belongs_to_the_distribution_that_has_it(project, pack):
+def test_a_part_of_a_namespace_belongs_to_the_distribution_that_contains_it(project, pack):
     folder = project(shared_space__one="def same(data): return data\n", shared_space__two="")
     distribution(folder, "space-one", "1", ["shared_space/one.py"])
     distribution(folder, "space-two", "2", ["shared_space/two.py"])
@@ -233,7 +233,7 @@ def test_a_part_of_a_namespace_belongs_to_the_distribution_that_has_it(project, 
     assert decisions(said)["shared_space.one"] == "installed"
 
 
-def test_torch_and_numpy_are_there_and_dill_travels(pack):
+def test_torch_and_numpy_are_not_requirements_and_dill_travels(pack):
     def transform(data):
         import dill
         import numpy as np
@@ -287,7 +287,7 @@ def test_additional_files_are_importable_and_not_copied_twice(project, pack):
     assert decisions(said)["helper"] == "given"
 
 
-def test_what_a_handler_imports_travels_and_what_only_a_server_has_is_let_be(project, tmp_path):
+def test_imports_of_a_handler_travel_except_those_that_only_a_server_has(project, tmp_path):
     folder = project(operations="")
     handler = folder / "my_handler.py"
     handler.write_text(
@@ -321,7 +321,7 @@ def test_what_a_handler_imports_travels_and_what_only_a_server_has_is_let_be(pro
         (["Sci_Py>1", "sci-py<2"], ["requirements[1]: sci-py is given twice"]),
     ],
 )
-def test_requirements_that_are_none(pack, requirements, problems):
+def test_texts_that_are_not_requirements(pack, requirements, problems):
     with pytest.raises(InvalidRequirements) as caught:
         pack(None, requirements=requirements)
     assert list(caught.value.problems) == problems
@@ -369,7 +369,7 @@ def test_a_requirement_of_the_user_answers_for_a_module_that_is_not_here(project
     assert decisions(said)["no_such_b"] == "installed"
 
 
-def test_an_import_that_is_caught_or_never_runs_may_miss(project, pack):
+def test_an_import_that_is_caught_or_never_runs_may_be_missing(project, pack):
     project(
         helper="""
 import sys
@@ -392,7 +392,7 @@ def same(data): return data
     assert "no_such_c" not in found
 
 
-def test_a_compiled_module_that_nobody_installed_is_refused(project, pack):
+def test_a_compiled_module_that_is_not_installed_is_refused(project, pack):
     folder = project(helper="import fast_ops\ndef same(data): return data\n")
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
     (folder / f"fast_ops{suffix}").write_bytes(b"")
@@ -440,7 +440,7 @@ def test_references_are_read_from_pickles_of_every_protocol():
 
 
 @pytest.mark.parametrize("data", [b"", b"no pickle", b"\x80\x04\x8c\x01a", b"\x80\x04]\x93."])
-def test_what_is_no_pickle_is_told(data):
+def test_bytes_that_are_not_a_pickle_are_reported(data):
     with pytest.raises(ValueError):  # noqa: PT011 - pickletools has no class of its own
         pickle_references.find_references(data)
 
@@ -494,7 +494,7 @@ def test_imports_of_code():
 
     found = needed_modules.find_needs_of_code(function.__code__, "pre")
     assert [(each.module, each.names) for each in found] == [("a.b", ()), ("c", ("d",)), ("e", ())]
-    assert all(each.optional for each in found)  # the code does not tell which of them
+    assert all(each.optional for each in found)  # the code does not show which of them
 
 
 def test_nothing_is_imported_to_find_a_module(project):

@@ -175,7 +175,7 @@ def test_code_paths_beside_the_recipes(build, recipe, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["requirements", "code_paths"])
-def test_flags_beside_what_is_no_list(build, recipe, key):
+def test_flags_beside_a_value_that_is_not_a_list(build, recipe, key):
     flag = {"requirements": "-r", "code_paths": "--code-path"}[key]
     status, _, errors = build(recipe(small(f'"{key}": "text"')), flag, "x")
     assert (status, errors) == (2, [f"eisen-pack: {key}: expected a list, got str"])
@@ -238,7 +238,7 @@ def test_an_existing_archive(build, recipe, tmp_path):
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
     ],
 )
-def test_a_recipe_that_fails_is_told_in_one_line(build, recipe, text, told):
+def test_a_failing_recipe_is_reported_in_one_line(build, recipe, text, told):
     status, out, errors = build(recipe(text))
     assert (status, out) == (2, "")
     assert len(errors) == 1

@@ -55,7 +55,7 @@ def test_the_traceback_is_there_if_it_is_asked_for(tmp_path, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_what_nobody_expected_is_one_line_too(monkeypatch, capsys):
+def test_an_unexpected_error_is_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr(build, "read_recipe", lambda _: {}["key"])
     assert main(["build", "x.py"]) == 2
     assert capsys.readouterr().err == (
@@ -113,7 +113,7 @@ def test_a_reader_that_goes_away(archive):
 
 
 def in_terminal(*arguments):
-    """Run in a terminal, and return all that came on it and the status."""
+    """Run in a terminal, and return all that it showed and the status."""
     script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
     done = subprocess.run(
         [sys.executable, "-c", script, *COMMAND, *map(str, arguments)],
@@ -126,7 +126,7 @@ def in_terminal(*arguments):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
-def test_bars_on_a_terminal_and_none_in_a_pipe(archive):
+def test_progress_bars_appear_on_a_terminal_and_not_in_a_pipe(archive):
     shown, status = in_terminal("verify", "--no-run", archive)
     assert status == 0
     assert "\runpack:   0%|" in shown

@@ -1,4 +1,4 @@
-"""``eisen-pack diff``: every difference is told, in its group, and nothing else is."""
+"""``eisen-pack diff``: every difference is shown, in its group, and nothing else is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = [
 
 @pytest.fixture
 def pack(tmp_path):
-    """Pack a model with all weights 0; options tell how archive ``b`` differs from ``a``."""
+    """Pack a model with all weights 0; options say how archive ``b`` differs from ``a``."""
 
     def run(name, *, metadata=None, pre=None, bias=0.0, handler=None, model=None, **options):
         packed = model or torch.nn.Linear(2, 2)
@@ -79,7 +79,7 @@ def test_true_is_not_one(pack, diff):
 
 
 def test_metadata_in_another_order(pack, diff):
-    """The values are the same and the bytes are not: the file is told."""
+    """The values are the same and the bytes are not: the file is shown."""
     found = diff(pack("a", metadata={"x": 1, "y": 2}), pack("b", metadata={"y": 2, "x": 1}))
     assert [difference["what"] for difference in found["files"]] == ["metadata.json"]
 
@@ -166,6 +166,7 @@ def test_code_that_is_there_once(pack, diff, tmp_path, capsys):
     assert "\n  +A = 1\n" in capsys.readouterr().out
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a\0b", b"x" * (2**20 + 1)])
 def test_code_that_cannot_be_shown(pack, diff, tmp_path, content):
     path = tmp_path / "c" / "own_code.py"

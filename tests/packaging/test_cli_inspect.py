@@ -152,7 +152,7 @@ def test_torchscript_is_a_program(packer, traced, tmp_path, inspect):
     assert (said["can_run_code"], said["unpickled"]) == (True, [])
 
 
-def test_a_handler_of_ones_own(exported, tmp_path, inspect):
+def test_a_users_own_handler(exported, tmp_path, inspect):
     file = tmp_path / "own.py"
     file.write_text(
         "from eisen_deploy.serving import EisenServingHandler\n"
@@ -220,6 +220,7 @@ def config(path_name, *, use_pickle):
     return json.dumps({"config": {"0.weight": meta}})
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("replaced", "told"),
     [

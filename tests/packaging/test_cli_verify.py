@@ -88,6 +88,7 @@ def test_an_archive_that_does_not_load_is_not_sound(archive, verify, tmp_path):
     assert errors[0].startswith(f"eisen-pack: {archive}: ")
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("prefix", ["", "sha256:", "sha-256=", "SHA256:"])
 def test_the_digest_that_is_expected(archive, verify, prefix):
     expected = prefix + digest_of(archive).upper()
@@ -103,7 +104,7 @@ def test_an_older_archive_put_back(archive, verify):
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "0" * 65, "g" * 64, "md5:" + "0" * 64])
-def test_a_digest_that_is_none(archive, verify, digest):
+def test_a_malformed_digest_is_refused(archive, verify, digest):
     status, _, errors = verify("--digest", digest, archive)
     assert status == 2
     assert "expected 64 hexadecimal digits" in errors[-1]
@@ -146,7 +147,7 @@ def test_every_file_that_is_wrong_has_a_line(archive, verify, tmp_path):
     ]
 
 
-def test_no_file_is_no_answer(verify, tmp_path):
+def test_a_missing_file_is_an_error(verify, tmp_path):
     status, _, errors = verify(tmp_path / "no.mar")
     assert status == 2
     assert errors == [f"eisen-pack: {tmp_path / 'no.mar'}: No such file or directory"]

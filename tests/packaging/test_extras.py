@@ -75,7 +75,7 @@ def test_the_destination_may_be_packed_itself(packer, linear, tmp_path):
         assert [name for name in opened.namelist() if name.startswith("zoo")] == ["zoo/a.txt"]
 
 
-def test_nothing_is_nothing():
+def test_no_additional_files():
     assert find_extras(None) == find_extras([]) == find_extras(iter(())) == []
 
 
@@ -87,12 +87,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("paths", ["labels.json", Path("labels.json"), b"x", 3])
-def test_a_lone_path_is_not_taken_apart(paths):
+def test_a_single_path_is_not_split_into_characters(paths):
     with pytest.raises(InvalidFiles, match="expected a list of paths, got"):
         find_extras(paths)
 
 
-def test_what_is_no_path_is_named_by_its_index():
+def test_a_value_that_is_not_a_path_is_named_by_its_index():
     with pytest.raises(InvalidFiles) as caught:
         find_extras(["x", 3, None])
     assert caught.value.problems == (
@@ -212,7 +212,7 @@ def test_a_link_that_is_named_itself_is_followed(packer, linear, tmp_path):
         assert opened.read("assets/a.txt") == b"v1/a.txt"
 
 
-def test_every_problem_comes_at_once(tmp_path):
+def test_every_problem_is_reported_at_once(tmp_path):
     tree = _tree(tmp_path / "tree", "aux", "fine", "x:y")
     os.mkfifo(tree / "pipe")
     problems = _problems(tree, tmp_path / "missing", tmp_path / "tree" / "pipe", "/")

@@ -30,14 +30,6 @@ HERE = Path(__file__).resolve().parent
 RUN = HERE / "scripts" / "run_habits.py"
 PACKAGES = str(Path(torch.__file__).parents[1])
 HABITS = sorted(path.stem for path in (HERE / "habits").glob("*.py"))
-# The kinds in small, with no sample: the other ones take minutes.
-QUICK = [
-    "methods_of_one_object",
-    "counter_of_three",
-    "locks_held",
-    "registry_of_base_class",
-    "pool_of_processes",
-]
 GROUP = 6
 
 
@@ -79,14 +71,6 @@ def check(folder: Path, name: str, kind: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("habits")
-    for mode in ("pack", "answer"):
-        run(mode, folder, QUICK, "plain")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def all_habits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("all_habits")
     groups = [HABITS[start : start + GROUP] for start in range(0, len(HABITS), GROUP)]
@@ -94,11 +78,6 @@ def all_habits(tmp_path_factory):
         for mode in ("pack", "answer"):
             list(pool.map(lambda names, m=mode: run(m, folder, names, "plain sampled"), groups))
     return folder
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_an_archive_answers_as_its_script(quick, name):
-    check(quick, name, "plain")
 
 
 @pytest.mark.slow  # minutes: two archives of each, and processes that prove them

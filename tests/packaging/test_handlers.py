@@ -61,7 +61,7 @@ def test_ways_to_write_the_base(text, linear, tmp_path):
     assert about == {"file": "my_handler.py", "class": "A"}
 
 
-def test_another_python_file_is_torchserves_business(linear, tmp_path):
+def test_another_python_file_is_left_to_torchserve(linear, tmp_path):
     text = "def handle(data, context):\n    return data\n"
     entry, about, names = _pack(_file(tmp_path, text, "own-handler.py"), linear, tmp_path / "out")
     assert entry == "own-handler.py"
@@ -85,6 +85,7 @@ def test_the_file_is_read_when_it_is_packed(linear, tmp_path):
         packer.pack(linear, tmp_path / "out", overwrite=True)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("name", TORCHSERVE_HANDLERS)
 def test_handlers_of_torchserve_take_torchscript_only(name, linear, traced, exported, tmp_path):
     entry, about, _ = _pack(name, traced, tmp_path / "out")
@@ -95,7 +96,7 @@ def test_handlers_of_torchserve_take_torchscript_only(name, linear, traced, expo
     assert not (tmp_path / "new").exists()
 
 
-def test_the_list_of_torchserves_handlers_is_true():
+def test_the_list_of_torchserves_handlers_is_that_of_the_installed_one():
     """Each is a module of TorchServe, and a name that its archiver knows."""
     from importlib.util import find_spec
 

@@ -57,7 +57,7 @@ def pack_fields(layout: dict[str, str], values: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Member:
-    """A file of an archive, told the truth about unless something else is given."""
+    """A file of an archive; its headers are true unless another value is given."""
 
     name: bytes
     content: bytes
@@ -480,7 +480,7 @@ case("comment-that-is-an-end-record", "")(
 
 # --- data before, between and behind; overlaps ---------------------------------------------
 
-case("front-told", "has offset 9, expected 0")(lambda o: build(o.members, front=b"#!/bin/sh"))
+case("front-declared", "has offset 9, expected 0")(lambda o: build(o.members, front=b"#!/bin/sh"))
 case("front-untold", "by its end record: something was put")(
     lambda o: build(o.members, front=b"#!/bin/sh", told_front=0)
 )
@@ -849,7 +849,7 @@ def originals(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def outcome(originals, tmp_path_factory, python):
-    """What came of every archive, by its name, and of the original with one bit flipped."""
+    """The outcome of every archive by its name, and of the original with one bit flipped."""
     if not sys.platform.startswith("linux"):
         pytest.skip("measures memory by /proc")
     archives = tmp_path_factory.mktemp("archives")
@@ -862,7 +862,7 @@ def outcome(originals, tmp_path_factory, python):
     return json.loads(python(__file__, archives, originals.around))
 
 
-def test_the_lying_writer_tells_the_truth_if_not_asked_to_lie(originals):
+def test_the_forging_writer_writes_sound_archives_by_default(originals):
     assert build(originals.members) == originals.mar
 
 
@@ -910,7 +910,7 @@ def attempt(archive: Path, around: Path, before: dict[str, Any]) -> dict[str, An
 
     private = around / "dill" / "private"
     private.mkdir(mode=0o700)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what came before
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of before
     resident, begun = memory("VmRSS"), time.process_time()
     problems, stage = unpacked(archive, private)
     cpu, peak = time.process_time() - begun, memory("VmHWM")

@@ -123,7 +123,7 @@ def test_each_problem_is_named(changes, problem):
     assert problem in problems[0]
 
 
-def test_all_problems_come_in_one_error():
+def test_all_problems_are_reported_in_one_error():
     problems = _problems(
         input_type_list=["tensor"],
         output_shape_list=[[-5], None],

@@ -1,4 +1,4 @@
-"""What a user thinks he packs: said, recorded, or refused before anything is written."""
+"""What packing does not take from a model as it is: reported, recorded or refused first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def test_with_a_sample_there_is_nothing_to_say(pack):
     assert model["training"] == said == []
 
 
-def test_where_nobody_set_logging_up_the_line_is_on_the_standard_error(tmp_path):
+@pytest.mark.extra
+def test_without_logging_set_up_the_line_is_on_standard_error(tmp_path):
     script = """
     import sys, torch
     from eisen_deploy.packaging import EisenServingMAR
@@ -83,7 +84,7 @@ def test_where_nobody_set_logging_up_the_line_is_on_the_standard_error(tmp_path)
 
 
 @pytest.mark.parametrize("logging_of_recipe", ["", "import logging; logging.basicConfig()\n"])
-def test_the_program_shows_it_once(tmp_path, capsys, logging_of_recipe, monkeypatch):
+def test_the_program_prints_the_line_once(tmp_path, capsys, logging_of_recipe, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     recipe = tmp_path / "recipe.py"
     package = "package = {'model': torch.nn.Identity(), 'meta_data': {}}"
@@ -157,7 +158,7 @@ def test_what_goes_by_name_is_recorded(pack):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"inputs": []}, {"model_input_list": ["image"]}])
-def test_names_that_nobody_declares_are_refused(pack, metadata):
+def test_undeclared_names_are_refused(pack, metadata):
     with pytest.raises(UnsupportedModel, match="by name"):
         pack(ByName(), metadata)
 
@@ -176,14 +177,14 @@ def test_a_hook_may_change_what_is_passed(pack):
     pack(model)
 
 
-def test_a_decorator_of_ones_own_is_not_looked_through(pack):
+def test_a_users_own_decorator_is_not_looked_through(pack):
     pack(Decorated())
 
 
 # --- what is not ready ----------------------------------------------------------------------
 
 
-def test_all_problems_of_a_model_come_at_once(pack):
+def test_all_problems_of_a_model_are_reported_at_once(pack):
     model = torch.nn.Sequential(torch.nn.LazyLinear(2), torch.nn.Linear(2, 2, device="meta"))
     model.append(torch.nn.DataParallel(torch.nn.Identity()))
     with pytest.raises(UnsupportedModel) as caught:
@@ -228,7 +229,7 @@ def test_what_is_held_outside_of_modules_is_refused_too(pack, module, reason):
         pack(model)
 
 
-def test_outputs_that_nobody_names_are_told_with_a_sample(pack):
+def test_unnamed_outputs_are_reported_with_a_sample(pack):
     class Two(torch.nn.Identity):
         def forward(self, x):
             return {"logits": x, "features": x}
@@ -284,6 +285,6 @@ def test_imports_that_no_server_runs_are_left_out(pack, module, text):
     pack(module(f"packs_later_{abs(hash(text))}", text))
 
 
-def test_who_says_so_may_import_it_on_the_server(pack, module):
+def test_an_import_of_the_packer_is_allowed_if_the_user_asks_for_it(pack, module):
     model = module("asks_another_server", "import eisen_deploy.client")
     pack(model, requirements=["eisen-deploy-client"])

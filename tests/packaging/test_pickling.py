@@ -91,7 +91,7 @@ def test_transforms_of_main_give_the_same(loaded, packed):
 
 
 @slow
-def test_classes_stay_one_class_with_their_bases(loaded):
+def test_classes_are_unpickled_as_one_class_with_their_bases(loaded):
     assert loaded["bases"] == ["Net", "Base", "Module", "object"]
     assert loaded["same_base"] is True
 
@@ -132,13 +132,13 @@ def _dumps(obj) -> bytes:
     return file.getvalue()
 
 
-def test_equal_strings_are_one_string():
+def test_equal_strings_are_pickled_as_one_string():
     one, other = (f"made {word}" for word in ("twice", "twice"))
     assert one is not other
     assert _dumps([one, one]) == _dumps([one, other])
 
 
-def test_sets_of_any_items_come_back():
+def test_sets_of_any_items_are_unpickled_as_they_were():
     mixed = {1, "a", None, 2.5, b"x", (1, "b"), frozenset({"p", "q"}), True and 7}
     assert pickler.dill.loads(_dumps(mixed)) == mixed
     assert type(pickler.dill.loads(_dumps(frozenset({1})))) is frozenset
@@ -151,7 +151,7 @@ class Node:
         self.around = {self}
 
 
-def test_a_set_that_contains_itself_comes_back():
+def test_a_set_that_contains_itself_is_unpickled_as_it_was():
     node = Node()
     again = pickler.dill.loads(_dumps(node))
     assert again.around == {again}
@@ -184,7 +184,7 @@ def test_settings_of_dill_do_not_matter(monkeypatch):
     assert b"left behind" not in before
 
 
-def test_dill_is_left_as_it_was(linear, packer, tmp_path):
+def test_dill_is_unchanged_after_packing(linear, packer, tmp_path):
     packer.pack(linear, tmp_path)
     with pytest.raises(NotSerializable):
         EisenServingMAR((i for i in ()).__next__, None, {}).pack(linear, tmp_path / "b")
@@ -243,7 +243,7 @@ both = [Mode, Organ, Flags.A | Flags.B, Number, {Mode.SLOW: Number}]
 """
 
 
-def test_enumerations_and_type_variables_of_main_come_back_whole():
+def test_enumerations_and_type_variables_of_main_are_unpickled_whole():
     namespace = {"__name__": "__main__"}
     exec(ENUMS, namespace)
     mode, organ, flags, number, shared = pickler.dill.loads(_dumps(namespace["both"]))
@@ -327,7 +327,7 @@ def test_what_dill_would_leave_in_main_is_refused(monkeypatch):
         _dumps(thing)
 
 
-def test_a_deep_structure_is_an_error_and_no_crash(linear, tmp_path):
+def test_a_deep_structure_is_an_error_and_not_a_crash(linear, tmp_path):
     deep = []
     for _ in range(100_000):
         deep = [deep]
@@ -339,7 +339,7 @@ def test_a_deep_structure_is_an_error_and_no_crash(linear, tmp_path):
         deep = deep[0]
 
 
-def test_arrays_in_transforms_come_back(tmp_path):
+def test_arrays_in_transforms_are_unpickled_as_they_were(tmp_path):
     from functools import partial
 
     weights = np.arange(6.0).reshape(2, 3)[:, ::2]

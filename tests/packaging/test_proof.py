@@ -1,4 +1,4 @@
-"""The proof in a clean process: what it sees, how it can end, and what is said of that.
+"""The proof in a clean process: what it sees, how it can end, and what is reported.
 
 Most archives here are made by hand, with an entry that does one thing: they need no torch.
 """
@@ -165,6 +165,7 @@ def test_files_that_are_hidden_are_named(told, tmp_path):
     assert f"it opens {path}, which is on this machine and not in the archive" in text
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     "code",
     [
@@ -207,7 +208,7 @@ def test_its_own_files_are_open_to_it(archive, tmp_path):
 # --- how it ends --------------------------------------------------------------------------
 
 
-def test_what_is_proved_is_told(archive, tmp_path):
+def test_the_proof_reports_what_it_has_proved(archive, tmp_path):
     proof = _proof.prove(archive("import numpy, sympy"), inside=tmp_path)
     assert not proof.predicted
     assert 0 < proof.seconds < 60
@@ -242,7 +243,7 @@ def test_a_process_that_is_killed(told):
     assert text == "the clean process was killed by SIGTERM, before it was done"
 
 
-def test_a_crash_is_told_with_its_place(told):
+def test_a_crash_is_reported_with_its_place(told):
     text = told("import ctypes\nctypes.string_at(0)")
     assert text.startswith("the clean process was killed by SIGSEGV, before it was done")
     assert "Fatal Python error: Segmentation fault" in text
@@ -316,7 +317,7 @@ def test_requirements_have_to_be_those_that_are_installed(told, requirement, pro
     assert re.search(problem, told("pass", about={"requirements": [requirement, "torch"]}))
 
 
-def test_every_requirement_that_is_not_met_is_told(archive):
+def test_every_unmet_requirement_is_reported(archive):
     folder = archive("pass", requirements=["numpy==1.0", "no-such-library"])
     with pytest.raises(ProofFailed) as caught:
         _proof.prove(folder)
@@ -362,7 +363,7 @@ def test_a_variable_of_this_process(told, monkeypatch):
     assert "SHIFT is an environment variable here" in told("import os\nos.environ['SHIFT']")
 
 
-def test_an_error_is_told_with_the_cause_of_its_cause(told):
+def test_an_error_is_reported_with_the_cause_of_its_cause(told):
     code = """
         try:
             import yaml

@@ -337,7 +337,7 @@ def test_batches_that_are_asked_for_and_cannot_be_are_an_error(examine):
         examine(DEPENDENT["the mean of the batch"], serving={"batch_size": 4})
 
 
-def test_batches_that_nothing_proves_are_told_of(tmp_path, caplog):
+def test_unproven_batches_are_reported(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "eisen_deploy.packaging"):
         EisenServingMAR(None, None, METADATA).pack(
             torch.nn.Identity(), tmp_path, serving={"batch_size": 4}

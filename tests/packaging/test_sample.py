@@ -78,7 +78,7 @@ def test_each_form_of_model(record, form):
     assert said["tolerance"] == 1e-3
 
 
-def test_the_whole_line_with_names_and_declared_outputs(record, linear):
+def test_a_sample_runs_through_all_stages_with_names_and_declared_outputs(record, linear):
     metadata = create_metadata(
         ["x", "name"], ["ndarray", "str"], [[-1, 3], []], ["label"], ["str"], [[]], ["x"], ["y"]
     )
@@ -138,7 +138,7 @@ def test_statistics_that_a_layer_counts_are_as_before(record):
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
-def test_modes_come_back_after_a_failure(record):
+def test_modes_are_restored_after_a_failure(record):
     class Fails(torch.nn.Linear):
         def forward(self, x):
             raise ValueError("no")
@@ -149,7 +149,7 @@ def test_modes_come_back_after_a_failure(record):
     assert model.training
 
 
-def test_a_train_method_of_ones_own_is_called_back(record):
+def test_an_overridden_train_method_restores_the_mode(record):
     class Merging(torch.nn.Linear):
         merged = False
 
@@ -255,7 +255,7 @@ def test_a_sample_is_a_dict(record, linear, sample):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_every_problem_of_a_sample_is_told(record, linear, sample, problems):
+def test_every_problem_of_a_sample_is_reported(record, linear, sample, problems):
     with pytest.raises(InvalidSample) as caught:
         record(linear, sample)
     assert isinstance(caught.value, InvalidArgument)
@@ -289,7 +289,7 @@ def exits(data):
         (None, lambda data: {"y": object()}, "y: object cannot be sent"),
     ],
 )
-def test_what_a_stage_raises_is_told_with_its_stage(record, linear, pre, post, expected):
+def test_an_error_in_a_stage_is_reported_with_the_stage(record, linear, pre, post, expected):
     with pytest.raises(ProofFailed, match=expected) as caught:
         record(linear, pre=pre, post=post)
     assert caught.value.differences == ()

@@ -40,6 +40,7 @@ def exported(model):
     return torch.export.export(model, (torch.ones(1, 2),))
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("form", [lambda model: model, scripted, exported])
 @pytest.mark.parametrize("part", [lambda d: d[0], lambda d: d[:4, 1].sum() * d[0], lambda d: d[7]])
 def test_a_row_of_a_dataset_travels_alone(dataset, tmp_path, form, part):
@@ -49,6 +50,7 @@ def test_a_row_of_a_dataset_travels_alone(dataset, tmp_path, form, part):
     assert others not in path.read_bytes()
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "state",
     [
@@ -118,6 +120,7 @@ def views(rng):
     return found
 
 
+@pytest.mark.quick_cases(50)
 @pytest.mark.parametrize("seed", range(300))
 def test_random_views_keep_their_values_and_what_they_share(seed):
     given = views(random.Random(seed))

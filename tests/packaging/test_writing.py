@@ -11,13 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 
 from eisen_deploy.packaging import (
     ArchiveExists,
     ArchiveNotWritten,
     EisenServingMAR,
-    NotSerializable,
     _destination,
     _mar,
 )
@@ -67,6 +65,7 @@ def _state(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_refusal_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypatch, stage):
     before = _state(zoo)
@@ -81,6 +80,7 @@ def test_a_refusal_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypatch, s
     assert _state(zoo) == before
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_interruption_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypatch, stage):
     before = _state(zoo)
@@ -90,14 +90,14 @@ def test_an_interruption_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypa
     assert _state(zoo) == before
 
 
-def test_a_folder_that_cannot_be_written_is_told(packer, linear, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_reported(packer, linear, tmp_path, monkeypatch):
     denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path))
     _fail_in(monkeypatch, "_destination.Path.mkdir", denied)
     with pytest.raises(ArchiveNotWritten, match="Permission denied"):
         packer.pack(linear, tmp_path)
 
 
-def test_a_file_that_vanishes_before_it_is_copied_is_told(packer, linear, tmp_path, monkeypatch):
+def test_a_file_that_vanishes_before_its_copy_is_reported(packer, linear, tmp_path, monkeypatch):
     extra = tmp_path / "labels.txt"
     extra.write_text("x")
     monkeypatch.setattr(archive_folder.vendored, "copy_dill", lambda _: extra.unlink())
@@ -163,7 +163,9 @@ def test_a_target_that_appears_meanwhile_is_not_replaced(
 
 
 @pytest.mark.parametrize("missing", [["link"], ["link", "renameat2"]])
-def test_a_file_system_without_hard_links_will_do(packer, linear, tmp_path, monkeypatch, missing):
+def test_packing_works_on_a_file_system_without_hard_links(
+    packer, linear, tmp_path, monkeypatch, missing
+):
     _without(monkeypatch, *missing)
     assert packer.pack(linear, tmp_path).is_file()
     assert len(list(tmp_path.iterdir())) == 1
@@ -201,180 +203,6 @@ def test_threads_may_pack_at_once(linear, tmp_path):
     assert pickler.dill.detect.globalvars.__module__ == "dill.detect"
 
 
-# --- what was left behind -----------------------------------------------------------------
-
-has_locks = pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
-
-
-@pytest.fixture
-def left_behind(tmp_path):
-    """A staging folder whose maker is dead, and in it a way to what is a stranger's."""
-    folder = tmp_path / _destination._name_for("0123456789abcdef")
-    (folder / "files").mkdir(parents=True)
-    (folder / "files" / "model.pt").write_bytes(b"half a model")
-    stranger = tmp_path / "stranger"
-    stranger.mkdir()
-    (stranger / "data").write_bytes(b"theirs")
-    (folder / "files" / "stranger").symlink_to(stranger)
-    return folder
-
-
-@has_locks
-def test_what_was_left_behind_is_removed_and_nothing_that_it_points_to(
-    packer, linear, tmp_path, left_behind
-):
-    packer.pack(linear, tmp_path)
-    assert _names(tmp_path) == ["model.mar", "stranger"]
-    assert (tmp_path / "stranger" / "data").read_bytes() == b"theirs"
-
-
-@has_locks
-def test_it_is_removed_even_if_then_nothing_is_packed(packer, tmp_path, left_behind):
-    once = iter([None])  # so that it fails while it is written, and not before
-    with pytest.raises(NotSerializable):
-        packer.pack(_Packing(lambda: next(once)), tmp_path)
-    assert _names(tmp_path) == ["stranger"]
-
-
-@has_locks
-def test_the_staging_folder_of_a_packer_that_lives_is_let_be(packer, linear, tmp_path):
-    inner = _Packing(lambda: packer.pack(linear, tmp_path, "inner", overwrite=True))
-    packer.pack(inner, tmp_path, "outer")
-    assert _names(tmp_path) == ["inner.mar", "outer.mar"]
-
-
-def test_what_only_looks_like_it_is_let_be(packer, linear, tmp_path):
-    right, file, link = (_destination._name_for(f"{number:016x}") for number in range(3))
-    wrong = right[:-1] + ("0" if right[-1] != "0" else "1")
-    names = [".eisen-pack-", ".eisen-pack-foo", wrong, right + "0", "x" + right, right[11:]]
-    for name in [*names, "stranger"]:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "data").write_bytes(b"theirs")
-    (tmp_path / file).write_bytes(b"theirs")
-    (tmp_path / link).symlink_to(tmp_path / "stranger")
-    packer.pack(linear, tmp_path)
-    assert _names(tmp_path) == sorted([*names, "stranger", file, link, "model.mar"])
-    assert {(tmp_path / name / "data").read_bytes() for name in [*names, link]} == {b"theirs"}
-
-
-@has_locks
-def test_what_another_user_left_behind_is_let_be(
-    packer, linear, tmp_path, left_behind, monkeypatch
-):
-    monkeypatch.setattr(os, "geteuid", lambda: left_behind.stat().st_uid + 1)
-    packer.pack(linear, tmp_path)
-    assert left_behind.is_dir()
-
-
-@has_locks
-@pytest.mark.parametrize("call", ["scandir", "open", "unlink", "rmdir"])
-def test_what_cannot_be_removed_hinders_nobody(
-    packer, linear, tmp_path, left_behind, monkeypatch, call
-):
-    real = getattr(os, call)
-
-    def fail_here(path, *arguments, **options):
-        if str(path) in (str(tmp_path), str(left_behind), left_behind.name, "model.pt"):
-            raise OSError(errno.EIO, "bad sector", str(path))
-        return real(path, *arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, fail_here)
-        packer.pack(linear, tmp_path)
-    assert left_behind.is_dir()
-    packer.pack(linear, tmp_path, overwrite=True)
-    assert _names(tmp_path) == ["model.mar", "stranger"]
-
-
-@has_locks
-def test_one_that_cannot_be_removed_does_not_keep_the_others(
-    packer, linear, tmp_path, left_behind, monkeypatch
-):
-    (tmp_path / _destination._name_for("another, as long")).mkdir()
-    real, asked = _destination.fcntl.flock, []
-
-    def fail_first(*arguments):
-        asked.append(arguments)
-        if len(asked) == 1:
-            raise OSError(errno.EIO, "bad sector")
-        real(*arguments)
-
-    monkeypatch.setattr(_destination.fcntl, "flock", fail_first)
-    packer.pack(linear, tmp_path)
-    assert len(asked) == 3
-    assert len(_names(tmp_path)) == len(["stranger", "model.mar", "one of the two"])
-
-
-@has_locks
-def test_where_nothing_can_be_locked_nothing_is_swept(
-    packer, linear, tmp_path, left_behind, monkeypatch
-):
-    """Nor can anybody sweep it: another machine may see locks where this one has none."""
-    staged = []
-    _fail_in(monkeypatch, "_destination.fcntl.flock", OSError(errno.ENOLCK, "no locks"))
-    look = _Packing(lambda: staged.extend(_names(tmp_path)))
-    packer.pack(look, tmp_path)
-    (own,) = set(staged) - {left_behind.name, "stranger"}
-    assert own.startswith(".eisen-pack-")
-    assert not _destination._is_name(own)
-    assert _names(tmp_path) == sorted([left_behind.name, "model.mar", "stranger"])
-
-
-@has_locks
-@pytest.mark.parametrize("call", ["os.open", "fcntl.flock"])
-def test_a_folder_that_is_swept_before_it_is_locked_is_made_anew(
-    packer, linear, tmp_path, monkeypatch, call
-):
-    swept, staged = [], []
-    module, name = call.split(".")
-    real = getattr(getattr(_destination, module), name)
-
-    def sweep_and_call(*arguments, **options):
-        if not swept:
-            swept.extend(_names(tmp_path))
-            (tmp_path / swept[0]).rmdir()
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(getattr(_destination, module), name, sweep_and_call)
-    look = _Packing(lambda: staged.__setitem__(slice(None), _names(tmp_path)))
-    packer.pack(look, tmp_path)
-    assert [_destination._is_name(name) for name in swept + staged] == [True, True]
-    assert swept != staged
-    assert _names(tmp_path) == ["model.mar"]
-
-
-@has_locks
-def test_an_interruption_while_it_clears_up_leaves_it_to_the_next(
-    packer, linear, tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patch:
-        _fail_in(patch, "_destination.shutil.rmtree", KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt):
-            packer.pack(linear, tmp_path)
-    assert len(_names(tmp_path)) == 2
-    packer.pack(linear, tmp_path, overwrite=True)
-    assert _names(tmp_path) == ["model.mar"]
-
-
-class _Packing(torch.nn.Module):
-    """A model that does something while it is being packed."""
-
-    def __init__(self, work):
-        super().__init__()
-        self._work = work
-
-    def forward(self, x):
-        return x
-
-    def __reduce__(self):
-        self._work()
-        return torch.nn.Identity, ()
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 # --- processes ----------------------------------------------------------------------------
 
 
@@ -387,7 +215,7 @@ def torture(tmp_path_factory, python):
 
 
 @pytest.mark.slow  # ten seconds
-def test_processes_with_one_target_end_in_order(torture):
+def test_races_for_one_target_leave_one_whole_archive(torture):
     races = torture["races"]
     assert races["replaced"] == [0] * 8
     assert races["made"] == [0] + [3] * 7
@@ -396,7 +224,7 @@ def test_processes_with_one_target_end_in_order(torture):
 
 
 @pytest.mark.slow  # ten seconds
-def test_a_limit_on_file_sizes_is_told_wherever_it_strikes(torture):
+def test_a_limit_on_file_sizes_is_reported_wherever_it_strikes(torture):
     assert torture["limits"] == {"statuses": [4] * 6, "kept": True, "left": []}
 
 

@@ -115,9 +115,16 @@ METADATA = {
 
 
 @pytest.fixture
-def extract(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
-    """Return the folder of an archive, unpacked; ``sys.path`` is afterwards as it was."""
+def restore_path() -> Iterator[None]:
+    """Leave ``sys.path`` as it was: what loads an archive adds to it."""
     path = list(sys.path)
+    yield
+    sys.path[:] = path
+
+
+@pytest.fixture
+def extract(tmp_path: Path, restore_path: None) -> Callable[[Path], Path]:
+    """Return the folder of an archive, unpacked."""
 
     def _extract(archive: Path) -> Path:
         folder = tmp_path / "unpacked"
@@ -125,8 +132,7 @@ def extract(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
         zipfile.ZipFile(archive).extractall(folder)
         return folder
 
-    yield _extract
-    sys.path[:] = path
+    return _extract
 
 
 @pytest.fixture(scope="session")
@@ -173,14 +179,22 @@ def affine_archive(tmp_path_factory: pytest.TempPathFactory, packer: Any) -> Pat
 
 @pytest.fixture
 def affine_folder(extract: Callable[[Path], Path], affine_archive: Path) -> Path:
-    """That archive, unpacked."""
+    """That archive, unpacked for one test, which may change it."""
     return extract(affine_archive)
 
 
+@pytest.fixture(scope="session")
+def shared_affine_folder(affine_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That archive, unpacked once for all workers, which only read it."""
+    folder = tmp_path_factory.mktemp("affine_unpacked")
+    zipfile.ZipFile(affine_archive).extractall(folder)
+    return folder
+
+
 @pytest.fixture
-def worker(affine_folder: Path) -> Worker:
+def worker(shared_affine_folder: Path, restore_path: None) -> Worker:
     """A worker with the model y = 2 x + 1 on float arrays of shape (-1, 2)."""
-    return Worker(affine_folder)
+    return Worker(shared_affine_folder)
 
 
 @pytest.fixture

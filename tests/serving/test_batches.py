@@ -81,7 +81,7 @@ class Exits(torch.nn.Module):
         return 2 * x
 
 
-def test_a_model_that_exits_in_a_common_pass_harms_nobody_else(start_proven, affine):
+def test_a_model_that_exits_in_a_common_pass_harms_no_other_request(start_proven, affine):
     worker = start_proven(Exits(), affine[1], sample={"x": rows(2)[0]})
     assert worker.handler.archive.batches.shared
     answers = worker.predict_all([{"x": np.full((1, 2), v)} for v in (1.0, 2e6, 3.0)])
@@ -164,6 +164,7 @@ def fails(kind):
     return transform
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, RecursionError, AssertionError])
 @pytest.mark.parametrize("place", ["pre_process", "post_process"])
 def test_a_transform_may_raise_anything(start, affine, kind, place):
@@ -248,11 +249,10 @@ REUSING = {
 }
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("sample", [None, {"x": np.ones((2, 2), np.float32)}])
 @pytest.mark.parametrize("what", REUSING)
-def test_who_uses_memory_again_changes_nobody_elses_reply(
-    start_proven, affine, encode_oip, what, sample
-):
+def test_reused_memory_changes_no_other_reply(start_proven, affine, encode_oip, what, sample):
     worker = start_proven(REUSING[what][0], affine[1], *REUSING[what][1:], sample=sample)
     factor = 8 if what == "all of them" else 2
     headers = {"Content-Type": "application/json", "Accept": "application/x-npy"}
@@ -341,6 +341,7 @@ class Anchors(torch.nn.Module):
         return x * 2, torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("shape", [[2, 2], [-1, 2], [-1, -1]])
 def test_a_table_is_never_split(start_proven, shape):
     metadata = described([-1, 2], y=[-1, 2], anchors=shape)

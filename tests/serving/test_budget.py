@@ -170,7 +170,7 @@ def was_interrupted(budget):
 
 
 def test_alarms_at_any_moment_never_get_out():
-    """Thousands of alarms, at all instructions of ours: each batch ends as told or not at all."""
+    """Thousands of alarms, at all instructions of ours: each batch is ended by one or not."""
     ended = 0
     for number in range(300):
         with Budget(1e-5 * (number + 1), AlarmInterrupt()) as budget:
@@ -213,6 +213,7 @@ def switching_often():
     sys.setswitchinterval(before)
 
 
+@pytest.mark.extra
 @pytest.mark.usefixtures("switching_often")
 def test_interruptions_from_a_thread_at_any_moment_never_get_out():
     """10,000 batches whose time is over about when they end; the next ones never notice.
@@ -223,6 +224,7 @@ def test_interruptions_from_a_thread_at_any_moment_never_get_out():
     assert 500 < ended < 9500
 
 
+@pytest.mark.extra
 def test_interruptions_that_are_slow_to_be_sent_never_get_out(monkeypatch):
     """Between looking whether a function runs and interrupting it, the function ends."""
     numbers = random.Random(7)
@@ -368,7 +370,7 @@ def test_requests_that_had_their_answer_keep_it(start):
     assert [reply.status for reply in replies] == [200, 400, 504]
 
 
-def test_an_alarm_that_does_not_come_in_time_is_noticed_between_the_stages(start, monkeypatch):
+def test_a_late_alarm_is_noticed_between_the_stages(start, monkeypatch):
     """As in a thread, or while native code runs: the stage ends late, and no other one begins."""
     monkeypatch.setattr(AlarmInterrupt, "start", lambda *_: None)
 

@@ -1,4 +1,4 @@
-"""Which replies are compressed, for whom, and that they come back the same."""
+"""Which replies are compressed, for whom, and that they are decoded unchanged."""
 
 from __future__ import annotations
 

@@ -144,6 +144,7 @@ def test_outputs_that_a_call_does_not_ask_for_are_left_alone(served):
         encode(outputs, Call(), worker.handler.archive)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_an_array_as_npy_is_sent_from_where_it_lies(served, order):
     array = np.asarray(np.arange(6, dtype=np.float32).reshape(2, 3), order=order)

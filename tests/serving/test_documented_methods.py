@@ -1,4 +1,4 @@
-"""``EisenServingHandler`` called directly, as its documentation tells."""
+"""``EisenServingHandler`` called directly, as its documentation shows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_handle_answers_one_request_with_one_body(handler):
         handler.handle({})
 
 
-def test_a_handler_that_is_not_initialised_says_so():
+def test_an_uninitialised_handler_says_to_call_initialize():
     with pytest.raises(LoadFailed, match=r"call initialize\(ctx\) first"):
         EisenServingHandler().get_metadata()
 
@@ -96,6 +96,7 @@ def described(type_, **more):
     return {"inputs": [{"name": "x", "type": type_, **more}], "model_output_list": ["y"]}
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(
     ("declared", "given", "model", "expected"),
     [
@@ -147,6 +148,7 @@ def test_arguments_go_in_the_order_of_model_input_list(make):
     assert (len(b), len(a), text) == (3, 2, "as it is")
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("result", "names", "expected"),
     [
@@ -165,6 +167,7 @@ def test_outputs_are_named(make, result, names, expected):
     assert set(given) == {"x"} | expected
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("result", "message"),
     [

@@ -53,6 +53,7 @@ def test_integers_out_of_the_range_of_half_weights_are_refused(start):
     assert [answer.status for answer in answers] == [200, 422]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("dtype", [np.longdouble, ">f16", np.float64])
 def test_infinity_and_long_doubles_are_taken(start, affine, dtype):
     worker = start(affine[0](), affine[1])
@@ -102,6 +103,7 @@ def test_npy_arrays_are_writable_aligned_and_shared_where_they_can_be(raw_type):
     assert shares is (raw_type is bytearray)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("pre", "post", "kind", "message"),
     [
@@ -129,6 +131,7 @@ def test_transforms_that_do_not_keep_their_promise(start, affine, pre, post, kin
         assert message in answer.json["message"]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("accept", ["application/x-npy", None])
 def test_bools_of_other_bytes_than_0_and_1_are_sent_as_these(start, affine, accept):
     """As a model has them that takes the bytes of an image for bools."""

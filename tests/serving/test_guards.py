@@ -1,4 +1,4 @@
-"""Replies that a server would not take, bodies of JSON, and what a worker tells of itself."""
+"""Replies that a server would not take, bodies of JSON, and what a worker logs of itself."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def test_errors_are_held_against_the_limit_too(start):
 # --- what a server allows ------------------------------------------------------------------
 
 
-def test_limits_where_no_server_is_known():
+def test_limits_without_a_known_server():
     limits = find_limits(ServerConfig(), "m", "1.0", NONE, has_file=False)
     assert (limits.reply, limits.seconds, limits.request) == (MAX_REPLY, None, None)
     options = ServingOptions(response_timeout=30)
     assert find_limits(ServerConfig(), "m", "1.0", options, has_file=True).seconds == 27
 
 
-def test_a_reply_never_has_more_bytes_than_a_frame_can_tell():
+def test_a_reply_never_has_more_bytes_than_a_frame_can_hold():
     server = ServerConfig(max_response_size=2**40)
     assert find_limits(server, "m", "1.0", NONE, has_file=False).reply == 2**31 - 1
 
@@ -118,7 +118,7 @@ def test_a_reply_never_has_more_bytes_than_a_frame_can_tell():
         (30, True, "n", 30),
     ],
 )
-def test_whose_timeout_holds(option, has_file, model, timeout):
+def test_which_timeout_applies(option, has_file, model, timeout):
     server = ServerConfig(
         max_response_size=5,
         default_response_timeout=99,
@@ -133,7 +133,7 @@ def test_whose_timeout_holds(option, has_file, model, timeout):
     assert limits.reply_setting == "the server's max_response_size is 5 (my.properties)"
 
 
-def test_the_log_tells_which_worker_serves_what(unpack, start, caplog):
+def test_the_log_shows_which_worker_serves_what(unpack, start, caplog):
     with caplog.at_level(logging.INFO, "eisen_deploy.serving"):
         start(Zeros(), METADATA, serving={"response_timeout": 20})
     told = f"worker {os.getpid()} serves model 1.0: {MAX_REPLY} bytes for a reply, 18 s for a batch"
@@ -148,6 +148,7 @@ def test_what_the_server_allows_reaches_the_requests(start, monkeypatch, ones):
     assert (small.status, large.status) == (200, 413)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("reads", "printed"), [(True, True), (False, False)])
 def test_metrics_are_printed_only_for_a_server_that_takes_them(start, monkeypatch, reads, printed):
     lines = []
@@ -172,6 +173,7 @@ def form(name, raw):
     return {"content-type": "multipart/form-data; boundary=b"}, {name: raw}
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("headers", "row"),
     [

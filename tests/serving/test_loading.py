@@ -1,4 +1,4 @@
-"""Loading an archive: nothing runs before every digest is checked, and refusals say why."""
+"""Loading an archive: nothing runs before every digest is checked, and refusals give the reason."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def test_a_flipped_byte_in_any_file_is_refused_before_anything_is_unpickled(fold
     assert seen != []
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "name",
     ["session.py", "archive/loading.py", "__init__.py", "_shared/archive/unpacked_folder.py"],
@@ -141,7 +142,7 @@ def test_a_sound_archive_is_refused_where_another_one_was_verified(unpack, monke
 
 
 @slow
-def test_a_manifest_that_says_something_else_is_refused(folder):
+def test_a_manifest_that_contradicts_the_archive_is_refused(folder):
     path = folder / "MAR-INF" / "MANIFEST.json"
     manifest = json.loads(path.read_bytes())
     manifest["model"]["requirementsFile"] = "requirements.txt"
@@ -163,6 +164,7 @@ def test_eisen_json_of_an_unknown_format_is_refused(folder):
     assert "has format 99, known here is 1" in load(folder)["error"]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", ["numpy", "torch"])
 def test_a_missing_package_is_named(folder, name):
     result = load(folder, name)
@@ -188,7 +190,7 @@ def test_a_requirement_that_is_not_there_is_named(unpack, tmp_path, monkeypatch)
 
 
 @slow
-def test_code_of_one_s_own_travels(unpack, tmp_path, monkeypatch):
+def test_the_users_own_code_travels(unpack, tmp_path, monkeypatch):
     (tmp_path / "helper_of_mine.py").write_text("def same(data):\n    return data\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
@@ -289,6 +291,7 @@ class Counting(EisenServingHandler):
     assert [a.outputs["y"].tolist() for a in answers] == [[[1, 1]], [[3, 3]] * 3]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("result", "body", "media"),
     [

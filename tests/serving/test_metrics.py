@@ -1,4 +1,4 @@
-"""Numbers for TorchServe's metrics: what is counted, and the lines that tell of it."""
+"""Numbers for TorchServe's metrics: what is counted, and the lines that are printed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def counters(lines):
     return made
 
 
-def test_counters_tell_what_they_gained(counters, lines, monkeypatch):
+def test_counters_report_what_they_gained(counters, lines, monkeypatch):
     monkeypatch.setattr("sys.argv", ["worker.py", "--sock-name", "/tmp/.ts.sock.9000"])
     counters.count([("ok", 10, 100), ("InvalidInput", 20, 50)], {"decode": 0.5, "inference": 1.25})
     counters.count([("ok", 1, 2)], {"decode": 0.25})
@@ -70,7 +70,7 @@ def test_counters_tell_what_they_gained(counters, lines, monkeypatch):
     }
 
 
-def test_what_was_told_is_not_told_again(counters, lines):
+def test_reported_numbers_are_not_reported_again(counters, lines):
     counters.count([("ok", 1, 2)], {})
     counters.report()
     lines.clear()
@@ -85,7 +85,7 @@ def test_numbers_have_a_form_that_the_server_reads(counters, lines, value):
     assert read(lines)["eisen_stage_seconds_total", "encode"] == pytest.approx(value, abs=1e-6)
 
 
-def test_the_last_numbers_come_out_when_no_request_follows(lines):
+def test_the_last_numbers_are_printed_when_no_request_follows(lines):
     counters = Metrics(("seg", "1.0"), lines.append, interval=0.01)
     counters.count([("ok", 1, 2)], {})
     deadline = time.monotonic() + 30
@@ -107,11 +107,11 @@ def test_a_line_is_printed_as_torchserve_prints_its_own(caplog):
         (["w", "--sock-type", "unix", "--sock-name", "/tmp/.ts.sock.9001"], "9001"),
     ],
 )
-def test_workers_are_told_apart_as_torchserve_does(arguments, name):
+def test_workers_are_distinguished_as_torchserve_does(arguments, name):
     assert metrics.worker_name(arguments) == name
 
 
-def test_memory_as_linux_tells_it(tmp_path):
+def test_memory_is_read_from_linux(tmp_path):
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmPeak:\t  9 kB\nVmHWM:\t   30 kB\nVmRSS:\t   20 kB\n")
     assert metrics.memory_bytes(status) == (20 * 1024, 30 * 1024)
@@ -126,7 +126,7 @@ GIB = 2**30
 
 
 def grow(caplog, *steps):
-    """Return how often it was told: for steps of (requests, memory held in GiB)."""
+    """Return how often growth was reported: for steps of (requests, memory held in GiB)."""
     growth = MemoryGrowth()
     caplog.clear()
     for requests, held in steps:
@@ -135,7 +135,7 @@ def grow(caplog, *steps):
     return len(caplog.messages)
 
 
-def test_growth_is_told_once_each_time_it_grew_by_half(caplog):
+def test_growth_is_reported_once_for_each_half_more(caplog):
     assert grow(caplog, (100, 2), (200, 2.9), (300, 3.1), (400, 3.2), (500, 4.7)) == 2
     assert "holds 4812 MiB after 500 requests, and held at most 3174 MiB before" in caplog.text
 
@@ -144,7 +144,7 @@ def test_what_the_first_requests_need_is_no_growth(caplog):
     assert grow(caplog, (1, 1), (50, 9), (99, 20), (150, 20), (200, 21)) == 0
 
 
-def test_growth_of_a_small_worker_is_told_when_it_matters(caplog):
+def test_growth_of_a_small_worker_is_reported_when_it_matters(caplog):
     small = 2**28 / GIB
     more = GROWTH_BYTES / GIB
     assert grow(caplog, (100, small), (200, small + more - 0.01)) == 0
@@ -185,6 +185,7 @@ def test_a_batch_is_counted_with_its_sizes_and_outcomes(start, counters, lines):
     assert found[("eisen_reply_bytes_total",)] == sum(reply.size for reply in replies)
 
 
+@pytest.mark.extra
 def test_the_time_of_a_common_pass_is_counted_once(start_proven, counters, lines):
     class Slow(torch.nn.Module):
         def forward(self, x):

@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 
 class Seeing(torch.nn.Module):
-    """Gives its result in several wrappings, and tells the type in which its layer computed."""
+    """Gives its result in several wrappings, and the type in which its layer computed."""
 
     def __init__(self):
         super().__init__()
@@ -85,7 +85,7 @@ def test_a_file_that_packaging_does_not_write_is_refused(affine_folder, text, to
     assert "model-config.yaml" in str(caught.value)
 
 
-def test_reading_none_and_a_file(tmp_path):
+def test_reading_options_without_and_with_a_file(tmp_path):
     assert read_options(tmp_path, None) == ServingOptions()
     (tmp_path / "c").write_text(
         '{"eisen": {"device": "auto", "precision": "float16", "compile": false, "self_test": true}}'
@@ -113,10 +113,11 @@ def test_the_cores_are_shared_among_the_workers(options, workers, environment, t
     assert count_threads(ServingOptions(**options), workers, environment, cores=12) == threads
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("models", "threads"), [({}, 1), ({"model": {"1.0": {"minWorkers": 3}}}, 4)]
 )
-def test_the_server_tells_how_many_workers(
+def test_the_number_of_workers_is_read_from_the_server(
     start, affine, threads_as_before, monkeypatch, models, threads
 ):
     config = ServerConfig(default_workers_per_model=12, models=models)
@@ -168,7 +169,7 @@ def test_the_gpu_that_the_server_assigns(with_cuda):
     assert pick_device(ServingOptions(device="cuda"), 0) == torch.device("cuda", 0)
 
 
-def test_no_gpu_where_none_is_wanted_or_assigned(with_cuda):
+def test_no_gpu_is_used_unless_wanted_and_assigned(with_cuda):
     assert pick_device(ServingOptions(device="cpu"), 1) == CPU
     assert pick_device(ServingOptions(), None) == CPU
 
@@ -202,7 +203,7 @@ def test_an_archive_that_asks_for_a_gpu_is_refused_before_anything_is_unpickled(
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("float32", 32), ("float16", 16), ("bfloat16", 8)])
-def test_the_layers_compute_in_that_precision_and_the_outputs_do_not_tell(precision, kind):
+def test_layers_compute_in_that_precision_and_outputs_keep_their_dtype(precision, kind):
     x = torch.ones(3, 2)
     result = Model(Seeing().eval(), CPU, precision)([x])
     assert result["kind"].tolist() == [kind] * 3
@@ -257,7 +258,7 @@ def test_torchscript_in_half_precision(start):
     assert answer.outputs["y"].dtype == np.float32
 
 
-def test_what_the_device_cannot_do_is_told_while_the_model_loads(monkeypatch):
+def test_limits_of_the_device_are_reported_while_the_model_loads(monkeypatch):
     def refuse(*_):
         raise RuntimeError("Current CUDA Device does not support bfloat16")
 
@@ -322,7 +323,7 @@ def test_without_a_compiler_the_archive_is_refused_and_the_cause_named(unpack, t
     assert len(told.splitlines()) == 1
 
 
-def test_a_failing_compiler_is_told_in_one_line(monkeypatch):
+def test_a_failing_compiler_is_reported_in_one_line(monkeypatch):
     def fail(_):
         raise ValueError("no such thing\n\nSet TORCHDYNAMO_VERBOSE=1")
 

@@ -129,7 +129,7 @@ def test_a_named_tuple_goes_by_position_where_the_names_are_not_its_own():
 
 
 @pytest.mark.parametrize("result", [Record(X, X), {"y": X, "z": X}])
-def test_names_that_are_not_there_are_told_with_those_that_are(result):
+def test_missing_names_are_reported_with_those_that_exist(result):
     with pytest.raises(ModelFailed) as caught:
         name_outputs(result, ["logits"])
     assert str(caught.value).startswith(

@@ -52,7 +52,7 @@ def f32(*values):
     ],
     ids=str,
 )
-def test_what_is_equal(expected, got):
+def test_equal_values(expected, got):
     assert compare({"y": expected}, {"y": got}, 1e-3) == []
 
 
@@ -86,7 +86,7 @@ def test_what_is_equal(expected, got):
     ],
     ids=str,
 )
-def test_what_differs(expected, got, difference):
+def test_differences_are_found(expected, got, difference):
     (found,) = compare({"y": expected}, {"y": got}, 1e-3)
     assert found.name == "y"
     assert found.difference.startswith(difference)
@@ -117,7 +117,7 @@ def test_every_place_of_a_large_array_is_compared(place, dtype):
     assert len(compare({"y": expected}, {"y": got}, 0)) == 1
 
 
-def test_no_end_of_differences_is_told():
+def test_at_most_fifty_differences_are_reported():
     expected, got = {"y": [0.0] * 100_000}, {"y": [1.0] * 100_000}
     assert len(compare(expected, got, 1e-3)) == 50
 
@@ -176,7 +176,7 @@ def sampled(unpack, affine, ones):
     return _sampled
 
 
-def test_a_sample_that_agrees_is_replayed_and_told(sampled, caplog, ones):
+def test_a_sample_that_agrees_is_replayed_and_reported(sampled, caplog, ones):
     caplog.set_level(logging.INFO, "eisen_deploy.serving")
     handler = serve(sampled({"y": f32(3, 3)[None]}))
     assert handler.archive.model.module.calls == 1
@@ -206,7 +206,7 @@ def test_an_archive_without_a_sample_is_not_tested(unpack, affine):
     assert serve(unpack(affine[0](), affine[1])).archive.model.module.calls == 0
 
 
-def test_what_a_stage_raises_is_told_with_its_text(sampled):
+def test_an_error_in_a_stage_is_reported_with_its_text(sampled):
     def fails(data):
         raise ValueError("the table has no row for it")
 
@@ -284,6 +284,7 @@ def test_a_subclass_is_initialised_before_it_is_tested(sampled, tmp_path, ones):
         serve(add_sample(folder, {"x": ones}, {"y": f32(3, 3)[None]}))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("reply", "outputs"),
     [
@@ -294,7 +295,7 @@ def test_a_subclass_is_initialised_before_it_is_tested(sampled, tmp_path, ones):
     ],
     ids=["json", "bytes", "dict", "protocol"],
 )
-def test_a_handle_of_ones_own_is_replayed_whatever_it_gives(
+def test_an_overridden_handle_is_replayed_whatever_it_gives(
     sampled, tmp_path, ones, reply, outputs
 ):
     handler = tmp_path / f"own_{len(reply)}.py"

@@ -126,7 +126,7 @@ def test_a_word_with_a_blank_behind_it_is_false_as_java_reads_it(proc):
     assert proc.read().max_response_size == 1
 
 
-def test_the_server_may_stand_further_up(proc):
+def test_the_server_may_be_a_more_distant_ancestor(proc):
     proc.configure("max_response_size=4")
     assert proc.read(pid=30).max_response_size == 4
 
@@ -140,19 +140,19 @@ def test_what_the_server_itself_could_not_read_is_unknown(proc, text):
 
 
 @pytest.mark.parametrize("pid", [10, 99])
-def test_without_a_server_above_nothing_is_known(proc, pid):
+def test_without_a_parent_server_no_setting_is_known(proc, pid):
     assert proc.read(pid) == ServerConfig()
 
 
-def test_without_proc_nothing_is_known(tmp_path):
+def test_without_proc_no_setting_is_known(tmp_path):
     assert read(tmp_path / "nowhere") == ServerConfig()
 
 
-def test_these_tests_run_below_no_server():
+def test_these_tests_do_not_run_below_a_server():
     assert read() == ServerConfig()
 
 
-def test_workers_that_debugging_and_gpus_make(proc):
+def test_the_number_of_workers_with_debugging_or_gpus(proc):
     gpus = proc.folder / "driver" / "nvidia" / "gpus"
     for name in ("0000:01:00.0", "0000:02:00.0", "0000:03:00.0"):
         (gpus / name).mkdir(parents=True)

@@ -45,7 +45,8 @@ def ask_alone(folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_it_answers_where_nothing_of_torchserve_is_loaded(unpack, affine):
+@pytest.mark.extra
+def test_a_session_answers_in_a_process_without_torchserve(unpack, affine):
     """In a process of its own, from the archive alone."""
     assert ask_alone(unpack(torch.nn.Identity(), affine[1])) == {
         "early": False,
@@ -66,6 +67,7 @@ class Doubling(EisenServingHandler):
 """
 
 
+@pytest.mark.extra
 def test_a_subclass_finds_its_base_where_nothing_of_ours_is_installed(unpack, affine, tmp_path):
     (tmp_path / "doubling.py").write_text(HANDLER)
     folder = unpack(torch.nn.Identity(), affine[1], handler=tmp_path / "doubling.py")
@@ -138,7 +140,7 @@ def test_each_batch_is_counted(affine_folder):
     assert {"decode", "inference", "encode"} <= stages
 
 
-def test_it_says_why_requests_run_one_by_one(affine_folder):
+def test_the_session_says_why_requests_run_one_by_one(affine_folder):
     assert InferenceSession.open(affine_folder).batch_problem is not None
 
 

@@ -201,7 +201,7 @@ def test_values_of_unknown_inputs_are_not_read():
         )
 
 
-def test_all_problems_are_told_of_a_request_with_unknown_inputs():
+def test_all_problems_of_a_request_with_unknown_inputs_are_reported():
     with pytest.raises(InvalidInput) as caught:
         decoded(
             hostile.binary(
@@ -228,6 +228,7 @@ def test_messages_hold_no_long_names_and_not_all_unknown_ones(worker):
     assert (answer.status, len(answer.json["problems"])) == (422, 8)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("letters", [b"a", "\u00e9".encode(), "\U0001f600".encode()])
 def test_texts_of_forms_count(letters):
     text = letters * (100 * MIB // len(letters))
@@ -287,6 +288,7 @@ def test_a_code_for_each_few_bytes_is_given_up(monkeypatch):
         decoded(hostile.bodies()["codes-of-nothing"](8 * MIB), declared("ndarray"))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("sent", "asked", "size", "is_read"),
     [
@@ -309,6 +311,7 @@ def test_a_cast_is_within_the_law_or_refused_with_a_way_out(sent, asked, size, i
 # --- what is right stays so --------------------------------------------------------------------
 
 
+@pytest.mark.extra
 def test_a_real_volume_as_json_is_read():
     rows = np.random.default_rng(0).integers(0, 4096, (24, 256, 256))
     text = json.dumps({"x": rows.tolist()}, separators=(",", ":")).encode()
@@ -324,6 +327,7 @@ def test_4096_tensors_are_read():
     assert list(got) == names
 
 
+@pytest.mark.extra
 def test_a_million_texts_are_read():
     element = b"\x05\0\0\0hello"
     body = hostile.binary(hostile.tensor("x", "BYTES", [10**6], element * 10**6, numpy_dtype="str"))

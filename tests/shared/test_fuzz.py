@@ -1,4 +1,4 @@
-"""Whatever bytes come, a decoder gives a value or an error of the contract, and nothing else."""
+"""Whatever bytes it gets, a decoder gives a value or an error of the contract, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is encoded comes back: arrays bit for bit, other values equal and of the same type."""
+"""What is encoded is decoded as it was: arrays bit for bit, other values with type and value."""
 
 from __future__ import annotations
 
@@ -71,6 +71,7 @@ def any_bits(draw, dtypes):
     return raw.copy().view(dtype).reshape(shape)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @FEW
 @given(source=any_bits(REAL + COMPLEX))
@@ -105,6 +106,7 @@ def test_many_arrays_in_one_body(sources):
 ANY_BYTES = arrays.arrays(np.uint8, SHAPES).map(lambda raw: raw.view(bool))
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @FEW
@@ -187,7 +189,7 @@ TEXTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 @given(source=SHAPES.flatmap(lambda shape: arrays.arrays(object, shape, elements=TEXTS)))
 def test_arrays_of_str(binary, source):
     if not source.size:
-        source = source.astype("U1")  # nothing else tells that it is one of str
+        source = source.astype("U1")  # nothing else shows that it is one of str
     got = sent({"x": source}, binary)["x"]
     assert got.dtype == object
     assert got.shape == source.shape

@@ -39,7 +39,7 @@ def test_every_option_is_covered_here():
 
 
 @given(st.fixed_dictionaries({}, optional=VALID))
-def test_options_come_back_from_the_file_as_they_were(serving):
+def test_options_are_read_from_the_file_as_they_were_written(serving):
     assert find_problems(serving) == []
     options = ServingOptions(**serving)
     text = json.dumps(to_config(options))

@@ -50,7 +50,7 @@ OBEYED = {
 
 
 @pytest.mark.parametrize("kind", OBEYED)
-def test_nothing_that_a_terminal_obeys_or_hides_comes_through(kind, capsys):
+def test_characters_that_a_terminal_obeys_or_hides_are_escaped(kind, capsys):
     for char in OBEYED[kind]:
         shown = clean(f"a{char}b")
         assert shown.isprintable()
@@ -62,7 +62,7 @@ def test_nothing_that_a_terminal_obeys_or_hides_comes_through(kind, capsys):
     assert second == "two"
 
 
-def test_what_people_write_stays():
+def test_ordinary_text_is_not_escaped():
     text = "größe 肝臓 печень كبد e\u0301 C:\\model"
     assert clean(text) == text
 

@@ -303,7 +303,7 @@ def test_unknown_format(archive, number):
         pytest.param({"model.pt": {"size": 63}}, id="an-entry-without-a-digest"),
     ],
 )
-def test_a_list_of_files_that_is_none(archive, files):
+def test_a_list_of_files_that_is_not_a_list_of_files(archive, files):
     rewrite(archive, files=files)
     assert problems(archive) == ["eisen.json does not list size and sha256 of each file"]
 

@@ -172,7 +172,7 @@ def test_a_name_that_is_not_text_is_not_packed(tmp_path):
 # --- reading ------------------------------------------------------------------------------
 
 
-def test_entries_say_where_everything_is(archive):
+def test_the_list_of_entries_gives_offsets_and_sizes(archive):
     raw = archive.read_bytes()
     entries = zips.read(archive)
     assert [entry.name for entry in entries] == sorted(FILES)
@@ -493,7 +493,7 @@ paths = st.lists(parts, min_size=1, max_size=3).map("/".join)
 
 @settings(max_examples=50)
 @given(files=st.dictionaries(paths, st.binary(max_size=40), max_size=6))
-def test_whatever_is_written_is_read_back(files, tmp_path_factory):
+def test_everything_that_is_written_is_read_back(files, tmp_path_factory):
     assume(not names.find_problems(sorted(files)))
     base = tmp_path_factory.mktemp("property")
     (base / "files").mkdir()

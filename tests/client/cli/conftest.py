@@ -1,4 +1,4 @@
-"""A model server that tells what it was sent, real volumes, and DICOM series made of them."""
+"""A model server that keeps what it was sent, real volumes, and DICOM series made of them."""
 
 from __future__ import annotations
 

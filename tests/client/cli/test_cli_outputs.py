@@ -358,7 +358,7 @@ def test_images_that_make_no_segmentation_are_refused(
     assert "19991231" not in err
 
 
-def test_what_a_segmentation_lacks_is_told(named, predict, make_slices, write_series, tmp_path):
+def test_what_a_segmentation_lacks_is_reported(named, predict, make_slices, write_series, tmp_path):
     images = make_slices()
     for image in images:
         del image.FrameOfReferenceUID

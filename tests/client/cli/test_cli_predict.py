@@ -208,7 +208,7 @@ def test_single_values(model, predict, tmp_path):
     assert "image.png: list is not an image: use .json" in err
 
 
-def test_nan_is_told(model, predict, tmp_path):
+def test_nan_is_reported(model, predict, tmp_path):
     outputs = {"y": [-1], "z": [-1]}
     server = model(lambda x: {"y": np.full_like(x, np.nan), "z": x}, {"x": [-1]}, outputs)
     arguments = ["--value", "x=[0.5]", f"--output=z={tmp_path / 'z.json'}"]
@@ -355,7 +355,7 @@ def test_an_extra_that_is_missing(model, predict, anatomical, tmp_path, monkeypa
     assert 'pip install "eisen-deploy-client[nifti]"' in err
 
 
-def test_nothing_of_a_patient_is_told(
+def test_no_message_holds_anything_of_a_patient(
     model, predict, http, make_slices, write_series, caplog, tmp_path
 ):
     """Names of files in the folder and what headers say, in output, logs and written NIfTI."""

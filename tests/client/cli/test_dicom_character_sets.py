@@ -134,6 +134,7 @@ def texts_in(path):
     return found
 
 
+@pytest.mark.quick_cases(8)
 @pytest.mark.parametrize("index", range(len(SETS)), ids=[str(terms) for terms, *_ in SETS])
 def test_names_and_labels_are_read_back(images, tmp_path, index):
     image, name = images(*SETS[index]), SETS[index][1]
@@ -198,7 +199,7 @@ def test_codes_of_the_study_in_sets_of_their_own(slices, oblique, write_series, 
 
 
 @pytest.mark.parametrize("terms", [None, "no such set"])
-def test_text_of_an_unknown_set_is_told(images, tmp_path, terms):
+def test_text_in_an_unknown_character_set_is_reported(images, tmp_path, terms):
     (remark,) = files.check_grid(tmp_path / "o.dcm", images(terms, GERMAN, "iso8859_1").grid)
     assert "PatientName may be read wrong" in remark
     assert "ller" not in remark
@@ -208,12 +209,12 @@ def test_text_of_an_unknown_set_is_told(images, tmp_path, terms):
 @pytest.mark.parametrize(
     ("name", "codec"), [("山田^太郎", "iso2022_jp"), ("Yamada=山田", "iso2022_jp_2")]
 )
-def test_escapes_to_a_set_that_is_not_declared_are_told(images, tmp_path, terms, name, codec):
+def test_escapes_to_an_undeclared_set_are_reported(images, tmp_path, terms, name, codec):
     """All bytes of such a text are ASCII, and what is left of it without escapes is as well."""
     (remark,) = files.check_grid(tmp_path / "o.dcm", images(terms, name, codec).grid)
     assert "PatientName may be read wrong" in remark
 
 
-def test_escapes_to_a_set_that_is_declared_are_not_told(images, tmp_path):
+def test_escapes_to_a_declared_set_are_not_reported(images, tmp_path):
     grid = images(r"\ISO 2022 IR 87", "山田^太郎", "iso2022_jp").grid
     assert files.check_grid(tmp_path / "o.dcm", grid) == ()

@@ -73,6 +73,7 @@ def odd_images(few, write_series):
 # --- what is missing ----------------------------------------------------------------------
 
 
+@pytest.mark.extra
 def test_each_attribute_of_a_series_may_be_missing(odd_images, tmp_path):
     """Those that reading needs apart: it is written without, or refused by name beforehand."""
     complete = odd_images({})
@@ -109,7 +110,7 @@ def test_what_identifies_the_images_is_needed(few, write_series, tmp_path, keywo
 
 @pytest.mark.parametrize("keyword", [*NEEDED, "SOPInstanceUID"])
 @pytest.mark.parametrize("value", [b"1.2\\1.3", b"no identifier", b"\xff\xfe"])
-def test_what_identifies_nothing(odd_images, tmp_path, keyword, value):
+def test_identifiers_without_a_value_count_as_missing(odd_images, tmp_path, keyword, value):
     image = odd_images({keyword: value})
     with pytest.raises(files.UnwritableFile, match=f"{keyword} is missing in 3 of 3 images"):
         files.check_grid(tmp_path / "o.dcm", image.grid)
@@ -152,6 +153,7 @@ def test_a_file_may_say_what_its_image_does_not(few, write_series, tmp_path):
 # --- what is odd --------------------------------------------------------------------------
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value[:8]))
 def test_odd_values_fail_nothing(odd_images, tmp_path, value):
     """In all attributes of patient and study, and in some that are only copied."""
@@ -167,6 +169,7 @@ def test_odd_values_fail_nothing(odd_images, tmp_path, value):
 CASES = int(os.environ.get("HEADER_CASES", "15"))
 
 
+@pytest.mark.extra
 def test_headers_at_random(odd_images, tmp_path):
     """Whatever passes the check is written and can be read; all else is refused by name."""
     chance = random.Random(11)
@@ -214,7 +217,7 @@ def test_values_that_break_a_rule_are_copied_as_they_are(odd_images, tmp_path):
     assert remarks == ()
 
 
-def test_what_cannot_be_read_is_left_out_and_said(odd_images, tmp_path):
+def test_unreadable_attributes_are_left_out_and_reported(odd_images, tmp_path):
     image = odd_images({"PatientWeight": b"70,5 kg ", "PregnancyStatus": b"\x01"})
     remarks, segmentation = written(image, tmp_path / "o.dcm")
     (remark,) = remarks
@@ -276,7 +279,7 @@ def test_empty_parts_at_the_end_of_a_name_do_not_count(few, write_series, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["A^^B", "=A^B", "B^A", "A^B=A^B", "A^b"])
-def test_other_names_do(few, write_series, tmp_path, name):
+def test_differing_names_are_refused(few, write_series, tmp_path, name):
     few[0].PatientName, few[1].PatientName, few[2].PatientName = "A^B", name, "A^B"
     image = files.read(write_series(few))
     with pytest.raises(files.UnwritableFile, match="do not agree in PatientName"):
@@ -291,7 +294,7 @@ def test_two_images_of_one_name(few, write_series, tmp_path):
         files.check_grid(tmp_path / "o.dcm", image.grid)
 
 
-def test_what_else_they_do_not_agree_in_is_told(few, write_series, tmp_path):
+def test_other_attributes_that_disagree_are_reported(few, write_series, tmp_path):
     few[0].AccessionNumber, few[2].StudyTime = "SECRET", "130000"
     remarks, _ = written(files.read(write_series(few)), tmp_path / "o.dcm")
     (remark,) = remarks
@@ -302,6 +305,7 @@ def test_what_else_they_do_not_agree_in_is_told(few, write_series, tmp_path):
 # --- real files ---------------------------------------------------------------------------
 
 
+@pytest.mark.extra
 def test_every_image_that_pydicom_ships(bundled, tmp_path):
     """Whatever passes the check is written; the check refuses by name."""
     taken = 0

@@ -54,14 +54,14 @@ def test_without_geometry_arrays_are_sent_as_they_are_or_led_by_what_is_declared
     assert to_model(Content(array, 2), None)[0].shape == (1, 1, 3, 2)
 
 
-def test_channels_come_back_in_front():
+def test_channels_are_returned_in_front():
     _, layout = to_model(volume(4, 3, 2), None)
     assert from_model(np.zeros((1, 5, 4, 3, 2)), layout).value.shape == (5, 4, 3, 2)
     assert from_model(np.zeros((5, 1, 4, 3, 2)), layout).value.shape == (5, 4, 3, 2)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 2, 3, 4), (4, 3), (1, 1, 8, 6, 4), (3, 2), ()])
-def test_other_shapes_are_refused_and_both_are_told(shape):
+def test_other_shapes_are_refused_and_both_are_reported(shape):
     _, layout = to_model(volume(4, 3, 2), None)
     with pytest.raises(GeometryMismatch) as caught:
         from_model(np.zeros(shape), layout)
@@ -75,7 +75,7 @@ def test_two_axes_of_channels_are_refused():
         from_model(np.zeros((2, 5, 4, 3, 2)), layout)
 
 
-def test_without_a_grid_there_is_none_to_give_back():
+def test_without_a_grid_no_grid_is_returned():
     _, layout = to_model(Content(np.zeros((3, 2)), 2), None)
     with pytest.raises(GeometryMismatch, match="no geometry"):
         from_model(np.zeros((3, 2)), layout)

@@ -155,7 +155,9 @@ def tilt_one(images):
         (remove("PixelRepresentation"), "PixelRepresentation is missing"),
     ],
 )
-def test_what_makes_no_volume_is_refused_with_the_reason(make_slices, write_series, change, reason):
+def test_series_that_make_no_volume_are_refused_with_the_reason(
+    make_slices, write_series, change, reason
+):
     images = make_slices()
     change(images)
     with pytest.raises(UNSUPPORTED, match=reason) as caught:

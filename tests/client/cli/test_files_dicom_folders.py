@@ -104,7 +104,7 @@ def test_pixels_that_may_be_compressed_are_not_guessed(folder):
     assert refusal(folder).startswith("IM002 does not say how its pixels are encoded")
 
 
-def test_what_starts_like_dicom_and_has_no_uids_is_no_image_for_certain(folder):
+def test_a_file_without_preamble_and_uids_is_refused_by_name(folder):
     image = pydicom.dcmread(folder / NAMES[0])
     del image.SOPClassUID, image.SeriesInstanceUID
     image.save_as(folder / NAMES[0])
@@ -324,6 +324,7 @@ def test_other_folders_are_named(folder, make_slices, write_series):
     assert remarks(folder) == ("left out: notes, other (folders without images of this series)")
 
 
+@pytest.mark.extra
 def test_of_very_many_files_in_folders_the_first_are_looked_at(folder):
     (folder / "many").mkdir()
     for index in range(10_000):

@@ -157,6 +157,7 @@ def decoded(image):
             return None
 
 
+@pytest.mark.quick_cases(20)
 @pytest.mark.parametrize("name", [*READ.split(), *READ_OF_NIBABEL])
 def test_an_image_has_the_values_that_pydicom_reads(name):
     path = locate(name)
@@ -218,6 +219,7 @@ def test_all_files_are_listed():
     assert not list(Path(highdicom.__file__).parent.rglob("*.dcm"))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

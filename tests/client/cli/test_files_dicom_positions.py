@@ -87,6 +87,7 @@ def check_like(ours, theirs, within=1e-4):
 # --- other programs -----------------------------------------------------------------------
 
 
+@pytest.mark.extra
 def test_dicom2nifti_has_the_same_affines(slices, write_series, tmp_path):
     taken = 0
     for case in range(CASES):
@@ -100,6 +101,7 @@ def test_dicom2nifti_has_the_same_affines(slices, write_series, tmp_path):
     assert taken >= 0.9 * CASES
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("digits", [1, 2, 3])
 def test_dicom2nifti_is_as_near_as_positions_are_rounded(slices, write_series, tmp_path, digits):
     """It goes from the first position to the last, whose rounding the line evens out."""
@@ -172,6 +174,7 @@ def write_line(slices, write_series, positions, name="line"):
     return write_series(images, name, [*range(1, count + 1)])
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("step", "count", "digits"),
     [(1.25, 30, 1), (1.75, 60, 1), (0.625, 40, 2), (3.3333, 50, 1), (0.15, 80, 2)],
@@ -213,6 +216,7 @@ def test_positions_that_are_exact_are_kept(slices, write_series):
 # --- what is not even ---------------------------------------------------------------------
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("index", [0, 4, 8])
 @pytest.mark.parametrize("off", [(0, 0, 0.6), (0.6, 0, 0), (0.4, -0.3, 0.3)])
 def test_the_image_that_is_off_is_named(slices, write_series, index, off):
@@ -227,7 +231,7 @@ def test_the_image_that_is_off_is_named(slices, write_series, index, off):
 
 
 @pytest.mark.parametrize("axis", [0, 2])
-def test_a_twentieth_of_the_distance_is_tolerated(slices, write_series, axis):
+def test_a_deviation_of_a_twentieth_of_the_distance_is_tolerated(slices, write_series, axis):
     """Every second image is off to the other side."""
     for off in (0.049, 0.051):
         positions = np.array([[-10, 20, -30 + 2.0 * k] for k in range(20)])
@@ -240,9 +244,10 @@ def test_a_twentieth_of_the_distance_is_tolerated(slices, write_series, axis):
             files.read(folder)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("start", [-30, -100.3, 57.7, 211.45])
 @pytest.mark.parametrize("step", [1.05, 1.25, 1.35])
-def test_halves_may_be_rounded_to_any_side(slices, write_series, start, step):
+def test_halves_rounded_up_or_down_are_tolerated(slices, write_series, start, step):
     """Numbers such as 1.35 are not exact in binary: many are rounded up at one end of a volume, and
     down at the other, and yet none is off an even grid by more than 0.05 mm.
     """

@@ -121,7 +121,7 @@ def test_names_that_dicom_cannot_hold(image, tmp_path, text):
 
 
 @pytest.mark.parametrize("value", [0.5, -1, 70000, np.nan])
-def test_what_is_no_mask(image, tmp_path, value):
+def test_arrays_that_are_not_masks_are_refused(image, tmp_path, value):
     array = np.full(image.value.shape, value)
     with pytest.raises(files.UnwritableFile, match="whole numbers"):
         files.save(tmp_path / "o.dcm", files.Content(array, 3, image.grid))

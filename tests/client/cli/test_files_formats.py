@@ -27,7 +27,7 @@ from eisen_deploy.client.files.text_files import to_json
         ("a.png", ".png"),
     ],
 )
-def test_kinds(name, kind):
+def test_the_format_is_found_by_the_name_of_the_file(name, kind):
     assert find_format(Path(name)) == kind
 
 
@@ -43,7 +43,7 @@ def test_what_is_not_there_or_not_known(tmp_path):
 
 @pytest.mark.parametrize("name", ["x.dcm", "x.nii", "x.nii.gz", "x.png"])
 @pytest.mark.parametrize("value", ["text", [[1]], 1.5, {"a": 1}, None])
-def test_what_is_no_image(tmp_path, name, value):
+def test_files_that_are_not_images_are_refused(tmp_path, name, value):
     with pytest.raises(files.UnwritableFile, match=f"^{type(value).__name__} is not an image: use"):
         files.save(tmp_path / name, files.Content(value))
     assert list(tmp_path.iterdir()) == []
@@ -62,7 +62,7 @@ NAN, INFINITE = float("nan"), float("inf")
         ((np.array([complex(1, NAN)]),), [[[1, None]]]),
     ],
 )
-def test_numbers_that_json_has_not_are_told(tmp_path, value, written):
+def test_numbers_that_json_lacks_are_reported(tmp_path, value, written):
     (remark,) = files.save(tmp_path / "x.json", files.Content(value))
     assert remark == "NaN or infinity is among its numbers, for which JSON has only null"
     assert json.loads((tmp_path / "x.json").read_text()) == written
@@ -115,7 +115,7 @@ def test_pickles_do_not_run(tmp_path, capsys, kind):
 
 
 @pytest.mark.parametrize("end", ["npy", "npz", "png", "json", "txt", "nii", "nii.gz", "dcm"])
-def test_rubbish(tmp_path, end):
+def test_meaningless_bytes_are_refused(tmp_path, end):
     path = tmp_path / f"x.{end}"
     path.write_bytes(b"\xff\xfe\x00" * 300)
     with pytest.raises(files.UnreadableFile):
@@ -185,7 +185,7 @@ def test_nothing_is_left_of_a_failure(tmp_path):
     assert old.read_bytes() == b"old"
 
 
-def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+def test_a_file_that_appeared_meanwhile_is_not_replaced(tmp_path):
     path = tmp_path / "a.npy"
     with pytest.raises(files.UnwritableFile, match="exists"), stage([path], False):
         path.write_bytes(b"theirs")
@@ -193,7 +193,7 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
     assert path.read_bytes() == b"theirs"
 
 
-def test_temporary_files_tell_no_names(tmp_path):
+def test_temporary_files_do_not_show_the_names_of_outputs(tmp_path):
     with stage([tmp_path / "CANARY.npy"], False) as temporaries:
         assert "CANARY" not in temporaries[tmp_path / "CANARY.npy"].name
 
@@ -225,7 +225,7 @@ def test_where_nothing_can_be_written(tmp_path):
         ("x.png", "PIL", "png"),
     ],
 )
-def test_a_missing_library_is_told_with_what_to_install(
+def test_a_missing_library_is_reported_with_what_to_install(
     tmp_path, monkeypatch, name, library, extra
 ):
     for module in [key for key in sys.modules if key.partition(".")[0] == library] + [library]:

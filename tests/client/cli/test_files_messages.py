@@ -156,7 +156,7 @@ def test_arrays_that_are_not_read(tmp_path, array, reason, end):
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (2, 3)])
 @pytest.mark.parametrize("dtype", ["bool", ">i2", "<f8", "c8", "U5", "S3"])
 @pytest.mark.parametrize("order", "CF")
-def test_arrays_that_are(tmp_path, shape, dtype, end, order):
+def test_arrays_that_are_read(tmp_path, shape, dtype, end, order):
     array = np.asarray(np.zeros(shape), dtype=dtype, order=order)
     path = tmp_path / f"x.{end}"
     np.save(path, array) if end == "npy" else np.savez(path, a=array)
@@ -284,7 +284,7 @@ def test_values_are_written_or_refused(tmp_path, value, end):
         ("CANARY", r"line 1, column 1"),
     ],
 )
-def test_json_that_is_none(tmp_path, text, reason):
+def test_text_that_is_not_json(tmp_path, text, reason):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(files.UnreadableFile, match=reason) as caught:
         files.read(tmp_path / "x.json")

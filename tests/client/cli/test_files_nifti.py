@@ -1,4 +1,4 @@
-"""NIfTI files: voxels and geometry come through, and nothing else does."""
+"""NIfTI files: voxels and geometry are kept, and nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_geometry_and_voxels_are_those_of_the_source(scans, tmp_path, name, end)
     assert written.header.get_zooms()[:3] == source.header.get_zooms()[:3]
 
 
-def test_several_volumes_are_channels_in_front_and_come_back_behind(scans):
+def test_several_volumes_are_channels_in_front_and_written_behind(scans):
     image = files.read(scans / "example4d.nii.gz")
     source = np.asanyarray(nibabel.load(scans / "example4d.nii.gz").dataobj)
     array, _ = files.to_model(image, [-1, 2, -1, -1, -1])
@@ -109,7 +109,7 @@ def test_damaged_compression(scans, tmp_path):
         files.read(path)
 
 
-def test_what_is_no_volume_of_numbers(scans, tmp_path):
+def test_files_without_a_volume_of_numbers(scans, tmp_path):
     with pytest.raises(files.UnsupportedFile, match="not a NIfTI volume"):
         files.read(scans / "row_major.dconn.nii")
     colours = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])

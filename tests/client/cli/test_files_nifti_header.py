@@ -184,7 +184,7 @@ def test_voxels_that_are_missing(tmp_path, cut):
         files.read(tmp_path / "x.nii")
 
 
-def test_bytes_that_are_not_read_are_told(tmp_path):
+def test_bytes_that_are_not_read_are_reported(tmp_path):
     raw = by_hand.nifti(VOXELS, dim=[3, 4, 5, 2, 1, 1, 1, 1], **PLACED)
     image, _, _ = through(tmp_path, raw)
     assert image.remarks == ("20 bytes after its voxels are not read",)
@@ -230,7 +230,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("what", OTHERS)
 @pytest.mark.parametrize("end", [".nii", ".nii.gz"])
-def test_what_is_no_nifti_is_called_what_it_is(tmp_path, what, end):
+def test_a_file_that_is_not_nifti_is_called_what_it_is(tmp_path, what, end):
     (tmp_path / f"x{end}").write_bytes(OTHERS[what])
     with pytest.raises(files.UnreadableFile, match=what) as caught:
         files.read(tmp_path / f"x{end}")
@@ -350,7 +350,7 @@ def test_what_has_no_orientation_is_not_turned(tmp_path):
         files.to_model(image, None, "RAS")
 
 
-def test_sides_on_which_programs_differ_are_told(tmp_path):
+def test_sides_on_which_programs_differ_are_reported(tmp_path):
     (tmp_path / "x.nii").write_bytes(by_hand.nifti(VOXELS, **PLACED, qform_code=1))
     (remark,) = files.read(tmp_path / "x.nii").remarks
     assert "its sform see it as LAS, and those that prefer its qform as RAS" in remark

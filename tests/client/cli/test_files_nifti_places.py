@@ -70,6 +70,7 @@ def turned(sizes=SIZES):
 # --- tilted gantries ----------------------------------------------------------------------
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("degrees", [-30, -2, 1, 5, 15, 22.5])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("is_oblique", [False, True])
@@ -86,7 +87,7 @@ def test_a_tilted_series(tmp_path, write_series, slices, degrees, axis, is_obliq
     check_itk(tmp_path, grid, remark)
 
 
-def test_the_command_says_so(model, predict, tmp_path, write_series, slices):
+def test_the_command_prints_the_remark(model, predict, tmp_path, write_series, slices):
     affine = np.diag([-0.7, -0.8, 3, 1])
     affine[1, 2] = 0.5
     folder = write_series(slices(np.ones((8, 6, 5), np.int16), affine))
@@ -100,6 +101,7 @@ def test_the_command_says_so(model, predict, tmp_path, write_series, slices):
 # --- rounded numbers ----------------------------------------------------------------------
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("digits", [(6, 6), (5, 6), (4, 6), (3, 6), (6, 2), (6, 1), (4, 2), (3, 1)])
 @pytest.mark.parametrize("count", [2, 9, 40])
 def test_a_rounded_series(tmp_path, write_series, slices, digits, count):

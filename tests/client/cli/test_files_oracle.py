@@ -200,6 +200,7 @@ def _volume(path):
     return volume, volume.ndim
 
 
+@pytest.mark.extra
 def test_headers_with_changed_bytes(tmp_path):
     """Whatever a program makes of such an image, if it is not refused, it makes of the mask."""
     source, target = tmp_path / "a.nii", tmp_path / "b.nii"
@@ -240,6 +241,7 @@ def frames(path: Path) -> dict[str, np.ndarray]:
 # --- DICOM --------------------------------------------------------------------------------
 
 
+@pytest.mark.quick_cases(8)
 @pytest.mark.parametrize("grid", range(GRIDS))
 def test_a_mask_of_dicom_lies_where_its_images_do(tmp_path, write_series, slices, grid):
     dice = random.Random(grid)

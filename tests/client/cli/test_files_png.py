@@ -117,7 +117,7 @@ def test_an_animation_is_refused(tmp_path):
         files.read(tmp_path / "x.png")
 
 
-def test_what_others_cannot_read_either_is_named(read):
+def test_unknown_critical_chunks_are_refused_by_name(read):
     whole = png(sample(0, 8), 0, 8)
     apple = SIGNATURE + chunk(b"CgBI", bytes(4)) + whole[8:]
     with pytest.raises(files.UnsupportedFile, match="Apple"):
@@ -152,7 +152,7 @@ def test_a_file_that_is_cut_off_or_damaged_is_refused(read, colour, depth):
         (5, 5, 8, 0, 0, 0, 2),
     ],
 )
-def test_headers_that_there_are_not(read, head):
+def test_impossible_headers_are_refused(read, head):
     pixels = chunk(b"IDAT", zlib.compress(bytes(30)))
     raw = SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", *head)) + pixels + chunk(b"IEND", b"")
     with pytest.raises(files.UnreadableFile, match="its header"):
@@ -162,7 +162,7 @@ def test_headers_that_there_are_not(read, head):
 @pytest.mark.parametrize(
     "pixels", [b"", zlib.compress(bytes(20)), zlib.compress(b"\7" * 99), b"rubbish"]
 )
-def test_pixels_that_there_are_not(read, pixels):
+def test_pixels_that_do_not_fit_the_header_are_refused(read, pixels):
     head = struct.pack(">IIBBBBB", 5, 9, 8, 0, 0, 0, 0)
     raw = SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     with pytest.raises(files.UnreadableFile, match=r"damaged|cut off"):
@@ -171,7 +171,7 @@ def test_pixels_that_there_are_not(read, pixels):
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("colour", "depth"), KINDS)
-def test_rows_that_are_not_there(read, colour, depth, interlaced):
+def test_missing_rows(read, colour, depth, interlaced):
     """Compressed as a whole, and too few: Pillow would take zeros for some of them."""
     whole = png(sample(colour, depth, 20, 20), colour, depth, interlaced, idat=10**6)
     start = whole.index(b"IDAT") + 4
@@ -215,7 +215,7 @@ def test_a_picture_of_one_bit_reaches_the_model(tmp_path, columns):
     np.testing.assert_array_equal(mask[0, 0], truth)
 
 
-def test_what_is_to_be_known_is_printed(tmp_path, model, predict):
+def test_remarks_on_a_picture_are_printed(tmp_path, model, predict):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.eye(3, 4) > 0).save(tmp_path / "x.png", exif=exif)

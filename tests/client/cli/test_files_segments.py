@@ -37,7 +37,7 @@ def test_segments_of_another_output():
 
 
 @pytest.mark.parametrize("metadata", [{}, {"custom": None}, {"custom": []}, {"custom": {"a": 1}}])
-def test_none_are_declared(metadata):
+def test_metadata_without_segments(metadata):
     assert find_declared_segments(metadata, "mask") == ((), ())
 
 
@@ -70,7 +70,7 @@ def test_none_are_declared(metadata):
         ({"output": 1}, "output"),
     ],
 )
-def test_an_entry_that_is_wrong_is_told_and_the_others_are_used(change, told):
+def test_a_wrong_entry_is_reported_and_the_others_are_used(change, told):
     segments, remarks = declared({**LIVER, **change}, {**LIVER, "number": 2})
     assert [each.number for each in segments] == [2]
     (remark,) = remarks
@@ -78,7 +78,7 @@ def test_an_entry_that_is_wrong_is_told_and_the_others_are_used(change, told):
 
 
 @pytest.mark.parametrize("entries", ["Liver", {"1": "Liver"}, 1, [LIVER] * 1001])
-def test_a_list_that_is_none(entries):
+def test_segments_that_are_not_a_list(entries):
     segments, remarks = find_declared_segments({"custom": {"segments": entries}}, "mask")
     assert segments == ()
     (remark,) = remarks
@@ -173,7 +173,7 @@ def test_colours_are_those_of_highdicom(color):
     assert highdicom.color.CIELabColor.from_dicom_value(tuple(stored)).to_rgb() == color
 
 
-def test_segments_beyond_the_channels_are_told(image, tmp_path):
+def test_segments_beyond_the_channels_are_reported(image, tmp_path):
     content = files.Content(np.ones((2, *image.value.shape), bool), 3, image.grid)
     segments = [files.Segment(2, "Spleen"), files.Segment(3, "Liver"), files.Segment(9, "Lung")]
     remarks = files.save(tmp_path / "o.dcm", content, segments=segments)
@@ -182,6 +182,7 @@ def test_segments_beyond_the_channels_are_told(image, tmp_path):
     assert [item.SegmentLabel for item in found] == ["Label 1", "Spleen"]
 
 
+@pytest.mark.extra
 def test_many_labels_of_high_numbers(image, tmp_path):
     labels = np.zeros(image.value.shape, np.uint16)
     labels.flat[:300] = np.arange(300) * 200 + 5000

@@ -22,7 +22,7 @@ LOGGERS = ["nibabel.global", "pydicom", "highdicom.image", "PIL.PngImagePlugin",
 
 @pytest.mark.parametrize("block", [silence, lambda: reading("a file"), lambda: writing("a file")])
 @pytest.mark.parametrize("name", LOGGERS)
-def test_nothing_is_heard_inside_and_all_outside(caplog, capfd, block, name):
+def test_libraries_log_nothing_inside_and_everything_outside(caplog, capfd, block, name):
     with block():
         logging.getLogger(name).error("CANARY")
         logging.getLogger(f"{name}.child_{id(block)}").error("CANARY")
@@ -52,7 +52,7 @@ def test_an_application_s_own_handlers_and_settings_stay(caplog):
     assert before == after
 
 
-def test_other_threads_are_heard(caplog):
+def test_other_threads_still_log(caplog):
     with silence():
         other = threading.Thread(target=lambda: logging.getLogger("pydicom").error("other"))
         other.start()
@@ -133,6 +133,7 @@ for name in ("image", "x.png", "x.nii"):
 """
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("mode", ["quiet", "loud"])
 def test_the_standard_error_stays_empty(tmp_path, mode, write_series, make_slices):
     """In a process of its own: some loggers are only made while a file is read."""

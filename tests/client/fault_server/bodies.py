@@ -74,7 +74,7 @@ def cases() -> Iterator[Case]:
 
 
 def _bytes() -> Iterator[Case]:
-    """A byte more or less anywhere: the JSON part or what follows has not the size told."""
+    """A byte more or less: the JSON part or what follows has another size than declared."""
     for index in range(len(BODY)):
         less = reply(200, BINARY, BODY[:index] + BODY[index + 1 :])
         yield Case(f"body without byte {index}", sends(less), MalformedReply)
@@ -380,7 +380,7 @@ def _tells(metadata: bytes) -> Callable[[Peer], None]:
 
 
 def _identities() -> Iterator[Case]:
-    """The reply tells for which request it is."""
+    """The reply names its request."""
 
     def script(id_: str | None) -> Any:
         def answer(peer: Peer) -> None:
@@ -460,7 +460,7 @@ def _errors() -> Iterator[Case]:
         "InvalidKeyException": Unauthorized,
         "ModelNotFoundException": ModelNotFound,
     }
-    for type_, kind in types.items():  # the type tells more than the status
+    for type_, kind in types.items():  # the type says more than the status
         for status in (400, 404, 418, 500, 503, 599):
             answer = reply(status, {}, json.dumps({"type": type_, "more": _ANYTHING}).encode())
             yield Case(f"{status} {type_}", sends(answer), kind)

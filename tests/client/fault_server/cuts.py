@@ -106,7 +106,7 @@ def ended(name: str, answer: bytes, length: int) -> Expected | None:
         return MalformedReply
     return {
         "a refused batch": InvalidInput,
-        "a failed model": ServerFailed,  # its type, which tells more, is in the body
+        "a failed model": ServerFailed,  # its type, which says more, is in the body
         "a busy server": ServerFailed,
     }.get(name, MalformedReply)
 

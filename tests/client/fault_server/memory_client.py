@@ -30,7 +30,7 @@ def measure(url: str, cap: int, method: str) -> tuple[str | None, float]:
     with EisenServingClient(url, timeout=TIMEOUT, max_reply=cap, retries=0) as client:
         try:
             client.predict({"x": 1}) if method == "predict" else client.get_metadata()
-        except Exception as error:  # noqa: BLE001 - its class is told
+        except Exception as error:  # noqa: BLE001 - its class is reported
             name = type(error).__name__
     return name, time.monotonic() - start
 

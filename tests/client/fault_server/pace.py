@@ -135,7 +135,7 @@ UNREAD = {
 
 
 def _in_time() -> Iterator[Case]:
-    """What is slow but comes, comes whole; and what ends is told at once."""
+    """A slow reply is read whole; a lost connection is reported at once."""
 
     def dripped(peer: Peer) -> None:
         peer.receive()

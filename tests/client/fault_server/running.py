@@ -1,4 +1,4 @@
-"""Runs cases, many at a time, and tells in what they end otherwise than they have to."""
+"""Runs cases, many at a time, and reports what ended otherwise than expected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLACK = 0.5
 
 
 class Outcome(NamedTuple):
-    """What came of a case.
+    """The outcome of a case.
 
     :param late: seconds from the deadline of a call to its end, of the latest call.
     """

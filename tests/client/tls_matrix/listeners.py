@@ -1,4 +1,4 @@
-"""The honest server, one that must learn nothing, and a proxy: each keeps what it was told."""
+"""The honest server, one that must learn nothing, and a proxy: each keeps what it was sent."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Load:
         return Counter(each.kind for each in meant)
 
     def report(self) -> dict[str, object]:
-        """Return the numbers that tell how it went."""
+        """Return the numbers of a run."""
         right = sorted(each.seconds for each in list(self.outcomes) if each.kind == RIGHT)
         return {
             "calls": len(self.outcomes),
@@ -147,7 +147,7 @@ class Load:
         except EisenClientError as error:
             kind = type(error).__name__
             self.examples.setdefault(kind, str(error))
-        except Exception as error:  # noqa: BLE001 - that there is none is shown
+        except Exception as error:  # noqa: BLE001 - its absence is shown
             kind = f"untyped {error!r}"
         seconds = time.monotonic() - start
         # A reply with another request's id is malformed to the client.

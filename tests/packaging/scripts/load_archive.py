@@ -1,4 +1,4 @@
-"""Load an unpacked archive as a server does that has nothing else of it; print what came."""
+"""Load an unpacked archive on a server that has nothing else of ours; print the result."""
 
 from __future__ import annotations
 

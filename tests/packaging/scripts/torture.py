@@ -1,4 +1,4 @@
-"""Pack under hard conditions, each in processes of their own; print as JSON what came of it."""
+"""Pack under hard conditions, each in processes of their own; print the outcome as JSON."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def memory(folder):
     model = torch.nn.Linear(2**25, 1, bias=False)
     packer = EisenServingMAR(None, None, {})
     packer.pack(torch.nn.Linear(1, 1), folder, "small")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what came before
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of before
     before = _peak()
     packer.pack(model, folder, "m")
     return {"grown": _peak() - before, "size": (folder / "m.mar").stat().st_size}

@@ -1,4 +1,4 @@
-"""Archives as ``eisen-serve`` takes them: copied, verified, told apart; and what comes after."""
+"""Archives as ``eisen-serve`` takes them: copied, verified, and watched for changes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def zoo(tmp_path_factory):
     return folder
 
 
+@pytest.mark.extra
 def test_what_is_known_of_an_archive(zoo):
     (plain,) = verify([zoo / "1" / "seg.mar"])
     assert (plain.name, plain.version, plain.url_part) == ("seg", "1", "seg")
@@ -83,7 +84,7 @@ def test_what_was_verified_is_served_whatever_becomes_of_the_file(served, zoo, c
     check_copies([served])
 
 
-def test_nobody_else_reads_or_writes_a_copy(served):
+def test_other_users_cannot_read_or_write_a_copy(served):
     assert stat.S_IMODE(served.copy.stat().st_mode) == 0o400
     assert stat.S_IMODE(served.copy.parent.stat().st_mode) == 0o700
     assert served.copy.stat().st_ino != served.path.stat().st_ino
@@ -115,7 +116,7 @@ def test_what_is_copied_is_what_is_verified(user_file, tmp_path):
         verify([user_file], tmp_path / "store")
 
 
-def test_no_room_for_a_copy_is_told_with_the_variable(user_file, tmp_path):
+def test_no_room_for_a_copy_is_reported_with_the_variable(user_file, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
@@ -153,7 +154,7 @@ def test_a_file_that_stays_as_it_is(told):
 
 
 @pytest.mark.parametrize("change", [overwrite, replace])
-def test_other_content_is_told_once_with_what_to_do(told, served, change):
+def test_changed_content_is_reported_once_with_what_to_do(told, served, change):
     (line,) = told(lambda path: change(path, b"something else"))
     assert line.startswith(f"{served.path} has other content now: seg 1, sha-256 ")
     assert line.endswith("restart eisen-serve to serve what lies there then")
@@ -174,7 +175,7 @@ def test_other_content_of_the_same_size_and_time(told):
     assert "has other content now" in line
 
 
-def test_a_touched_file_is_told_apart(told):
+def test_a_touched_file_is_distinguished_from_a_changed_one(told):
     (line,) = told(lambda path: os.utime(path, (1, 1)))
     assert "only its time has changed, its content is what is served" in line
 
@@ -184,12 +185,12 @@ def test_a_file_replaced_by_an_equal_one(told):
     assert "replaced, its content is what is served: nothing is to be done" in line
 
 
-def test_permissions_and_links_are_nobodys_business(told):
+def test_changed_permissions_and_links_are_not_reported(told):
     assert told(lambda path: path.chmod(0o600)) == []
     assert told(lambda path: os.link(path, path.parent / "backup.mar")) == []
 
 
-def test_a_file_that_is_gone_and_comes_back(told, zoo):
+def test_a_file_that_disappears_and_returns(told, zoo):
     (line,) = told(Path.unlink)
     assert "is no longer there (No such file or directory)" in line
     (line,) = told(lambda path: shutil.copy(zoo / "1" / "seg.mar", path))
@@ -216,7 +217,7 @@ def test_a_file_is_left_alone_while_it_is_written(served):
     assert len(lines) == 1
 
 
-def test_all_that_is_wrong_is_told_with_its_archive(zoo, tmp_path):
+def test_every_problem_is_reported_with_its_archive(zoo, tmp_path):
     good = zoo / "1" / "seg.mar"
     raw = bytearray(good.read_bytes())
     raw[len(raw) // 2] ^= 1

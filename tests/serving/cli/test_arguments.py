@@ -88,7 +88,7 @@ def test_all_problems_at_once():
 
 
 def certificate(folder, key_type):
-    """Make a certificate, and its key in the form that tells no kind of key in its first line."""
+    """Make a certificate, and its key in the form whose first line names no kind of key."""
     own = trustme.CA().issue_cert("localhost", key_type=key_type)
     cert, key = folder / "cert.pem", folder / "key.pem"
     own.cert_chain_pems[0].write_to_path(cert)
@@ -158,7 +158,7 @@ def test_wrong_arguments_end_with_2(capsys):
     )
 
 
-def test_an_environment_without_torchserve_is_told(tmp_path, capsys):
+def test_an_environment_without_torchserve_is_reported(tmp_path, capsys):
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
     assert main(["run", "seg.mar", "--python", str(python)]) == 2

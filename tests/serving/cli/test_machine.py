@@ -1,4 +1,4 @@
-"""What a process may use, by the files in which Linux tells it."""
+"""What a process may use, read from the files of Linux."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_who_was_killed_for_memory(groups):
     assert machine.count_killed_for_memory() == 2
 
 
-def test_nobody_tells(groups, tmp_path):
+def test_without_control_groups_no_kill_is_counted(groups, tmp_path):
     groups("", {})
     assert machine.count_killed_for_memory() == 0
     assert machine.measure_machine().cores >= 1

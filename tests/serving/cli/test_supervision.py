@@ -25,8 +25,8 @@ def process():
 
 
 @pytest.mark.parametrize("looks", [1, 18, 19, 20, 21])
-def test_a_worker_that_takes_the_place_of_another_is_told(looks, tmp_path):
-    """Each twentieth look takes note of workers that were added: this one is none of them."""
+def test_a_worker_that_replaces_another_is_reported(looks, tmp_path):
+    """Each twentieth look takes note of workers that were added: this one is not among them."""
     said, ready = [], []
     calls = SimpleNamespace(workers=lambda _: [Worker("9000", "READY", p.pid) for p in ready])
     workers = supervision._Workers([SEG], calls, WorkerReports(tmp_path), said.append)

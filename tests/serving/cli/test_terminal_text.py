@@ -65,6 +65,7 @@ def test_what_an_interpreter_says(told, python, archive):
     assert "pwn" in err
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("name", ODD)
 def test_the_doctor_reads_a_store(told, archive, tmp_path, name):
     store = tmp_path / "store"

@@ -129,7 +129,7 @@ def test_one_worker_for_each_model_is_never_too_many(doctor):
     assert "workers-exceed-cores" not in doctor.names()
 
 
-def test_a_store_that_cannot_be_listed_is_told(doctor):
+def test_a_store_that_cannot_be_listed_is_reported(doctor):
     doctor.store.rmdir()
     report = doctor.examine()
     assert "model-store-missing" in {each.name for each in report.findings}

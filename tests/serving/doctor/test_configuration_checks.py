@@ -141,7 +141,7 @@ def test_vmargs_are_read_from_a_file_that_is_given_by_name(doctor):
     assert "vmargs-not-read" not in doctor.names(text)
 
 
-def test_snapshots_come_before_a_file_that_is_not_given_by_name(doctor):
+def test_snapshots_win_over_a_file_that_is_not_given_by_name(doctor):
     snapshots = doctor.folder / "logs" / "config"
     snapshots.mkdir(parents=True)
     doctor.in_folder = True
@@ -189,7 +189,7 @@ def test_a_queue_that_does_not_fit_is_not_found_where_java_ends_cleanly(doctor):
     assert "queue-exceeds-heap" not in doctor.names(text)
 
 
-def test_everything_wrong_is_told_at_once(doctor):
+def test_everything_wrong_is_reported_at_once(doctor):
     names = ["escape-broken", "property-unknown", "value-no-json", "variable-missing", "cors-any"]
     names += ["grpc-open", "handler-replaced", "workers-exceed-memory"]
     found = doctor.names("\n".join(CASES[name][1] for name in names))

@@ -68,7 +68,7 @@ def test_a_file_that_is_not_there_is_status_2(doctor, run):
     assert "could not be examined" in output.splitlines()[-1]
 
 
-def test_a_folder_without_a_file_is_torchserve_as_it_comes(doctor, run):
+def test_a_folder_without_a_file_means_the_defaults_of_torchserve(doctor, run):
     status, output = run(doctor.folder, "--model-store", doctor.store)
     assert status == 1
     assert "[request-limit-stock]" in output
@@ -82,7 +82,7 @@ def test_a_server_that_is_not_there_is_status_2(run):
     assert "[unreachable]" in output
 
 
-def test_an_address_that_is_none_is_status_2(run):
+def test_an_invalid_address_is_status_2(run):
     assert run("gopher://localhost")[0] == 2
     assert run("http://localhost:99999")[0] == 2
 

@@ -116,7 +116,7 @@ def test_no_java_at_all(doctor):
     assert "JAVA_HOME=" in finding.remedy
 
 
-def test_a_temporary_folder_that_is_none(doctor):
+def test_a_temporary_folder_that_is_not_a_folder(doctor):
     doctor.environment["TEMP"] = str(doctor.folder / "nowhere")
     assert doctor.names()["temporary-folder-unfit"] == ERROR
     doctor.environment["TEMP"] = str(doctor.folder)
@@ -132,7 +132,7 @@ def test_archives_that_are_larger_than_the_disk_is_free(doctor):
     assert doctor.names()["disk-space-short"] == ERROR
 
 
-def test_a_model_store_that_is_not_told_or_not_there(doctor):
+def test_a_model_store_that_is_not_set_or_does_not_exist(doctor):
     assert any("use --model-store" in each for each in doctor.examine(model_store=None).unexamined)
     assert doctor.names(model_store="nowhere")["model-store-missing"] == ERROR
     assert "model-store-missing" not in doctor.names()

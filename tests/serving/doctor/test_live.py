@@ -66,7 +66,7 @@ def names(report):
     return {finding.name: finding.severity for finding in report.findings}
 
 
-def test_as_it_comes(stock):
+def test_findings_with_the_default_configuration(stock):
     report = examine(stock)
     assert report.status == 1
     assert names(report) == {"request-limit-stock": WARNING}
@@ -102,7 +102,7 @@ def test_a_model_that_there_is_not(stock):
     assert "nowhere: 404 ModelNotFoundException" in finding.found
 
 
-def test_an_interface_that_is_none_of_inference(stock):
+def test_an_interface_that_is_not_for_inference(stock):
     report = examine_server(stock.config["metrics_address"])
     assert report.examined  # it is TorchServe; what it answers is not what /ping does
     assert "ping-unhealthy" in names(report)
