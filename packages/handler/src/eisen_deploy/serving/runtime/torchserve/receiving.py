@@ -9,7 +9,6 @@ Source: TorchServe 0.12, ``ts/protocol/otf_message_handler.py``.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import sys
 from collections.abc import Callable
@@ -70,22 +69,6 @@ class Reader:
             logging.info("Frontend disconnected.")  # noqa: LOG015 - where TorchServe says it
             sys.exit(0)
         return count
-
-
-def unfilled(size: int) -> bytearray:
-    """Return a bytearray whose bytes are whatever lies in memory.
-
-    To fill 64 MiB with zeros takes longer than to receive them.
-
-    Source: ``PyByteArray_FromStringAndSize``, which fills only from a pointer that is not NULL.
-    """
-    array: bytearray = _from_string_and_size(None, size)
-    return array
-
-
-_from_string_and_size = ctypes.pythonapi.PyByteArray_FromStringAndSize
-_from_string_and_size.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
-_from_string_and_size.restype = ctypes.py_object
 
 
 def make_retriever(received: list[bytearray]) -> Callable[[socket, int], bytearray]:

@@ -1,0 +1,170 @@
+"""Requests in a bounded queue, answered in batches on the one thread that runs the model.
+
+The event loop puts requests in and waits; :meth:`Batcher.run` answers them, on whichever thread
+calls it: the process's main one, where the time for a batch can be interrupted by a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError, TimedOut
+from eisen_deploy.serving.runtime.messages import Reply, Request
+
+Answer = Callable[[Sequence[Request]], list[Reply]]
+
+
+_NOT_EXECUTED = "nothing was executed, the request can be sent again"
+
+
+class QueueFull(NotExecuted):
+    """So many requests wait already; this one can be sent again."""
+
+
+class Waiting:
+    """One request in the queue, and the reply to it.
+
+    :ivar begun: when its batch was begun (monotonic), ``None`` before.
+    :ivar is_gone: whether its client went away: it is not begun any more.
+    """
+
+    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
+        self.request = request
+        self.begun: float | None = None
+        self.is_gone = False
+        self.since = time.monotonic()
+        self.reply: asyncio.Future[Reply] = loop.create_future()
+        self._loop = loop
+
+    def finish(self, reply: Reply | ServingError) -> None:
+        """Hand the reply, or the error that is the answer, to the event loop."""
+        try:
+            self._loop.call_soon_threadsafe(self._set, reply)
+        except RuntimeError:  # the loop was closed: nobody waits any more
+            return
+
+    def _set(self, reply: Reply | ServingError) -> None:
+        if not self.reply.done():
+            if isinstance(reply, ServingError):
+                self.reply.set_exception(reply)
+            else:
+                self.reply.set_result(reply)
+
+
+class Batcher:
+    """The queue before a model.
+
+    :param answer: answers a batch; never raises for what is in a request.
+    :param size: requests in a batch, at most.
+    :param delay: seconds that a batch waits for more requests.
+    :param queue: requests that may wait.
+    :param timeout: seconds for an answer, counted from when its batch begins; a request that has
+        waited as long for its turn is not begun.
+    """
+
+    def __init__(
+        self, answer: Answer, *, size: int, delay: float, queue: int, timeout: float
+    ) -> None:
+        self._answer, self._size, self._delay = answer, size, delay
+        self._queue, self.timeout = queue, timeout
+        self._waiting: deque[Waiting] = deque()
+        self._changed = threading.Condition()
+        self._running: list[Waiting] = []
+        self._closed = False
+
+    def put(self, request: Request) -> Waiting:
+        """Put a request into the queue; called on an event loop's thread.
+
+        :raises QueueFull: if too many wait already.
+        """
+        waiting = Waiting(request, asyncio.get_running_loop())
+        with self._changed:
+            if self._closed:
+                raise NotExecuted(f"the server is stopping; {_NOT_EXECUTED}")
+            if len(self._waiting) >= self._queue:
+                raise QueueFull(
+                    f"{self._queue} requests wait already; {_NOT_EXECUTED}"
+                )
+            self._waiting.append(waiting)
+            self._changed.notify()
+        return waiting
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests."""
+        return not self._closed
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether the running batch takes longer than it may: nothing has interrupted it."""
+        running = self._running
+        begun = running[0].begun if running else None
+        return begun is not None and time.monotonic() - begun > self.timeout
+
+    def expire(self) -> None:
+        """Answer what has waited too long for its turn; called now and then."""
+        with self._changed:
+            late = time.monotonic() - self.timeout
+            while self._waiting and self._waiting[0].since < late:
+                self._waiting.popleft().finish(
+                    NotExecuted(f"it waited {self.timeout:g} s for its turn; {_NOT_EXECUTED}")
+                )
+
+    def give_up(self) -> None:
+        """Answer what runs with 504 and what waits with 503, and take nothing more."""
+        with self._changed:
+            self._closed = True
+            running, waiting = list(self._running), list(self._waiting)
+            self._waiting.clear()
+        for each in running:
+            each.finish(TimedOut(f"the model did not answer within {self.timeout:g} s"))
+        for each in waiting:
+            each.finish(NotExecuted(f"the model hangs, and its process ends; {_NOT_EXECUTED}"))
+
+    def close(self) -> None:
+        """Take no more requests; :meth:`run` returns once those that wait are answered."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Answer batches until it is closed."""
+        while (batch := self._next()) is not None:
+            self._run(batch)
+
+    def _run(self, batch: list[Waiting]) -> None:
+        now = time.monotonic()
+        for each in batch:
+            each.begun = now
+        self._running = batch
+        replies = self._answer([each.request for each in batch])
+        self._running = []
+        for each, reply in zip(batch, replies, strict=True):
+            each.finish(reply.owned())
+
+    def _next(self) -> list[Waiting] | None:
+        """Return the next batch; ``None`` at the end."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return None
+                if self._size > 1 and self._delay:
+                    self._changed.wait_for(self._is_full, self._delay)
+                if batch := self._take():
+                    return batch
+
+    def _take(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        while self._waiting and len(batch) < self._size:
+            each = self._waiting.popleft()
+            if not each.is_gone:
+                batch.append(each)
+        return batch
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._size or self._closed

@@ -1,0 +1,93 @@
+"""A request's body, bounded before memory is taken for it: in one buffer, or as fields of a form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from eisen_deploy.serving.runtime.buffers import unfilled
+from eisen_deploy.serving.runtime.errors import BodyTooLarge, MalformedBody, ServingError
+
+from .messages import Receive
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+class TooSlow(ServingError):
+    """Nothing of the body arrived for too long."""
+
+    status = 408
+
+
+class Incoming:
+    """The body of one request, as it arrives.
+
+    :param headers: by lower-case name.
+    :param limit: bytes of the largest body.
+    :param idle: seconds that may pass without a byte.
+    :ivar is_whole: whether all of it has arrived.
+    :raises BodyTooLarge: if a larger one is announced.
+    :raises MalformedBody: if what is announced is not a number.
+    """
+
+    def __init__(
+        self, headers: Mapping[str, str], receive: Receive, *, limit: int, idle: float
+    ) -> None:
+        self._receive, self._limit, self._idle = receive, limit, idle
+        self.size = self._announced(headers)
+        self.is_whole = self.size == 0
+
+    def _announced(self, headers: Mapping[str, str]) -> int | None:
+        text = headers.get("content-length")
+        if text is None:
+            return None if "transfer-encoding" in headers else 0
+        if not (text.isascii() and text.isdigit()):
+            raise MalformedBody("Content-Length: expected a number of bytes")
+        if int(text) > self._limit:
+            raise self._too_large(text)
+        return int(text)
+
+    async def read(self) -> bytearray:
+        """Return the whole body, in memory of its own.
+
+        :raises BodyTooLarge: if it is over the limit, which it did not announce.
+        :raises TooSlow: if nothing more of it arrives.
+        :raises ClientGone: if the connection ends before.
+        """
+        buffer = unfilled(self.size or 0)
+        filled = 0
+        async for piece in self.pieces():
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return buffer
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body in pieces as they arrive; raises as :meth:`read` does."""
+        taken = 0
+        while not self.is_whole:
+            try:
+                message = await asyncio.wait_for(self._receive(), self._idle)
+            except asyncio.TimeoutError:
+                raise TooSlow(
+                    f"the body stopped after {taken} bytes: nothing more arrived for "
+                    f"{self._idle:g} s"
+                ) from None
+            if message["type"] != "http.request":
+                raise ClientGone
+            piece = message.get("body", b"")
+            assert isinstance(piece, bytes)  # noqa: S101 - by ASGI
+            taken += len(piece)
+            if taken > (self._limit if self.size is None else self.size):
+                raise self._too_large(f"more than {self._limit}")
+            self.is_whole = not message.get("more_body", False)
+            yield piece
+        if self.size not in (None, taken):
+            raise ClientGone
+
+    def _too_large(self, size: str) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"the body has {size} bytes, and the server takes {self._limit}: send less at once, or "
+            "raise the server's --max-body"
+        )

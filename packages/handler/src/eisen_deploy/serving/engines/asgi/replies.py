@@ -1,0 +1,67 @@
+"""Replies and errors as ASGI messages."""
+
+from __future__ import annotations
+
+import json
+from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
+from eisen_deploy.serving.runtime.errors import ServingError
+from eisen_deploy.serving.runtime.messages import Reply
+
+from .messages import Receive, Send
+
+#: Bytes of a reply that are handed over at once: the next follow when the client has taken them.
+PIECE = 2**20
+#: A body that is refused unread is read to its end if it is no larger, so that its sender, who
+#: only reads when all is sent, gets the answer and no reset connection.
+POLITE = 2**22
+
+
+def error_reply(error: ServingError) -> Reply:
+    """Return the reply that an error is."""
+    return Reply((error.body(),), error.status, {"Content-Type": JSON_TYPE})
+
+
+def json_reply(content: object, status: int = 200) -> Reply:
+    """Return a reply with a JSON body."""
+    return Reply((json.dumps(content).encode("ascii"),), status, {"Content-Type": JSON_TYPE})
+
+
+# What goes with a status: 503 says that nothing was executed.
+_BESIDE = {503: [(b"retry-after", b"1")], 401: [(b"www-authenticate", b"Bearer")]}
+
+
+async def send_reply(reply: Reply, send: Send, *, head: bool = False) -> None:
+    """Send a reply, buffer by buffer, none of them copied."""
+    await _send_start(reply, send)
+    if not head:
+        for buffer in reply.buffers:
+            view = memoryview(buffer)
+            for start in range(0, len(view), PIECE):
+                piece = view[start : start + PIECE]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def refuse_unread(reply: Reply, send: Send, receive: Receive) -> None:
+    """Send an error before the body of its request is read, and close the connection."""
+    headers = {**reply.headers, "Connection": "close"}
+    await _send_start(Reply(reply.buffers, reply.status, headers), send)
+    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    left = POLITE
+    while left > 0:
+        message = await receive()
+        body = message.get("body", b"")
+        assert isinstance(body, bytes)  # noqa: S101 - by ASGI
+        left -= len(body)
+        if not message.get("more_body", False):
+            break
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_start(reply: Reply, send: Send) -> None:
+    headers = [(b"content-length", str(reply.size).encode("ascii"))]
+    headers += _BESIDE.get(reply.status, [])
+    for name, value in reply.headers.items():
+        clean = " ".join(value.encode("ascii", "replace").decode("ascii").split())
+        headers.append((name.lower().encode("ascii"), clean.encode("ascii")))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})

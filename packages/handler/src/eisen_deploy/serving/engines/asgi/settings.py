@@ -1,0 +1,26 @@
+"""What one application is told: limits, tokens, what its model is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of an application.
+
+    :param max_body: bytes of the largest request and of the largest reply.
+    :param response_timeout: seconds for an answer, where the archive does not say it.
+    :param queue: requests that may wait for the model; one more is answered with 503.
+    :param token_file: a file with the token that clients have to send; ``None`` for no token.
+    :param idle: seconds without a byte of a body after which its sender is given up.
+    """
+
+    max_body: int = 512 * MIB
+    response_timeout: float = 120.0
+    queue: int = 100
+    token_file: Path | None = None
+    idle: float = 60.0

@@ -1,0 +1,96 @@
+"""A command in a process group of its own, ended with all that it has started, whatever happens.
+
+A guardian process stands between: it ends the group also if whoever started it is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .torchserve import guardian
+
+
+class GuardedProcess:
+    """One command, from :meth:`start` to :meth:`stop`; Linux only.
+
+    :param log: the file to which all that it prints is appended.
+    :param disposable: a folder that is removed if the process that started it is gone.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, disposable: Path | None = None) -> None:
+        self._command, self._log, self._disposable = list(command), log, disposable
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self.group = 0
+
+    def start(
+        self, folder: Path, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+    ) -> None:
+        """Start the command.
+
+        :param folder: in which it works.
+        :param descriptors: that it inherits.
+        """
+        guard = [sys.executable, "-I", "-S", guardian.__file__, str(self._log)]
+        self._guardian = subprocess.Popen(  # noqa: S603 - the command line is our own
+            [*guard, str(self._disposable or ""), *self._command],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+        assert self._guardian.stdout is not None  # noqa: S101 - asked for
+        with self._guardian.stdout as said:
+            self.group = int(said.readline() or 0)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any of its processes is left."""
+        return self._guardian is not None and self._guardian.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of a command that ended by itself; 128 + N where signal N ended it."""
+        return None if self._guardian is None else self._guardian.poll()
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM; :meth:`stop` still has to be called."""
+        self._tell(b"t")
+
+    def kill(self) -> None:
+        """End all of it at once; :meth:`stop` still has to be called."""
+        self._tell(b"k")
+
+    def stop(self, timeout: float, *, force: bool = False) -> None:
+        """End it, and whatever is left of its process group by force.
+
+        :param timeout: seconds after which force is used in any case.
+        :param force: use it at once.
+        """
+        if self._guardian is None:
+            return
+        self._tell(b"k" if force else b"t")
+        try:
+            self._guardian.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._tell(b"k")
+            self._guardian.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)  # should the guardian itself have been killed
+        assert self._guardian.stdin is not None  # noqa: S101 - asked for
+        with contextlib.suppress(BrokenPipeError):
+            self._guardian.stdin.close()
+        self._guardian = None
+
+    def _tell(self, what: bytes) -> None:
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._guardian.stdin.write(what)
+                self._guardian.stdin.flush()

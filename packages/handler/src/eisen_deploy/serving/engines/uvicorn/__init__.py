@@ -1,0 +1,8 @@
+"""eisen-serve's uvicorn: worker processes on one port, each a session behind the application.
+
+::
+
+    supervision   starts the workers, waits until they answer, replaces those that end or hang
+    worker        one process: the model on its main thread, uvicorn's event loop on another
+    protocol      uvicorn's HTTP protocol, with bounds on what a client may send before its request
+"""
