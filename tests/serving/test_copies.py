@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from eisen_deploy.serving.runtime import buffers
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.answering import batching
 from eisen_deploy.serving.runtime.answering.bodies import npy
@@ -17,7 +18,7 @@ from eisen_deploy.serving.runtime.answering.bodies.decode import Call, decode
 from eisen_deploy.serving.runtime.answering.bodies.encode import encode
 from eisen_deploy.serving.runtime.errors import InvalidOutput
 from eisen_deploy.serving.runtime.messages import Request
-from eisen_deploy.serving.runtime.torchserve import entry, frames, receiving
+from eisen_deploy.serving.runtime.torchserve import entry, frames
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ResourceWarning)  # it leaves its version.txt open
@@ -68,7 +69,7 @@ def served(start_proven, monkeypatch):
 
 def aligned(body):
     """Return a body in memory that begins as malloc's does."""
-    received = receiving.unfilled(len(body))
+    received = buffers.make_unfilled(len(body))
     received[:] = body
     return received
 

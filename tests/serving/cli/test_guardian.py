@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.engines.torchserve import guardian
+from eisen_deploy.serving.engines import guardian
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
@@ -46,7 +46,7 @@ def guarded(tmp_path):
         command = [sys.executable, "-c", STARTER, SERVER.format(what)]
         log = str(tmp_path / "log")
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, log, str(folder), *command],
+            [sys.executable, "-I", "-S", guardian.__file__, log, str(folder), "10", *command],
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

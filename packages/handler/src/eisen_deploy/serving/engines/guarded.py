@@ -13,18 +13,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .torchserve import guardian
+from . import guardian
 
 
 class GuardedProcess:
     """One command, from :meth:`start` to :meth:`stop`; Linux only.
 
     :param log: the file to which all that it prints is appended.
+    :param grace: seconds that it has to end by itself, once it is asked to.
     :param disposable: a folder that is removed if the process that started it is gone.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, disposable: Path | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, *, grace: float, disposable: Path | None = None
+    ) -> None:
         self._command, self._log, self._disposable = list(command), log, disposable
+        self._grace = grace
         self._guardian: subprocess.Popen[bytes] | None = None
         self.group = 0
 
@@ -35,10 +39,11 @@ class GuardedProcess:
 
         :param folder: in which it works.
         :param descriptors: that it inherits.
+        :raises OSError: if it cannot be started.
         """
         guard = [sys.executable, "-I", "-S", guardian.__file__, str(self._log)]
         self._guardian = subprocess.Popen(  # noqa: S603 - the command line is our own
-            [*guard, str(self._disposable or ""), *self._command],
+            [*guard, str(self._disposable or ""), str(self._grace), *self._command],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
@@ -48,7 +53,10 @@ class GuardedProcess:
         )
         assert self._guardian.stdout is not None  # noqa: S101 - asked for
         with self._guardian.stdout as said:
-            self.group = int(said.readline() or 0)
+            group = said.readline()
+        if not group:  # and a group of number 0 would be that of this process
+            raise OSError(f"its guardian ended with {self._guardian.wait()}")
+        self.group = int(group)
 
     @property
     def is_running(self) -> bool:
@@ -68,22 +76,22 @@ class GuardedProcess:
         """End all of it at once; :meth:`stop` still has to be called."""
         self._tell(b"k")
 
-    def stop(self, timeout: float, *, force: bool = False) -> None:
+    def stop(self, *, force: bool = False) -> None:
         """End it, and whatever is left of its process group by force.
 
-        :param timeout: seconds after which force is used in any case.
         :param force: use it at once.
         """
         if self._guardian is None:
             return
         self._tell(b"k" if force else b"t")
         try:
-            self._guardian.wait(timeout)
+            self._guardian.wait(2 * self._grace)
         except subprocess.TimeoutExpired:
             self._tell(b"k")
             self._guardian.wait()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.group, signal.SIGKILL)  # should the guardian itself have been killed
+            if self.group:
+                os.killpg(self.group, signal.SIGKILL)  # should the guardian have been killed
         assert self._guardian.stdin is not None  # noqa: S101 - asked for
         with contextlib.suppress(BrokenPipeError):
             self._guardian.stdin.close()

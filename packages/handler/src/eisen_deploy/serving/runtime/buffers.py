@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 
-def unfilled(size: int) -> bytearray:
+def make_unfilled(size: int) -> bytearray:
     """Return a bytearray whose bytes are whatever lies in memory.
 
     To fill 64 MiB with zeros takes longer than to receive them.

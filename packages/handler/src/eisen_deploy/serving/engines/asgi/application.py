@@ -152,7 +152,7 @@ class Application:
         return json_reply(said, _status(ready))
 
 
-def _status(ready: bool) -> int:  # noqa: FBT001 - what it says
+def _status(ready: bool) -> int:
     return 200 if ready else 503
 
 

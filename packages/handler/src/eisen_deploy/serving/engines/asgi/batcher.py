@@ -86,9 +86,7 @@ class Batcher:
             if self._closed:
                 raise NotExecuted(f"the server is stopping; {_NOT_EXECUTED}")
             if len(self._waiting) >= self._queue:
-                raise QueueFull(
-                    f"{self._queue} requests wait already; {_NOT_EXECUTED}"
-                )
+                raise QueueFull(f"{self._queue} requests wait already; {_NOT_EXECUTED}")
             self._waiting.append(waiting)
             self._changed.notify()
         return waiting

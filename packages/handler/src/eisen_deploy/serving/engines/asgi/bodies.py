@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 
-from eisen_deploy.serving.runtime.buffers import unfilled
+from eisen_deploy.serving.runtime.buffers import make_unfilled
 from eisen_deploy.serving.runtime.errors import BodyTooLarge, MalformedBody, ServingError
 
 from .messages import Receive
@@ -56,7 +56,7 @@ class Incoming:
         :raises TooSlow: if nothing more of it arrives.
         :raises ClientGone: if the connection ends before.
         """
-        buffer = unfilled(self.size or 0)
+        buffer = make_unfilled(self.size or 0)
         filled = 0
         async for piece in self.pieces():
             buffer[filled : filled + len(piece)] = piece

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
 from eisen_deploy.serving.runtime.errors import ServingError
 from eisen_deploy.serving.runtime.messages import Reply

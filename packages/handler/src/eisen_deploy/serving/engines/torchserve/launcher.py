@@ -11,19 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from eisen_deploy.serving.engines.guarded import GuardedProcess
 from eisen_deploy.serving.runtime.torchserve import load_report
 
-from . import guardian, logs
+from . import logs
 from .calls import ServerCalls
 from .settings.java import JavaNotFound, find_java_home
 from .worker_reports import WorkerReports
@@ -40,6 +39,8 @@ _ADDRESSES = {
 }
 _PROBE = 2.0  # seconds that an answer for metadata may take
 _POLL = 0.3
+# Seconds that a server has to end by itself.
+_GRACE = 10.0
 
 
 class LaunchFailed(RuntimeError):
@@ -84,14 +85,13 @@ class TorchServe:
         self._options = list(options)
         self._variables = dict(variables or {})
         self._temporary = temporary or self.folder / "tmp"
-        self._disposable = str(disposable or "")
+        self._disposable = disposable
         self._program = find_program(python)
         try:
             self._java_home = find_java_home(python)
         except JavaNotFound as error:
             raise LaunchFailed(str(error)) from None
-        self._guardian: subprocess.Popen[bytes] | None = None
-        self._group = 0
+        self._process: GuardedProcess | None = None
 
     @property
     def inference_url(self) -> str:
@@ -130,17 +130,10 @@ class TorchServe:
         if self.config is not None:
             lines = [f"{name}={value}\n" for name, value in self.config.items()]
             (self.folder / "config.properties").write_text("".join(lines), "utf-8")
-        guard = [sys.executable, "-I", "-S", guardian.__file__, str(self.log_path)]
-        self._guardian = subprocess.Popen(  # noqa: S603 - the command line is our own
-            [*guard, self._disposable, *self.command],
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
+        self._process = GuardedProcess(
+            self.command, self.log_path, grace=_GRACE, disposable=self._disposable
         )
-        with _open_stream(self._guardian.stdout) as output:
-            self._group = int(output.readline() or 0)
+        self._process.start(self.folder, self.environment())
 
     def wait_ready(
         self, model: str, timeout: float = 120.0, tick: Callable[[float], None] | None = None
@@ -165,37 +158,29 @@ class TorchServe:
             time.sleep(_POLL)
         raise LaunchFailed(f"{model} was not ready in {timeout:.0f} s: {self.last_lines()}")
 
-    def stop(self, timeout: float = 20.0, *, force: bool = False) -> None:
+    def stop(self, *, force: bool = False) -> None:
         """Stop the server, and whatever is left of its process group by force.
 
-        :param timeout: seconds after which force is used in any case.
         :param force: use it at once.
         """
-        if self._guardian is None:
-            return
-        self._command(b"k" if force else b"t")
-        try:
-            self._guardian.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self._command(b"k")
-            self._guardian.wait()
-        with _open_stream(self._guardian.stdin), contextlib.suppress(ProcessLookupError):
-            os.killpg(self._group, signal.SIGKILL)  # should the guardian itself have been killed
-        (self.folder / "key_file.json").unlink(missing_ok=True)
-        self._guardian = None
+        if self._process is not None:
+            self._process.stop(force=force)
+            (self.folder / "key_file.json").unlink(missing_ok=True)
+            self._process = None
 
     def kill(self) -> None:
         """End all processes at once; :meth:`stop` still has to be called."""
-        self._command(b"k")
+        if self._process is not None:
+            self._process.kill()
 
     def processes(self) -> bool:
         """Whether any process of the server is left."""
-        return self._guardian is not None and self._guardian.poll() is None
+        return self._process is not None and self._process.is_running
 
     @property
     def status(self) -> int | None:
         """The exit status of a server that ended by itself; 128 + N where signal N ended it."""
-        return None if self._guardian is None else self._guardian.poll()
+        return None if self._process is None else self._process.status
 
     def last_lines(self, count: int = 5) -> str:
         """Return the end of the log in one line."""
@@ -250,12 +235,6 @@ class TorchServe:
     def _address(self, name: str) -> str:
         return (self.config or {}).get(name, f"http://127.0.0.1:{_ADDRESSES[name]}")
 
-    def _command(self, what: bytes) -> None:
-        if self._guardian is not None and self._guardian.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._guardian.stdin.write(what)
-                self._guardian.stdin.flush()
-
 
 def find_program(python: str) -> Path:
     """Return the ``torchserve`` that is installed beside an interpreter.
@@ -266,17 +245,6 @@ def find_program(python: str) -> Path:
     if not program.exists():
         raise LaunchFailed(f"no torchserve beside {python}: pip install torchserve PyYAML")
     return program
-
-
-@contextlib.contextmanager
-def _open_stream(stream: IO[bytes] | None) -> Iterator[IO[bytes]]:
-    """Give one end of a pipe, and close it."""
-    assert stream is not None  # noqa: S101 - asked for where the process was started
-    try:
-        yield stream
-    finally:
-        with contextlib.suppress(BrokenPipeError):
-            stream.close()
 
 
 def free_ports(count: int) -> list[int]:

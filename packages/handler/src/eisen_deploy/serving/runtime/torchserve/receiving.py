@@ -14,6 +14,10 @@ import sys
 from collections.abc import Callable
 from socket import socket
 
+from ..buffers import make_unfilled
+
+from ..buffers import make_unfilled
+
 #: Fields of fewer bytes are read ahead, and copied from there.
 LARGE = 64 * 2**10
 
@@ -47,7 +51,7 @@ class Reader:
         return self._receive(size)
 
     def _receive(self, size: int) -> bytearray:
-        data = unfilled(size)
+        data = make_unfilled(size)
         if size >= HUGE:
             self._received.append(data)
         known = self._end - self._start

@@ -1,11 +1,11 @@
 """A process that outlives whoever started a server just long enough to leave nothing of it behind.
 
-Run as a script, ``guardian.py LOG FOLDER COMMAND...``, it starts the command in a process group of
+Run as a script, ``guardian.py LOG FOLDER SECONDS COMMAND...``, it starts the command in a process group of
 its own, prints the group's number, and waits for the first of these:
 
 * the server ends by itself. What is left of its group, its workers, is killed;
 * a ``t`` comes on the standard input: the group is asked to end (SIGTERM), and killed if it takes
-  too long, or if a ``k`` comes;
+  longer than ``SECONDS``, or if a ``k`` comes;
 * the standard input ends. So it does when the process at the other end is gone, for whatever
   reason, ``kill -9`` included. Then nobody else will remove ``FOLDER``, so that is done here too,
   unless its name is empty.
@@ -27,9 +27,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-#: Seconds that a server has to end by itself.
-GRACE = 10.0
 
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL = 0.05
@@ -54,6 +51,7 @@ class Guardian:
             stdin=subprocess.DEVNULL,
             stdout=end,
             stderr=end,
+            close_fds=False,  # the command inherits what this was given, and nothing else
             start_new_session=True,
         )
         os.close(end)
@@ -118,12 +116,12 @@ def main(arguments: list[str]) -> int:
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    log, folder, *command = arguments
+    log, folder, seconds, *command = arguments
     guardian = Guardian(command, Path(log))
     with contextlib.suppress(BrokenPipeError):
         os.write(1, f"{guardian.group}\n".encode())
     said = _watch(guardian, wakes)
-    guardian.end(0 if said in (None, b"k") else GRACE)
+    guardian.end(0 if said in (None, b"k") else float(seconds))
     guardian.write_log()
     if said == b"" and folder:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,288 @@
+"""Keep one archive served by uvicorn: start its workers, watch them, replace those that end.
+
+All workers listen on the same socket, which stays open here: a connection that comes while one of
+them is replaced waits for it, or is taken by another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from eisen_deploy.serving.engines.archives import Archive, BadArchives, check_copies
+from eisen_deploy.serving.engines.guarded import GuardedProcess
+from eisen_deploy.serving.engines.torchserve.readiness import NotReady
+from eisen_deploy.serving.runtime._shared.archive import zips
+from eisen_deploy.serving.runtime._shared.errors import ContractError
+from eisen_deploy.serving.runtime._shared.printable import clean
+
+from .worker import Work
+
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a service waits, and how often it tries.
+
+    :param silence: seconds without a sign of life from a worker, after which it is killed: native
+        code that holds the interpreter's lock for as long.
+    :param failures: starts in a row that may fail.
+    :param longest_pause: seconds between two of them, at most.
+    """
+
+    silence: float = 60.0
+    failures: int = 5
+    longest_pause: float = 30.0
+
+
+class Service:
+    """One archive on uvicorn.
+
+    :param python: the interpreter of the workers.
+    :param work: what each worker is told; its folder, link and GPU are filled in here.
+    :param workers: how many there are.
+    :param gpus: how many GPUs they are spread over.
+    :param folder: where their log goes; ``private``: a folder for the unpacked archive.
+    :param variables: further environment variables.
+    :param seconds: that all workers have to be ready.
+    :param say: is called with a line for each thing that happens.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing that a service needs
+        self,
+        archive: Archive,
+        listener: socket.socket,
+        work: Work,
+        *,
+        python: str,
+        workers: int,
+        gpus: int,
+        folder: Path,
+        private: Path,
+        variables: Mapping[str, str],
+        seconds: float,
+        say: Callable[[str], None],
+        patience: Patience = Patience(),
+    ) -> None:
+        self._archive, self._listener, self._work = archive, listener, work
+        self._python, self._gpus = python, gpus
+        self._folder, self._private = folder, private
+        self._variables, self._seconds, self._say = variables, seconds, say
+        self._patience = patience
+        self._unpacked = private / "unpacked"
+        self._workers = [_Worker(index) for index in range(workers)]
+
+    @property
+    def log_path(self) -> Path:
+        """Where everything that the workers print goes."""
+        return self._folder / "workers.log"
+
+    def start(self) -> None:
+        """Start all workers and wait until each has loaded the model and predicted its sample.
+
+        :raises NotReady: if one does not load, or ends.
+        """
+        self._unpack()
+        for worker in self._workers:
+            self._start(worker)
+        self._wait(self._workers)
+
+    def keep(self) -> NoReturn:
+        """Serve, until an exception ends it; a worker that ends is started again.
+
+        :raises NotReady: if it cannot be started any more.
+        """
+        while True:
+            for worker in self._workers:
+                worker.read()
+                if worker.is_silent(self._patience.silence):
+                    self._say(
+                        f"worker {worker.pid} has given no sign of life for "
+                        f"{self._patience.silence:g} s: it is ended"
+                    )
+                    worker.process.kill()
+                    worker.heard = time.monotonic()
+                if not worker.process.is_running:
+                    self._replace(worker)
+            time.sleep(_POLL)
+
+    def stop(self, *, force: bool = False) -> None:
+        """End all workers: each once the requests that it has are answered, or at once by force."""
+        for worker in self._workers:
+            worker.process.kill() if force else worker.process.ask_to_end()
+        for worker in self._workers:
+            worker.end(force=force)
+
+    def kill(self) -> None:
+        """End all workers at once; :meth:`stop` still has to be called."""
+        for worker in self._workers:
+            worker.process.kill()
+
+    def _replace(self, worker: _Worker) -> None:
+        name = self._archive.url_part
+        self._say(f"{name}: worker {worker.pid} ended: {worker.explain_end()}; starting again")
+        began = time.monotonic()
+        for failure in range(1, self._patience.failures + 1):
+            worker.end(force=True)
+            try:
+                self._restart(worker)
+            except NotReady as error:
+                if failure == self._patience.failures:
+                    raise
+                pause = min(2.0**failure, self._patience.longest_pause)
+                left = self._patience.failures - failure
+                self._say(f"{error}; next try in {pause:.0f} s, {left} are left")
+                time.sleep(pause)
+            else:
+                seconds = time.monotonic() - began
+                self._say(f"{name}: worker {worker.pid} serves again, after {seconds:.1f} s")
+                return
+
+    def _restart(self, worker: _Worker) -> None:
+        if worker.refusal is not None:  # what was unpacked has changed, or a device is gone
+            self._unpack()
+        self._start(worker)
+        self._wait([worker])
+
+    def _unpack(self) -> None:
+        """Unpack the private copy, which is verified once more before.
+
+        :raises NotReady: if it is not what was verified.
+        """
+        shutil.rmtree(self._unpacked, ignore_errors=True)
+        self._unpacked.mkdir(mode=0o700, parents=True)
+        assert self._archive.copy is not None  # noqa: S101 - made by who serves
+        try:
+            check_copies([self._archive])
+            zips.unpack(self._archive.copy, self._unpacked)
+        except BadArchives as error:
+            raise NotReady(error.problems) from None
+        except ContractError as error:
+            raise NotReady([str(error)]) from None
+        except OSError as error:
+            raise NotReady([f"cannot be unpacked to {self._unpacked}: {error.strerror}"]) from None
+
+    def _start(self, worker: _Worker) -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        gpu_id = worker.index % self._gpus if self._gpus else None
+        work = replace(
+            self._work,
+            folder=str(self._unpacked),
+            link=writer,
+            listener=self._listener.fileno(),
+            gpu_id=gpu_id,
+        )
+        command = [self._python, "-m", f"{__package__}.worker", work.to_json()]
+        process = GuardedProcess(
+            command,
+            self.log_path,
+            grace=self._work.response_timeout + 10.0,
+            disposable=self._private,
+        )
+        try:
+            process.start(self._folder, self._environment(), [writer, self._listener.fileno()])
+        finally:
+            os.close(writer)
+        worker.begin(process, reader)
+
+    def _environment(self) -> dict[str, str]:
+        environment = {**os.environ, **self._variables, "TMPDIR": str(self._private)}
+        environment.pop("PYTHONPATH", None)
+        return environment
+
+    def _wait(self, workers: Sequence[_Worker]) -> None:
+        """Wait until workers are ready.
+
+        :raises NotReady: with each one that has refused the archive or ended, or if it takes too
+            long.
+        """
+        end = time.monotonic() + self._seconds
+        name = self._archive.url_part
+        while not all(worker.is_ready for worker in workers):
+            for worker in workers:
+                worker.read()
+                if worker.refusal is not None:
+                    raise NotReady([f"{name}: {worker.refusal}"])
+                if not worker.process.is_running:
+                    raise NotReady(
+                        [
+                            f"{name}: a worker ended while it loaded: {worker.explain_end()}; "
+                            f"{self.log_path} has what it printed"
+                        ]
+                    )
+            if time.monotonic() > end:
+                raise NotReady(
+                    [
+                        f"{name} did not load within {self._seconds:g} s: "
+                        "--startup-timeout waits longer"
+                    ]
+                )
+            time.sleep(_POLL / 2)
+
+
+@dataclass
+class _Worker:
+    """One worker process, and what it has said."""
+
+    index: int
+    process: GuardedProcess = field(default_factory=lambda: GuardedProcess([], Path(), grace=0))
+    is_ready: bool = False
+    refusal: str | None = None
+    is_hung: bool = False
+    heard: float = 0.0
+    pid: int = 0
+    _link: int = -1
+    _rest: bytes = b""
+
+    def begin(self, process: GuardedProcess, link: int) -> None:
+        """Take over a process that has just been started."""
+        self.process, self._link, self._rest = process, link, b""
+        self.is_ready, self.refusal, self.is_hung = False, None, False
+        self.heard, self.pid = time.monotonic(), process.group
+
+    def read(self) -> None:
+        """Take note of what it has said."""
+        try:
+            while said := os.read(self._link, 2**16):
+                *lines, self._rest = (self._rest + said).split(b"\n")
+                for line in lines:
+                    self._note(json.loads(line))
+        except BlockingIOError:
+            return
+
+    def _note(self, said: Mapping[str, object]) -> None:
+        self.heard = time.monotonic()
+        self.is_ready = self.is_ready or "ready" in said
+        self.is_hung = self.is_hung or "hung" in said
+        if "refused" in said:
+            self.refusal = clean(str(said["refused"]))
+
+    def is_silent(self, seconds: float) -> bool:
+        """Whether it has given no sign of life for so many seconds, although it was ready."""
+        return self.is_ready and time.monotonic() - self.heard > seconds
+
+    def explain_end(self) -> str:
+        """Say why it ended, as far as that is known."""
+        self.read()
+        if self.is_hung:
+            return "its model did not answer in time"
+        status = self.process.status or 0
+        return self.refusal or (
+            f"signal {status - 128}" if status > 128 else f"exit status {status}"
+        )
+
+    def end(self, *, force: bool) -> None:
+        """End it, and all that it has started."""
+        self.process.stop(force=force)
+        if self._link >= 0:
+            os.close(self._link)
+            self._link = -1

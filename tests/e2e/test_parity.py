@@ -1,0 +1,242 @@
+"""The same archives on TorchServe and behind the ASGI application: the same answers, byte for byte.
+
+Status, type of the body, every header of ours and the body itself are compared, for each body at
+each address that both have. What differs is TorchServe's own, and is listed at the end.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import json
+import socket
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eisen_deploy.client._shared.wire import protocol
+from eisen_deploy.serving.engines import archives
+from eisen_deploy.serving.engines.uvicorn.supervision import Service
+from eisen_deploy.serving.engines.uvicorn.worker import Work
+
+HERE = Path(__file__).resolve().parent
+MIB = 2**20
+ROWS = np.float32([[1, 2], [3, 4]])
+OCTETS, JSON, NPY = "application/octet-stream", "application/json", "application/x-npy"
+LENGTH = "Inference-Header-Content-Length"
+#: Of these only the name is compared: they hold times.
+TIMED = ("server-timing",)
+OURS = ("eisen-model-name", "eisen-model-version", "eisen-archive-digest", *TIMED)
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alike") / "zoo"
+    subprocess.run([sys.executable, HERE / "pack_alike.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def torchserve(serve, zoo):
+    limits = dict.fromkeys(["max_request_size", "max_response_size"], str(8 * MIB))
+    config = {"disable_token_authorization": "true", "default_response_timeout": "60", **limits}
+    return serve(zoo, ["model.mar"], config).inference_url
+
+
+@pytest.fixture(scope="module")
+def uvicorn(zoo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uvicorn")
+    [archive] = archives.verify([zoo / "model.mar"], folder / "store")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        service = Service(
+            archive,
+            listener,
+            Work("", -1, -1, None, 1, 8 * MIB, 60, 100),
+            python=sys.executable,
+            workers=1,
+            gpus=0,
+            folder=folder,
+            private=folder / "private",
+            variables={},
+            seconds=120,
+            say=print,
+        )
+        try:
+            service.start()
+            yield "http://{}:{}".format(*listener.getsockname())
+        finally:
+            service.stop(force=True)
+
+
+def exchange(url, method, path, headers, body):
+    """Return status, headers and body of an answer."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        if body is not None and not any(name == "Transfer-Encoding" for name, _ in headers):
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        if body:
+            connection.send(body)
+        answer = connection.getresponse()
+        return answer.status, {n.lower(): v for n, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def comparable(answer):
+    """Return what has to be equal on every engine."""
+    status, headers, body = answer
+    ours = {name: "" if name in TIMED else headers[name] for name in OURS if name in headers}
+    return status, headers.get("content-type"), headers.get("content-encoding"), ours, body
+
+
+def saved(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def encoded(values, **more):
+    body = protocol.encode_request(values, **more)
+    return list(body.headers.items()), b"".join(body.buffers)
+
+
+def form(parts, boundary="xyz"):
+    head = '--{}\r\nContent-Disposition: form-data; name="{}"; filename="f"\r\n\r\n'
+    body = b"".join(
+        head.format(boundary, name).encode() + part + b"\r\n" for name, part in parts.items()
+    )
+    kind = f"multipart/form-data; boundary={boundary}"
+    return [("Content-Type", kind)], body + f"--{boundary}--\r\n".encode()
+
+
+def json_body(content):
+    return [("Content-Type", JSON)], content if isinstance(content, bytes) else json.dumps(
+        content
+    ).encode()
+
+
+def with_headers(sent, *more):
+    return [*sent[0], *more], sent[1]
+
+
+def tensor(**changes):
+    return {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4], **changes}
+
+
+def bodies():
+    """Return requests by what they are: headers and body."""
+    good = encoded({"x": ROWS})
+    rows = {"x": ROWS.tolist()}
+    text = json.dumps({"inputs": [tensor()]}).encode()
+    compressed = zlib.compress(good[1])
+    return {
+        "nothing": ([], b""),
+        "nothing as JSON": ([("Content-Type", JSON)], b""),
+        "protocol": good,
+        "protocol with an id": encoded({"x": ROWS}, id="seven"),
+        "protocol of float64": encoded({"x": ROWS.astype(np.float64)}),
+        "protocol of int64": encoded({"x": ROWS.astype(np.int64)}),
+        "protocol of bool": encoded({"x": ROWS > 2}),
+        "protocol of one row": encoded({"x": ROWS[:1]}),
+        "protocol of no row": encoded({"x": ROWS[:0]}),
+        "protocol of another width": encoded({"x": np.ones((1, 3), np.float32)}),
+        "protocol of another name": encoded({"z": ROWS}),
+        "protocol of two inputs": encoded({"x": ROWS, "z": ROWS}),
+        "protocol of a text": encoded({"x": "hello"}),
+        "protocol without its length": ([("Content-Type", OCTETS)], good[1]),
+        "protocol, length too large": ([("Content-Type", OCTETS), (LENGTH, "99999")], good[1]),
+        "protocol, length no number": ([("Content-Type", OCTETS), (LENGTH, "many")], good[1]),
+        "protocol cut off": (good[0], good[1][:-5]),
+        "protocol with a tail": (good[0], good[1] + b"tail"),
+        "protocol gzipped": with_headers(
+            (good[0], gzip.compress(good[1], mtime=0)), ("Content-Encoding", "gzip")
+        ),
+        "protocol deflated": with_headers((good[0], compressed), ("Content-Encoding", "deflate")),
+        "protocol deflated, cut off": with_headers(
+            (good[0], compressed[:-6]), ("Content-Encoding", "deflate")
+        ),
+        "protocol, claims to be gzipped": with_headers(good, ("Content-Encoding", "gzip")),
+        "protocol, claims to be br": with_headers(good, ("Content-Encoding", "br")),
+        "protocol, gzip wanted": with_headers(
+            encoded({"x": np.zeros((4000, 2), np.float32)}), ("Accept-Encoding", "gzip")
+        ),
+        "protocol raises": encoded({"x": np.full((1, 2), 1e9, np.float32)}),
+        "protocol of NaN": encoded({"x": np.full((1, 2), np.nan, np.float32)}),
+        "protocol as JSON": json_body(text),
+        "protocol as JSON, no data": json_body({"inputs": [tensor(data=None)]}),
+        "protocol as JSON, wrong count": json_body({"inputs": [tensor(data=[1, 2])]}),
+        "protocol as JSON, unknown type": json_body({"inputs": [tensor(datatype="FP8")]}),
+        "protocol as JSON, parameters null": json_body({"inputs": [tensor()], "parameters": None}),
+        "protocol as JSON, one output": json_body(
+            {"inputs": [tensor()], "outputs": [{"name": "y"}]}
+        ),
+        "protocol as JSON, unknown output": json_body(
+            {"inputs": [tensor()], "outputs": [{"name": "nope"}]}
+        ),
+        "protocol as JSON, no inputs": json_body({"inputs": []}),
+        "lists": json_body(rows),
+        "lists, charset": ([("Content-Type", f"{JSON}; charset=utf-8")], json.dumps(rows).encode()),
+        "lists, other charset": (
+            [("Content-Type", f"{JSON}; charset=latin-1")],
+            json.dumps(rows).encode(),
+        ),
+        "lists, no type": ([], json.dumps(rows).encode()),
+        "lists, octets wanted": with_headers(json_body(rows), ("Accept", OCTETS)),
+        "lists, npy wanted": with_headers(json_body(rows), ("Accept", NPY)),
+        "lists, ragged": json_body({"x": [[1, 2], [3]]}),
+        "lists, texts": json_body({"x": [["a", "b"]]}),
+        "lists, a name twice": json_body(b'{"x": [[1, 2]], "x": [[3, 4]]}'),
+        "lists, NaN": json_body(b'{"x": [[NaN, 2]]}'),
+        "lists, cut off": json_body(b'{"x": [[1, 2]'),
+        "JSON array": json_body([1, 2]),
+        "JSON, not UTF-8": json_body(b'{"x": "\xff"}'),
+        "npy": ([("Content-Type", NPY)], saved(ROWS)),
+        "npy, no type": ([], saved(ROWS)),
+        "npy, JSON wanted": ([("Content-Type", NPY), ("Accept", JSON)], saved(ROWS)),
+        "npy cut off": ([("Content-Type", NPY)], saved(ROWS)[:-4]),
+        "npy of objects": ([("Content-Type", NPY)], saved(np.array([None, 1], object))),
+        "npy, Fortran order": ([("Content-Type", NPY)], saved(np.asfortranarray(ROWS))),
+        "form": form({"x": saved(ROWS)}),
+        "form of another name": form({"z": saved(ROWS)}),
+        "form of text": form({"x": b"hello"}),
+        "form of two": form({"x": saved(ROWS), "z": saved(ROWS)}),
+        "form of large": form({"x": saved(np.ones((20000, 2), np.float32))}),
+        "form without a boundary": ([("Content-Type", "multipart/form-data")], b"--xyz--\r\n"),
+        "another type": ([("Content-Type", "text/plain")], b"hello"),
+        "a type of bytes": ([("Content-Type", "\xe4\xf6")], b"hello"),
+        "octets, no type": ([], b"\x00\x01\x02"),
+        "pickle": ([("Content-Type", "application/x-pickle")], b"\x80\x04."),
+        "almost the limit": encoded({"x": np.ones((MIB - 100, 2), np.float32)}),
+    }
+
+
+ADDRESSES = (
+    "/predictions/model",
+    "/predictions/model/1.0",
+    "/v2/models/model/infer",
+)
+#: Bodies that are sent to the first address only: they cost more, or say nothing of the others.
+ONCE = ("almost the limit", "form of large")
+
+
+def cases():
+    for name in bodies():
+        for address in ADDRESSES[: 1 if name in ONCE else 3]:
+            yield pytest.param(address, name, id=f"{name} {address}")
+
+
+@pytest.mark.parametrize(("address", "name"), list(cases()))
+def test_both_engines_answer_alike(torchserve, uvicorn, address, name):
+    headers, body = bodies()[name]
+    expected = exchange(torchserve, "POST", address, headers, body)
+    got = exchange(uvicorn, "POST", address, headers, body)
+    assert comparable(got) == comparable(expected)
