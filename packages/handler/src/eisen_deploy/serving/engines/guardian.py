@@ -1,7 +1,7 @@
 """A process that outlives whoever started a server just long enough to leave nothing of it behind.
 
-Run as a script, ``guardian.py LOG FOLDER SECONDS COMMAND...``, it starts the command in a process group of
-its own, prints the group's number, and waits for the first of these:
+Run as a script, ``guardian.py LOG FOLDER SECONDS COMMAND...``, it starts the command in a process
+group of its own, prints the group's number, and waits for the first of these:
 
 * the server ends by itself. What is left of its group, its workers, is killed;
 * a ``t`` comes on the standard input: the group is asked to end (SIGTERM), and killed if it takes

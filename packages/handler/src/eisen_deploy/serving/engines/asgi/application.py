@@ -81,9 +81,7 @@ class Application:
         try:
             headers = _read_headers(scope)
             address = self._admit(scope, headers)
-            incoming = Incoming(
-                headers, receive, limit=self._settings.max_body, idle=self._settings.idle
-            )
+            incoming = Incoming(headers, receive, self._settings)
             if address.kind is Kind.PREDICTION:
                 reply = await self._predict(headers, incoming, receive)
             else:
@@ -157,7 +155,7 @@ def _status(ready: bool) -> int:
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by lower-case name; those that stand there twice joined, as HTTP has it."""
+    """Return the headers by lower-case name; repeated ones are joined, as HTTP has it."""
     headers: dict[str, str] = {}
     pairs = scope["headers"]
     assert isinstance(pairs, (list, tuple))  # noqa: S101 - by ASGI

@@ -1,4 +1,4 @@
-"""A request's body, bounded before memory is taken for it: in one buffer, or as fields of a form."""
+"""A request's body, bounded before memory is taken for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from eisen_deploy.serving.runtime.buffers import make_unfilled
 from eisen_deploy.serving.runtime.errors import BodyTooLarge, MalformedBody, ServingError
 
 from .messages import Receive
+from .settings import Settings
 
 
 class ClientGone(Exception):
@@ -25,17 +26,13 @@ class Incoming:
     """The body of one request, as it arrives.
 
     :param headers: by lower-case name.
-    :param limit: bytes of the largest body.
-    :param idle: seconds that may pass without a byte.
     :ivar is_whole: whether all of it has arrived.
     :raises BodyTooLarge: if a larger one is announced.
     :raises MalformedBody: if what is announced is not a number.
     """
 
-    def __init__(
-        self, headers: Mapping[str, str], receive: Receive, *, limit: int, idle: float
-    ) -> None:
-        self._receive, self._limit, self._idle = receive, limit, idle
+    def __init__(self, headers: Mapping[str, str], receive: Receive, settings: Settings) -> None:
+        self._receive, self._settings = receive, settings
         self.size = self._announced(headers)
         self.is_whole = self.size == 0
 
@@ -45,7 +42,7 @@ class Incoming:
             return None if "transfer-encoding" in headers else 0
         if not (text.isascii() and text.isdigit()):
             raise MalformedBody("Content-Length: expected a number of bytes")
-        if int(text) > self._limit:
+        if int(text) > self._settings.max_body:
             raise self._too_large(text)
         return int(text)
 
@@ -68,26 +65,27 @@ class Incoming:
         taken = 0
         while not self.is_whole:
             try:
-                message = await asyncio.wait_for(self._receive(), self._idle)
+                message = await asyncio.wait_for(self._receive(), self._settings.idle)
             except asyncio.TimeoutError:
                 raise TooSlow(
                     f"the body stopped after {taken} bytes: nothing more arrived for "
-                    f"{self._idle:g} s"
+                    f"{self._settings.idle:g} s"
                 ) from None
             if message["type"] != "http.request":
                 raise ClientGone
             piece = message.get("body", b"")
             assert isinstance(piece, bytes)  # noqa: S101 - by ASGI
             taken += len(piece)
-            if taken > (self._limit if self.size is None else self.size):
-                raise self._too_large(f"more than {self._limit}")
+            if taken > (self._settings.max_body if self.size is None else self.size):
+                raise self._too_large(f"more than {self._settings.max_body}")
             self.is_whole = not message.get("more_body", False)
             yield piece
         if self.size not in (None, taken):
             raise ClientGone
 
     def _too_large(self, size: str) -> BodyTooLarge:
+        settings = self._settings
         return BodyTooLarge(
-            f"the body has {size} bytes, and the server takes {self._limit}: send less at once, or "
-            "raise the server's --max-body"
+            f"the body has {size} bytes, and the server takes {settings.max_body}: send less at "
+            f"once, or raise the server's {settings.max_body_setting}"
         )

@@ -65,7 +65,7 @@ def describe_api(name: str, model_version: str, metadata: Metadata) -> dict[str,
         for status, text in _ERRORS.items()
     }
     operation = {
-        "summary": f"Predict with {name} {model_version}; an empty body is answered with the metadata.",
+        "summary": f"Predict with {name} {model_version}; an empty body asks for the metadata.",
         "operationId": "predict",
         "requestBody": {"content": _content(metadata.inputs or ())},
         "responses": answers,

@@ -24,11 +24,11 @@ _MODEL = ("ModelName", "ModelVersion")
 
 
 class Counters:
-    """The counters of one process."""
+    """The counters of one process and its model."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, version: str) -> None:
         self._registry = CollectorRegistry()
-        self._model = ("", "")
+        self._model = (name, version)
         make = self._make
         self._requests = make("eisen_requests_total", "Requests by their outcome", "Outcome")
         self._batches = make("eisen_batches_total", "Batches by their size", "Size")
@@ -38,10 +38,6 @@ class Counters:
 
     def _make(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, (*_MODEL, *labels), registry=self._registry)
-
-    def describe(self, name: str, version: str) -> None:
-        """Say which model it is."""
-        self._model = (name, version)
 
     def count(self, requests: Sequence[tuple[str, int, int]], seconds: Mapping[str, float]) -> None:
         """Count a batch.

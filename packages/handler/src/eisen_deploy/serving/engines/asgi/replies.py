@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 
 from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
@@ -12,9 +14,9 @@ from .messages import Receive, Send
 
 #: Bytes of a reply that are handed over at once: the next follow when the client has taken them.
 PIECE = 2**20
-#: A body that is refused unread is read to its end if it is no larger, so that its sender, who
-#: only reads when all is sent, gets the answer and no reset connection.
-POLITE = 2**22
+#: What is still read of a body that is refused: its sender, who only reads when all is sent, gets
+#: the answer then and not a reset connection. In bytes, and in seconds.
+POLITE, POLITE_SECONDS = 2**22, 2.0
 
 
 def error_reply(error: ServingError) -> Reply:
@@ -48,15 +50,18 @@ async def refuse_unread(reply: Reply, send: Send, receive: Receive) -> None:
     headers = {**reply.headers, "Connection": "close"}
     await _send_start(Reply(reply.buffers, reply.status, headers), send)
     await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-    left = POLITE
-    while left > 0:
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_read_on(receive), POLITE_SECONDS)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _read_on(receive: Receive) -> None:
+    left, more = POLITE, True
+    while more and left > 0:
         message = await receive()
-        body = message.get("body", b"")
+        body, more = message.get("body", b""), bool(message.get("more_body", False))
         assert isinstance(body, bytes)  # noqa: S101 - by ASGI
         left -= len(body)
-        if not message.get("more_body", False):
-            break
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send_start(reply: Reply, send: Send) -> None:

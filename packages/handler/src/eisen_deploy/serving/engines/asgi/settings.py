@@ -13,6 +13,7 @@ class Settings:
     """The settings of an application.
 
     :param max_body: bytes of the largest request and of the largest reply.
+    :param max_body_setting: what sets that.
     :param response_timeout: seconds for an answer, where the archive does not say it.
     :param queue: requests that may wait for the model; one more is answered with 503.
     :param token_file: a file with the token that clients have to send; ``None`` for no token.
@@ -20,6 +21,7 @@ class Settings:
     """
 
     max_body: int = 512 * MIB
+    max_body_setting: str = "--max-body"
     response_timeout: float = 120.0
     queue: int = 100
     token_file: Path | None = None

@@ -26,6 +26,7 @@ from eisen_deploy.serving.runtime._shared.printable import clean
 from .worker import Work
 
 _POLL = 0.1
+_LONGER = "--startup-timeout waits longer"
 
 
 @dataclass(frozen=True)
@@ -213,20 +214,14 @@ class Service:
                 if worker.refusal is not None:
                     raise NotReady([f"{name}: {worker.refusal}"])
                 if not worker.process.is_running:
-                    raise NotReady(
-                        [
-                            f"{name}: a worker ended while it loaded: {worker.explain_end()}; "
-                            f"{self.log_path} has what it printed"
-                        ]
-                    )
+                    raise NotReady([self._explain_early_end(worker)])
             if time.monotonic() > end:
-                raise NotReady(
-                    [
-                        f"{name} did not load within {self._seconds:g} s: "
-                        "--startup-timeout waits longer"
-                    ]
-                )
+                raise NotReady([f"{name} did not load in {self._seconds:g} s: {_LONGER}"])
             time.sleep(_POLL / 2)
+
+    def _explain_early_end(self, worker: _Worker) -> str:
+        name, why = self._archive.url_part, worker.explain_end()
+        return f"{name}: a worker ended while it loaded: {why}; {self.log_path} has what it printed"
 
 
 @dataclass

@@ -9,8 +9,8 @@ on the descriptor ``link``, a JSON object a line: ``{"ready": ...}``, ``{"refuse
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
-import importlib
 import json
 import logging
 import os
@@ -18,15 +18,15 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from eisen_deploy.serving.engines.asgi.application import Application, Model
 from eisen_deploy.serving.engines.asgi.batcher import Batcher
-from eisen_deploy.serving.engines.asgi.metrics import Counters
+from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
 from eisen_deploy.serving.engines.asgi.settings import Settings
 
 from .protocol import BoundedProtocol
@@ -38,6 +38,8 @@ REFUSED = 3
 HUNG = 4
 
 _TICK = 0.5
+# Longer than a load balancer keeps a connection, so that it is not closed under a request.
+_KEEP_ALIVE = 75
 # What a graceful stop waits for the requests under way beyond their response timeout.
 _GRACE = 5
 # Seconds in which the answers of a worker that hangs have to be out.
@@ -67,6 +69,17 @@ class Work:
     tls_cert: str | None = None
     tls_key: str | None = None
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of its application."""
+        token_file = None if self.token_file is None else Path(self.token_file)
+        return Settings(
+            max_body=self.max_body,
+            response_timeout=self.response_timeout,
+            queue=self.queue,
+            token_file=token_file,
+        )
+
     def to_json(self) -> str:
         """Return it as JSON."""
         return json.dumps(asdict(self))
@@ -80,159 +93,98 @@ class Link:
 
     def say(self, **said: object) -> None:
         """Write one line; whoever is not there any more does not hear it."""
-        try:
+        with contextlib.suppress(OSError):
             os.write(self._descriptor, json.dumps(said).encode("ascii") + b"\n")
-        except OSError:
-            pass
 
 
-def main(arguments: list[str]) -> int:
-    """Serve until SIGTERM, and return the exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM, and return the exit status.
+
+    :param arguments: a :class:`Work` as JSON.
+    """
     work = Work(**json.loads(arguments[0]))
+    link = Link(work.link)
+    os.dup2(2, 1)  # what user code prints goes to the log
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
-    os.dup2(2, 1)  # what user code prints goes to the log
-    link = Link(work.link)
-    listener = socket.socket(fileno=work.listener)
-    worker = _Worker(work, link)
     try:
-        worker.load()
+        served = serve_archive(
+            Path(work.folder), work.settings, gpu_id=work.gpu_id, workers=work.workers
+        )
     except Exception as error:  # noqa: BLE001 - whatever its code raises, it cannot be served
         _log.exception("the archive cannot be served")
-        link.say(refused=str(error), kind=type(error).__name__)
+        link.say(refused=str(error))
         return REFUSED
-    return worker.serve(listener)
+    _answer(served, work, link)
+    return 0
 
 
-class _Worker:
-    def __init__(self, work: Work, link: Link) -> None:
-        self._work, self._link = work, link
-        self._status = 0
+def _answer(served: Served, work: Work, link: Link) -> None:
+    """Answer until SIGTERM: the model here, on the main thread, the event loop on another one."""
+    server = uvicorn.Server(_configure(served, work))
 
-    def load(self) -> None:
-        """Open the archive by the runtime that it brings."""
-        work = self._work
-        sys.path.insert(0, work.folder)
-        counters = Counters()
-        # Verified by what is installed before anything of the archive is imported.
-        from eisen_deploy.serving.runtime.archive.verified import verify  # noqa: PLC0415
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
 
-        about = verify(Path(work.folder))
-        runtime = importlib.import_module("_eisen_serving.session")
-        limits = importlib.import_module("_eisen_serving.answering.limits").Limits
-        seconds_for = importlib.import_module("_eisen_serving.answering.budget").seconds_for
-
-        def limits_of(options: object) -> object:
-            timeout = getattr(options, "response_timeout", None) or work.response_timeout
-            return limits(
-                reply=work.max_body,
-                reply_setting=f"the server's --max-body is {work.max_body}",
-                seconds=seconds_for(timeout),
-                seconds_setting=f"the response timeout is {timeout} s",
-                request=work.max_body,
-            )
-
-        session = runtime.InferenceSession.open(
-            Path(work.folder),
-            gpu_id=work.gpu_id,
-            workers=work.workers,
-            limits=limits_of,
-            counters=counters,
-        )
-        options = session.handler.archive.options
-        self._timeout = options.response_timeout or work.response_timeout
-        shared = session.batch_problem is None
-        self._batcher = Batcher(
-            session.answer,
-            size=(options.batch_size or 1) if shared else 1,
-            delay=(options.batch_delay or 0) / 1000,
-            queue=work.queue,
-            timeout=self._timeout,
-        )
-        model = Model(
-            about.model.name, about.model.version, session.handler.metadata, runtime.Request
-        )
-        counters.describe(about.model.name, about.model.version)
-        settings = Settings(
-            max_body=work.max_body,
-            token_file=None if work.token_file is None else Path(work.token_file),
-        )
-        self._application = Application(model, self._batcher, settings, counters.render)
-
-    def serve(self, listener: socket.socket) -> int:
-        """Answer until SIGTERM, or until the model hangs."""
-        server = uvicorn.Server(self._configuration())
-        loop = threading.Thread(target=self._run_loop, args=(server, listener), name="http")
-
-        def end(_signal: int, _frame: FrameType | None) -> None:
-            server.should_exit = True
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, end)
-        loop.start()
-        self._batcher.run()
-        loop.join()
-        return self._status
-
-    def _configuration(self) -> uvicorn.Config:
-        return uvicorn.Config(
-            self._application,
-            http=BoundedProtocol,
-            loop="auto",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=self._timeout + _GRACE,
-            ssl_certfile=self._work.tls_cert,
-            ssl_keyfile=self._work.tls_key,
-        )
-
-    def _run_loop(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        async def serve() -> None:
-            watching = asyncio.ensure_future(self._watch(server))
-            await server.serve(sockets=[listener])
-            watching.cancel()
-
-        try:
-            uvicorn_run(serve, server)
-        finally:
-            self._batcher.close()
-
-    async def _watch(self, server: uvicorn.Server) -> None:
-        """Say that this lives, and see to it that nothing waits for ever."""
-        said = False
-        while True:
-            if server.started and not said:
-                self._link.say(ready=True, pid=os.getpid())
-                said = True
-            self._link.say(alive=True)
-            self._batcher.expire()
-            if self._batcher.is_hung:
-                await self._end_hung()
-            await asyncio.sleep(_TICK)
-
-    async def _end_hung(self) -> None:
-        """Answer what waits, and end: a thread that hangs can only be ended with its process."""
-        _log.error("the model did not answer within %s s: this process ends", self._timeout)
-        faulthandler.dump_traceback()
-        self._batcher.give_up()
-        self._link.say(hung=True)
-        await asyncio.sleep(_LAST_WORDS)
-        os._exit(HUNG)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    arguments = (server, socket.socket(fileno=work.listener), served.batcher, link)
+    loop = threading.Thread(target=_run_loop, args=arguments, name="http")
+    loop.start()
+    served.batcher.run()
+    loop.join()
 
 
-def uvicorn_run(serve: object, server: uvicorn.Server) -> None:
-    """Run on the event loop that uvicorn picks: uvloop where it is installed."""
-    factory = server.config.get_loop_factory()
-    loop = factory() if factory is not None else asyncio.new_event_loop()
+def _configure(served: Served, work: Work) -> uvicorn.Config:
+    return uvicorn.Config(
+        served.application,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(served.batcher.timeout) + _GRACE,
+        ssl_certfile=work.tls_cert,
+        ssl_keyfile=work.tls_key,
+    )
+
+
+def _run_loop(
+    server: uvicorn.Server, listener: socket.socket, batcher: Batcher, link: Link
+) -> None:
+    async def serve() -> None:
+        watching = asyncio.ensure_future(_watch(server, batcher, link))
+        await server.serve(sockets=[listener])
+        watching.cancel()
+
+    make_loop = server.config.get_loop_factory() or asyncio.new_event_loop
+    loop = make_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(serve())  # type: ignore[operator]
+        loop.run_until_complete(serve())
     finally:
+        batcher.close()
         loop.close()
+
+
+async def _watch(server: uvicorn.Server, batcher: Batcher, link: Link) -> None:
+    """Say that this lives, and see to it that no request waits for ever."""
+    while not server.started:
+        await asyncio.sleep(_TICK / 10)
+    link.say(ready=os.getpid())
+    while not batcher.is_hung:
+        link.say(alive=True)
+        batcher.expire()
+        await asyncio.sleep(_TICK)
+    # A thread that hangs can only be ended with its process.
+    _log.error("the model did not answer within %g s: this process ends", batcher.timeout)
+    faulthandler.dump_traceback()
+    batcher.give_up()
+    link.say(hung=True)
+    await asyncio.sleep(_LAST_WORDS)
+    os._exit(HUNG)
 
 
 if __name__ == "__main__":

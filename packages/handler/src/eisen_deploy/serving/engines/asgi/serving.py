@@ -1,0 +1,81 @@
+"""An unpacked archive behind an application: what each worker, or each replica, runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eisen_deploy.serving.runtime.archive.verified import verify
+
+from .application import Application, Model
+from .batcher import Batcher
+from .metrics import Counters
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
+    from eisen_deploy.serving.runtime.answering.limits import Limits
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that is loaded: the application, and the queue that some thread has to run."""
+
+    application: Application
+    batcher: Batcher
+
+
+def serve_archive(
+    folder: Path, settings: Settings, *, gpu_id: int | None, workers: int | None
+) -> Served:
+    """Open an archive by the runtime that it brings, and put it behind an application.
+
+    Its code stays imported, so a process can do this with one archive only.
+
+    :param folder: of the unpacked archive.
+    :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
+    :param workers: processes that share this machine's cores, if that is known.
+    :raises LoadFailed: if it is not what was packed, cannot be loaded here, or answers its sample
+        in another way than where it was packed.
+    """
+    about = verify(folder)  # by what is installed, before anything of the archive is imported
+    sys.path.insert(0, str(folder))
+    runtime = importlib.import_module("_eisen_serving.session")
+    name, version = about.model.name, about.model.version
+    counters = Counters(name, version)
+    session = runtime.InferenceSession.open(
+        folder,
+        gpu_id=gpu_id,
+        workers=workers,
+        limits=lambda options: _limits(options, settings),
+        counters=counters,
+    )
+    options = session.handler.archive.options
+    shares = session.batch_problem is None
+    batcher = Batcher(
+        session.answer,
+        size=(options.batch_size or 1) if shares else 1,
+        delay=(options.batch_delay or 0) / 1000,
+        queue=settings.queue,
+        timeout=options.response_timeout or settings.response_timeout,
+    )
+    model = Model(name, version, session.handler.metadata, runtime.Request)
+    return Served(Application(model, batcher, settings, counters.render), batcher)
+
+
+def _limits(options: ServingOptions, settings: Settings) -> Limits:
+    """Return what a session may take, in the terms of its own runtime."""
+    limits = importlib.import_module("_eisen_serving.answering.limits")
+    budget = importlib.import_module("_eisen_serving.answering.budget")
+    timeout = options.response_timeout or settings.response_timeout
+    made: Limits = limits.Limits(
+        reply=settings.max_body,
+        reply_setting=f"the server's {settings.max_body_setting} is {settings.max_body}",
+        seconds=budget.seconds_for(timeout),
+        seconds_setting=f"the response timeout is {timeout:g} s",
+        request=settings.max_body,
+    )
+    return made

@@ -1,0 +1,142 @@
+"""The queue before the model: bounded, in batches, and nothing in it waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from eisen_deploy.serving.runtime.messages import Reply
+
+
+class Held:
+    """A model that answers when it is let."""
+
+    def __init__(self):
+        self.batches = []
+        self.go = threading.Event()
+
+    def __call__(self, requests):
+        self.batches.append([bytes(each.body) for each in requests])
+        assert self.go.wait(20)
+        return [Reply((bytes(each.body),)) for each in requests]
+
+    def wait_begun(self, count=1):
+        end = time.monotonic() + 10
+        while len(self.batches) < count and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(self.batches) == count
+
+
+def ask_all(served, bodies):
+    """Ask with each body at once; return the pool's futures."""
+    pool = ThreadPoolExecutor(len(bodies))
+    return [pool.submit(served.ask, body=body) for body in bodies]
+
+
+def wait_queued(served, count):
+    end = time.monotonic() + 10
+    while len(served.batcher._waiting) < count and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_a_full_queue_refuses_with_503(serve):
+    model = Held()
+    served = serve(model, queue=2)
+    first = ask_all(served, [b"1"])
+    model.wait_begun()
+    waiting = ask_all(served, [b"2", b"3"])
+    wait_queued(served, 2)
+    status, headers, error = served.ask(body=b"4")
+    assert (status, error["type"], headers["retry-after"]) == (503, "QueueFull", "1")
+    model.go.set()
+    assert [each.result()[2] for each in (*first, *waiting)] == [b"1", b"2", b"3"]
+
+
+def test_what_waits_together_is_answered_together(serve):
+    model = Held()
+    served = serve(model, size=4)
+    first = ask_all(served, [b"0"])
+    model.wait_begun()
+    rest = ask_all(served, [b"1", b"2", b"3", b"4", b"5"])
+    wait_queued(served, 5)
+    model.go.set()
+    assert [each.result()[2] for each in (*first, *rest)] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert sorted(map(len, model.batches)) == [1, 1, 4]
+
+
+def test_a_batch_waits_for_more_as_long_as_it_may(serve):
+    model = Held()
+    model.go.set()
+    served = serve(model, size=2, delay=5.0)
+    started = time.monotonic()
+    answers = ask_all(served, [b"1", b"2"])
+    assert {each.result()[2] for each in answers} == {b"1", b"2"}
+    assert time.monotonic() - started < 4
+    assert len(model.batches) == 1
+
+
+def test_who_went_away_is_not_begun(serve):
+    model = Held()
+    served = serve(model)
+    first = ask_all(served, [b"1"])
+    model.wait_begun()
+    gone = served.connect()
+    gone.sendall(b"POST /predictions/seg HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\ngone")
+    wait_queued(served, 1)
+    gone.close()
+    time.sleep(0.3)
+    last = ask_all(served, [b"2"])
+    model.go.set()
+    assert [each.result()[2] for each in (*first, *last)] == [b"1", b"2"]
+    assert model.batches == [[b"1"], [b"2"]]
+
+
+def test_what_waits_too_long_for_its_turn_is_answered_with_503(serve):
+    model = Held()
+    served = serve(model, timeout=0.5)
+    first = ask_all(served, [b"1"])
+    model.wait_begun()
+    second = ask_all(served, [b"2"])
+    wait_queued(served, 1)
+    time.sleep(0.6)
+    assert served.batcher.is_hung
+    served.batcher.expire()
+    status, _, error = second[0].result()
+    assert (status, error["type"]) == (503, "NotExecuted")
+    model.go.set()
+    assert first[0].result()[0] == 200
+    assert model.batches == [[b"1"]]
+
+
+def test_a_model_that_hangs_is_given_up_with_504(serve):
+    model = Held()
+    served = serve(model, timeout=0.3)
+    running = ask_all(served, [b"1"])
+    model.wait_begun()
+    waiting = ask_all(served, [b"2"])
+    wait_queued(served, 1)
+    time.sleep(0.4)
+    assert served.batcher.is_hung
+    served.batcher.give_up()
+    assert (running[0].result()[0], running[0].result()[2]["type"]) == (504, "TimedOut")
+    assert (waiting[0].result()[0], waiting[0].result()[2]["type"]) == (503, "NotExecuted")
+    assert served.ask(body=b"3")[0] == 503
+    model.go.set()
+
+
+def test_a_reply_does_not_change_when_the_model_uses_its_memory_again(serve):
+    memory = bytearray(2**20)
+
+    def answer(requests):
+        memory[:] = bytes(requests[0].body) * (len(memory) // len(requests[0].body))
+        return [Reply((memory,))]
+
+    served = serve(answer)
+    with ThreadPoolExecutor(8) as pool:
+        bodies = [bytes([number]) * 4 for number in range(64)]
+        for body, (status, _, got) in zip(
+            bodies, pool.map(lambda body: served.ask(body=body), bodies), strict=True
+        ):
+            assert status == 200
+            assert got == body * (len(memory) // 4)
