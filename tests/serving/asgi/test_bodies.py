@@ -114,10 +114,9 @@ def test_a_head_without_an_end_is_given_up(serve, monkeypatch):
 
 def test_a_head_that_is_too_large_is_given_up(serve):
     with serve().connect() as connection:
-        connection.sendall(HEAD)
-        with pytest.raises(OSError, match="reset|pipe"):
-            for _ in range(10_000):
-                connection.sendall(b"X-More: " + b"x" * 1000 + b"\r\n")
+        more = HEAD + b"".join(b"X-More: " + b"x" * 1000 + b"\r\n" for _ in range(10_000))
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            connection.sendall(more)
 
 
 def test_a_large_body_after_a_slow_head_is_read_for_as_long_as_it_takes(serve, monkeypatch):
