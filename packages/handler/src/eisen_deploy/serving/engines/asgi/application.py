@@ -20,6 +20,7 @@ from .addresses import Address, Kind, parse_path
 from .batcher import Batcher, Waiting
 from .bodies import ClientGone, Incoming
 from .messages import Receive, Scope, Send
+from .metrics import MEDIA_TYPE as METRICS_TYPE
 from .replies import error_reply, json_reply, refuse_unread, send_reply
 from .settings import Settings
 from .tokens import TokenFile
@@ -28,7 +29,6 @@ _log = logging.getLogger("eisen_deploy.serving")
 
 #: Addresses that a probe asks without a token: they say nothing of the model.
 _OPEN = (Kind.PING, Kind.LIVE, Kind.READY, Kind.MODEL_READY)
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class NotFound(ServingError):
@@ -135,7 +135,7 @@ class Application:
         model, ready = self._model, self._batcher.is_open
         described = model.name, model.version, model.metadata
         if kind is Kind.METRICS:
-            return Reply((self._metrics(),), headers={"Content-Type": _METRICS_TYPE})
+            return Reply((self._metrics(),), headers={"Content-Type": METRICS_TYPE})
         if kind is Kind.MODEL:
             return json_reply(descriptions.describe_model(*described))
         if kind is Kind.OPENAPI:

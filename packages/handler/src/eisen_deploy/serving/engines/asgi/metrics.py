@@ -1,15 +1,7 @@
-"""What is counted of requests, for Prometheus; of all workers together where there are several.
+"""What is counted of requests, as Prometheus reads it; of all workers where there are several.
 
-====================================  ===========================================================
-``eisen_requests_total``              ``Outcome``: ``ok``, or the ``type`` of the error
-``eisen_batches_total``               ``Size``: how many requests came together
-``eisen_stage_seconds_total``         ``Stage``; that of a common pass is counted once
-``eisen_request_bytes_total``         bodies as they arrived
-``eisen_reply_bytes_total``           bodies as they are sent
-====================================  ===========================================================
-
-Each has ``ModelName`` and ``ModelVersion`` as well. With ``PROMETHEUS_MULTIPROC_DIR`` in the
-environment, the counters of all processes of that folder are summed up.
+With ``PROMETHEUS_MULTIPROC_DIR`` in the environment, the counters of all processes that keep them
+in that folder are summed up, those of processes that have ended included.
 """
 
 from __future__ import annotations
@@ -20,42 +12,41 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from eisen_deploy.serving.runtime.answering.counters import (
+    METRICS,
+    CountedRequest,
+    Metric,
+    list_increments,
+)
+
+#: Where the processes of one server keep their counters.
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 _MODEL = ("ModelName", "ModelVersion")
 
 
-class Counters:
-    """The counters of one process and its model."""
+class PrometheusCounters:
+    """The counters of one model in this process."""
 
     def __init__(self, name: str, version: str) -> None:
-        self._registry = CollectorRegistry()
         self._model = (name, version)
-        make = self._make
-        self._requests = make("eisen_requests_total", "Requests by their outcome", "Outcome")
-        self._batches = make("eisen_batches_total", "Batches by their size", "Size")
-        self._stages = make("eisen_stage_seconds_total", "Seconds spent in each stage", "Stage")
-        self._received = make("eisen_request_bytes_total", "Bytes of bodies as they arrived")
-        self._sent = make("eisen_reply_bytes_total", "Bytes of bodies as they are sent")
+        self._registry = CollectorRegistry()
+        self._counters = {metric: self._make_counter(metric) for metric in METRICS}
 
-    def _make(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, (*_MODEL, *labels), registry=self._registry)
+    def _make_counter(self, metric: Metric) -> Counter:
+        labels = (*_MODEL, metric.label) if metric.label else _MODEL
+        return Counter(metric.name, metric.unit, labels, registry=self._registry)
 
-    def count(self, requests: Sequence[tuple[str, int, int]], seconds: Mapping[str, float]) -> None:
-        """Count a batch.
-
-        :param requests: for each of them its outcome, and the bytes of its body and of its reply's.
-        :param seconds: spent by all of them in each stage.
-        """
-        self._batches.labels(*self._model, len(requests)).inc()
-        for outcome, received, sent in requests:
-            self._requests.labels(*self._model, outcome).inc()
-            self._received.labels(*self._model).inc(received)
-            self._sent.labels(*self._model).inc(sent)
-        for stage, spent in seconds.items():
-            self._stages.labels(*self._model, stage).inc(spent)
+    def count(self, requests: Sequence[CountedRequest], seconds: Mapping[str, float]) -> None:
+        """Count a batch, as :class:`~eisen_deploy.serving.runtime.answering.counters.Counters`."""
+        for metric, label, growth in list_increments(requests, seconds):
+            labels = (*self._model, label) if metric.label else self._model
+            self._counters[metric].labels(*labels).inc(growth)
 
     def render(self) -> bytes:
-        """Return them as Prometheus reads them."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        """Return them as text of :data:`MEDIA_TYPE`."""
+        if FOLDER not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eisen_deploy.serving.runtime.archive.verified import verify
+from eisen_deploy.serving.runtime.archive.verification import verify
 
 from .application import Application, Model
 from .batcher import Batcher
-from .metrics import Counters
+from .metrics import PrometheusCounters
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ class Served:
 
 
 def serve_archive(
-    folder: Path, settings: Settings, *, gpu_id: int | None, workers: int | None
+    folder: Path,
+    settings: Settings,
+    *,
+    gpu_id: int | None = None,
+    workers: int | None = None,
+    on_main_thread: bool = True,
 ) -> Served:
     """Open an archive by the runtime that it brings, and put it behind an application.
 
@@ -38,6 +43,7 @@ def serve_archive(
     :param folder: of the unpacked archive.
     :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
     :param workers: processes that share this machine's cores, if that is known.
+    :param on_main_thread: whether it is there that the batcher runs.
     :raises LoadFailed: if it is not what was packed, cannot be loaded here, or answers its sample
         in another way than where it was packed.
     """
@@ -45,13 +51,14 @@ def serve_archive(
     sys.path.insert(0, str(folder))
     runtime = importlib.import_module("_eisen_serving.session")
     name, version = about.model.name, about.model.version
-    counters = Counters(name, version)
+    counters = PrometheusCounters(name, version)
     session = runtime.InferenceSession.open(
         folder,
         gpu_id=gpu_id,
         workers=workers,
-        limits=lambda options: _limits(options, settings),
+        limits=lambda options: _make_limits(options, settings),
         counters=counters,
+        interrupt=None if on_main_thread else _make_thread_interrupt(),
     )
     options = session.handler.archive.options
     shares = session.batch_problem is None
@@ -66,7 +73,11 @@ def serve_archive(
     return Served(Application(model, batcher, settings, counters.render), batcher)
 
 
-def _limits(options: ServingOptions, settings: Settings) -> Limits:
+def _make_thread_interrupt() -> object:
+    return importlib.import_module("_eisen_serving.answering.interrupts").ThreadInterrupt()
+
+
+def _make_limits(options: ServingOptions, settings: Settings) -> Limits:
     """Return what a session may take, in the terms of its own runtime."""
     limits = importlib.import_module("_eisen_serving.answering.limits")
     budget = importlib.import_module("_eisen_serving.answering.budget")
@@ -74,7 +85,7 @@ def _limits(options: ServingOptions, settings: Settings) -> Limits:
     made: Limits = limits.Limits(
         reply=settings.max_body,
         reply_setting=f"the server's {settings.max_body_setting} is {settings.max_body}",
-        seconds=budget.seconds_for(timeout),
+        seconds=budget.leave_margin(timeout),
         seconds_setting=f"the response timeout is {timeout:g} s",
         request=settings.max_body,
     )

@@ -2,7 +2,7 @@
 """What a configuration of Ray Serve says of archives."""
 
 from pathlib import Path
-from typing import Literal, Optional, Union
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,11 +22,11 @@ class ArchiveArguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
-    digest: Optional[str] = None
-    replicas: Union[int, Literal["auto"], None] = None
+    digest: str | None = None
+    replicas: int | Literal["auto"] | None = None
     max_replicas: int = Field(default=4, ge=1)
     num_cpus: float = Field(default=1.0, ge=0)
-    num_gpus: Optional[float] = Field(default=None, ge=0)
+    num_gpus: float | None = Field(default=None, ge=0)
 
 
 class Arguments(BaseModel):
@@ -42,11 +42,11 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    archives: list[Union[str, ArchiveArguments]] = Field(min_length=1)
+    archives: list[str | ArchiveArguments] = Field(min_length=1)
     max_body: int = Field(default=512 * MIB, ge=1)
     response_timeout: float = Field(default=300.0, gt=0)
     queue: int = Field(default=100, ge=1)
-    token_file: Optional[Path] = None
+    token_file: Path | None = None
     cache: Path = Path("~/.cache/eisen-deploy/archives")
 
     @property

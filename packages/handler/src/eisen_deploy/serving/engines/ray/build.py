@@ -1,7 +1,6 @@
 # Without "from __future__ import annotations": Ray looks at the types as they are.
 """The builder that a configuration of Ray Serve names: ``eisen_deploy.serving.ray:build``."""
 
-from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -45,7 +44,7 @@ def _deploy(archive: ArchiveArguments, arguments: Arguments) -> serve.Applicatio
         graceful_shutdown_timeout_s=timeout + 5,
         health_check_period_s=5,
         ray_actor_options=_actor_options(archive, options),
-        **_scaling(archive, options, arguments),
+        **_scaling(archive, options),
     ).bind(archive.source, found.about.digest, arguments.cache, settings)
 
 
@@ -56,9 +55,7 @@ def _actor_options(archive: ArchiveArguments, options: ServingOptions) -> dict[s
     return {"num_cpus": archive.num_cpus, "num_gpus": gpus}
 
 
-def _scaling(
-    archive: ArchiveArguments, options: ServingOptions, arguments: Arguments
-) -> dict[str, Any]:
+def _scaling(archive: ArchiveArguments, options: ServingOptions) -> dict[str, Any]:
     if archive.replicas != "auto":
         return {"num_replicas": archive.replicas or options.workers or 1}
     return {

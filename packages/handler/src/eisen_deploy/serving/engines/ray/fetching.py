@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -74,18 +73,3 @@ def _verify(path: Path, digest: str | None, source: str) -> str:
     if digest not in (None, found):
         raise LoadFailed(f"{source}: expected the archive with digest {digest}, got {found}")
     return found
-
-
-def read_options(path: Path) -> reader.Archive:
-    """Return a verified archive, for what it says of itself."""
-    return reader.read(path)
-
-
-def remove_when_process_ends(folder: Path) -> None:
-    """Remove a folder at exit."""
-    import atexit  # noqa: PLC0415
-
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
-__all__ = ["fetch", "os", "read_options", "remove_when_process_ends", "unpack"]

@@ -51,7 +51,7 @@ class Replica:
         folder = fetching.unpack(fetching.fetch(source, digest, cache))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         self._served = _served = serve_archive(
-            folder, settings, gpu_id=_find_gpu(), workers=None
+            folder, settings, gpu_id=_find_gpu(), on_main_thread=False
         )
         threading.Thread(target=self._served.batcher.run, name="model", daemon=True).start()
         self._watching = asyncio.get_running_loop().create_task(self._watch())

@@ -16,8 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from eisen_deploy.serving.engines.archives import Archive, BadArchives, check_copies
 from eisen_deploy.serving.engines.guarded import GuardedProcess
+from eisen_deploy.serving.engines.served_archives import (
+    BadArchives,
+    ServedArchive,
+    check_copies,
+)
 from eisen_deploy.serving.engines.torchserve.readiness import NotReady
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
@@ -59,7 +63,7 @@ class Service:
 
     def __init__(  # noqa: PLR0913 - each is one thing that a service needs
         self,
-        archive: Archive,
+        archive: ServedArchive,
         listener: socket.socket,
         work: Work,
         *,

@@ -32,6 +32,7 @@ BATCHES = Metric("eisen_batches_total", "Count", "Size")
 STAGES = Metric("eisen_stage_seconds_total", "Seconds", "Stage")
 RECEIVED = Metric("eisen_request_bytes_total", "Bytes")
 SENT = Metric("eisen_reply_bytes_total", "Bytes")
+METRICS = (REQUESTS, BATCHES, STAGES, RECEIVED, SENT)
 
 
 class CountedRequest(NamedTuple):

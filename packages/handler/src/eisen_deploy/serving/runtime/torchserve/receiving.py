@@ -16,8 +16,6 @@ from socket import socket
 
 from ..buffers import make_unfilled
 
-from ..buffers import make_unfilled
-
 #: Fields of fewer bytes are read ahead, and copied from there.
 LARGE = 64 * 2**10
 
