@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client._shared.wire import protocol
-from eisen_deploy.serving.engines import archives
+from eisen_deploy.serving.engines import served_archives
 from eisen_deploy.serving.engines.uvicorn.supervision import Service
 from eisen_deploy.serving.engines.uvicorn.worker import Work
 
@@ -51,7 +51,7 @@ def torchserve(serve, zoo):
 @pytest.fixture(scope="module")
 def uvicorn(zoo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uvicorn")
-    [archive] = archives.verify([zoo / "model.mar"], folder / "store")
+    [archive] = served_archives.verify([zoo / "model.mar"], folder / "store")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         service = Service(
             archive,

@@ -18,9 +18,9 @@ from eisen_deploy.serving.cli.arguments import (
     parse_positive,
     parse_size,
 )
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.torchserve import preflight
 from eisen_deploy.serving.engines.torchserve.preflight import Refused
-from eisen_deploy.serving.engines.torchserve.settings.options import Options
 
 
 @pytest.mark.parametrize(

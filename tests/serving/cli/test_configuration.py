@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.serving.engines.machine import Machine
+from eisen_deploy.serving.engines.options import GIB, MIB, Options, is_loopback
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     compute_heap_size,
@@ -24,7 +25,6 @@ from eisen_deploy.serving.engines.torchserve.settings.known_properties import (
     parse_address,
     parse_java_int,
 )
-from eisen_deploy.serving.engines.torchserve.settings.options import GIB, MIB, Options, is_loopback
 from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED
 
 MACHINE = Machine(cores=8, memory=32 * GIB)

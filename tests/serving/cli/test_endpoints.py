@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from eisen_deploy.serving.cli.endpoints import Endpoints
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
-from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
 SAMPLE = (b"{}123", {"Content-Type": "application/octet-stream", "Some-Length": "2"})

@@ -7,14 +7,24 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from eisen_deploy.serving.engines.torchserve.settings.options import MIB, Options
+from eisen_deploy.serving.engines.engine import Engine
+from eisen_deploy.serving.engines.options import MIB, Options
+from eisen_deploy.serving.engines.torchserve.engine import TorchServeEngine
+from eisen_deploy.serving.engines.uvicorn.engine import UvicornEngine
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(i?)([bB]?)", re.ASCII)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 _DEFAULT = Options()
+
+#: The engines by the name that ``--engine`` takes.
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "torchserve": TorchServeEngine,
+    "uvicorn": UvicornEngine,
+}
 
 
 def parse_size(text: str) -> int:
@@ -55,10 +65,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a server is configured with."""
     add = parser.add_argument
     add("archives", metavar="MAR", type=Path, nargs="+", help="an archive; several have each a URL")
+    add(
+        "--engine",
+        choices=list(ENGINES),
+        default="torchserve",
+        help="what serves them; uvicorn takes one archive, needs no Java, and answers everything "
+        "on one port; default: %(default)s",
+    )
     add("--host", default=_DEFAULT.host, help="address to listen on; default: %(default)s")
     for name in ("port", "management_port", "metrics_port"):
         default = getattr(_DEFAULT, name)
-        what = {"port": "for predictions"}.get(name, "on 127.0.0.1 always")
+        what = {"port": "for predictions"}.get(name, "of TorchServe, on 127.0.0.1 always")
         flag = "--" + name.replace("_", "-")
         add(flag, metavar="N", type=parse_port, default=default, help=f"{what}; default: {default}")
     add(

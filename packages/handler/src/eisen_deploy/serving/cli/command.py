@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
+from eisen_deploy.serving.engines.preflight import Refused
 from eisen_deploy.serving.engines.served_archives import BadArchives
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
-from eisen_deploy.serving.engines.torchserve.preflight import Refused
 from eisen_deploy.serving.engines.torchserve.readiness import NotReady
 from eisen_deploy.serving.engines.torchserve.settings.environment import UnfitEnvironment
 from eisen_deploy.serving.runtime._shared.command import program
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make_parser() -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=_PROG,
-        description="Serve archives (MAR) with TorchServe.",
+        description="Serve archives (MAR) with TorchServe or uvicorn.",
         epilog="example: eisen-serve run model_zoo/seg.mar --max-body 1GB",
     )
     program.add_commands(parser, "eisen-deploy-handler", (run, config, doctor))

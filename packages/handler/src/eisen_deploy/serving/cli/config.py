@@ -1,4 +1,4 @@
-"""``eisen-serve config``: the configuration, for those who run ``torchserve`` themselves."""
+"""``eisen-serve config``: what ``run`` would run, for those who start servers themselves."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.served_archives import ServedArchive
-from eisen_deploy.serving.engines.torchserve import preflight
+from eisen_deploy.serving.engines.torchserve.engine import CONFIG, LOGGING
 from eisen_deploy.serving.engines.torchserve.launcher import find_program
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import (
@@ -18,12 +19,13 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     render_variables,
 )
 from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
+from eisen_deploy.serving.engines.uvicorn.script import render_script
 from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 
-from .arguments import add_arguments, make_options
-from .run import CONFIG, LOGGING, prepare
+from .arguments import ENGINES, add_arguments, make_options
+from .run import prepare
 
 _EXAMPLE = """\
 examples:
@@ -32,6 +34,7 @@ examples:
 """
 
 SCRIPT = "torchserve.sh"
+UVICORN_SCRIPT = "uvicorn.sh"
 
 
 def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
@@ -41,7 +44,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         help="print the configuration that run would use",
         description="Print the config.properties that run would write, with a reason for each "
         "line, and behind it the environment and the command line, as comments. -o writes them to "
-        "files.",
+        "files. For uvicorn, which has no such file, print the command line with every option.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,7 +54,8 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         "--output",
         metavar="DIR",
         type=Path,
-        help=f"write {CONFIG}, {LOGGING} and {SCRIPT}, which starts TorchServe, to this folder",
+        help=f"write {CONFIG}, {LOGGING} and {SCRIPT}, which starts TorchServe, to this folder; or "
+        f"{UVICORN_SCRIPT}",
     )
     return parser
 
@@ -59,7 +63,10 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the configuration."""
     preflight.check_system()
-    found, gpus = prepare(arguments, make_options(arguments))
+    engine = ENGINES[arguments.engine]()
+    found, gpus = prepare(arguments, engine, make_options(arguments))
+    if arguments.engine == "uvicorn":
+        return _give_uvicorn_script(arguments, found[0], gpus)
     configuration = configure(make_options(arguments), measure_machine(gpus))
     output: Path | None = arguments.output
     folder = (output or Path.cwd()).absolute()
@@ -75,6 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
     (output / LOGGING).write_text(logging_config.render(configuration.log_levels), "ascii")
     (output / SCRIPT).write_text(script, "utf-8")
     say(f"{output / CONFIG}\n{output / LOGGING}\n{output / SCRIPT}")
+    return 0
+
+
+def _give_uvicorn_script(arguments: argparse.Namespace, archive: ServedArchive, gpus: int) -> int:
+    """Print or write the command line with every option that holds, and say what it starts."""
+    options = make_options(arguments)
+    output: Path | None = arguments.output
+    script = render_script(archive, options, gpus, arguments.python, insecure=arguments.insecure)
+    if output is None:
+        say(script.rstrip())
+        return 0
+    output.mkdir(parents=True, exist_ok=True)
+    (output / UVICORN_SCRIPT).write_text(script, "utf-8")
+    say(str(output / UVICORN_SCRIPT))
     return 0
 
 

@@ -5,30 +5,33 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
-from eisen_deploy.serving.engines.torchserve.settings.options import Options
 from eisen_deploy.serving.runtime._shared.printable import clean
-
-_ANY = "0.0.0.0"  # noqa: S104 - compared with
 
 
 class Endpoints:
     """The addresses of a server's models.
 
     :param folder: of the server: what the command lines send is written there.
+    :param beside: further addresses, by what is there.
     :param as_json: whether they are shown as one JSON object.
     """
 
     def __init__(
-        self, options: Options, archives: Sequence[ServedArchive], folder: Path, *, as_json: bool
+        self,
+        options: Options,
+        archives: Sequence[ServedArchive],
+        folder: Path,
+        beside: Mapping[str, str],
+        *,
+        as_json: bool,
     ) -> None:
         self._options, self._archives, self._folder = options, archives, folder
-        self.as_json = as_json
-        host = "127.0.0.1" if options.host == _ANY else options.host
-        self.local_url = f"{options.scheme}://{host}:{options.port}"
+        self._beside, self._as_json = beside, as_json
 
     @property
     def _token_file(self) -> Path:
@@ -55,31 +58,22 @@ class Endpoints:
 
     def text(self) -> str:
         """Return what is shown when the models are ready."""
-        if self.as_json:
+        if self._as_json:
             return json.dumps(self._make_json(), indent=2)
         lines = [""]
         for archive in self._archives:
             lines += [clean(line) for line in self._describe_model(archive)]
-        lines += [f"management   {self._management}", f"metrics      {self._metrics}"]
-        lines += [clean(f"logs         {self._folder / 'logs'}"), "Ctrl-C stops it."]
-        return "\n".join(lines)
-
-    @property
-    def _management(self) -> str:
-        return f"http://127.0.0.1:{self._options.management_port}"
-
-    @property
-    def _metrics(self) -> str:
-        return f"http://127.0.0.1:{self._options.metrics_port}/metrics"
+        lines += [clean(f"{name:12} {address}") for name, address in self._beside.items()]
+        return "\n".join([*lines, "Ctrl-C stops it."])
 
     def _url(self, archive: ServedArchive) -> str:
-        return f"{self.local_url}/predictions/{archive.url_part}"
+        return f"{self._options.local_url}/predictions/{archive.url_part}"
 
     def _protocol_url(self, archive: ServedArchive) -> str | None:
         """Return the address of the Open Inference Protocol; TorchServe takes no version there."""
         if archive.url_part != archive.name:
             return None
-        return f"{self.local_url}/v2/models/{archive.name}/infer"
+        return f"{self._options.local_url}/v2/models/{archive.name}/infer"
 
     def _sample(self, archive: ServedArchive) -> Path:
         return self._folder / "samples" / f"{archive.worker_name}.bin"
@@ -136,8 +130,7 @@ class Endpoints:
         ]
         return {
             "models": models,
-            "management": self._management,
-            "metrics": self._metrics,
+            **self._beside,
             "folder": str(self._folder),
             "key_file": str(self._folder / "key_file.json") if self._options.token_auth else None,
         }

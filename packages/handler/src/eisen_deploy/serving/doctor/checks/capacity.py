@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import Area, Found
+from eisen_deploy.serving.engines.options import MIB
 from eisen_deploy.serving.engines.torchserve.settings.known_properties import MAX_INT
-from eisen_deploy.serving.engines.torchserve.settings.options import MIB
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from eisen_deploy.serving.engines.options import is_loopback
 from eisen_deploy.serving.engines.torchserve.calls import (
     Answer,
     Endpoint,
@@ -18,7 +19,6 @@ from eisen_deploy.serving.engines.torchserve.calls import (
     ask,
     ask_workers,
 )
-from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
 
 from .certificate import Certificate, check_certificate
 from .probes import find_own_address, find_request_limit

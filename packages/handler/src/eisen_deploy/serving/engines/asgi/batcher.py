@@ -142,7 +142,7 @@ class Batcher:
         replies = self._answer([each.request for each in batch])
         self._running = []
         for each, reply in zip(batch, replies, strict=True):
-            each.finish(reply.owned())
+            each.finish(reply.copy_buffers())
 
     def _next(self) -> list[Waiting] | None:
         """Return the next batch; ``None`` at the end."""

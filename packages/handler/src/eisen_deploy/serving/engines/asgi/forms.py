@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -11,6 +12,9 @@ from eisen_deploy.serving.runtime._shared.wire.protocol import MAX_TENSORS
 from eisen_deploy.serving.runtime.errors import MalformedBody
 
 from .bodies import Incoming
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 
 def find_boundary(headers: Mapping[str, str]) -> bytes | None:
@@ -48,7 +52,7 @@ class _Fields:
         self._content = bytearray()
 
     @property
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         """The parser's callbacks."""
         return {
             "on_part_begin": self._begin,

@@ -19,8 +19,8 @@ from eisen_deploy.serving.runtime.answering.counters import (
     list_increments,
 )
 
-#: Where the processes of one server keep their counters.
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+from .settings import COUNTERS_FOLDER
+
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _MODEL = ("ModelName", "ModelVersion")
@@ -46,7 +46,7 @@ class PrometheusCounters:
 
     def render(self) -> bytes:
         """Return them as text of :data:`MEDIA_TYPE`."""
-        if FOLDER not in os.environ:
+        if COUNTERS_FOLDER not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
+from eisen_deploy.serving.engines.engine import Patience
 from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, check_copies
 from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
@@ -25,23 +26,8 @@ _GIVEN_UP = 330.0
 _LONGEST_PAUSE = 30.0
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for, and how often it is started, before it is given up.
-
-    :param startup: seconds that all models have for their first prediction, at each start.
-    :param silence: seconds without an answer to anything, after which it is ended. A large request
-        may keep a thread busy for a few.
-    :param starts: how often a server that ended is tried to start again.
-    """
-
-    startup: float
-    silence: float = 60.0
-    starts: int = 5
-
-
 @dataclass
-class Service:
+class Supervision:
     """Archives on one TorchServe.
 
     :param log_paths: the files in which the server and its workers write.

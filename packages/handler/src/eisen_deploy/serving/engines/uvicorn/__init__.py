@@ -2,7 +2,9 @@
 
 ::
 
+    engine        what eisen-serve asks of uvicorn
     supervision   starts the workers, waits until they answer, replaces those that end or hang
+    work          what a worker is told
     worker        one process: the model on its main thread, uvicorn's event loop on another
     protocol      uvicorn's HTTP protocol, with bounds on what a client may send before its request
 """

@@ -11,11 +11,12 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from eisen_deploy.serving.engines.engine import Setup
 from eisen_deploy.serving.engines.guarded import GuardedProcess
 from eisen_deploy.serving.engines.served_archives import (
     BadArchives,
@@ -27,68 +28,40 @@ from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime._shared.printable import clean
 
-from .worker import Work
+from .work import Work
 
 _POLL = 0.1
+_LONGEST_PAUSE = 30.0
 _LONGER = "--startup-timeout waits longer"
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a service waits, and how often it tries.
-
-    :param silence: seconds without a sign of life from a worker, after which it is killed: native
-        code that holds the interpreter's lock for as long.
-    :param failures: starts in a row that may fail.
-    :param longest_pause: seconds between two of them, at most.
-    """
-
-    silence: float = 60.0
-    failures: int = 5
-    longest_pause: float = 30.0
-
-
-class Service:
+class Supervision:
     """One archive on uvicorn.
 
-    :param python: the interpreter of the workers.
+    :param listener: the socket on which all workers listen.
     :param work: what each worker is told; its folder, link and GPU are filled in here.
-    :param workers: how many there are.
-    :param gpus: how many GPUs they are spread over.
-    :param folder: where their log goes; ``private``: a folder for the unpacked archive.
-    :param variables: further environment variables.
-    :param seconds: that all workers have to be ready.
-    :param say: is called with a line for each thing that happens.
+    :param variables: further environment variables of the workers.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing that a service needs
+    def __init__(
         self,
         archive: ServedArchive,
         listener: socket.socket,
         work: Work,
+        setup: Setup,
         *,
-        python: str,
-        workers: int,
-        gpus: int,
-        folder: Path,
-        private: Path,
         variables: Mapping[str, str],
-        seconds: float,
-        say: Callable[[str], None],
-        patience: Patience = Patience(),
     ) -> None:
         self._archive, self._listener, self._work = archive, listener, work
-        self._python, self._gpus = python, gpus
-        self._folder, self._private = folder, private
-        self._variables, self._seconds, self._say = variables, seconds, say
-        self._patience = patience
-        self._unpacked = private / "unpacked"
-        self._workers = [_Worker(index) for index in range(workers)]
+        self._setup, self._variables, self._say = setup, variables, setup.say
+        self._patience = setup.patience
+        self._unpacked = setup.private / "unpacked"
+        self._workers = [_Worker(index) for index in range(work.workers)]
 
     @property
     def log_path(self) -> Path:
         """Where everything that the workers print goes."""
-        return self._folder / "workers.log"
+        return self._setup.folder / "workers.log"
 
     def start(self) -> None:
         """Start all workers and wait until each has loaded the model and predicted its sample.
@@ -135,15 +108,15 @@ class Service:
         name = self._archive.url_part
         self._say(f"{name}: worker {worker.pid} ended: {worker.explain_end()}; starting again")
         began = time.monotonic()
-        for failure in range(1, self._patience.failures + 1):
+        for failure in range(1, self._patience.starts + 1):
             worker.end(force=True)
             try:
                 self._restart(worker)
             except NotReady as error:
-                if failure == self._patience.failures:
+                if failure == self._patience.starts:
                     raise
-                pause = min(2.0**failure, self._patience.longest_pause)
-                left = self._patience.failures - failure
+                pause = min(2.0**failure, _LONGEST_PAUSE)
+                left = self._patience.starts - failure
                 self._say(f"{error}; next try in {pause:.0f} s, {left} are left")
                 time.sleep(pause)
             else:
@@ -178,7 +151,7 @@ class Service:
     def _start(self, worker: _Worker) -> None:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
-        gpu_id = worker.index % self._gpus if self._gpus else None
+        gpu_id = worker.index % self._setup.gpus if self._setup.gpus else None
         work = replace(
             self._work,
             folder=str(self._unpacked),
@@ -186,21 +159,23 @@ class Service:
             listener=self._listener.fileno(),
             gpu_id=gpu_id,
         )
-        command = [self._python, "-m", f"{__package__}.worker", work.to_json()]
+        command = [self._setup.python, "-m", f"{__package__}.worker", work.to_json()]
         process = GuardedProcess(
             command,
             self.log_path,
             grace=self._work.response_timeout + 10.0,
-            disposable=self._private,
+            disposable=self._setup.private,
         )
         try:
-            process.start(self._folder, self._environment(), [writer, self._listener.fileno()])
+            process.start(
+                self._setup.folder, self._environment(), [writer, self._listener.fileno()]
+            )
         finally:
             os.close(writer)
         worker.begin(process, reader)
 
     def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, **self._variables, "TMPDIR": str(self._private)}
+        environment = {**os.environ, **self._variables, "TMPDIR": str(self._setup.private)}
         environment.pop("PYTHONPATH", None)
         return environment
 
@@ -210,7 +185,7 @@ class Service:
         :raises NotReady: with each one that has refused the archive or ended, or if it takes too
             long.
         """
-        end = time.monotonic() + self._seconds
+        end = time.monotonic() + self._patience.startup
         name = self._archive.url_part
         while not all(worker.is_ready for worker in workers):
             for worker in workers:
@@ -220,7 +195,7 @@ class Service:
                 if not worker.process.is_running:
                     raise NotReady([self._explain_early_end(worker)])
             if time.monotonic() > end:
-                raise NotReady([f"{name} did not load in {self._seconds:g} s: {_LONGER}"])
+                raise NotReady([f"{name} did not load in {self._patience.startup:g} s: {_LONGER}"])
             time.sleep(_POLL / 2)
 
     def _explain_early_end(self, worker: _Worker) -> str:

@@ -19,7 +19,6 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -27,9 +26,9 @@ import uvicorn
 
 from eisen_deploy.serving.engines.asgi.batcher import Batcher
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
-from eisen_deploy.serving.engines.asgi.settings import Settings
 
 from .protocol import BoundedProtocol
+from .work import Work
 
 _log = logging.getLogger("eisen_deploy.serving")
 
@@ -44,45 +43,6 @@ _KEEP_ALIVE = 75
 _GRACE = 5
 # Seconds in which the answers of a worker that hangs have to be out.
 _LAST_WORDS = 2.0
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one worker is told.
-
-    :param folder: of the unpacked archive.
-    :param link: the descriptor on which it says what becomes of it.
-    :param listener: the descriptor of the socket that all workers listen on.
-    :param gpu_id: number of its GPU.
-    :param workers: processes that share the machine's cores.
-    """
-
-    folder: str
-    link: int
-    listener: int
-    gpu_id: int | None
-    workers: int
-    max_body: int
-    response_timeout: int
-    queue: int
-    token_file: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of its application."""
-        token_file = None if self.token_file is None else Path(self.token_file)
-        return Settings(
-            max_body=self.max_body,
-            response_timeout=self.response_timeout,
-            queue=self.queue,
-            token_file=token_file,
-        )
-
-    def to_json(self) -> str:
-        """Return it as JSON."""
-        return json.dumps(asdict(self))
 
 
 class Link:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eisen_deploy.serving.engines.machine import Machine
+from eisen_deploy.serving.engines.options import GIB, MIB, Options
 
-from .options import GIB, MIB, Options
 from .profile import TUNED, Setting
 
 _HEAP_SHARE = 0.4

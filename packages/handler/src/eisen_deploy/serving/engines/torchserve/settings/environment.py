@@ -63,20 +63,21 @@ class Python(NamedTuple):
     distributions: Mapping[str, str | None]
 
 
-def check(python: str) -> Environment:
+def check(python: str, required: Mapping[str, str] = REQUIRED) -> Environment:
     """Import in a process of its own what the server will import.
 
     :param python: the interpreter of the server's environment.
+    :param required: the modules, and what to install for each.
     :raises UnfitEnvironment: with each module that cannot be imported, and how to install it.
     """
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    found = _run_probe(python, _PROBE, REQUIRED, own)
+    found = _run_probe(python, _PROBE, required, own)
     problems = found["problems"]
     # torchserve cannot be imported without the others either: then only they are named.
     named = {name: why for name, why in problems.items() if "." not in name} or problems
     if named:
-        lacking = "; ".join(f"{REQUIRED[name]} ({why})" for name, why in named.items())
-        install = " ".join(REQUIRED[name] for name in named)
+        lacking = "; ".join(f"{required[name]} ({why})" for name, why in named.items())
+        install = " ".join(dict.fromkeys(required[name] for name in named))
         raise UnfitEnvironment(
             f"the server's environment lacks {lacking}: {python} -m pip install {install}"
         )

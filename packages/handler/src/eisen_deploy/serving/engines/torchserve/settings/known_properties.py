@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eisen_deploy.serving.engines.options import is_loopback
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE, STOCK_TIMEOUT
-
-from .options import is_loopback
 
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1

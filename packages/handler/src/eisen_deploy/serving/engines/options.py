@@ -9,8 +9,8 @@ from pathlib import Path
 MIB = 2**20
 GIB = 2**30
 
-#: TorchServe holds sizes in a Java ``int``.
-MOST_BODY = 2**31 - 1
+# What an address that stands for all of a machine's is reached by from there.
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class Options:
     def scheme(self) -> str:
         """``https`` with a certificate, else ``http``."""
         return "http" if self.tls_cert is None else "https"
+
+    @property
+    def local_url(self) -> str:
+        """The address of predictions, as it is reached from this machine."""
+        host = _LOCAL.get(self.host, self.host)
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 def is_loopback(host: str) -> bool:

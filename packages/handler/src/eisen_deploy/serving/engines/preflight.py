@@ -1,0 +1,129 @@
+"""What is checked before any server is started: system, ports, certificates, who can reach it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from .options import Options
+from .served_archives import ServedArchive
+
+
+class Refused(Exception):
+    """A server cannot be started so.
+
+    :param problems: one sentence for each thing that is wrong, with the option that changes it.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+def check_system() -> None:
+    """Check that this is Linux: elsewhere nobody can see to it that all of a server ends.
+
+    :raises Refused: if it is not.
+    """
+    if not sys.platform.startswith("linux"):
+        problem = (
+            "eisen-serve starts servers on Linux only: use a Linux container or WSL 2, or start "
+            "torchserve itself; the archives are the same"
+        )
+        raise Refused([problem])
+
+
+def find_problems(options: Options, *, insecure: bool) -> Iterator[str]:
+    """Yield what is wrong with options, whatever server is started.
+
+    :param insecure: whether it was said that others may reach the server without token and TLS.
+    """
+    yield from _check_tls(options)
+    if options.is_reachable and not (options.token_auth or options.tls_cert or insecure):
+        yield (
+            f"--host {options.host}: whoever reaches this machine could send requests, and read "
+            "what is on the wire: add --token-auth or --tls-cert and --tls-key, or say --insecure"
+        )
+
+
+def check_options(problems: Sequence[str]) -> None:
+    """Refuse options with problems.
+
+    :raises Refused: with each of them.
+    """
+    if problems:
+        raise Refused(problems)
+
+
+def check_samples(archives: Iterable[ServedArchive], options: Options) -> None:
+    """Check that the samples, by which readiness is known, are not larger than a body may be.
+
+    :raises Refused: with each one that is.
+    """
+    problems = [
+        f"{archive.path}: its sample has {len(archive.sample[0])} bytes: --max-body takes more"
+        for archive in archives
+        if archive.sample is not None and len(archive.sample[0]) > options.max_body
+    ]
+    if problems:
+        raise Refused(problems)
+
+
+def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
+    """Check that nobody listens on the ports.
+
+    :param wanted: host and port by the option that sets the port.
+    :raises Refused: with each one that is taken, and its option.
+    """
+    problems = [
+        f"{host}:{port} {why}: {option} takes another one"
+        for option, (host, port) in wanted.items()
+        if (why := _explain_unusable(host, port)) is not None
+    ]
+    ports = [port for _, port in wanted.values()]
+    if len(set(ports)) < len(ports):
+        problems.append(f"{', '.join(wanted)}: three different ports are needed, got {ports}")
+    if problems:
+        raise Refused(problems)
+
+
+def _explain_unusable(host: str, port: int) -> str | None:
+    """Say why a port cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except PermissionError:
+            return "is not permitted to this user"
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            return "is taken" if taken else f"cannot be used: {error.strerror}"
+    return None
+
+
+def _check_tls(options: Options) -> Iterator[str]:
+    cert, key = options.tls_cert, options.tls_key
+    if (cert is None) != (key is None):
+        yield "--tls-cert and --tls-key: give both, or neither to serve without TLS"
+    if cert is None or key is None:
+        return
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key, password=_no_password)
+    except _Encrypted:
+        yield f"--tls-key {key}: it is encrypted, and a server cannot ask for a password"
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = getattr(error, "reason", None) or error
+        yield f"--tls-cert {cert}, --tls-key {key}: no certificate and its key: {why}"
+
+
+class _Encrypted(Exception):
+    """A key asks for a password."""
+
+
+def _no_password() -> str:
+    raise _Encrypted

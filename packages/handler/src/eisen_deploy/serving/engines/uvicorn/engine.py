@@ -1,0 +1,153 @@
+"""uvicorn as ``eisen-serve`` runs it: one archive, any number of workers on one port."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from eisen_deploy.serving.engines.asgi.settings import COUNTERS_FOLDER
+from eisen_deploy.serving.engines.engine import Setup
+from eisen_deploy.serving.engines.options import Options
+from eisen_deploy.serving.engines.served_archives import ServedArchive
+from eisen_deploy.serving.engines.torchserve.settings import environment
+from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED
+from eisen_deploy.serving.runtime.archive.verification import DIGESTS
+
+from .supervision import Supervision
+from .work import Work
+
+#: What a worker imports, and what to install for it.
+REQUIRED = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "uvicorn": "eisen-deploy-handler[uvicorn]",
+    "httptools": "eisen-deploy-handler[uvicorn]",
+    "python_multipart": "eisen-deploy-handler[uvicorn]",
+    "prometheus_client": "eisen-deploy-handler[uvicorn]",
+    "eisen_deploy.serving.engines.uvicorn.work": "eisen-deploy-handler[uvicorn]",
+}
+#: The environment of a worker: large buffers are used again, and not mapped and zeroed each time.
+VARIABLES = tuple(setting for setting in TUNED if setting.kind == "environment")
+
+_BACKLOG = 2048
+_QUEUE = 100
+
+
+class UvicornEngine:
+    """uvicorn, with one archive."""
+
+    name = "uvicorn"
+
+    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
+        """Yield what it cannot do."""
+        del options
+        if archives > 1:
+            yield (
+                f"uvicorn serves one archive on a port, got {archives}: start it once for each, "
+                "with --port, or use --engine torchserve"
+            )
+
+    def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
+        """Return what it listens on: one port for everything."""
+        return {"--port": (options.host, options.port)}
+
+    def find_response_timeout(self, archive: ServedArchive, options: Options) -> int:
+        """Return that of the archive, or the server's."""
+        return archive.serving.response_timeout or options.response_timeout
+
+    def check_environment(self, python: str) -> int:
+        """Check that a worker can be started by an interpreter; return the number of GPUs there."""
+        return environment.check(python, REQUIRED).gpus
+
+    def make_service(self, setup: Setup) -> UvicornService:
+        """Return it; it is not started."""
+        return UvicornService(setup)
+
+
+class UvicornService:
+    """One archive on uvicorn."""
+
+    def __init__(self, setup: Setup) -> None:
+        options = setup.options
+        [archive] = setup.archives
+        self._key_file = setup.folder / "key_file.json" if options.token_auth else None
+        counters = setup.private / "counters"
+        counters.mkdir()
+        self._listener = _listen(options)
+        workers = count_workers(archive, options, setup.gpus)
+        self._supervision = Supervision(
+            archive,
+            self._listener,
+            Work(
+                workers=workers,
+                max_body=options.max_body,
+                response_timeout=options.response_timeout,
+                queue=_QUEUE,
+                token_file=None if self._key_file is None else str(self._key_file),
+                tls_cert=None if options.tls_cert is None else str(options.tls_cert),
+                tls_key=None if options.tls_key is None else str(options.tls_key),
+            ),
+            setup,
+            variables={
+                **{each.name: each.value for each in VARIABLES},
+                DIGESTS: archive.digest,
+                COUNTERS_FOLDER: str(counters),
+            },
+        )
+        self.addresses = {
+            "metrics": f"{options.local_url}/metrics",
+            "readiness": f"{options.local_url}/v2/health/ready",
+            "logs": str(self._supervision.log_path),
+        }
+        self.kill = self._supervision.kill
+
+    def start(self) -> None:
+        """Start, and wait until every worker has predicted the sample."""
+        if self._key_file is not None:
+            _write_key(self._key_file)
+        self._supervision.start()
+
+    def keep(self, started: Callable[[], None]) -> None:
+        """Serve, until an exception ends it; the token stays as it is."""
+        del started
+        self._supervision.keep()
+
+    def token(self) -> str | None:
+        """Return what clients have to send."""
+        if self._key_file is None:
+            return None
+        key: str = json.loads(self._key_file.read_bytes())["inference"]["key"]
+        return key
+
+    def stop(self) -> None:
+        """Stop all workers, once they have answered what they have begun."""
+        self._supervision.stop()
+        self._listener.close()
+        if self._key_file is not None:
+            self._key_file.unlink(missing_ok=True)
+
+
+def count_workers(archive: ServedArchive, options: Options, gpus: int) -> int:
+    """Return the number of workers: what the archive says, or the option, or one for each GPU."""
+    return archive.serving.workers or options.workers or gpus or 1
+
+
+def _listen(options: Options) -> socket.socket:
+    """Return the socket on which all workers listen."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((options.host, options.port))
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _write_key(path: Path) -> None:
+    """Write a new token in the form of TorchServe's key file, which clients read."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+        json.dump({"inference": {"key": secrets.token_urlsafe(32)}}, file)

@@ -1,0 +1,43 @@
+"""The command line of uvicorn's workers as a shell script, each option and variable explained."""
+
+from __future__ import annotations
+
+import shlex
+
+from eisen_deploy.serving.engines.options import Options
+from eisen_deploy.serving.engines.served_archives import ServedArchive
+
+from .engine import VARIABLES, count_workers
+
+
+def render_script(
+    archive: ServedArchive, options: Options, gpus: int, python: str, *, insecure: bool
+) -> str:
+    """Return a script that serves an archive with just these options."""
+    workers = count_workers(archive, options, gpus)
+    command = [python, "-m", "eisen_deploy.serving.cli", "run", str(archive.path.absolute())]
+    command += ["--engine", "uvicorn", "--host", options.host, "--port", str(options.port)]
+    command += ["--workers", str(workers), "--max-body", str(options.max_body)]
+    command += ["--response-timeout", str(options.response_timeout)]
+    command += ["--startup-timeout", str(options.startup_timeout)]
+    command += ["--python", python]
+    if options.tls_cert is not None and options.tls_key is not None:
+        command += ["--tls-cert", str(options.tls_cert), "--tls-key", str(options.tls_key)]
+    command += [
+        flag
+        for flag, given in (("--token-auth", options.token_auth), ("--insecure", insecure))
+        if given
+    ]
+    digest = f"# {archive.name} {archive.version}, sha-256 {archive.digest}"
+    variables = [f"#   {each.name}={each.value}: {each.reason}" for each in VARIABLES]
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            digest,
+            f"# {workers} worker(s) on one port, each a process with the model on its main thread",
+            "# and uvicorn (httptools, uvloop) on another. Their environment is the caller's, and:",
+            *variables,
+            f"exec {shlex.join(command)}",
+            "",
+        ]
+    )
