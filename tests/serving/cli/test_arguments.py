@@ -18,9 +18,11 @@ from eisen_deploy.serving.cli.arguments import (
     parse_positive,
     parse_size,
 )
+from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.options import Options
-from eisen_deploy.serving.engines.torchserve import preflight
-from eisen_deploy.serving.engines.torchserve.preflight import Refused
+from eisen_deploy.serving.engines.preflight import Refused
+from eisen_deploy.serving.engines.torchserve.engine import TorchServeEngine
+from eisen_deploy.serving.engines.uvicorn.engine import UvicornEngine
 
 
 @pytest.mark.parametrize(
@@ -66,25 +68,26 @@ def test_a_number_from_one_on():
         parse_positive("0")
 
 
-def refused(options, **more):
-    with pytest.raises(Refused) as caught:
-        preflight.check_options(options, **{"insecure": False, **more})
-    return caught.value.problems
+def problems_of(options, *, insecure=False, engine=TorchServeEngine):
+    own = engine().find_problems(options, 1)
+    return [*own, *preflight.find_problems(options, insecure=insecure)]
 
 
 def test_others_may_reach_it_only_with_a_token_or_tls_or_if_it_is_said():
     options = Options(host="0.0.0.0")
-    (problem,) = refused(options)
+    (problem,) = problems_of(options)
     assert "--token-auth" in problem
     assert "--insecure" in problem
-    preflight.check_options(options, insecure=True)
-    preflight.check_options(Options(host="0.0.0.0", token_auth=True), insecure=False)
-    preflight.check_options(Options(), insecure=False)
+    assert problems_of(options, insecure=True) == []
+    assert problems_of(Options(host="0.0.0.0", token_auth=True)) == []
+    assert problems_of(Options()) == []
 
 
 def test_all_problems_at_once():
     options = Options(host="no such host", max_body=2**31)
-    assert len(refused(options)) == 3
+    with pytest.raises(Refused) as caught:
+        preflight.check_options(problems_of(options))
+    assert len(caught.value.problems) == 3
 
 
 def certificate(folder, key_type):
@@ -104,19 +107,20 @@ def certificate(folder, key_type):
 
 def test_a_certificate_that_torchserve_takes(tmp_path):
     cert, key = certificate(tmp_path, trustme.KeyType.RSA)
-    preflight.check_options(Options(tls_cert=cert, tls_key=key), insecure=False)
+    assert problems_of(Options(tls_cert=cert, tls_key=key)) == []
 
 
 def test_a_certificate_that_torchserve_does_not_take(tmp_path):
     cert, key = certificate(tmp_path, trustme.KeyType.ECDSA)
-    assert "RSA keys only" in refused(Options(tls_cert=cert, tls_key=key))[0]
-    assert "give both" in refused(Options(tls_cert=cert))[0]
+    assert "RSA keys only" in problems_of(Options(tls_cert=cert, tls_key=key))[0]
+    assert problems_of(Options(tls_cert=cert, tls_key=key), engine=UvicornEngine) == []
+    assert "give both" in problems_of(Options(tls_cert=cert))[0]
     missing = tmp_path / "missing.pem"
-    assert "No such file" in refused(Options(tls_cert=cert, tls_key=missing))[0]
+    assert "No such file" in problems_of(Options(tls_cert=cert, tls_key=missing))[0]
     other = tmp_path / "other"
     other.mkdir()
     _, another = certificate(other, trustme.KeyType.RSA)
-    assert "no certificate and its key" in refused(Options(tls_cert=cert, tls_key=another))[0]
+    assert "no certificate and its key" in problems_of(Options(tls_cert=cert, tls_key=another))[0]
 
 
 def test_ports_that_are_taken_or_the_same():
@@ -124,8 +128,9 @@ def test_ports_that_are_taken_or_the_same():
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         taken = listener.getsockname()[1]
+        options = Options(port=taken, management_port=taken, metrics_port=taken)
         with pytest.raises(Refused) as caught:
-            preflight.check_ports(Options(port=taken, management_port=taken, metrics_port=taken))
+            preflight.check_ports(TorchServeEngine().list_ports(options))
     assert [problem.split(":")[1] for problem in caught.value.problems[:3]] == [
         f"{taken} is taken"
     ] * 3
@@ -174,3 +179,26 @@ def test_an_interpreter_is_found_from_any_folder(tmp_path, monkeypatch):
     assert find_interpreter("bin/python") == str(program)
     assert find_interpreter("python") == str(program)
     assert find_interpreter("missing/python") == str(tmp_path / "missing" / "python")
+
+
+def test_uvicorn_takes_what_torchserve_does_not():
+    options = Options(host="::1", max_body=2**33)
+    assert len(problems_of(options)) == 2
+    assert problems_of(options, engine=UvicornEngine) == []
+    (problem,) = UvicornEngine().find_problems(options, 2)
+    assert "one archive" in problem
+    assert "--engine torchserve" in problem
+
+
+def test_a_key_that_asks_for_a_password_is_said_once(tmp_path):
+    cert, key = certificate(tmp_path, trustme.KeyType.RSA)
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"password"),
+        )
+    )
+    (problem,) = problems_of(Options(tls_cert=cert, tls_key=key))
+    assert "encrypted" in problem

@@ -16,6 +16,8 @@ from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOp
 
 SAMPLE = (b"{}123", {"Content-Type": "application/octet-stream", "Some-Length": "2"})
 
+BESIDE = {"metrics": "http://127.0.0.1:8082/metrics", "logs": "/logs"}
+
 
 def archive(url_part="seg", sample=SAMPLE):
     path = Path("seg.mar")
@@ -28,7 +30,7 @@ def endpoints(tmp_path):
     folder.mkdir()
 
     def _make(*archives, as_json=False, **options):
-        made = Endpoints(Options(**options), archives, folder, as_json=as_json)
+        made = Endpoints(Options(**options), archives, folder, BESIDE, as_json=as_json)
         made.write_samples()
         return made
 

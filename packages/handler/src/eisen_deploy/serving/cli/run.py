@@ -19,7 +19,7 @@ from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.engine import Engine, Patience, Service, Setup
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.original_files import Originals
-from eisen_deploy.serving.engines.served_archives import ServedArchive, verify
+from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, verify
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
@@ -114,7 +114,11 @@ def prepare(
     )
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         gpus = pool.submit(engine.check_environment, arguments.python)
-        found = verify(arguments.archives, store)
+        try:
+            found = verify(arguments.archives, store)
+        except BadArchives as error:
+            unfit = gpus.exception()
+            raise BadArchives([*error.problems, *([] if unfit is None else [str(unfit)])]) from None
         preflight.check_samples(found, options)
         return found, gpus.result()
 
