@@ -33,7 +33,7 @@ from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration, configure
-from eisen_deploy.serving.engines.torchserve.settings.options import Options
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED, Setting
 
 MIB = 2**20

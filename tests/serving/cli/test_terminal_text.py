@@ -56,7 +56,7 @@ def test_archives_that_are_none(told, python, tmp_path, command, name):
     (tmp_path / name).write_bytes(b"no archive")
     status, _, err = told(command, tmp_path / name, "--python", python)
     assert status == 2
-    assert err.count("\n") == 1
+    assert err.count("\n") == 2
 
 
 def test_what_an_interpreter_says(told, python, archive):
