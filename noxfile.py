@@ -63,8 +63,8 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test, including those against a real TorchServe."""
-    everything = "--editable=packages/client[all]"  # the command's libraries for files
-    install(session, *OURS, everything, *group("tests"))
+    extras = ["--editable=packages/client[all]", "--editable=packages/handler[uvicorn]"]
+    install(session, *OURS, *extras, *group("tests"))
     install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users do not have
     if session.posargs:
         session.run("pytest", *session.posargs)
@@ -98,7 +98,7 @@ def client(session: nox.Session, requirements: list[str]) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and formatting."""
-    install(session, *OURS, *group("lint"))
+    install(session, *OURS, "--editable=packages/handler[uvicorn]", *group("lint"))
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     for package in ("client", "packaging", "serving"):
@@ -113,7 +113,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
-    install(session, *OURS, *group("docs"))
+    install(session, *OURS, "--editable=packages/handler[uvicorn]", *group("docs"))
     session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
 
 
