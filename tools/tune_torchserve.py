@@ -30,10 +30,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration, configure
-from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED, Setting
 
 MIB = 2**20

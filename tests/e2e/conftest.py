@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
+
+from .uvicorn_server import UvicornServer
 
 HERE = Path(__file__).resolve().parent
 MIB = 2**20
@@ -45,6 +48,18 @@ def serve(
             for archive in archives if ready else ():
                 server.wait_ready(Path(archive).stem)
             return server
+
+        yield _serve
+
+
+@pytest.fixture(scope="module")
+def serve_uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Start uvicorn: ``serve_uvicorn(archive, max_body=..., ...)``; it ends with the module."""
+    with ExitStack() as stack:
+
+        def _serve(archive: Path, **options: object) -> UvicornServer:
+            server = UvicornServer(archive, tmp_path_factory.mktemp("uvicorn"), **options)
+            return stack.enter_context(server)
 
         yield _serve
 

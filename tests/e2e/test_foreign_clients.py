@@ -42,6 +42,20 @@ except http.InferenceServerException as error:
     print(json.dumps(str(error)))
 """
 
+TRITON_HEALTH = """
+import json, sys
+import tritonclient.http as http
+
+address, token = sys.argv[1:]
+client = http.InferenceServerClient(address)
+headers = {"Authorization": f"Bearer {token}"}
+asked = [client.is_server_live(), client.is_server_ready(), client.is_model_ready("model")]
+asked.append(client.is_model_ready("model", "1.0"))
+asked.append(client.is_model_ready("other"))
+print(json.dumps([asked, client.get_model_metadata("model", headers=headers)]))
+print(json.dumps(client.get_server_metadata(headers=headers)["extensions"]))
+"""
+
 AXIOS = """
 const axios = require("axios");
 const [url, token] = process.argv.slice(2);
@@ -53,8 +67,10 @@ axios.post(url, { x: [[1, 2.5]] }, { headers }).then(async (good) => {
 """
 
 
-@pytest.fixture(scope="module")
-def server(serve, model_zoo):
+@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
+def server(request, serve, serve_uvicorn, model_zoo):
+    if request.param == "uvicorn":
+        return serve_uvicorn(model_zoo / "model.mar", token_auth=True)
     return serve(model_zoo, ["model.mar"], {})
 
 
@@ -90,6 +106,21 @@ def test_unmodified_tritonclient_infers_binary_in_and_out(server, make_environme
     good, bad = map(json.loads, found.stdout.splitlines())
     assert good == [[[3, 5], [7, 9]], "float32", True, "seven", "model"]
     assert "[422] x: expected shape [-1, 2], got [1, 3]" in bad
+
+
+def test_unmodified_tritonclient_asks_uvicorn_for_health_and_metadata(
+    serve_uvicorn, model_zoo, make_environment
+):
+    server = serve_uvicorn(model_zoo / "model.mar", token_auth=True)
+    python = make_environment("triton", "numpy", "tritonclient[http]==2.73.0")
+    address = server.inference_url.removeprefix("http://")
+    command = [python, "-c", TRITON_HEALTH, address, server.key()]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    (asked, metadata), extensions = map(json.loads, found.splitlines())
+    assert asked == [True, True, True, True, False]
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+    assert metadata["versions"] == ["1.0"]
+    assert "binary_tensor_data" in extensions
 
 
 def test_curl_with_json(curl):

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .uvicorn_server import UvicornServer
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import hostile  # noqa: E402
@@ -43,11 +45,18 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture(scope="module")
-def server(serve, tmp_path_factory):
+def zoo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("leaking") / "model_zoo"
     subprocess.run([sys.executable, HERE / "pack_leaking.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
+def server(request, serve, serve_uvicorn, zoo):
+    if request.param == "uvicorn":
+        return serve_uvicorn(zoo / "leaking.mar", max_body=LARGEST)
     limits = dict.fromkeys(["max_request_size", "max_response_size"], str(LARGEST))
-    return serve(folder, ["leaking.mar"], {"disable_token_authorization": "true", **limits})
+    return serve(zoo, ["leaking.mar"], {"disable_token_authorization": "true", **limits})
 
 
 @pytest.fixture
@@ -80,14 +89,17 @@ class Worker:
     """The server's one worker: its process, and its memory since it was first looked at."""
 
     def __init__(self, server):
-        self.url = f"{server.management_url}/models/leaking"
+        self.server = server
         self.process = Path("/proc", str(self.pid))
         (self.process / "clear_refs").write_text("5")  # the peak begins anew
         self.idle = self.memory("VmRSS")
 
     @property
     def pid(self):
-        with urllib.request.urlopen(self.url) as answer:
+        if isinstance(self.server, UvicornServer):
+            (pid,) = self.server.worker_pids()
+            return pid
+        with urllib.request.urlopen(f"{self.server.management_url}/models/leaking") as answer:
             (worker,) = json.load(answer)[0]["workers"]
         return worker["pid"]
 

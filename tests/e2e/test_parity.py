@@ -10,7 +10,6 @@ import gzip
 import http.client
 import io
 import json
-import socket
 import subprocess
 import sys
 import zlib
@@ -20,9 +19,6 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client._shared.wire import protocol
-from eisen_deploy.serving.engines import served_archives
-from eisen_deploy.serving.engines.uvicorn.supervision import Service
-from eisen_deploy.serving.engines.uvicorn.worker import Work
 
 HERE = Path(__file__).resolve().parent
 MIB = 2**20
@@ -49,28 +45,8 @@ def torchserve(serve, zoo):
 
 
 @pytest.fixture(scope="module")
-def uvicorn(zoo, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uvicorn")
-    [archive] = served_archives.verify([zoo / "model.mar"], folder / "store")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        service = Service(
-            archive,
-            listener,
-            Work("", -1, -1, None, 1, 8 * MIB, 60, 100),
-            python=sys.executable,
-            workers=1,
-            gpus=0,
-            folder=folder,
-            private=folder / "private",
-            variables={},
-            seconds=120,
-            say=print,
-        )
-        try:
-            service.start()
-            yield "http://{}:{}".format(*listener.getsockname())
-        finally:
-            service.stop(force=True)
+def uvicorn(serve_uvicorn, zoo):
+    return serve_uvicorn(zoo / "model.mar", max_body=8 * MIB).inference_url
 
 
 def exchange(url, method, path, headers, body):
