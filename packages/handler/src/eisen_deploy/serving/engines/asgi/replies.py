@@ -14,9 +14,9 @@ from .messages import Receive, Send
 
 #: Bytes of a reply that are handed over at once: the next follow when the client has taken them.
 PIECE = 2**20
-#: What is still read of a body that is refused: its sender, who only reads when all is sent, gets
-#: the answer then and not a reset connection. In bytes, and in seconds.
-POLITE, POLITE_SECONDS = 2**22, 2.0
+#: Seconds for which a body that is refused is still read: its sender, who may only read the answer
+#: when all is sent, gets it then, and not a reset connection.
+POLITE_SECONDS = 2.0
 
 
 def error_reply(error: ServingError) -> Reply:
@@ -56,12 +56,8 @@ async def refuse_unread(reply: Reply, send: Send, receive: Receive) -> None:
 
 
 async def _read_on(receive: Receive) -> None:
-    left, more = POLITE, True
-    while more and left > 0:
-        message = await receive()
-        body, more = message.get("body", b""), bool(message.get("more_body", False))
-        assert isinstance(body, bytes)  # noqa: S101 - by ASGI
-        left -= len(body)
+    while (await receive()).get("more_body", False):
+        pass
 
 
 async def _send_start(reply: Reply, send: Send) -> None:
