@@ -27,7 +27,7 @@ _TASKS = ("echo", "crowd", "unet", "batching", "memory")
 _CROWD = 16
 _MOST_IN_CROWD = 8 * MIB
 _MOST_TOGETHER = 128 * MIB
-_BATCHING = ("eisen-serve", "torchserve-stock")
+_BATCHING = ("eisen-serve", "torchserve-stock", "eisen-serve-uvicorn")
 
 #: System and task by the name under which results are shown.
 _Wanted = dict[str, tuple[str, str]]

@@ -18,6 +18,15 @@ _STOCK = {
     "torchserve-stock": "Stock TorchServe, with our archive,",
 }
 _BARE = "torchserve-echo-bytes"
+_UVICORN = "eisen-serve-uvicorn"
+# How many times as long as what only moves bytes our archive on uvicorn may take, by size.
+_LIMITS = (
+    *(("asgi-echo", size, 1.15) for size in (KIB, 588 * KIB, 8 * MIB, 64 * MIB, 256 * MIB)),
+    *(
+        ("raw-socket", size, most)
+        for size, most in ((8 * MIB, 1.5), (64 * MIB, 1.3), (256 * MIB, 1.3))
+    ),
+)
 
 
 class Claim(NamedTuple):
@@ -39,6 +48,7 @@ def check(results: Results) -> list[Claim]:
         *_stock(results),
         _linear(results),
         *_bare(results),
+        *_limits(results),
         *_memory(results),
         *_batching(results),
     ]
@@ -106,6 +116,18 @@ def _bare(results: Results) -> Iterator[Claim]:
         else:
             times = ratio(block, BASE, _BARE)
             yield Claim(text, f"{(times - 1) * 100:+.0f} %", times <= 1.1)
+
+
+def _limits(results: Results) -> Iterator[Claim]:
+    """Yield how near our archive on uvicorn comes to what only moves bytes."""
+    for limit, size, most in _LIMITS:
+        text = f"on uvicorn it takes at most {most:g} times as long as {limit}: {_name(size)}"
+        block = results.block("echo", size)
+        if block is not None and has(block, _UVICORN, limit):
+            times = ratio(block, _UVICORN, limit)
+            yield Claim(text, f"{times:.2f} times", times <= most)
+        else:
+            yield _missing(text)
 
 
 def _memory(results: Results) -> Iterator[Claim]:

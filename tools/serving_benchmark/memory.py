@@ -12,14 +12,14 @@ from pathlib import Path
 from . import processes
 from .contestants import Contestant, NotStarted, contestant
 
-_WORKER = "model_service_worker"
+_WORKERS = ("model_service_worker", "engines.uvicorn.worker")
 
 
 def measure(names: Sequence[str], size: int, archives: Path) -> dict[str, dict[str, float | str]]:
     """Return for each system the increase of memory during one echo, as multiples of the array.
 
-    ``worker``: TorchServe's process with the model; ``server``: all processes of the server;
-    ``client``: its process, as a multiple of the reply.
+    ``worker``: the process with the model, of TorchServe or of eisen-serve on uvicorn; ``server``:
+    all processes of the server; ``client``: its process, as a multiple of the reply.
     """
     found: dict[str, dict[str, float | str]] = {}
     for name in names:
@@ -48,9 +48,10 @@ def _one(contestant: Contestant, size: int) -> dict[str, float | str]:
         "server": sum(rises.values()) / size,
         "client": answer["rise"] / answer["reply"],
     }
-    workers = [rise for number, rise in rises.items() if _WORKER in _command(number)]
+    workers = [rise for number, rise in rises.items() if _runs_model(number)]
     return {**result, "worker": max(workers) / size} if workers else result
 
 
-def _command(process: int) -> str:
-    return Path(f"/proc/{process}/cmdline").read_text("utf-8", "replace")
+def _runs_model(process: int) -> bool:
+    command = Path(f"/proc/{process}/cmdline").read_text("utf-8", "replace")
+    return any(name in command for name in _WORKERS)

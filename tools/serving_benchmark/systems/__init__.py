@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import bentoml, litserve, mlserver, raw_socket, ray_serve, torchserve
+from . import bentoml, litserve, mlserver, raw_socket, ray_serve, torchserve, uvicorn
 from .system import Endpoint, Place, System
 
 __all__ = ["BASE", "SYSTEMS", "Endpoint", "Place", "System"]
@@ -12,6 +12,7 @@ BASE = "eisen-serve"
 
 _ALL = (
     *torchserve.SYSTEMS,
+    *uvicorn.SYSTEMS,
     *litserve.SYSTEMS,
     *bentoml.SYSTEMS,
     *ray_serve.SYSTEMS,

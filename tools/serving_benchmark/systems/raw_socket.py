@@ -12,7 +12,7 @@ import numpy as np
 
 from serving_benchmark.processes import free_ports, running
 
-from .system import Endpoint, Place, Predict, System, module
+from .system import Endpoint, Place, Predict, System, allocator, module
 
 
 @contextmanager
@@ -21,7 +21,8 @@ def start(place: Place) -> Iterator[Endpoint]:
     port = free_ports(1)[0]
     command = [place.python, "-m", "serving_benchmark.servers.raw_socket", str(port)]
     ready = partial(_listens, port)
-    with running(command, place.folder, ready, module(place.task)) as server:
+    variables = {**allocator(), **module(place.task)}
+    with running(command, place.folder, ready, variables) as server:
         yield Endpoint(server, {"port": port})
 
 

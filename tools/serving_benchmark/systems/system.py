@@ -17,6 +17,8 @@ from serving_benchmark.processes import Server
 TOOLS = Path(__file__).resolve().parents[2]
 KIB = 2**10
 MIB = 2**20
+#: The limit of bodies that is set on our own servers.
+LARGEST = 640 * MIB
 
 #: Makes one call, array to array.
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -81,6 +83,13 @@ class System:
 def module(name: str) -> dict[str, str]:
     """Return the variables that let a server's process import this package."""
     return {"PYTHONPATH": str(TOOLS), "BENCHMARK_TASK": name}
+
+
+def allocator() -> dict[str, str]:
+    """Return how eisen-serve sets malloc: without it, page faults are what limits a large body."""
+    from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED  # noqa: PLC0415
+
+    return {each.name: each.value for each in TUNED if each.kind == "environment"}
 
 
 def answers(url: str) -> bool:

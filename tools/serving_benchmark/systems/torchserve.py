@@ -15,9 +15,8 @@ import numpy as np
 from serving_benchmark.archives import BARE
 from serving_benchmark.processes import clean_environment, free_ports, running
 
-from .system import MIB, Endpoint, Place, Predict, System
+from .system import LARGEST, Endpoint, Place, Predict, System
 
-_LARGEST = 640 * MIB
 _PORTS = ("--port", "--management-port", "--metrics-port")
 
 
@@ -67,8 +66,8 @@ def _stock(place: Place, model: str) -> Iterator[Endpoint]:
         "metrics_address": f"http://127.0.0.1:{metrics}",
         "grpc_inference_port": grpc[0],
         "grpc_management_port": grpc[1],
-        "max_request_size": _LARGEST,
-        "max_response_size": _LARGEST,
+        "max_request_size": LARGEST,
+        "max_response_size": LARGEST,
         "default_workers_per_model": 1,  # as everywhere here
     }
     lines = [f"{name}={value}\n" for name, value in properties.items()]
@@ -116,7 +115,7 @@ def _ports() -> tuple[str, list[str]]:
 
 
 def _options(ports: list[str]) -> list[str]:
-    return [*ports, "--workers", "1", "--max-body", str(_LARGEST)]
+    return [*ports, "--workers", "1", "--max-body", str(LARGEST)]
 
 
 def _archive(place: Place) -> Path:
