@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
@@ -44,11 +45,15 @@ class Served:
         self.port = self.listener.getsockname()[1]
         self._threads = [
             threading.Thread(target=self._run, daemon=True),
-            threading.Thread(target=self.batcher.run, daemon=True),
+            threading.Thread(target=self._answer, daemon=True),
         ]
 
     def _run(self):
         asyncio.run(self._server.serve(sockets=[self.listener]))
+
+    def _answer(self):
+        with contextlib.suppress(KeyboardInterrupt):  # which a model raised
+            self.batcher.run()
 
     def __enter__(self):
         for thread in self._threads:
@@ -75,6 +80,11 @@ class Served:
             return answer.status, found, json.loads(content) if is_json else content
         finally:
             connection.close()
+
+    @property
+    def connections(self):
+        """The connections that are open."""
+        return self._server.server_state.connections
 
     def connect(self):
         """Return a socket to it."""

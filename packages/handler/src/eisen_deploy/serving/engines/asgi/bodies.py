@@ -37,9 +37,14 @@ class Incoming:
         self.is_whole = self.size == 0
 
     def _announced(self, headers: Mapping[str, str]) -> int | None:
-        text = headers.get("content-length")
+        text, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        if (text or coding) and "upgrade" in headers.get("connection", "").lower():
+            # The parser takes what follows for the other protocol: the body would be lost.
+            raise MalformedBody("an Upgrade with a body is not supported: send it without one")
+        if coding is not None and coding.lower() != "chunked":
+            raise MalformedBody(f"Transfer-Encoding: expected chunked, got {coding[:40]}")
         if text is None:
-            return None if "transfer-encoding" in headers else 0
+            return None if coding else 0
         if not (text.isascii() and text.isdigit()):
             raise MalformedBody("Content-Length: expected a number of bytes")
         if int(text) > self._settings.max_body:
