@@ -140,3 +140,43 @@ def test_a_reply_does_not_change_when_the_model_uses_its_memory_again(serve):
         ):
             assert status == 200
             assert got == body * (len(memory) // 4)
+
+
+def test_a_model_that_ends_its_thread_is_answered_for_at_once(serve):
+    model = Held()
+
+    def end(requests):
+        model(requests)
+        raise KeyboardInterrupt
+
+    served = serve(end)
+    first = ask_all(served, [b"1"])
+    model.wait_begun()
+    waiting = ask_all(served, [b"2"])
+    wait_queued(served, 1)
+    model.go.set()
+    assert first[0].result()[2]["type"] == "ModelFailed"
+    assert waiting[0].result()[2]["type"] == "NotExecuted"
+    assert served.ask("GET", "/v2/health/ready", None)[0] == 503
+
+
+def test_a_reply_that_cannot_be_kept_is_out_of_memory_and_the_next_is_answered(serve):
+    class Huge(Reply):
+        def copy_buffers(self):
+            raise MemoryError
+
+    kinds = [Huge, Reply]
+    served = serve(lambda requests: [kinds.pop(0)((b"x",)) for _ in requests])
+    assert served.ask()[0] == 507
+    assert served.ask()[0] == 200
+
+
+def test_memory_that_is_not_there_for_a_body_is_said(serve):
+    assert served_status(serve(max_body=2**62), 2**61) == 507
+
+
+def served_status(served, announced):
+    with served.connect() as connection:
+        head = f"POST /predictions/seg HTTP/1.1\r\nHost: h\r\nContent-Length: {announced}\r\n\r\n"
+        connection.sendall(head.encode("ascii"))
+        return int(connection.recv(12).split()[1])

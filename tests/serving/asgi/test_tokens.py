@@ -59,3 +59,10 @@ def test_a_file_without_a_token_lets_nobody_in(serve, token_file, content):
     served = serve(token_file=token_file)
     for header in ("Bearer ", "Bearer", "Bearer secret"):
         assert served.ask(Authorization=header)[0] == 401
+
+
+@pytest.mark.parametrize("path", ["/v2/models/other/ready", "/v2/models/seg/versions/9/ready"])
+def test_a_probe_does_not_say_what_is_served(serve, token_file, path):
+    status, _, error = serve(token_file=token_file).ask("GET", path, None)
+    assert status == 401
+    assert "seg" not in json.dumps(error)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
-from eisen_deploy.serving.runtime.errors import ServingError
+from eisen_deploy.serving.runtime.errors import OutOfMemory, ServingError
 from eisen_deploy.serving.runtime.messages import Reply, Request
 
 from . import descriptions, forms
@@ -91,6 +91,11 @@ class Application:
             return
         except ServingError as error:
             reply = error_reply(error)
+        except MemoryError:
+            reply = error_reply(OutOfMemory("there is no memory for the body"))
+        except Exception as error:  # noqa: BLE001 - the answer is typed, whatever fails
+            _log.exception("a request could not be answered")
+            reply = error_reply(ServingError(f"the server failed: {type(error).__name__}"))
         if incoming is not None and incoming.is_whole:
             await send_reply(reply, send, head=scope["method"] == "HEAD")
         else:
@@ -103,11 +108,15 @@ class Application:
         """
         model, method = self._model, str(scope["method"])
         address = parse_path(str(scope["path"]))
-        if self._token is not None and (address is None or address.kind not in _OPEN):
+        is_served = address is not None and (
+            address.model in (None, model.name) and address.version in (None, model.version)
+        )
+        is_open = is_served and address is not None and address.kind in _OPEN
+        if self._token is not None and not is_open:
             self._token.check(headers.get("authorization"))
         if address is None:
             raise NotFound(f"nothing is here: predictions are at /predictions/{model.name}")
-        if address.model not in (None, model.name) or address.version not in (None, model.version):
+        if not is_served:
             raise NotFound(f"the model that is served here is {model.name} {model.version}")
         if method not in address.methods:
             raise MethodNotAllowed(f"expected {' or '.join(address.methods)}, got {method[:20]}")

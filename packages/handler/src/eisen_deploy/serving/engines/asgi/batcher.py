@@ -12,7 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError, TimedOut
+from eisen_deploy.serving.runtime.errors import (
+    ModelFailed,
+    NotExecuted,
+    OutOfMemory,
+    ServingError,
+    TimedOut,
+)
 from eisen_deploy.serving.runtime.messages import Reply, Request
 
 Answer = Callable[[Sequence[Request]], list[Reply]]
@@ -113,15 +119,19 @@ class Batcher:
                 )
 
     def give_up(self) -> None:
-        """Answer what runs with 504 and what waits with 503, and take nothing more."""
+        """Answer what runs with 504 or 500 and what waits with 503, and take nothing more."""
         with self._changed:
             self._closed = True
             running, waiting = list(self._running), list(self._waiting)
             self._waiting.clear()
+        if self.is_hung:
+            why: ServingError = TimedOut(f"the model did not answer within {self.timeout:g} s")
+        else:
+            why = ModelFailed("the model ended the process that serves it; the log shows where")
         for each in running:
-            each.finish(TimedOut(f"the model did not answer within {self.timeout:g} s"))
+            each.finish(why)
         for each in waiting:
-            each.finish(NotExecuted(f"the model hangs, and its process ends; {_NOT_EXECUTED}"))
+            each.finish(NotExecuted(f"the model's process ends; {_NOT_EXECUTED}"))
 
     def close(self) -> None:
         """Take no more requests; :meth:`run` returns once those that wait are answered."""
@@ -130,9 +140,12 @@ class Batcher:
             self._changed.notify()
 
     def run(self) -> None:
-        """Answer batches until it is closed."""
-        while (batch := self._next()) is not None:
-            self._run(batch)
+        """Answer batches until it is closed, or user code ends more than its request."""
+        try:
+            while (batch := self._next()) is not None:
+                self._run(batch)
+        finally:
+            self.give_up()
 
     def _run(self, batch: list[Waiting]) -> None:
         now = time.monotonic()
@@ -140,9 +153,9 @@ class Batcher:
             each.begun = now
         self._running = batch
         replies = self._answer([each.request for each in batch])
-        self._running = []
         for each, reply in zip(batch, replies, strict=True):
-            each.finish(reply.copy_buffers())
+            each.finish(_own(reply))
+        self._running = []
 
     def _next(self) -> list[Waiting] | None:
         """Return the next batch; ``None`` at the end."""
@@ -166,3 +179,11 @@ class Batcher:
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._size or self._closed
+
+
+def _own(reply: Reply) -> Reply | ServingError:
+    """Return a reply that the model cannot change any more."""
+    try:
+        return reply.copy_buffers()
+    except MemoryError:
+        return OutOfMemory("the reply ran out of memory")
