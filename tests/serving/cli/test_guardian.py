@@ -34,6 +34,11 @@ touch("server")
 time.sleep(99)
 """
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+TALKATIVE = """
+if os.fork() == 0:
+    while True:
+        os.write(1, b"x" * 65536)
+"""
 POLITE = "signal.signal(signal.SIGTERM, lambda *_: (touch('asked'), os._exit(3)))"
 
 
@@ -143,3 +148,10 @@ def test_the_log_is_bounded_and_a_full_disk_harmless(tmp_path, monkeypatch):
         os.close(watched.output)
     assert (tmp_path / "log").stat().st_size + (tmp_path / "log.1").stat().st_size == 360
     assert (tmp_path / "log").stat().st_size < 200
+
+
+def test_one_that_prints_without_an_end_is_ended(guarded, tmp_path):
+    process = guarded(TALKATIVE)
+    say(process, b"t")
+    process.wait(20)
+    assert nobody_is_left(tmp_path)

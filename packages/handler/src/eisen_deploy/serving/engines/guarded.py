@@ -66,7 +66,8 @@ class GuardedProcess:
     @property
     def status(self) -> int | None:
         """The exit status of a command that ended by itself; 128 + N where signal N ended it."""
-        return None if self._guardian is None else self._guardian.poll()
+        status = None if self._guardian is None else self._guardian.poll()
+        return 128 - status if status is not None and status < 0 else status  # its guardian's
 
     def ask_to_end(self) -> None:
         """Send SIGTERM; :meth:`stop` still has to be called."""
@@ -88,7 +89,7 @@ class GuardedProcess:
             self._guardian.wait(2 * self._grace)
         except subprocess.TimeoutExpired:
             self._tell(b"k")
-            self._guardian.wait()
+            self._wait_or_kill(self._grace)
         with contextlib.suppress(ProcessLookupError):
             if self.group:
                 os.killpg(self.group, signal.SIGKILL)  # should the guardian have been killed
@@ -96,6 +97,14 @@ class GuardedProcess:
         with contextlib.suppress(BrokenPipeError):
             self._guardian.stdin.close()
         self._guardian = None
+
+    def _wait_or_kill(self, seconds: float) -> None:
+        assert self._guardian is not None  # noqa: S101 - by who calls
+        try:
+            self._guardian.wait(seconds)
+        except subprocess.TimeoutExpired:  # it was stopped, say
+            self._guardian.kill()
+            self._guardian.wait()
 
     def _tell(self, what: bytes) -> None:
         if self._guardian is not None and self._guardian.stdin is not None:

@@ -31,6 +31,8 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL = 0.05
 _LOG_BYTES = 20 * 10**6
+# Between two looks at what else there is to do: some print without an end.
+_READS = 32
 
 
 class Guardian:
@@ -68,16 +70,18 @@ class Guardian:
         return True
 
     def write_log(self) -> bool:
-        """Write what was printed; return whether more can come."""
+        """Write some of what was printed; return whether more can come."""
         try:
-            while printed := os.read(self.output, 2**16):
+            for _ in range(_READS):
+                if not (printed := os.read(self.output, 2**16)):
+                    return False
                 with contextlib.suppress(OSError), self._log.open("ab") as file:
                     if file.tell() > _LOG_BYTES:
                         self._log.replace(f"{self._log}.1")
                     file.write(printed)
         except BlockingIOError:
-            return True
-        return False
+            pass
+        return True
 
     def end(self, seconds: float) -> None:
         """End all of it: by SIGTERM, and by force for whoever is left after so many seconds.
