@@ -285,3 +285,40 @@ def test_json_names_where_everything_is(start, zoo):
             running.until("", 10)
     assert told["metrics"].endswith("/metrics")
     assert told["readiness"].endswith("/v2/health/ready")
+
+
+def test_no_worker_outlives_who_started_it_and_its_guardian(start, zoo):
+    running = start(zoo / "seg.mar")
+    running.until(READY)
+    running.process.send_signal(signal.SIGSTOP)
+    for guardian in running.pids("guardian.py"):
+        os.kill(guardian, signal.SIGKILL)
+    running.process.kill()
+    end = time.monotonic() + 20
+    while running.pids() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not running.pids()
+
+
+def test_a_worker_that_leaves_a_child_behind_is_replaced(start, zoo):
+    running = start(zoo / "hanging.mar")
+    running.until(READY)
+    with client_of(running, "hanging", retries=0) as client:
+        with pytest.raises(UnknownOutcome):
+            client.predict({"x": np.float32([98])})
+        running.until("serves again", 30)
+        assert client.predict({"x": np.float32([0])})["y"] == 0
+
+
+def test_workers_that_are_replaced_count_on_in_the_same_file(start, zoo):
+    running = start(zoo / "echo.mar")
+    running.until(READY)
+    predict(running, model="echo")
+    os.kill(*workers_of(running), signal.SIGKILL)
+    running.until("serves again")
+    predict(running, model="echo")
+    text = requests.get(f"http://127.0.0.1:{running.port}/metrics", timeout=9).text
+    line = next(line for line in text.splitlines() if 'Outcome="ok"' in line)
+    assert float(line.split()[-1]) == 2
+    (counters,) = running.temporary.glob("*/counters")
+    assert len(list(counters.iterdir())) == 1

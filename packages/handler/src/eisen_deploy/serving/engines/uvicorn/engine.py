@@ -85,7 +85,7 @@ class UvicornService:
             Work(
                 workers=workers,
                 max_body=options.max_body,
-                response_timeout=options.response_timeout,
+                response_timeout=archive.serving.response_timeout or options.response_timeout,
                 queue=_QUEUE,
                 token_file=None if self._key_file is None else str(self._key_file),
                 tls_cert=None if options.tls_cert is None else str(options.tls_cert),
@@ -125,8 +125,8 @@ class UvicornService:
 
     def stop(self) -> None:
         """Stop all workers, once they have answered what they have begun."""
+        self._listener.close()  # who connects now is refused, and does not wait for nothing
         self._supervision.stop()
-        self._listener.close()
         if self._key_file is not None:
             self._key_file.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from eisen_deploy.serving.engines.engine import Setup
 from eisen_deploy.serving.engines.guarded import GuardedProcess
+from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import (
     BadArchives,
     ServedArchive,
@@ -31,6 +32,8 @@ from eisen_deploy.serving.runtime._shared.printable import clean
 from .work import Work
 
 _POLL = 0.1
+# Seconds after which a worker that is gone is not waited for any more.
+_DESERTED = 2.0
 _LONGEST_PAUSE = 30.0
 _LONGER = "--startup-timeout waits longer"
 
@@ -88,7 +91,7 @@ class Supervision:
                     )
                     worker.process.kill()
                     worker.heard = time.monotonic()
-                if not worker.process.is_running:
+                if not worker.process.is_running or worker.is_deserted:
                     self._replace(worker)
             time.sleep(_POLL)
 
@@ -150,13 +153,15 @@ class Supervision:
 
     def _start(self, worker: _Worker) -> None:
         reader, writer = os.pipe()
-        os.set_blocking(reader, False)
+        for end in (reader, writer):  # a worker does not wait for who does not read
+            os.set_blocking(end, False)
         gpu_id = worker.index % self._setup.gpus if self._setup.gpus else None
         work = replace(
             self._work,
             folder=str(self._unpacked),
             link=writer,
             listener=self._listener.fileno(),
+            index=worker.index,
             gpu_id=gpu_id,
         )
         command = [self._setup.python, "-m", f"{__package__}.worker", work.to_json()]
@@ -243,6 +248,11 @@ class _Worker:
     def is_silent(self, seconds: float) -> bool:
         """Whether it has given no sign of life for so many seconds, although it was ready."""
         return self.is_ready and time.monotonic() - self.heard > seconds
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether only processes are left that it has started."""
+        return self.is_silent(_DESERTED) and not is_running(self.pid)
 
     def explain_end(self) -> str:
         """Say why it ended, as far as that is known."""

@@ -17,6 +17,7 @@ class Work:
     :param folder: of the unpacked archive.
     :param link: the descriptor on which it says what becomes of it.
     :param listener: the descriptor of the socket that all workers listen on.
+    :param index: its number, from 0; a worker that replaces another one has its number.
     :param gpu_id: number of its GPU.
     """
 
@@ -27,6 +28,7 @@ class Work:
     folder: str = ""
     link: int = -1
     listener: int = -1
+    index: int = 0
     gpu_id: int | None = None
     token_file: str | None = None
     tls_cert: str | None = None

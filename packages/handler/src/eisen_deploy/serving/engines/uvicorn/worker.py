@@ -9,15 +9,16 @@ on the descriptor ``link``, a JSON object a line: ``{"ready": ...}``, ``{"refuse
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,7 @@ from types import FrameType
 import uvicorn
 
 from eisen_deploy.serving.engines.asgi.batcher import Batcher
+from eisen_deploy.serving.engines.asgi.metrics import share_counters
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
 
 from .protocol import BoundedProtocol
@@ -32,7 +34,9 @@ from .work import Work
 
 _log = logging.getLogger("eisen_deploy.serving")
 
-#: The exit status of a worker whose archive was refused, and of one whose model hangs.
+#: The exit status of a worker whose model's thread ended, whose archive was refused, and whose
+#: model hangs.
+FAILED = 1
 REFUSED = 3
 HUNG = 4
 
@@ -41,7 +45,7 @@ _TICK = 0.5
 _KEEP_ALIVE = 75
 # What a graceful stop waits for the requests under way beyond their response timeout.
 _GRACE = 5
-# Seconds in which the answers of a worker that hangs have to be out.
+# Seconds in which the answers of a worker that hangs or fails have to be out.
 _LAST_WORDS = 2.0
 
 
@@ -51,10 +55,15 @@ class Link:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def say(self, **said: object) -> None:
-        """Write one line; whoever is not there any more does not hear it."""
-        with contextlib.suppress(OSError):
+    def say(self, **said: object) -> bool:
+        """Write one line, unless nobody reads; return whether there is somebody who may."""
+        try:
             os.write(self._descriptor, json.dumps(said).encode("ascii") + b"\n")
+        except BrokenPipeError:
+            return False
+        except OSError:  # it is full, or user code closed it: silence ends this process
+            pass
+        return True
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,8 +75,11 @@ def main(arguments: Sequence[str]) -> int:
     link = Link(work.link)
     os.dup2(2, 1)  # what user code prints goes to the log
     faulthandler.enable()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection needs a file
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     try:
+        share_counters(work.index)
         served = serve_archive(
             Path(work.folder), work.settings, gpu_id=work.gpu_id, workers=work.workers
         )
@@ -91,7 +103,12 @@ def _answer(served: Served, work: Work, link: Link) -> None:
     arguments = (server, socket.socket(fileno=work.listener), served.batcher, link)
     loop = threading.Thread(target=_run_loop, args=arguments, name="http")
     loop.start()
-    served.batcher.run()
+    try:
+        served.batcher.run()
+    except BaseException:  # noqa: BLE001 - what no request may raise: this process ends
+        _log.exception("the model's thread ended")
+        time.sleep(_LAST_WORDS)
+        os._exit(FAILED)
     loop.join()
 
 
@@ -135,7 +152,8 @@ async def _watch(server: uvicorn.Server, batcher: Batcher, link: Link) -> None:
         await asyncio.sleep(_TICK / 10)
     link.say(ready=os.getpid())
     while not batcher.is_hung:
-        link.say(alive=True)
+        if not link.say(alive=True):  # killed, and its guardian too
+            server.should_exit = True
         batcher.expire()
         await asyncio.sleep(_TICK)
     # A thread that hangs can only be ended with its process.
