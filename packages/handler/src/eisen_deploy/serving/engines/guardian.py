@@ -122,6 +122,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     log, folder, seconds, *command = arguments
     guardian = Guardian(command, Path(log))
+    _close_all_but({0, 1, 2, wakes, woken, guardian.output})
     with contextlib.suppress(BrokenPipeError):
         os.write(1, f"{guardian.group}\n".encode())
     said = _watch(guardian, wakes)
@@ -157,6 +158,14 @@ def _adopt_orphans() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Close what only the command needs: a socket that is open here still takes connections."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def _children() -> list[int]:
