@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
-from eisen_deploy.serving.engines.torchserve.settings.known_properties import Address
 from eisen_deploy.serving.engines.options import is_loopback
+from eisen_deploy.serving.engines.torchserve.settings.known_properties import Address
 
 AREA: Area[Facts] = Area()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.model_store import compute_declared_size
 from eisen_deploy.serving.doctor.facts.running_server import NO_TOKEN, RunningServer
 from eisen_deploy.serving.doctor.findings import ERROR, WARNING, Area, Found
-from eisen_deploy.serving.engines.torchserve.settings.options import is_loopback
+from eisen_deploy.serving.engines.options import is_loopback
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
