@@ -162,10 +162,10 @@ def _adopt_orphans() -> None:
 
 def _close_all_but(kept: set[int]) -> None:
     """Close what only the command needs: a socket that is open here still takes connections."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
+    for entry in Path("/proc/self/fd").iterdir():
+        if int(entry.name) not in kept:
             with contextlib.suppress(OSError):
-                os.close(int(name))
+                os.close(int(entry.name))
 
 
 def _children() -> list[int]:
