@@ -188,13 +188,13 @@ def test_it_answers_what_it_has_begun_before_it_stops(start, zoo):
     running = start(zoo / "hanging.mar")
     running.until(READY)
     with client_of(running, "hanging", retries=0) as client, ThreadPoolExecutor(1) as pool:
-        last = pool.submit(client.predict, {"x": np.float32([2.5])})
+        last = pool.submit(client.predict, {"x": np.float32([1.75])})
         time.sleep(0.5)
         running.process.terminate()
         time.sleep(0.6)
         with pytest.raises(ConnectionRefusedError):  # and not left to wait
             socket.create_connection(("127.0.0.1", running.port)).close()
-        assert last.result(20)["y"] == 2.5
+        assert last.result(20)["y"] == 1.75
     assert running.ended() == 143
     assert running.wait_gone(1)
 

@@ -6,6 +6,7 @@ in that folder are summed up, those of processes that have ended included.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,8 +38,9 @@ def share_counters(index: int) -> None:
 
     :raises OSError: if the disk is full.
     """
-    path = Path(os.environ[COUNTERS_FOLDER]) / f"counter_{index}.db"
-    with path.open("ab") as file:
+    folder = Path(os.environ[COUNTERS_FOLDER])
+    folder.mkdir(exist_ok=True)
+    with (folder / f"counter_{index}.db").open("ab") as file:
         os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
     values.ValueClass = values.MultiProcessValue(lambda: index)  # type: ignore[no-untyped-call]
 
@@ -57,9 +59,10 @@ class PrometheusCounters:
 
     def count(self, requests: Sequence[CountedRequest], seconds: Mapping[str, float]) -> None:
         """Count a batch, as :class:`~eisen_deploy.serving.runtime.answering.counters.Counters`."""
-        for metric, label, growth in list_increments(requests, seconds):
-            labels = (*self._model, label) if metric.label else self._model
-            self._counters[metric].labels(*labels).inc(growth)
+        with contextlib.suppress(OSError):  # without its folder: answers matter more
+            for metric, label, growth in list_increments(requests, seconds):
+                labels = (*self._model, label) if metric.label else self._model
+                self._counters[metric].labels(*labels).inc(growth)
 
     def render(self) -> bytes:
         """Return them as text of :data:`MEDIA_TYPE`."""
