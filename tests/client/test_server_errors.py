@@ -15,6 +15,7 @@ TYPED = [
     # the handler's
     (400, "MalformedBody", "MalformedRequest"),
     (413, "BodyTooLarge", "RequestTooLarge"),
+    (413, "RequestTooLarge", "RequestTooLarge"),
     (413, "ReplyTooLarge", "ReplyTooLarge"),
     (415, "UnsupportedMediaType", "UnsupportedMedia"),
     (422, "InvalidInput", "InvalidInput"),

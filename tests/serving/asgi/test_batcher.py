@@ -48,7 +48,7 @@ def test_a_full_queue_refuses_with_503(serve):
     waiting = ask_all(served, [b"2", b"3"])
     wait_queued(served, 2)
     status, headers, error = served.ask(body=b"4")
-    assert (status, error["type"], headers["retry-after"]) == (503, "QueueFull", "1")
+    assert (status, error["type"], headers["retry-after"]) == (503, "NotExecuted", "1")
     model.go.set()
     assert [each.result()[2] for each in (*first, *waiting)] == [b"1", b"2", b"3"]
 

@@ -41,18 +41,18 @@ def test_a_body_that_is_too_large_is_refused_unread(serve):
         while b"}" not in answer:
             answer += connection.recv(65536)
         assert time.monotonic() - started < 5
-        assert error_in(answer) == (413, "BodyTooLarge")
+        assert error_in(answer) == (413, "RequestTooLarge")
         assert b"--max-body" in answer
 
 
 def test_who_sends_all_of_a_body_that_is_too_large_gets_the_answer(serve):
     status, _, error = serve(max_body=1000).ask(body=b"x" * 3_000_000)
-    assert (status, error["type"]) == (413, "BodyTooLarge")
+    assert (status, error["type"]) == (413, "RequestTooLarge")
 
 
 def test_chunks_that_add_up_to_too_much_are_refused(serve):
     status, _, error = serve(max_body=1000).ask(body=iter([b"x" * 600] * 3))
-    assert (status, error["type"]) == (413, "BodyTooLarge")
+    assert (status, error["type"]) == (413, "RequestTooLarge")
 
 
 def test_100_continue_is_sent_only_for_what_will_be_read(serve):

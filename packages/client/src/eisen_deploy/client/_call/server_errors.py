@@ -23,10 +23,16 @@ _MAX_PROBLEMS = 100
 _PROXY_ADVICE = "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 _KILLED_ADVICE = "it was killed by SIGKILL, as the system does where memory does not suffice"
 _NO_ROOM = "OutOfDirectMemoryError"  # for one more incoming request
-_NO_ROOM_ADVICE = (
-    "the server's memory for incoming requests is used up: try again later; if it always is, "
-    "raise -XX:MaxDirectMemorySize in its vmargs"
-)
+_SERVERS_LIMIT = "this is the server's limit, not a setting of this client"
+
+#: By the type of the answer, where it says more than the class of the error.
+_ADVICE = {
+    "ReplyTooLarge": _SERVERS_LIMIT,
+    "RequestTooLarge": _SERVERS_LIMIT,
+    "BodyTooLarge": "send large values as arrays, which travel outside of the JSON part",
+    _NO_ROOM: "the server's memory for incoming requests is used up: try again later; if it always "
+    "is, raise -XX:MaxDirectMemorySize in its vmargs",
+}
 
 BY_TYPE: dict[str, type[errors.EisenClientError]] = {
     # the handler's
@@ -41,6 +47,8 @@ BY_TYPE: dict[str, type[errors.EisenClientError]] = {
     "TimedOut": errors.ServerFailed,
     "NotExecuted": errors.ServerBusy,
     "OutOfMemory": errors.OutOfMemory,
+    # eisen-serve's, on uvicorn
+    "RequestTooLarge": errors.RequestTooLarge,
     # TorchServe's
     "BadRequestException": errors.MalformedRequest,
     "InvalidKeyException": errors.Unauthorized,
@@ -101,18 +109,14 @@ def map_server_error(
         message, facts["advice"] = "the server speaks TLS at this port, not plain HTTP", USE_HTTPS
     if answer.status == 407:
         facts["advice"] = _PROXY_ADVICE
-    if kind is errors.ReplyTooLarge:
-        facts["advice"] = "this is the server's limit, not a setting of this client"
+    if type_ in _ADVICE:
+        facts["advice"] = _ADVICE[type_]
     if kind is errors.WorkerDied and answer.status == 507:
         facts["advice"] = _KILLED_ADVICE
-    if type_ == _NO_ROOM:
-        facts["advice"] = _NO_ROOM_ADVICE
     if kind is errors.RequestTooLarge:
         if type_ is None:
             message += f": the request is too large; {describe_size(body)}"
             message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
-        else:  # the handler says itself what is too large, and that is not a setting of the server
-            facts["advice"] = "send large values as arrays, which travel outside of the JSON part"
     return kind(
         message,
         status=answer.status,

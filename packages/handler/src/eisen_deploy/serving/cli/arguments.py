@@ -94,7 +94,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--token-auth", action="store_true", help="clients have to send a token")
     add("--tls-cert", metavar="PEM", type=Path, help="certificate and chain: serve with TLS")
-    add("--tls-key", metavar="PEM", type=Path, help="its RSA key, not encrypted")
+    add(
+        "--tls-key",
+        metavar="PEM",
+        type=Path,
+        help="its key, not encrypted; for TorchServe RSA",
+    )
     add("--insecure", action="store_true", help="let others reach it without token and TLS")
     add(
         "--response-timeout",

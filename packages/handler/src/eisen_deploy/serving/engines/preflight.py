@@ -85,7 +85,7 @@ def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
     ]
     ports = [port for _, port in wanted.values()]
     if len(set(ports)) < len(ports):
-        problems.append(f"{', '.join(wanted)}: three different ports are needed, got {ports}")
+        problems.append(f"{', '.join(wanted)}: different ports are needed, got {ports}")
     if problems:
         raise Refused(problems)
 

@@ -19,9 +19,16 @@ from . import descriptions, forms
 from .addresses import Address, Kind, parse_path
 from .batcher import Batcher, Waiting
 from .bodies import ClientGone, Incoming
-from .messages import Receive, Scope, Send
 from .metrics import MEDIA_TYPE as METRICS_TYPE
-from .replies import error_reply, json_reply, refuse_unread, send_reply
+from .replies import (
+    Receive,
+    Scope,
+    Send,
+    error_reply,
+    json_reply,
+    refuse_unread,
+    send_reply,
+)
 from .settings import Settings
 from .tokens import TokenFile
 

@@ -27,10 +27,6 @@ Answer = Callable[[Sequence[Request]], list[Reply]]
 _NOT_EXECUTED = "nothing was executed, the request can be sent again"
 
 
-class QueueFull(NotExecuted):
-    """So many requests wait already; this one can be sent again."""
-
-
 class Waiting:
     """One request in the queue, and the reply to it.
 
@@ -85,14 +81,14 @@ class Batcher:
     def put(self, request: Request) -> Waiting:
         """Put a request into the queue; called on an event loop's thread.
 
-        :raises QueueFull: if too many wait already.
+        :raises NotExecuted: if too many wait already, or it is closed.
         """
         waiting = Waiting(request, asyncio.get_running_loop())
         with self._changed:
             if self._closed:
                 raise NotExecuted(f"the server is stopping; {_NOT_EXECUTED}")
             if len(self._waiting) >= self._queue:
-                raise QueueFull(f"{self._queue} requests wait already; {_NOT_EXECUTED}")
+                raise NotExecuted(f"{self._queue} requests wait already; {_NOT_EXECUTED}")
             self._waiting.append(waiting)
             self._changed.notify()
         return waiting

@@ -6,14 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 from eisen_deploy.serving.runtime.buffers import make_unfilled
-from eisen_deploy.serving.runtime.errors import BodyTooLarge, MalformedBody, ServingError
+from eisen_deploy.serving.runtime.errors import MalformedBody, ServingError
 
-from .messages import Receive
+from .replies import Receive
 from .settings import Settings
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
+
+
+class RequestTooLarge(ServingError):
+    """The body is larger than the server takes."""
+
+    status = 413
 
 
 class TooSlow(ServingError):
@@ -27,7 +33,7 @@ class Incoming:
 
     :param headers: by lower-case name.
     :ivar is_whole: whether all of it has arrived.
-    :raises BodyTooLarge: if a larger one is announced.
+    :raises RequestTooLarge: if a larger one is announced.
     :raises MalformedBody: if what is announced is not a number.
     """
 
@@ -54,7 +60,7 @@ class Incoming:
     async def read(self) -> bytearray:
         """Return the whole body, in memory of its own.
 
-        :raises BodyTooLarge: if it is over the limit, which it did not announce.
+        :raises RequestTooLarge: if it is over the limit, which it did not announce.
         :raises TooSlow: if nothing more of it arrives.
         :raises ClientGone: if the connection ends before.
         """
@@ -88,9 +94,9 @@ class Incoming:
         if self.size not in (None, taken):
             raise ClientGone
 
-    def _too_large(self, size: str) -> BodyTooLarge:
+    def _too_large(self, size: str) -> RequestTooLarge:
         settings = self._settings
-        return BodyTooLarge(
+        return RequestTooLarge(
             f"the body has {size} bytes, and the server takes {settings.max_body}: send less at "
             f"once, or raise the server's {settings.max_body_setting}"
         )

@@ -1,16 +1,20 @@
-"""Replies and errors as ASGI messages."""
+"""Replies and errors as messages of ASGI 3; its types. Source: the ASGI specification, 2.3."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable, MutableMapping
 
 from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
 from eisen_deploy.serving.runtime.errors import ServingError
 from eisen_deploy.serving.runtime.messages import Reply
 
-from .messages import Receive, Send
+Message = MutableMapping[str, object]
+Scope = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 #: Bytes of a reply that are handed over at once: the next follow when the client has taken them.
 PIECE = 2**20

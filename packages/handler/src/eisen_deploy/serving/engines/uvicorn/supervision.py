@@ -71,17 +71,26 @@ class Supervision:
 
         :raises NotReady: if one does not load, or ends.
         """
+        began = time.monotonic()
         self._unpack()
         for worker in self._workers:
             self._start(worker)
         self._wait(self._workers)
+        proof = "sample predicted" if self._archive.sample else "model loaded (it has no sample)"
+        seconds = time.monotonic() - began
+        self._say(f"{self._archive.url_part}: ready, {proof}, in {seconds:.1f} s")
 
     def keep(self) -> NoReturn:
         """Serve, until an exception ends it; a worker that ends is started again.
 
         :raises NotReady: if it cannot be started any more.
         """
+        looked = time.monotonic()
         while True:
+            if time.monotonic() - looked > self._patience.silence / 2:  # all of it was frozen
+                for worker in self._workers:
+                    worker.heard = time.monotonic()
+            looked = time.monotonic()
             for worker in self._workers:
                 worker.read()
                 if worker.is_silent(self._patience.silence):
