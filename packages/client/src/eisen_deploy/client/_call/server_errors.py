@@ -113,10 +113,9 @@ def map_server_error(
         facts["advice"] = _ADVICE[type_]
     if kind is errors.WorkerDied and answer.status == 507:
         facts["advice"] = _KILLED_ADVICE
-    if kind is errors.RequestTooLarge:
-        if type_ is None:
-            message += f": the request is too large; {describe_size(body)}"
-            message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
+    if kind is errors.RequestTooLarge and type_ is None:
+        message += f": the request is too large; {describe_size(body)}"
+        message += f"; the server is known to take {taken}" if 0 < taken < body.size else ""
     return kind(
         message,
         status=answer.status,
