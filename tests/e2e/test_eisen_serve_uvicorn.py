@@ -210,7 +210,7 @@ def test_nothing_is_left_of_one_that_is_killed(start, zoo):
 def test_an_archive_that_is_changed_on_the_disk_is_unpacked_again(start, zoo):
     running = start(zoo / "echo.mar")
     running.until(READY)
-    (unpacked,) = running.temporary.glob("*/unpacked")
+    (unpacked,) = running.temporary.glob("*/unpacked-*")
     model = unpacked / "model.pt"
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     (worker,) = workers_of(running)

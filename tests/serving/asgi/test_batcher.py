@@ -53,6 +53,21 @@ def test_a_full_queue_refuses_with_503(serve):
     assert [each.result()[2] for each in (*first, *waiting)] == [b"1", b"2", b"3"]
 
 
+def test_bodies_that_take_too_much_together_are_refused_with_503(serve):
+    model = Held()
+    served = serve(model, all_bodies=1000)
+    first = ask_all(served, [b"1" * 900])
+    model.wait_begun()
+    for body in (b"2" * 200, iter([b"2" * 60] * 3)):
+        status, headers, error = served.ask(body=body)
+        assert (status, error["type"], headers["retry-after"]) == (503, "NotExecuted", "1")
+        assert "900 bytes of the 1000" in error["message"]
+    small = ask_all(served, [b"3" * 50])
+    model.go.set()
+    assert [len(each.result()[2]) for each in (*first, *small)] == [900, 50]
+    assert len(served.ask(body=b"4" * 5000)[2]) == 5000  # alone, it is taken whatever its size
+
+
 def test_what_waits_together_is_answered_together(serve):
     model = Held()
     served = serve(model, size=4)

@@ -18,7 +18,7 @@ from eisen_deploy.serving.runtime.messages import Reply, Request
 from . import descriptions, forms
 from .addresses import Address, Kind, parse_path
 from .batcher import Batcher, Waiting
-from .bodies import ClientGone, Incoming
+from .bodies import ClientGone, Incoming, Room
 from .metrics import MEDIA_TYPE as METRICS_TYPE
 from .replies import (
     Receive,
@@ -74,6 +74,7 @@ class Application:
     ) -> None:
         self._model, self._batcher, self._settings = model, batcher, settings
         self._metrics = metrics
+        self._room = Room(settings.all_bodies)
         self._token = None if settings.token_file is None else TokenFile(settings.token_file)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +89,7 @@ class Application:
         try:
             headers = _read_headers(scope)
             address = self._admit(scope, headers)
-            incoming = Incoming(headers, receive, self._settings)
+            incoming = Incoming(headers, receive, self._settings, self._room)
             if address.kind is Kind.PREDICTION:
                 reply = await self._predict(headers, incoming, receive)
             else:
@@ -103,6 +104,9 @@ class Application:
         except Exception as error:  # noqa: BLE001 - the answer is typed, whatever fails
             _log.exception("a request could not be answered")
             reply = error_reply(ServingError(f"the server failed: {type(error).__name__}"))
+        finally:
+            if incoming is not None:
+                incoming.release()
         if incoming is not None and incoming.is_whole:
             await send_reply(reply, send, head=scope["method"] == "HEAD")
         else:
@@ -133,11 +137,19 @@ class Application:
         self, headers: Mapping[str, str], incoming: Incoming, receive: Receive
     ) -> Reply:
         waiting = self._batcher.put(await self._receive_request(headers, incoming))
-        listening = asyncio.ensure_future(_listen(receive, waiting))
+        listening = asyncio.ensure_future(self._listen(receive, waiting))
         try:
             return await waiting.reply
         finally:
             listening.cancel()
+
+    async def _listen(self, receive: Receive, waiting: Waiting) -> None:
+        """Drop the request of a client that goes away."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._batcher.drop(waiting)
+        if not waiting.reply.done():
+            waiting.reply.set_exception(ClientGone())
 
     async def _receive_request(self, headers: Mapping[str, str], incoming: Incoming) -> Request:
         make = self._model.make_request
@@ -179,15 +191,6 @@ def _read_headers(scope: Scope) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-async def _listen(receive: Receive, waiting: Waiting) -> None:
-    """Take note of a client that goes away: its request is not begun any more."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    waiting.is_gone = True
-    if not waiting.reply.done():
-        waiting.reply.set_exception(ClientGone())
 
 
 async def _follow_lifespan(receive: Receive, send: Send) -> None:

@@ -7,6 +7,7 @@ calls it: the process's main one, where the time for a batch can be interrupted 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -31,13 +32,11 @@ class Waiting:
     """One request in the queue, and the reply to it.
 
     :ivar begun: when its batch was begun (monotonic), ``None`` before.
-    :ivar is_gone: whether its client went away: it is not begun any more.
     """
 
     def __init__(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         self.request = request
         self.begun: float | None = None
-        self.is_gone = False
         self.since = time.monotonic()
         self.reply: asyncio.Future[Reply] = loop.create_future()
         self._loop = loop
@@ -92,6 +91,11 @@ class Batcher:
             self._waiting.append(waiting)
             self._changed.notify()
         return waiting
+
+    def drop(self, waiting: Waiting) -> None:
+        """Take a request out of the queue, unless it is begun: nobody waits for its reply."""
+        with self._changed, contextlib.suppress(ValueError):
+            self._waiting.remove(waiting)
 
     @property
     def is_open(self) -> bool:
@@ -162,16 +166,9 @@ class Batcher:
                     return None
                 if self._size > 1 and self._delay:
                     self._changed.wait_for(self._is_full, self._delay)
-                if batch := self._take():
+                size = min(len(self._waiting), self._size)
+                if batch := [self._waiting.popleft() for _ in range(size)]:
                     return batch
-
-    def _take(self) -> list[Waiting]:
-        batch: list[Waiting] = []
-        while self._waiting and len(batch) < self._size:
-            each = self._waiting.popleft()
-            if not each.is_gone:
-                batch.append(each)
-        return batch
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._size or self._closed

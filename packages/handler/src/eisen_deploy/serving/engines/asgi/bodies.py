@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 from eisen_deploy.serving.runtime.buffers import make_unfilled
-from eisen_deploy.serving.runtime.errors import MalformedBody, ServingError
+from eisen_deploy.serving.runtime.errors import MalformedBody, NotExecuted, ServingError
 
 from .replies import Receive
 from .settings import Settings
@@ -28,17 +28,47 @@ class TooSlow(ServingError):
     status = 408
 
 
+class Room:
+    """The memory that all bodies under way may take together.
+
+    :param size: in bytes; one body alone is always taken.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._taken = size, 0
+
+    def take(self, size: int) -> None:
+        """Take memory for a body, or for a piece of one.
+
+        :raises NotExecuted: if others have taken so much that it does not suffice.
+        """
+        if self._taken and self._taken + size > self._size:
+            raise NotExecuted(
+                f"the bodies of other requests take {self._taken} bytes of the {self._size} that "
+                "there are for them; nothing was executed, the request can be sent again"
+            )
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        """Give memory back."""
+        self._taken -= size
+
+
 class Incoming:
     """The body of one request, as it arrives.
 
     :param headers: by lower-case name.
+    :param room: from which its memory is taken, until :meth:`release`.
     :ivar is_whole: whether all of it has arrived.
     :raises RequestTooLarge: if a larger one is announced.
     :raises MalformedBody: if what is announced is not a number.
     """
 
-    def __init__(self, headers: Mapping[str, str], receive: Receive, settings: Settings) -> None:
-        self._receive, self._settings = receive, settings
+    def __init__(
+        self, headers: Mapping[str, str], receive: Receive, settings: Settings, room: Room
+    ) -> None:
+        self._receive, self._settings, self._room = receive, settings, room
+        self._held = 0
         self.size = self._announced(headers)
         self.is_whole = self.size == 0
 
@@ -62,8 +92,10 @@ class Incoming:
 
         :raises RequestTooLarge: if it is over the limit, which it did not announce.
         :raises TooSlow: if nothing more of it arrives.
+        :raises NotExecuted: if other bodies have taken the memory.
         :raises ClientGone: if the connection ends before.
         """
+        self._hold(self.size or 0)
         buffer = make_unfilled(self.size or 0)
         filled = 0
         async for piece in self.pieces():
@@ -89,10 +121,22 @@ class Incoming:
             taken += len(piece)
             if taken > (self._settings.max_body if self.size is None else self.size):
                 raise self._too_large(f"more than {self._settings.max_body}")
+            self._hold(taken)
             self.is_whole = not message.get("more_body", False)
             yield piece
         if self.size not in (None, taken):
             raise ClientGone
+
+    def release(self) -> None:
+        """Give back the memory: nobody holds the body any more."""
+        self._room.give_back(self._held)
+        self._held = 0
+
+    def _hold(self, size: int) -> None:
+        """Have memory for so many bytes of the body."""
+        if size > self._held:
+            self._room.take(size - self._held)
+            self._held = size
 
     def _too_large(self, size: str) -> RequestTooLarge:
         settings = self._settings

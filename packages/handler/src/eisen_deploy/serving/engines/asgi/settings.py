@@ -16,6 +16,7 @@ class Settings:
 
     :param max_body: bytes of the largest request and of the largest reply.
     :param max_body_setting: what sets that.
+    :param all_bodies: bytes of all requests under way together; more are answered with 503.
     :param response_timeout: seconds for an answer, where the archive does not say it.
     :param queue: requests that may wait for the model; one more is answered with 503.
     :param token_file: a file with the token that clients have to send; ``None`` for no token.
@@ -24,6 +25,7 @@ class Settings:
 
     max_body: int = 512 * MIB
     max_body_setting: str = "--max-body"
+    all_bodies: int = 4096 * MIB
     response_timeout: float = 120.0
     queue: int = 100
     token_file: Path | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eisen_deploy.serving.engines.asgi.settings import COUNTERS_FOLDER
 from eisen_deploy.serving.engines.engine import Setup
+from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.engines.torchserve.settings import environment
@@ -35,6 +36,8 @@ VARIABLES = tuple(setting for setting in TUNED if setting.kind == "environment")
 
 _BACKLOG = 2048
 _QUEUE = 100
+# The share of the machine's memory for bodies: what is made of one takes as much again, or more.
+_SHARE = 0.25
 
 
 class UvicornEngine:
@@ -85,6 +88,7 @@ class UvicornService:
             Work(
                 workers=workers,
                 max_body=options.max_body,
+                all_bodies=int(_SHARE * measure_machine().memory / workers),
                 response_timeout=archive.serving.response_timeout or options.response_timeout,
                 queue=_QUEUE,
                 token_file=None if self._key_file is None else str(self._key_file),

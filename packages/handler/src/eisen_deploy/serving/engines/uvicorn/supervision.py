@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -58,7 +58,7 @@ class Supervision:
         self._archive, self._listener, self._work = archive, listener, work
         self._setup, self._variables, self._say = setup, variables, setup.say
         self._patience = setup.patience
-        self._unpacked = setup.private / "unpacked"
+        self._unpacked = setup.private
         self._workers = [_Worker(index) for index in range(work.workers)]
 
     @property
@@ -75,7 +75,12 @@ class Supervision:
         self._unpack()
         for worker in self._workers:
             self._start(worker)
-        self._wait(self._workers)
+        while not all(worker.is_ready for worker in self._workers):
+            for worker in self._workers:
+                worker.read()
+                if (problem := self._find_problem(worker)) is not None:
+                    raise NotReady([problem])
+            time.sleep(_POLL / 2)
         proof = "sample predicted" if self._archive.sample else "model loaded (it has no sample)"
         seconds = time.monotonic() - began
         self._say(f"{self._archive.url_part}: ready, {proof}, in {seconds:.1f} s")
@@ -83,7 +88,7 @@ class Supervision:
     def keep(self) -> NoReturn:
         """Serve, until an exception ends it; a worker that ends is started again.
 
-        :raises NotReady: if it cannot be started any more.
+        :raises NotReady: if one cannot be started any more.
         """
         looked = time.monotonic()
         while True:
@@ -93,14 +98,9 @@ class Supervision:
             looked = time.monotonic()
             for worker in self._workers:
                 worker.read()
-                if worker.is_silent(self._patience.silence):
-                    self._say(
-                        f"worker {worker.pid} has given no sign of life for "
-                        f"{self._patience.silence:g} s: it is ended"
-                    )
-                    worker.process.kill()
-                    worker.heard = time.monotonic()
-                if not worker.process.is_running or worker.is_deserted:
+                if worker.ended is None:
+                    self._watch(worker)
+                else:
                     self._replace(worker)
             time.sleep(_POLL)
 
@@ -116,39 +116,71 @@ class Supervision:
         for worker in self._workers:
             worker.process.kill()
 
-    def _replace(self, worker: _Worker) -> None:
-        name = self._archive.url_part
-        self._say(f"{name}: worker {worker.pid} ended: {worker.explain_end()}; starting again")
-        began = time.monotonic()
-        for failure in range(1, self._patience.starts + 1):
+    def _watch(self, worker: _Worker) -> None:
+        """Look whether a worker that serves has ended, or has to be."""
+        if worker.is_silent(self._patience.silence):
+            self._say(
+                f"worker {worker.pid} has given no sign of life for "
+                f"{self._patience.silence:g} s: it is ended"
+            )
+            worker.process.kill()
+            worker.heard = time.monotonic()
+        if not worker.process.is_running or worker.is_deserted:
+            name, why = self._archive.url_part, worker.explain_end()
+            self._say(f"{name}: worker {worker.pid} ended: {why}; starting again")
             worker.end(force=True)
-            try:
-                self._restart(worker)
-            except NotReady as error:
-                if failure == self._patience.starts:
-                    raise
-                pause = min(2.0**failure, _LONGEST_PAUSE)
-                left = self._patience.starts - failure
-                self._say(f"{error}; next try in {pause:.0f} s, {left} are left")
-                time.sleep(pause)
-            else:
-                seconds = time.monotonic() - began
-                self._say(f"{name}: worker {worker.pid} serves again, after {seconds:.1f} s")
-                return
+            worker.ended, worker.is_ready = time.monotonic(), False
+            worker.failures, worker.due = 0, 0.0
 
-    def _restart(self, worker: _Worker) -> None:
-        if worker.refusal is not None:  # what was unpacked has changed, or a device is gone
-            self._unpack()
+    def _replace(self, worker: _Worker) -> None:
+        """Take a worker that has ended one step nearer to serving again.
+
+        :raises NotReady: if it has failed too often.
+        """
+        if worker.process.is_running:
+            problem = self._find_problem(worker)
+        elif time.monotonic() >= worker.due:
+            problem = self._restart(worker)
+        else:
+            problem = None
+        if problem is not None:
+            self._put_off(worker, problem)
+        if worker.is_ready and worker.ended is not None:
+            seconds = time.monotonic() - worker.ended
+            worker.ended = None
+            name = self._archive.url_part
+            self._say(f"{name}: worker {worker.pid} serves again, after {seconds:.1f} s")
+
+    def _put_off(self, worker: _Worker, problem: str) -> None:
+        """Try again later to start a worker.
+
+        :raises NotReady: if it has failed too often.
+        """
+        worker.end(force=True)
+        worker.failures += 1
+        left = self._patience.starts - worker.failures
+        if left <= 0:
+            raise NotReady([problem])
+        pause = min(2.0**worker.failures, _LONGEST_PAUSE)
+        self._say(f"{problem}; next try in {pause:.0f} s, {left} are left")
+        worker.due = time.monotonic() + pause
+
+    def _restart(self, worker: _Worker) -> str | None:
+        """Start a worker again; return why that cannot be done."""
+        try:
+            if worker.refusal is not None:  # what was unpacked has changed, or a device is gone
+                self._unpack()
+        except NotReady as error:
+            return str(error)
         self._start(worker)
-        self._wait([worker])
+        return None
 
     def _unpack(self) -> None:
-        """Unpack the private copy, which is verified once more before.
+        """Unpack the private copy into a new folder: running workers may import from the old one.
 
         :raises NotReady: if it is not what was verified.
         """
-        shutil.rmtree(self._unpacked, ignore_errors=True)
-        self._unpacked.mkdir(mode=0o700, parents=True)
+        self._unpacked = Path(tempfile.mkdtemp(prefix="unpacked-", dir=self._setup.private))
         assert self._archive.copy is not None  # noqa: S101 - made by who serves
         try:
             check_copies([self._archive])
@@ -193,24 +225,17 @@ class Supervision:
         environment.pop("PYTHONPATH", None)
         return environment
 
-    def _wait(self, workers: Sequence[_Worker]) -> None:
-        """Wait until workers are ready.
-
-        :raises NotReady: with each one that has refused the archive or ended, or if it takes too
-            long.
-        """
-        end = time.monotonic() + self._patience.startup
-        name = self._archive.url_part
-        while not all(worker.is_ready for worker in workers):
-            for worker in workers:
-                worker.read()
-                if worker.refusal is not None:
-                    raise NotReady([f"{name}: {worker.refusal}"])
-                if not worker.process.is_running:
-                    raise NotReady([self._explain_early_end(worker)])
-            if time.monotonic() > end:
-                raise NotReady([f"{name} did not load in {self._patience.startup:g} s: {_LONGER}"])
-            time.sleep(_POLL / 2)
+    def _find_problem(self, worker: _Worker) -> str | None:
+        """Return why a worker that was started will not be ready, if that is so."""
+        name, seconds = self._archive.url_part, self._patience.startup
+        if worker.is_ready:
+            return None
+        if worker.refusal is not None:
+            return f"{name}: {worker.refusal}"
+        if not worker.process.is_running:
+            return self._explain_early_end(worker)
+        is_late = time.monotonic() - worker.heard > seconds
+        return f"{name} did not load in {seconds:g} s: {_LONGER}" if is_late else None
 
     def _explain_early_end(self, worker: _Worker) -> str:
         name, why = self._archive.url_part, worker.explain_end()
@@ -219,7 +244,11 @@ class Supervision:
 
 @dataclass
 class _Worker:
-    """One worker process, and what it has said."""
+    """One worker process, and what it has said.
+
+    :param ended: when it ended, while it does not serve again.
+    :param failures: of starting it again since then; ``due``: when that is tried next.
+    """
 
     index: int
     process: GuardedProcess = field(default_factory=lambda: GuardedProcess([], Path(), grace=0))
@@ -228,6 +257,9 @@ class _Worker:
     is_hung: bool = False
     heard: float = 0.0
     pid: int = 0
+    ended: float | None = None
+    failures: int = 0
+    due: float = 0.0
     _link: int = -1
     _rest: bytes = b""
 
@@ -239,6 +271,8 @@ class _Worker:
 
     def read(self) -> None:
         """Take note of what it has said."""
+        if self._link < 0:
+            return
         try:
             while said := os.read(self._link, 2**16):
                 *lines, self._rest = (self._rest + said).split(b"\n")

@@ -14,6 +14,7 @@ class Work:
     """What one worker is told.
 
     :param workers: processes that share the machine's cores.
+    :param all_bodies: bytes of all requests under way together.
     :param folder: of the unpacked archive.
     :param link: the descriptor on which it says what becomes of it.
     :param listener: the descriptor of the socket that all workers listen on.
@@ -23,6 +24,7 @@ class Work:
 
     workers: int
     max_body: int
+    all_bodies: int
     response_timeout: int
     queue: int
     folder: str = ""
@@ -40,6 +42,7 @@ class Work:
         token_file = None if self.token_file is None else Path(self.token_file)
         return Settings(
             max_body=self.max_body,
+            all_bodies=self.all_bodies,
             response_timeout=self.response_timeout,
             queue=self.queue,
             token_file=token_file,
