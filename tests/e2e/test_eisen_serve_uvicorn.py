@@ -93,6 +93,20 @@ def test_it_serves_and_a_worker_that_is_killed_comes_back(start, zoo):
     assert running.wait_gone(1)
 
 
+def test_workers_that_are_killed_together_come_back_together(start, zoo):
+    running = start(zoo / "seg.mar")
+    running.until(READY)
+    workers = workers_of(running)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    for _ in workers:
+        running.until("serves again")
+    said = [line for line in running.lines if "ended" in line or "serves again" in line]
+    assert ["ended" in line for line in said] == [True, True, False, False]
+    assert set(workers_of(running)).isdisjoint(workers)
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+
+
 def test_the_numbers_of_all_workers_are_summed_up(start, zoo):
     running = start(zoo / "seg.mar")
     running.until(READY)
