@@ -137,7 +137,7 @@ def test_a_sound_archive_is_refused_where_another_one_was_verified(unpack, monke
     for others in ("0" * 64, "", digest[:-1], f"{digest}0"):
         monkeypatch.setenv("EISEN_SERVE_DIGESTS", others)
         found = load(folder)
-        assert f"the unpacked archive has the digest {digest}, and is none of" in found["error"]
+        assert f"the unpacked archive has the digest {digest}, and is not one of" in found["error"]
         assert found["unpickled"] == []
 
 

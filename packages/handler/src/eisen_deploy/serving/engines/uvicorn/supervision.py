@@ -129,7 +129,7 @@ class Supervision:
             name, why = self._archive.url_part, worker.explain_end()
             self._say(f"{name}: worker {worker.pid} ended: {why}; starting again")
             worker.end(force=True)
-            worker.ended, worker.is_ready = time.monotonic(), False
+            worker.ended, worker.is_ready, worker.is_starting = time.monotonic(), False, False
             worker.failures, worker.due = 0, 0.0
 
     def _replace(self, worker: _Worker) -> None:
@@ -137,7 +137,7 @@ class Supervision:
 
         :raises NotReady: if it has failed too often.
         """
-        if worker.process.is_running:
+        if worker.is_starting:
             problem = self._find_problem(worker)
         elif time.monotonic() >= worker.due:
             problem = self._restart(worker)
@@ -157,6 +157,7 @@ class Supervision:
         :raises NotReady: if it has failed too often.
         """
         worker.end(force=True)
+        worker.is_starting = False
         worker.failures += 1
         left = self._patience.starts - worker.failures
         if left <= 0:
@@ -252,6 +253,7 @@ class _Worker:
 
     index: int
     process: GuardedProcess = field(default_factory=lambda: GuardedProcess([], Path(), grace=0))
+    is_starting: bool = False
     is_ready: bool = False
     refusal: str | None = None
     is_hung: bool = False
@@ -266,7 +268,7 @@ class _Worker:
     def begin(self, process: GuardedProcess, link: int) -> None:
         """Take over a process that has just been started."""
         self.process, self._link, self._rest = process, link, b""
-        self.is_ready, self.refusal, self.is_hung = False, None, False
+        self.is_starting, self.is_ready, self.refusal, self.is_hung = True, False, None, False
         self.heard, self.pid = time.monotonic(), process.group
 
     def read(self) -> None:
