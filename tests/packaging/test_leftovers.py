@@ -13,20 +13,9 @@ import torch
 from eisen_deploy.packaging import (
     NotSerializable,
     _destination,
-    _mar,
 )
 
-
-def _fail_in(monkeypatch, stage, error):
-    def fail(*_, **__):
-        raise error
-
-    *owners, name = stage.split(".")
-    owner = _mar
-    for part in owners:
-        owner = getattr(owner, part)
-    monkeypatch.setattr(owner, name, fail)
-
+from .failing_stage import fail_in
 
 has_locks = pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
 
@@ -132,7 +121,7 @@ def test_nothing_is_removed_where_files_cannot_be_locked(
 ):
     """Nor can anybody sweep it: another machine may see locks where this one has none."""
     staged = []
-    _fail_in(monkeypatch, "_destination.fcntl.flock", OSError(errno.ENOLCK, "no locks"))
+    fail_in(monkeypatch, "_destination.fcntl.flock", OSError(errno.ENOLCK, "no locks"))
     look = _Packing(lambda: staged.extend(_names(tmp_path)))
     packer.pack(look, tmp_path)
     (own,) = set(staged) - {left_behind.name, "stranger"}
@@ -169,7 +158,7 @@ def test_an_interrupted_removal_is_finished_by_the_next_packer(
     packer, linear, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        _fail_in(patch, "_destination.shutil.rmtree", KeyboardInterrupt())
+        fail_in(patch, "_destination.shutil.rmtree", KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             packer.pack(linear, tmp_path)
     assert len(_names(tmp_path)) == 2

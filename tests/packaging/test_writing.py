@@ -17,11 +17,12 @@ from eisen_deploy.packaging import (
     ArchiveNotWritten,
     EisenServingMAR,
     _destination,
-    _mar,
 )
 from eisen_deploy.packaging._contents import archive_folder
 from eisen_deploy.packaging._pickles import pickler
 from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
+
+from .failing_stage import fail_in
 
 STAGES = [
     "archive_folder.write_model",
@@ -36,17 +37,6 @@ STAGES = [
     "zips.os.fsync",
     "_destination.move_into_place",
 ]
-
-
-def _fail_in(monkeypatch, stage, error):
-    def fail(*_, **__):
-        raise error
-
-    *owners, name = stage.split(".")
-    owner = _mar
-    for part in owners:
-        owner = getattr(owner, part)
-    monkeypatch.setattr(owner, name, fail)
 
 
 @pytest.fixture
@@ -69,7 +59,7 @@ def _state(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_refusal_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypatch, stage):
     before = _state(zoo)
-    _fail_in(monkeypatch, stage, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file"))
+    fail_in(monkeypatch, stage, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file"))
     packer = EisenServingMAR(dict, None, {})
     with pytest.raises(ArchiveNotWritten, match=r"model\.mar could not be written: No space") as e:
         packer.pack(linear, zoo, overwrite=True)
@@ -84,7 +74,7 @@ def test_a_refusal_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypatch, s
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_interruption_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypatch, stage):
     before = _state(zoo)
-    _fail_in(monkeypatch, stage, KeyboardInterrupt())
+    fail_in(monkeypatch, stage, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         EisenServingMAR(dict, None, {}).pack(linear, zoo, overwrite=True)
     assert _state(zoo) == before
@@ -92,7 +82,7 @@ def test_an_interruption_at_any_stage_leaves_all_as_it_was(zoo, linear, monkeypa
 
 def test_a_folder_that_cannot_be_written_is_reported(packer, linear, tmp_path, monkeypatch):
     denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path))
-    _fail_in(monkeypatch, "_destination.Path.mkdir", denied)
+    fail_in(monkeypatch, "_destination.Path.mkdir", denied)
     with pytest.raises(ArchiveNotWritten, match="Permission denied"):
         packer.pack(linear, tmp_path)
 
@@ -139,7 +129,7 @@ def test_staging_is_private_hidden_and_beside_the_target(packer, linear, tmp_pat
 def _without(monkeypatch, *calls):
     """Take away what a file system or a system need not have."""
     if "link" in calls:
-        _fail_in(monkeypatch, "_destination.os.link", OSError(errno.EPERM, "no hard links"))
+        fail_in(monkeypatch, "_destination.os.link", OSError(errno.EPERM, "no hard links"))
     if "renameat2" in calls:
         monkeypatch.setattr(_destination, "_rename_noreplace", lambda *_: errno.ENOSYS)
 

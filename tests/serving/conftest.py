@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -212,3 +214,31 @@ def encode_oip() -> Callable[..., tuple[dict[str, str], bytearray]]:
 @pytest.fixture
 def ones() -> np.ndarray:
     return np.ones((1, 2), np.float32)
+
+
+@pytest.fixture
+def pair():
+    here, there = socket.socketpair()
+    with here, there:
+        yield here, there
+
+
+@pytest.fixture
+def feed(pair):
+    """Send bytes from another thread, then close; gives the end to read from."""
+    here, there = pair
+    threads = []
+
+    def _feed(raw):
+        def _send():
+            there.sendall(raw)
+            there.shutdown(socket.SHUT_WR)
+
+        threads.append(threading.Thread(target=_send))
+        threads[-1].start()
+        return here
+
+    yield _feed
+    here.close()
+    for thread in threads:
+        thread.join()

@@ -67,34 +67,6 @@ class Pieces:
         return self.conn.recv_into(view, self._most(len(view)))
 
 
-@pytest.fixture
-def pair():
-    here, there = socket.socketpair()
-    with here, there:
-        yield here, there
-
-
-@pytest.fixture
-def feed(pair):
-    """Send bytes from another thread, then close; gives the end to read from."""
-    here, there = pair
-    threads = []
-
-    def _feed(raw):
-        def _send():
-            there.sendall(raw)
-            there.shutdown(socket.SHUT_WR)
-
-        threads.append(threading.Thread(target=_send))
-        threads[-1].start()
-        return here
-
-    yield _feed
-    here.close()
-    for thread in threads:
-        thread.join()
-
-
 def read_all(conn, count, retrieve, monkeypatch):
     monkeypatch.setattr(codec, "_retrieve_buffer", retrieve)
     return [codec.retrieve_msg(conn) for _ in range(count)]

@@ -23,34 +23,6 @@ TORCHSERVES = codec._retrieve_buffer, codec.create_predict_response
 SIZES = [0, 1, 3, 4, 63, 1000, LARGE - 1, LARGE, LARGE + 1, 3 * LARGE]
 
 
-@pytest.fixture
-def pair():
-    here, there = socket.socketpair()
-    with here, there:
-        yield here, there
-
-
-@pytest.fixture
-def feed(pair):
-    """Send bytes from another thread, then close; gives the end to read from."""
-    here, there = pair
-    threads = []
-
-    def _feed(raw):
-        def _send():
-            there.sendall(raw)
-            there.shutdown(socket.SHUT_WR)
-
-        threads.append(threading.Thread(target=_send))
-        threads[-1].start()
-        return here
-
-    yield _feed
-    here.close()
-    for thread in threads:
-        thread.join()
-
-
 # --- answers ------------------------------------------------------------------------------
 
 
