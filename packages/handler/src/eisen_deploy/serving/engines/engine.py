@@ -10,6 +10,8 @@ from typing import Protocol
 from .options import Options
 from .served_archives import ServedArchive
 
+_LONGEST_PAUSE = 30.0
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -23,6 +25,10 @@ class Patience:
     startup: float
     silence: float = 60.0
     starts: int = 5
+
+    def pause_after(self, failures: int) -> float:
+        """Return the seconds to wait after so many failed starts."""
+        return min(2.0**failures, _LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)

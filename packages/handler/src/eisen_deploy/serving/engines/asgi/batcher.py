@@ -29,14 +29,10 @@ _NOT_EXECUTED = "nothing was executed, the request can be sent again"
 
 
 class Waiting:
-    """One request in the queue, and the reply to it.
-
-    :ivar begun: when its batch was begun (monotonic), ``None`` before.
-    """
+    """One request in the queue, and the reply to it."""
 
     def __init__(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         self.request = request
-        self.begun: float | None = None
         self.since = time.monotonic()
         self.reply: asyncio.Future[Reply] = loop.create_future()
         self._loop = loop
@@ -75,6 +71,7 @@ class Batcher:
         self._waiting: deque[Waiting] = deque()
         self._changed = threading.Condition()
         self._running: list[Waiting] = []
+        self._began = 0.0
         self._closed = False
 
     def put(self, request: Request) -> Waiting:
@@ -105,9 +102,7 @@ class Batcher:
     @property
     def is_hung(self) -> bool:
         """Whether the running batch takes longer than it may: nothing has interrupted it."""
-        running = self._running
-        begun = running[0].begun if running else None
-        return begun is not None and time.monotonic() - begun > self.timeout
+        return bool(self._running) and time.monotonic() - self._began > self.timeout
 
     def expire(self) -> None:
         """Answer what has waited too long for its turn; called now and then."""
@@ -148,10 +143,7 @@ class Batcher:
             self.give_up()
 
     def _run(self, batch: list[Waiting]) -> None:
-        now = time.monotonic()
-        for each in batch:
-            each.begun = now
-        self._running = batch
+        self._began, self._running = time.monotonic(), batch
         replies = self._answer([each.request for each in batch])
         for each, reply in zip(batch, replies, strict=True):
             each.finish(_own(reply))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eisen_deploy.serving.runtime._shared.archive.allowed_values import MODEL_FILES
 from eisen_deploy.serving.runtime.archive.verification import verify
 
 from .application import Application, Model
@@ -47,7 +48,9 @@ def serve_archive(
     :raises LoadFailed: if it is not what was packed, cannot be loaded here, or answers its sample
         in another way than where it was packed.
     """
-    about = verify(folder)  # by what is installed, before anything of the archive is imported
+    # By what is installed, before any code of the archive is imported; the session checks the
+    # model's content itself before it reads it.
+    about = verify(folder, later=set(MODEL_FILES.values()))
     sys.path.insert(0, str(folder))
     runtime = importlib.import_module("_eisen_serving.session")
     name, version = about.model.name, about.model.version

@@ -23,7 +23,6 @@ _POLL = 0.5
 _LOOKS = 20
 # TorchServe tries for five minutes.
 _GIVEN_UP = 330.0
-_LONGEST_PAUSE = 30.0
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Supervision:
             except (BadArchives, NotReady) as error:
                 if failure == self.patience.starts:
                     raise NotReady(error.problems) from None
-                pause = min(2.0**failure, _LONGEST_PAUSE)
+                pause = self.patience.pause_after(failure)
                 left = self.patience.starts - failure
                 self.say(f"{error}; next try in {pause:.0f} s, {left} are left")
                 self.server.stop()

@@ -34,7 +34,6 @@ from .work import Work
 _POLL = 0.1
 # Seconds after which a worker that is gone is not waited for any more.
 _DESERTED = 2.0
-_LONGEST_PAUSE = 30.0
 _LONGER = "--startup-timeout waits longer"
 
 
@@ -162,7 +161,7 @@ class Supervision:
         left = self._patience.starts - worker.failures
         if left <= 0:
             raise NotReady([problem])
-        pause = min(2.0**worker.failures, _LONGEST_PAUSE)
+        pause = self._patience.pause_after(worker.failures)
         self._say(f"{problem}; next try in {pause:.0f} s, {left} are left")
         worker.due = time.monotonic() + pause
 
