@@ -44,8 +44,8 @@ class Room:
         """
         if self._taken and self._taken + size > self._size:
             raise NotExecuted(
-                f"the bodies of other requests take {self._taken} bytes of the {self._size} that "
-                "there are for them; nothing was executed, the request can be sent again"
+                f"the bodies of other requests fill {self._taken} bytes of the {self._size} that "
+                "the server has for them; nothing was executed, the request can be sent again"
             )
         self._taken += size
 
