@@ -11,13 +11,12 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from eisen_deploy.serving.engines import sizes
 from eisen_deploy.serving.engines.engine import Engine
 from eisen_deploy.serving.engines.options import MIB, Options
 from eisen_deploy.serving.engines.torchserve.engine import TorchServeEngine
 from eisen_deploy.serving.engines.uvicorn.engine import UvicornEngine
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgKMG]?)(i?)([bB]?)", re.ASCII)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 _DEFAULT = Options()
 
 #: The engines by the name that ``--engine`` takes.
@@ -32,15 +31,10 @@ def parse_size(text: str) -> int:
 
     :raises argparse.ArgumentTypeError: for anything else, and for less than one byte.
     """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or (match[3] and not match[2]):
-        raise argparse.ArgumentTypeError(f"expected a size such as 512MiB or 1GB, got {text!r}")
-    decimal = match[2] and match[4] and not match[3]
-    unit: int = (1000 if decimal else 1024) ** _POWERS[match[2].lower()]
-    count = round(float(match[1]) * unit)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected at least one byte, got {text!r}")
-    return count
+    try:
+        return sizes.parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_port(text: str) -> int:
