@@ -108,7 +108,7 @@ class Application:
             if incoming is not None:
                 incoming.release()
         if incoming is not None and incoming.is_whole:
-            await send_reply(reply, send, head=scope["method"] == "HEAD")
+            await send_reply(reply, send, self._settings.piece, head=scope["method"] == "HEAD")
         else:
             await refuse_unread(reply, send, receive)
 
@@ -140,6 +140,9 @@ class Application:
         listening = asyncio.ensure_future(self._listen(receive, waiting))
         try:
             return await waiting.reply
+        except asyncio.CancelledError:  # how some servers say that the client went away
+            self._batcher.drop(waiting)
+            raise
         finally:
             listening.cancel()
 

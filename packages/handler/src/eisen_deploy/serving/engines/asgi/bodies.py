@@ -103,7 +103,7 @@ class Incoming:
             filled += len(piece)
         return buffer
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the body in pieces as they arrive; raises as :meth:`read` does."""
         taken = 0
         while not self.is_whole:
@@ -117,7 +117,7 @@ class Incoming:
             if message["type"] != "http.request":
                 raise ClientGone
             piece = message.get("body", b"")
-            assert isinstance(piece, bytes)  # noqa: S101 - by ASGI
+            assert isinstance(piece, (bytes, memoryview))  # noqa: S101 - by ASGI
             taken += len(piece)
             if taken > (self._settings.max_body if self.size is None else self.size):
                 raise self._too_large(f"more than {self._settings.max_body}")

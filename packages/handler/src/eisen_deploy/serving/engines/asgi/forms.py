@@ -32,7 +32,7 @@ async def read_form(incoming: Incoming, boundary: bytes) -> dict[str, bytearray]
     try:
         parser = MultipartParser(boundary, fields.callbacks)
         async for piece in incoming.pieces():
-            parser.write(piece)
+            parser.write(bytes(piece))  # a copy only where it is not bytes already
         parser.finalize()
     except FormParserError as error:
         raise MalformedBody(f"the body is not multipart/form-data: {error}") from None

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
 from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
 from eisen_deploy.serving.runtime.errors import ServingError
-from eisen_deploy.serving.runtime.messages import Reply
+from eisen_deploy.serving.runtime.messages import Buffer, Reply
 
 Message = MutableMapping[str, object]
 Scope = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-#: Bytes of a reply that are handed over at once: the next follow when the client has taken them.
-PIECE = 2**20
 #: Seconds for which a body that is refused is still read: its sender, who may only read the answer
 #: when all is sent, gets it then, and not a reset connection.
 POLITE_SECONDS = 2.0
@@ -37,16 +35,27 @@ def json_reply(content: object, status: int = 200) -> Reply:
 _BESIDE = {503: [(b"retry-after", b"1")], 401: [(b"www-authenticate", b"Bearer")]}
 
 
-async def send_reply(reply: Reply, send: Send, *, head: bool = False) -> None:
-    """Send a reply, buffer by buffer, none of them copied."""
+async def send_reply(reply: Reply, send: Send, piece: int, *, head: bool = False) -> None:
+    """Send a reply, buffer by buffer, none of them copied.
+
+    :param piece: bytes that are handed over at once.
+    """
     await _send_start(reply, send)
     if not head:
         for buffer in reply.buffers:
-            view = memoryview(buffer)
-            for start in range(0, len(view), PIECE):
-                piece = view[start : start + PIECE]
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            for part in _cut(buffer, piece):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _cut(buffer: Buffer, piece: int) -> Iterator[Buffer]:
+    """Yield a buffer in pieces, or itself if it is not larger than one."""
+    if len(buffer) <= piece:
+        yield buffer
+        return
+    view = memoryview(buffer)
+    for start in range(0, len(view), piece):
+        yield view[start : start + piece]
 
 
 async def refuse_unread(reply: Reply, send: Send, receive: Receive) -> None:

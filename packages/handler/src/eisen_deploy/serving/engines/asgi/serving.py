@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from eisen_deploy.serving.runtime._shared.archive.allowed_values import MODEL_FILES
 from eisen_deploy.serving.runtime.archive.verification import verify
@@ -18,6 +19,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
+    from eisen_deploy.serving.runtime.answering.counters import CountedRequest
     from eisen_deploy.serving.runtime.answering.limits import Limits
 
 
@@ -29,6 +31,19 @@ class Served:
     batcher: Batcher
 
 
+class ShownCounters(Protocol):
+    """Counters that ``/metrics`` shows."""
+
+    def count(self, requests: Sequence[CountedRequest], seconds: Mapping[str, float]) -> None:
+        """Count a batch, as :class:`~eisen_deploy.serving.runtime.answering.counters.Counters`."""
+
+    def render(self) -> bytes:
+        """Return what ``/metrics`` answers.
+
+        :raises ServingError: if something else shows them.
+        """
+
+
 def serve_archive(
     folder: Path,
     settings: Settings,
@@ -36,6 +51,7 @@ def serve_archive(
     gpu_id: int | None = None,
     workers: int | None = None,
     on_main_thread: bool = True,
+    make_counters: Callable[[str, str], ShownCounters] = PrometheusCounters,
 ) -> Served:
     """Open an archive by the runtime that it brings, and put it behind an application.
 
@@ -45,6 +61,7 @@ def serve_archive(
     :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
     :param workers: processes that share this machine's cores, if that is known.
     :param on_main_thread: whether it is there that the batcher runs.
+    :param make_counters: returns the counters of a model, given its name and its version.
     :raises LoadFailed: if it is not what was packed, cannot be loaded here, or answers its sample
         in another way than where it was packed.
     """
@@ -54,7 +71,7 @@ def serve_archive(
     sys.path.insert(0, str(folder))
     runtime = importlib.import_module("_eisen_serving.session")
     name, version = about.model.name, about.model.version
-    counters = PrometheusCounters(name, version)
+    counters = make_counters(name, version)
     session = runtime.InferenceSession.open(
         folder,
         gpu_id=gpu_id,
