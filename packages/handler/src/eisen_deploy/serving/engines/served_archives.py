@@ -85,8 +85,18 @@ def verify(paths: Sequence[Path], store: Path | None = None) -> list[ServedArchi
     problems += _find_repeated(found)
     if problems:
         raise BadArchives(problems)
-    names = [archive.name for archive in found]
-    return [_place(archive, alone=names.count(archive.name) == 1) for archive in found]
+    return [_place(archive) for archive in name_in_urls(found)]
+
+
+def name_in_urls(archives: Sequence[ServedArchive]) -> list[ServedArchive]:
+    """Return archives with the part of the URL by which each is named beside the others."""
+    names = [archive.name for archive in archives]
+    return [
+        archive
+        if names.count(archive.name) == 1
+        else replace(archive, url_part=f"{archive.name}/{archive.version}")
+        for archive in archives
+    ]
 
 
 def check_copies(archives: Iterable[ServedArchive]) -> None:
@@ -181,10 +191,8 @@ def _describe(path: Path, read: reader.Archive) -> ServedArchive:
     return ServedArchive(path, name, version, digest, serving, has_options, sample, name)
 
 
-def _place(archive: ServedArchive, *, alone: bool) -> ServedArchive:
-    """Return an archive with its part of the URL, its copy under the name that goes with it."""
-    if not alone:
-        archive = replace(archive, url_part=f"{archive.name}/{archive.version}")
+def _place(archive: ServedArchive) -> ServedArchive:
+    """Return an archive whose copy has the name that goes with its part of the URL."""
     if archive.copy is None:
         return archive
     copy = archive.copy.with_name(archive.store_name)

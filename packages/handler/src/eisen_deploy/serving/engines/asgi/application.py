@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -63,17 +64,11 @@ class Model:
     make_request: type[Request] = Request
 
 
-class Application:
-    """One model behind its addresses.
+class Front(ABC):
+    """What is done for a request whoever answers it: tokens, limits, errors, sending."""
 
-    :param metrics: returns the text for ``/metrics``.
-    """
-
-    def __init__(
-        self, model: Model, batcher: Batcher, settings: Settings, metrics: Callable[[], bytes]
-    ) -> None:
-        self._model, self._batcher, self._settings = model, batcher, settings
-        self._metrics = metrics
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._room = Room(settings.all_bodies)
         self._token = None if settings.token_file is None else TokenFile(settings.token_file)
 
@@ -90,20 +85,12 @@ class Application:
             headers = _read_headers(scope)
             address = self._admit(scope, headers)
             incoming = Incoming(headers, receive, self._settings, self._room)
-            if address.kind is Kind.PREDICTION:
-                reply = await self._predict(headers, incoming, receive)
-            else:
-                reply = self._describe(address.kind)
+            reply = await self._respond(address, headers, incoming, receive)
         except ClientGone:
             _log.info("a client went away before its answer")
             return
-        except ServingError as error:
-            reply = error_reply(error)
-        except MemoryError:
-            reply = error_reply(OutOfMemory("there is no memory for the body"))
         except Exception as error:  # noqa: BLE001 - the answer is typed, whatever fails
-            _log.exception("a request could not be answered")
-            reply = error_reply(ServingError(f"the server failed: {type(error).__name__}"))
+            reply = explain_failure(error)
         finally:
             if incoming is not None:
                 incoming.release()
@@ -117,21 +104,77 @@ class Application:
 
         :raises ServingError: 401, 404 or 405.
         """
-        model, method = self._model, str(scope["method"])
-        address = parse_path(str(scope["path"]))
-        is_served = address is not None and (
-            address.model in (None, model.name) and address.version in (None, model.version)
-        )
-        is_open = is_served and address is not None and address.kind in _OPEN
+        method, address = str(scope["method"]), parse_path(str(scope["path"]))
+        problem = self._explain_unserved(address)
+        is_open = problem is None and address is not None and address.kind in _OPEN
         if self._token is not None and not is_open:
             self._token.check(headers.get("authorization"))
-        if address is None:
-            raise NotFound(f"nothing is here: predictions are at /predictions/{model.name}")
-        if not is_served:
-            raise NotFound(f"the model that is served here is {model.name} {model.version}")
+        if address is None or problem is not None:
+            raise NotFound(problem or "nothing is here")
         if method not in address.methods:
             raise MethodNotAllowed(f"expected {' or '.join(address.methods)}, got {method[:20]}")
         return address
+
+    @abstractmethod
+    def _explain_unserved(self, address: Address | None) -> str | None:
+        """Say why an address is not served here; ``None`` if it is."""
+
+    @abstractmethod
+    async def _respond(
+        self,
+        address: Address,
+        headers: Mapping[str, str],
+        incoming: Incoming,
+        receive: Receive,
+    ) -> Reply:
+        """Answer a request that is admitted."""
+
+
+class Application(Front):
+    """One model behind its addresses.
+
+    :param metrics: returns the text for ``/metrics``.
+    """
+
+    def __init__(
+        self, model: Model, batcher: Batcher, settings: Settings, metrics: Callable[[], bytes]
+    ) -> None:
+        super().__init__(settings)
+        self._model, self._batcher, self._metrics = model, batcher, metrics
+
+    async def exchange(self, headers: Mapping[str, str], receive: Receive) -> Reply:
+        """Predict for a request that somebody else has admitted, and sends the reply of.
+
+        :param headers: by lower-case name.
+        """
+        incoming = None
+        try:
+            incoming = Incoming(headers, receive, self._settings, self._room)
+            return await self._predict(headers, incoming, receive)
+        except Exception as error:  # noqa: BLE001 - the answer is typed, whatever fails
+            return explain_failure(error)
+        finally:
+            if incoming is not None:
+                incoming.release()
+
+    def _explain_unserved(self, address: Address | None) -> str | None:
+        model = self._model
+        if address is None:
+            return f"nothing is here: predictions are at /predictions/{model.name}"
+        if address.model in (None, model.name) and address.version in (None, model.version):
+            return None
+        return f"the model that is served here is {model.name} {model.version}"
+
+    async def _respond(
+        self,
+        address: Address,
+        headers: Mapping[str, str],
+        incoming: Incoming,
+        receive: Receive,
+    ) -> Reply:
+        if address.kind is Kind.PREDICTION:
+            return await self._predict(headers, incoming, receive)
+        return self._describe(address.kind)
 
     async def _predict(
         self, headers: Mapping[str, str], incoming: Incoming, receive: Receive
@@ -173,16 +216,17 @@ class Application:
             return json_reply(descriptions.describe_api(*described))
         if kind is Kind.SERVER:
             return json_reply(descriptions.describe_server())
-        if kind is Kind.LIVE:
-            return json_reply({"live": True})
-        if kind is Kind.PING:
-            return json_reply({"status": "Healthy" if ready else "Unhealthy"}, _status(ready))
-        said = {"ready": ready} if kind is Kind.READY else {"name": model.name, "ready": ready}
-        return json_reply(said, _status(ready))
+        return descriptions.describe_health(kind, ready, model.name)
 
 
-def _status(ready: bool) -> int:
-    return 200 if ready else 503
+def explain_failure(error: Exception) -> Reply:
+    """Return the reply to a request that failed; its text holds nothing of the request."""
+    if isinstance(error, ServingError):
+        return error_reply(error)
+    if isinstance(error, MemoryError):
+        return error_reply(OutOfMemory("there is no memory for the body"))
+    _log.error("a request could not be answered", exc_info=error)
+    return error_reply(ServingError(f"the server failed: {type(error).__name__}"))
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Field, Metadata
 from eisen_deploy.serving.runtime._shared.wire.datatypes import DATATYPE_OF_NUMPY
+from eisen_deploy.serving.runtime.messages import Reply
+
+from .addresses import Kind
+from .replies import json_reply
 
 _DATATYPES = {"int": "INT64", "float": "FP64", "bool": "BOOL"}
 _JSON_TYPES = {"str": "string", "list": "array", "int": "integer", "float": "number"}
@@ -34,6 +38,17 @@ def describe_server() -> dict[str, object]:
     }
 
 
+def describe_health(kind: Kind, ready: bool, model: str | None) -> Reply:
+    """Answer an address that asks whether the server, or a model, is there."""
+    if kind is Kind.LIVE:
+        return json_reply({"live": True})
+    status = 200 if ready else 503
+    if kind is Kind.PING:
+        return json_reply({"status": "Healthy" if ready else "Unhealthy"}, status)
+    said = {"ready": ready} if kind is Kind.READY else {"name": model, "ready": ready}
+    return json_reply(said, status)
+
+
 def describe_model(name: str, model_version: str, metadata: Metadata) -> dict[str, object]:
     """Return the protocol's metadata of a model.
 
@@ -49,8 +64,13 @@ def describe_model(name: str, model_version: str, metadata: Metadata) -> dict[st
     }
 
 
-def describe_api(name: str, model_version: str, metadata: Metadata) -> dict[str, object]:
-    """Return a description of the prediction address in the form of OpenAPI 3.1."""
+def describe_api(
+    name: str, model_version: str, metadata: Metadata, *, url_part: str | None = None
+) -> dict[str, object]:
+    """Return a description of the prediction address in the form of OpenAPI 3.1.
+
+    :param url_part: how the address names the model; by default by its name alone.
+    """
     answers: dict[str, object] = {
         "200": {
             "description": "The outputs.",
@@ -66,16 +86,28 @@ def describe_api(name: str, model_version: str, metadata: Metadata) -> dict[str,
     }
     operation = {
         "summary": f"Predict with {name} {model_version}; an empty body asks for the metadata.",
-        "operationId": "predict",
+        "operationId": "predict" if url_part is None else f"predict {url_part}",
         "requestBody": {"content": _content(metadata.inputs or ())},
         "responses": answers,
     }
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": model_version},
-        "paths": {f"/predictions/{name}": {"post": operation}},
+        "paths": {f"/predictions/{url_part or name}": {"post": operation}},
         "components": {"schemas": {"Error": _ERROR}},
     }
+
+
+def merge_apis(apis: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Return one description of several models' addresses."""
+    server = describe_server()
+    paths: dict[str, object] = {}
+    for api in apis:
+        found = api["paths"]
+        assert isinstance(found, dict)  # noqa: S101 - by describe_api
+        paths |= found
+    info = {"title": server["name"], "version": server["version"]}
+    return {**apis[0], "info": info, "paths": paths}
 
 
 _ERROR: dict[str, object] = {

@@ -3,26 +3,37 @@
 Ray reads the type of the builder's parameter, so annotations are no strings here.
 """
 
-import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ray import serve
 from ray.serve import Application, Deployment
 
 from eisen_deploy.serving.engines.asgi.settings import Settings
-from eisen_deploy.serving.engines.machine import measure_machine
-from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive
+from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, name_in_urls
+from eisen_deploy.serving.runtime._shared.archive import reader
 
 from .arguments import Arguments
 from .fetching import Cache, Source
 from .replica import Replica, Work
+from .router import Routed, RouterReplica
 
+_LOGGING = {"enable_access_log": False}
 # Replicas whose archive cannot be served fail again: Ray need not try that twenty times.
 _STARTS = 3
+# Two, so that requests have another way when one of them is lost; they only pass bodies on.
+_ROUTERS = 2
+_ROUTER = {
+    "name": "eisen@router",  # no model is called so
+    "num_replicas": _ROUTERS,
+    "ray_actor_options": {"num_cpus": 0},
+    "max_ongoing_requests": 1000,
+    "logging_config": _LOGGING,
+    "max_surge_percent": 20,
+}
 # Seconds beyond the response timeout in which a replica that is replaced still answers.
 _GRACE = 10
-# The share of a node's memory for bodies: what is made of one takes as much again, or more.
-_SHARE = 0.25
 
 
 def build(arguments: Arguments) -> Application:
@@ -34,12 +45,66 @@ def build(arguments: Arguments) -> Application:
     :raises BadArchives: with each archive that cannot be served.
     """
     cache = Cache(None if arguments.cache is None else Path(arguments.cache))
-    archives = [cache.fetch(Source(each.url, each.digest)) for each in arguments.archives]
-    [archive] = archives
-    [source] = arguments.archives
-    ingress = serve.ingress()(Replica)
-    deployment = _configure(serve.deployment(ingress), archive, arguments)
-    return deployment.bind(_make_work(source.url, archive, arguments))
+    archives = _fetch_all(cache, arguments)
+    works = [
+        _make_work(source.url, archive, arguments)
+        for source, archive in zip(arguments.archives, archives, strict=True)
+    ]
+    if len(archives) == 1:
+        ingress = serve.deployment(serve.ingress()(Replica))
+        return _configure(ingress, archives[0], arguments).bind(works[0])
+    return _route(archives, works, arguments)
+
+
+def _fetch_all(cache: Cache, arguments: Arguments) -> list[ServedArchive]:
+    """Return the archives, each with how an address names it.
+
+    :raises BadArchives: with all that is wrong with any of them.
+    """
+    found: dict[tuple[str, str], ServedArchive] = {}
+    problems: list[str] = []
+    for each in arguments.archives:
+        source = Source(each.url, each.digest)
+        try:
+            archive = cache.fetch(source)
+        except BadArchives as error:
+            problems += error.problems
+            continue
+        if found.setdefault((archive.name, archive.version), archive) is not archive:
+            what = f"{archive.name} {archive.version}"
+            problems.append(f"{source}: another archive has {what} as well: serve one of them")
+    if problems:
+        raise BadArchives(problems)
+    return name_in_urls(list(found.values()))
+
+
+def _route(
+    archives: Sequence[ServedArchive], works: Sequence[Work], arguments: Arguments
+) -> Application:
+    """Return an application with a router, and a deployment for each archive."""
+    models = []
+    for archive, work in zip(archives, works, strict=True):
+        inner = replace(work, settings=replace(work.settings, token_file=None))
+        deployment = _configure(serve.deployment(Replica), archive, arguments)
+        timeout = archive.serving.response_timeout or arguments.response_timeout
+        models.append(
+            Routed(
+                archive.name,
+                archive.version,
+                archive.url_part,
+                _read_metadata(archive),
+                deployment.name,
+                deployment.bind(inner),
+                2 * timeout + _GRACE,
+            )
+        )
+    router = serve.deployment(serve.ingress()(RouterReplica)).options(**_ROUTER)
+    return router.bind(models, works[0].settings, _ROUTERS)
+
+
+def _read_metadata(archive: ServedArchive) -> dict[str, object]:
+    assert archive.copy is not None  # noqa: S101 - it lies in the cache
+    return reader.read(archive.copy).metadata
 
 
 def _configure(deployment: Deployment, archive: ServedArchive, arguments: Arguments) -> Deployment:
@@ -48,7 +113,7 @@ def _configure(deployment: Deployment, archive: ServedArchive, arguments: Argume
     gpus = _count_gpus(archive, arguments)
     batch = serving.batch_size or 1
     options = {
-        "name": archive.name,
+        "name": archive.url_part.replace("/", "@"),
         "ray_actor_options": {"num_cpus": _count_cpus(archive, arguments), "num_gpus": gpus},
         # One batch runs and one waits; more wait where another replica may take them.
         "max_ongoing_requests": 2 * batch,
@@ -58,12 +123,20 @@ def _configure(deployment: Deployment, archive: ServedArchive, arguments: Argume
         "max_constructor_retry_count": _STARTS,
         # The old replicas answer until new ones do.
         "max_surge_percent": 20,
+        "logging_config": _LOGGING,
     }
     if arguments.autoscaling is not None:
         options["autoscaling_config"] = arguments.autoscaling.model_dump()
     else:
-        options["num_replicas"] = arguments.replicas or serving.workers or 1
+        options["num_replicas"] = _count_replicas(archive, arguments)
     return deployment.options(**options)
+
+
+def _count_replicas(archive: ServedArchive, arguments: Arguments) -> int:
+    """Return the number of replicas, or the largest one."""
+    if arguments.autoscaling is not None:
+        return arguments.autoscaling.max_replicas
+    return arguments.replicas or archive.serving.workers or 1
 
 
 def _count_cpus(archive: ServedArchive, arguments: Arguments) -> float:
@@ -91,5 +164,6 @@ def _make_work(url: str, archive: ServedArchive, arguments: Arguments) -> Work:
         Source(url, archive.digest),
         settings,
         arguments.cache,
+        replicas=_count_replicas(archive, arguments),
         has_gpu=_count_gpus(archive, arguments) > 0,
     )

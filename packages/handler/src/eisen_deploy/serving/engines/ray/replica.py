@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from eisen_deploy.serving.engines.asgi.application import Application
+from eisen_deploy.serving.engines.asgi.replies import Message, Receive
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
 from eisen_deploy.serving.engines.asgi.settings import Settings
+from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.served_archives import BadArchives
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
@@ -16,7 +22,11 @@ from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 from eisen_deploy.serving.runtime.errors import LoadFailed
 
 from . import model_thread
+from .counters import RayCounters
 from .fetching import Cache, Source
+
+# The share of a node's memory for bodies: what is made of one takes as much again, or more.
+_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -25,13 +35,23 @@ class Work:
 
     :param source: with the digest of what was read when the deployment was built.
     :param cache: the folder for archives on its node; ``None`` for the default.
+    :param replicas: that there may be, perhaps all of them on its node.
     :param has_gpu: whether Ray assigns a GPU to it.
     """
 
     source: Source
     settings: Settings
     cache: str | None = None
+    replicas: int = 1
     has_gpu: bool = False
+
+
+class Exchanged(NamedTuple):
+    """A reply on its way to the router."""
+
+    status: int
+    headers: dict[str, str]
+    buffers: tuple[np.ndarray, ...]
 
 
 class Unhealthy(Exception):
@@ -45,12 +65,23 @@ class Replica:
     """
 
     def __init__(self, work: Work) -> None:
-        _check_token_file(work.settings.token_file)
-        self._served = model_thread.start(lambda: _load(work))
+        settings = prepare_settings(work.settings, work.replicas)
+        self._served = model_thread.start(lambda: _load(work, settings))
 
     def __serve_build_asgi_app__(self) -> Application:  # noqa: PLW3201 - Ray's name for it
         """Return what answers HTTP."""
         return self._served.application
+
+    async def exchange(self, headers: dict[str, str], body: np.ndarray) -> Exchanged:
+        """Answer a request that the router has admitted.
+
+        :param headers: by lower-case name.
+        :param body: its bytes, in Ray's shared memory.
+        """
+        reply = await self._served.application.exchange(headers, _receive_once(body))
+        # As arrays they are copied only once on their way into Ray's shared memory.
+        buffers = tuple(np.frombuffer(buffer, np.uint8) for buffer in reply.buffers)
+        return Exchanged(reply.status, dict(reply.headers), buffers)
 
     def check_health(self) -> None:
         """Check that the model answers; Ray calls this now and then.
@@ -67,7 +98,19 @@ class Replica:
             self._served.batcher.close()
 
 
-def _load(work: Work) -> Served:
+def _receive_once(body: np.ndarray) -> Receive:
+    """Return what a server receives by, for a body that is there already."""
+    messages: list[Message] = [{"type": "http.request", "body": body.data}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        return await asyncio.Future()  # whoever goes away has this cancelled
+
+    return receive
+
+
+def _load(work: Work, settings: Settings) -> Served:
     """Fetch, verify and unpack an archive, and load it."""
     os.environ[DIGESTS] = str(work.source.digest)
     cache = Cache(None if work.cache is None else Path(work.cache))
@@ -82,22 +125,25 @@ def _load(work: Work) -> Served:
         raise LoadFailed(f"{work.source}: cannot be unpacked: {error.strerror}") from None
     return serve_archive(
         folder,
-        work.settings,
+        settings,
         gpu_id=0 if work.has_gpu else None,  # Ray shows a process only its own
         on_main_thread=False,
+        make_counters=RayCounters,
     )
 
 
-def _check_token_file(path: Path | None) -> None:
-    """Check that there is a token: without one nobody could be answered.
+def prepare_settings(settings: Settings, replicas: int) -> Settings:
+    """Return settings as they hold on this node.
 
-    :raises LoadFailed: if there is none.
+    :raises LoadFailed: if there is no token: nobody could be answered.
     """
-    if path is None:
-        return
-    try:
-        empty = not path.read_bytes().strip()
-    except OSError as error:
-        raise LoadFailed(f"token_file {path}: {error.strerror} on this node") from None
-    if empty:
-        raise LoadFailed(f"token_file {path}: it is empty")
+    if settings.token_file is not None:
+        try:
+            empty = not settings.token_file.read_bytes().strip()
+        except OSError as error:
+            raise LoadFailed(
+                f"token_file {settings.token_file}: {error.strerror} on this node"
+            ) from None
+        if empty:
+            raise LoadFailed(f"token_file {settings.token_file}: it is empty")
+    return replace(settings, all_bodies=int(_SHARE * measure_machine().memory / replicas))

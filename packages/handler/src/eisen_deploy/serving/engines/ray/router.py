@@ -1,0 +1,184 @@
+"""Several archives behind one address: requests go to the replicas of the model that they name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from eisen_deploy.serving.engines.asgi import descriptions
+from eisen_deploy.serving.engines.asgi.addresses import Address, Kind
+from eisen_deploy.serving.engines.asgi.application import Front
+from eisen_deploy.serving.engines.asgi.bodies import Incoming
+from eisen_deploy.serving.engines.asgi.replies import Receive, json_reply
+from eisen_deploy.serving.engines.asgi.settings import Settings
+from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
+from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError, TimedOut
+from eisen_deploy.serving.runtime.messages import Reply
+
+from .counters import make_refusal
+from .replica import Exchanged, prepare_settings
+
+_log = logging.getLogger("eisen_deploy.serving")
+
+#: Seconds for which what Ray says of the replicas is not asked again.
+_FRESH = 1.0
+
+
+class WorkerDied(ServingError):
+    """The process that had the request ended: nobody knows what became of it."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A model that requests go to.
+
+    :param url_part: how an address names it: by its name, and with the version if several versions
+        are served.
+    :param deployment: the name of its deployment.
+    :param patience: seconds after which its answer is not waited for any more: it has as long for
+        its turn as for itself.
+    """
+
+    name: str
+    version: str
+    url_part: str
+    metadata: Mapping[str, object]
+    deployment: str
+    handle: DeploymentHandle
+    patience: float
+
+    @property
+    def described(self) -> tuple[str, str, Metadata]:
+        """What descriptions are made of."""
+        return self.name, self.version, Metadata.parse(self.metadata)
+
+
+class Router(Front):
+    """The application in front of several models."""
+
+    def __init__(self, models: Sequence[Routed], settings: Settings) -> None:
+        super().__init__(settings)
+        self._models = models
+        self._running: frozenset[str] = frozenset()
+        self._asked = float("-inf")
+
+    def _explain_unserved(self, address: Address | None) -> str | None:
+        if address is None:
+            return f"nothing is here: predictions are at {self._list_addresses(self._models)}"
+        if address.model is None:
+            return None
+        found = self._find(address)
+        if len(found) > 1:
+            return f"several versions are served, name one: {self._list_addresses(found)}"
+        return None if found else f"the models that are served here are {self._list_models()}"
+
+    def _find(self, address: Address) -> list[Routed]:
+        return [
+            model
+            for model in self._models
+            if address.model == model.name and address.version in (None, model.version)
+        ]
+
+    def _list_addresses(self, models: Sequence[Routed]) -> str:
+        return ", ".join(f"/predictions/{model.url_part}" for model in models)
+
+    def _list_models(self) -> str:
+        return ", ".join(f"{model.name} {model.version}" for model in self._models)
+
+    async def _respond(
+        self,
+        address: Address,
+        headers: Mapping[str, str],
+        incoming: Incoming,
+        receive: Receive,
+    ) -> Reply:
+        del receive  # Ray cancels the request of a client that goes away
+        if address.model is None:
+            return await self._describe(address.kind)
+        [model] = self._find(address)
+        if address.kind is Kind.PREDICTION:
+            return await _predict(model, headers, await incoming.read())
+        if address.kind is Kind.MODEL:
+            return json_reply(descriptions.describe_model(*model.described))
+        ready = model.deployment in await self._list_running()
+        return descriptions.describe_health(address.kind, ready, model.name)
+
+    async def _describe(self, kind: Kind) -> Reply:
+        """Answer what is about all models."""
+        if kind is Kind.METRICS:
+            raise make_refusal()
+        if kind is Kind.SERVER:
+            return json_reply(descriptions.describe_server())
+        if kind is Kind.OPENAPI:
+            each = [
+                descriptions.describe_api(*model.described, url_part=model.url_part)
+                for model in self._models
+            ]
+            return json_reply(descriptions.merge_apis(each))
+        running = await self._list_running()
+        ready = all(model.deployment in running for model in self._models)
+        return descriptions.describe_health(kind, ready, None)
+
+    async def _list_running(self) -> frozenset[str]:
+        """Return the deployments of which a replica runs, as far as Ray knows."""
+        if time.monotonic() - self._asked > _FRESH:
+            self._asked = time.monotonic()
+            self._running = await asyncio.to_thread(_ask_for_running)
+        return self._running
+
+
+class RouterReplica:
+    """The router in a process of its own."""
+
+    def __init__(self, models: Sequence[Routed], settings: Settings, replicas: int) -> None:
+        self._router = Router(models, prepare_settings(settings, replicas))
+
+    def __serve_build_asgi_app__(self) -> Router:  # noqa: PLW3201 - Ray's name for it
+        """Return what answers HTTP."""
+        return self._router
+
+
+def _ask_for_running() -> frozenset[str]:
+    application = serve.get_replica_context().app_name
+    status = serve.status().applications[application]
+    return frozenset(
+        name
+        for name, deployment in status.deployments.items()
+        if deployment.replica_states.get("RUNNING", 0)
+    )
+
+
+async def _predict(model: Routed, headers: Mapping[str, str], body: bytearray) -> Reply:
+    """Let a replica of a model answer.
+
+    :raises ServingError: if none does.
+    """
+    # As an array the body is copied only once on its way into Ray's shared memory.
+    response = model.handle.exchange.remote(dict(headers), np.frombuffer(body, np.uint8))
+    try:
+        exchanged: Exchanged = await asyncio.wait_for(response, model.patience)
+    except asyncio.TimeoutError:
+        response.cancel()
+        raise TimedOut(f"no replica answered within {model.patience:g} s") from None
+    except (BackPressureError, DeploymentUnavailableError) as error:
+        _log.warning("nothing was executed: %s", error)
+        raise NotExecuted(
+            f"no replica of {model.name} {model.version} takes the request; nothing was executed, "
+            "the request can be sent again"
+        ) from None
+    except RayActorError as error:
+        _log.warning("a replica ended: %s", error)
+        raise WorkerDied(
+            f"the replica of {model.name} {model.version} that had the request ended"
+        ) from None
+    buffers = tuple(bytes(buffer) for buffer in exchanged.buffers)
+    return Reply(buffers, exchanged.status, exchanged.headers)
