@@ -1,4 +1,6 @@
-"""Archives on Ray Serve, by a Serve config::
+"""Archives on Ray Serve, by a Serve config.
+
+.. code-block:: yaml
 
     applications:
       - name: seg
@@ -6,10 +8,13 @@
         args:
           archives: [/models/seg.mar]
 
-:func:`build` is given :class:`Arguments`, whose fields are the keys of ``args``.
+:func:`build` is given :class:`Arguments`, whose fields are the keys of ``args``. Set
+``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=eisen_deploy.serving.ray:middlewares`` on every node, so
+that what Ray's proxies answer themselves is typed as well.
 """
 
-from eisen_deploy.serving.engines.ray.arguments import Arguments, ArchiveSource, Autoscaling
+from eisen_deploy.serving.engines.ray.arguments import ArchiveSource, Arguments, Autoscaling
 from eisen_deploy.serving.engines.ray.build import build
+from eisen_deploy.serving.engines.ray.proxy import middlewares
 
-__all__ = ["Arguments", "ArchiveSource", "Autoscaling", "build"]
+__all__ = ["ArchiveSource", "Arguments", "Autoscaling", "build", "middlewares"]

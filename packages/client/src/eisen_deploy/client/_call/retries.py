@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Of a proxy, where no type says that the answer is the server's own.
+#: Of a proxy, where no type says that the answer is the server's own; or where that says so.
 _PROXY_STATUSES = (500, 502, 504)
+_PROXY_TYPES = (None, "ReplicaLost")
 
 
 class Retries:
@@ -171,7 +172,7 @@ def _may_be_lost(error: errors.EisenClientError) -> bool:
     """Whether a proxy may have lost the server once that had the request."""
     if type(error) is not errors.ServerFailed:
         return False
-    return error.status == 503 or (error.type is None and error.status in _PROXY_STATUSES)
+    return error.status == 503 or (error.type in _PROXY_TYPES and error.status in _PROXY_STATUSES)
 
 
 def _brief(error: errors.EisenClientError) -> str:

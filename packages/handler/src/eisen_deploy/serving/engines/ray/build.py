@@ -3,9 +3,10 @@
 Ray reads the type of the builder's parameter, so annotations are no strings here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ray import serve
 from ray.serve import Application, Deployment
@@ -24,7 +25,7 @@ _LOGGING = {"enable_access_log": False}
 _STARTS = 3
 # Two, so that requests have another way when one of them is lost; they only pass bodies on.
 _ROUTERS = 2
-_ROUTER = {
+_ROUTER: dict[str, Any] = {
     "name": "eisen@router",  # no model is called so
     "num_replicas": _ROUTERS,
     "ray_actor_options": {"num_cpus": 0},
@@ -51,8 +52,7 @@ def build(arguments: Arguments) -> Application:
         for source, archive in zip(arguments.archives, archives, strict=True)
     ]
     if len(archives) == 1:
-        ingress = serve.deployment(serve.ingress()(Replica))
-        return _configure(ingress, archives[0], arguments).bind(works[0])
+        return _deploy(serve.ingress()(Replica), archives[0], arguments).bind(works[0])
     return _route(archives, works, arguments)
 
 
@@ -85,7 +85,7 @@ def _route(
     models = []
     for archive, work in zip(archives, works, strict=True):
         inner = replace(work, settings=replace(work.settings, token_file=None))
-        deployment = _configure(serve.deployment(Replica), archive, arguments)
+        deployment = _deploy(Replica, archive, arguments)
         timeout = archive.serving.response_timeout or arguments.response_timeout
         models.append(
             Routed(
@@ -94,11 +94,11 @@ def _route(
                 archive.url_part,
                 _read_metadata(archive),
                 deployment.name,
-                deployment.bind(inner),
+                deployment.bind(inner),  # type: ignore[arg-type] # Ray makes it a handle
                 2 * timeout + _GRACE,
             )
         )
-    router = serve.deployment(serve.ingress()(RouterReplica)).options(**_ROUTER)
+    router: Deployment = serve.deployment(**_ROUTER)(serve.ingress()(RouterReplica))
     return router.bind(models, works[0].settings, _ROUTERS)
 
 
@@ -107,12 +107,15 @@ def _read_metadata(archive: ServedArchive) -> dict[str, object]:
     return reader.read(archive.copy).metadata
 
 
-def _configure(deployment: Deployment, archive: ServedArchive, arguments: Arguments) -> Deployment:
+def _deploy(
+    replica: Callable[..., Any], archive: ServedArchive, arguments: Arguments
+) -> Deployment:
+    """Return a deployment of replicas, with the options that travel in their archive."""
     serving = archive.serving
     timeout = serving.response_timeout or arguments.response_timeout
     gpus = _count_gpus(archive, arguments)
     batch = serving.batch_size or 1
-    options = {
+    options: dict[str, Any] = {
         "name": archive.url_part.replace("/", "@"),
         "ray_actor_options": {"num_cpus": _count_cpus(archive, arguments), "num_gpus": gpus},
         # One batch runs and one waits; more wait where another replica may take them.
@@ -129,7 +132,7 @@ def _configure(deployment: Deployment, archive: ServedArchive, arguments: Argume
         options["autoscaling_config"] = arguments.autoscaling.model_dump()
     else:
         options["num_replicas"] = _count_replicas(archive, arguments)
-    return deployment.options(**options)
+    return serve.deployment(**options)(replica)
 
 
 def _count_replicas(archive: ServedArchive, arguments: Arguments) -> int:

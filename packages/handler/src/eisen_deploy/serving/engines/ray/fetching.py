@@ -151,8 +151,8 @@ def _copy(source: Source, path: Path) -> None:
             shutil.copyfileobj(remote, local, _PIECE)
     except OSError as error:
         raise BadArchives([f"{source}: {error.strerror or type(error).__name__}"]) from None
-    except Exception as error:
-        # The text of other errors may hold the address with what is secret in it.
+    except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
+        # Their text may hold the address with what is secret in it.
         _log.debug("%s cannot be fetched", source, exc_info=True)
         raise BadArchives([f"{source}: cannot be fetched: {type(error).__name__}"]) from None
 
@@ -168,11 +168,7 @@ def _verify(source: Source, path: Path) -> ServedArchive:
         problems = [problem.replace(str(path), str(source), 1) for problem in error.problems]
         raise BadArchives(problems) from None
     if source.digest not in (None, archive.digest):
-        raise BadArchives(
-            [
-                f"{source}: expected the archive with the digest {source.digest}, got "
-                f"{archive.name} {archive.version} with the digest {archive.digest}: it was "
-                "replaced"
-            ]
-        )
+        got = f"{archive.name} {archive.version} with the digest {archive.digest}"
+        problem = f"{source}: expected the archive with the digest {source.digest}, got {got}"
+        raise BadArchives([f"{problem}: it was replaced"])
     return replace(archive, copy=path)

@@ -68,7 +68,7 @@ class Replica:
         settings = prepare_settings(work.settings, work.replicas)
         self._served = model_thread.start(lambda: _load(work, settings))
 
-    def __serve_build_asgi_app__(self) -> Application:  # noqa: PLW3201 - Ray's name for it
+    def __serve_build_asgi_app__(self) -> Application:
         """Return what answers HTTP."""
         return self._served.application
 

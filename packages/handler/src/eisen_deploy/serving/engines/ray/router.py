@@ -21,20 +21,17 @@ from eisen_deploy.serving.engines.asgi.bodies import Incoming
 from eisen_deploy.serving.engines.asgi.replies import Receive, json_reply
 from eisen_deploy.serving.engines.asgi.settings import Settings
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
-from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError, TimedOut
+from eisen_deploy.serving.runtime.errors import NotExecuted, TimedOut
 from eisen_deploy.serving.runtime.messages import Reply
 
 from .counters import make_refusal
-from .replica import Exchanged, prepare_settings
+from .errors import ReplicaLost
+from .replica import Exchanged, Replica, prepare_settings
 
 _log = logging.getLogger("eisen_deploy.serving")
 
 #: Seconds for which what Ray says of the replicas is not asked again.
 _FRESH = 1.0
-
-
-class WorkerDied(ServingError):
-    """The process that had the request ended: nobody knows what became of it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Routed:
     url_part: str
     metadata: Mapping[str, object]
     deployment: str
-    handle: DeploymentHandle
+    handle: DeploymentHandle[Replica]
     patience: float
 
     @property
@@ -142,7 +139,7 @@ class RouterReplica:
     def __init__(self, models: Sequence[Routed], settings: Settings, replicas: int) -> None:
         self._router = Router(models, prepare_settings(settings, replicas))
 
-    def __serve_build_asgi_app__(self) -> Router:  # noqa: PLW3201 - Ray's name for it
+    def __serve_build_asgi_app__(self) -> Router:
         """Return what answers HTTP."""
         return self._router
 
@@ -153,7 +150,7 @@ def _ask_for_running() -> frozenset[str]:
     return frozenset(
         name
         for name, deployment in status.deployments.items()
-        if deployment.replica_states.get("RUNNING", 0)
+        if any(count and state == "RUNNING" for state, count in deployment.replica_states.items())
     )
 
 
@@ -167,7 +164,7 @@ async def _predict(model: Routed, headers: Mapping[str, str], body: bytearray) -
     try:
         exchanged: Exchanged = await asyncio.wait_for(response, model.patience)
     except asyncio.TimeoutError:
-        response.cancel()
+        response.cancel()  # type: ignore[no-untyped-call]
         raise TimedOut(f"no replica answered within {model.patience:g} s") from None
     except (BackPressureError, DeploymentUnavailableError) as error:
         _log.warning("nothing was executed: %s", error)
@@ -177,8 +174,8 @@ async def _predict(model: Routed, headers: Mapping[str, str], body: bytearray) -
         ) from None
     except RayActorError as error:
         _log.warning("a replica ended: %s", error)
-        raise WorkerDied(
-            f"the replica of {model.name} {model.version} that had the request ended"
+        raise ReplicaLost(
+            f"the replica of {model.name} {model.version} that had the request was lost"
         ) from None
     buffers = tuple(bytes(buffer) for buffer in exchanged.buffers)
     return Reply(buffers, exchanged.status, exchanged.headers)

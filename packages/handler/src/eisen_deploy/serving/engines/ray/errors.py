@@ -1,0 +1,11 @@
+"""What goes wrong between Ray's processes, as an answer."""
+
+from __future__ import annotations
+
+from eisen_deploy.serving.runtime.errors import ServingError
+
+
+class ReplicaLost(ServingError):
+    """The replica that had the request was lost: nobody knows whether it was executed."""
+
+    status = 502
