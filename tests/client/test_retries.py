@@ -57,6 +57,7 @@ def answers(http):
         "failed": http.error(500, "ModelFailed", "raised"),
         "gateway": http.reply(502),
         "crash": http.reply(500, {"Content-Type": "text/plain"}, b"Internal Server Error"),
+        "replica": http.error(502, "ReplicaLost", "the replica was lost"),
         "lost": None,
     }
 
@@ -74,6 +75,8 @@ def answers(http):
         ("gateway ok", True, 2, None),
         ("crash ok", False, 1, ServerFailed),
         ("crash ok", True, 2, None),
+        ("replica ok", False, 1, ServerFailed),
+        ("replica replica ok", True, 3, None),
         ("lost ok", False, 1, UnknownOutcome),
         ("lost ok", True, 2, None),
         ("lost", True, 4, UnknownOutcome),

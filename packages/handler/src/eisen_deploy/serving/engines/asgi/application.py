@@ -104,7 +104,8 @@ class Front(ABC):
 
         :raises ServingError: 401, 404 or 405.
         """
-        method, address = str(scope["method"]), parse_path(str(scope["path"]))
+        path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+        method, address = str(scope["method"]), parse_path(path)
         problem = self._explain_unserved(address)
         is_open = problem is None and address is not None and address.kind in _OPEN
         if self._token is not None and not is_open:

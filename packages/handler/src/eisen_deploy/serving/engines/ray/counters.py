@@ -34,7 +34,7 @@ class RayCounters:
         """Count a batch, as :class:`~eisen_deploy.serving.runtime.answering.counters.Counters`."""
         for metric, label, growth in list_increments(requests, seconds):
             if growth > 0:  # Ray refuses 0
-                self._counters[metric].inc(growth, {metric.label: label} if metric.label else None)
+                self._counters[metric].inc(growth, {metric.label: label} if metric.label else {})
 
     def render(self) -> bytes:
         """Refuse: one replica knows only what it has counted itself.
