@@ -27,21 +27,18 @@ def run(applications):
 
 def start_ray(tries=5):
     """Start it; on a busy machine Ray itself gives up after 30 seconds."""
-    while True:
-        try:
-            ray.init(
-                num_cpus=16,  # by name: most of them wait
-                include_dashboard=False,
-                object_store_memory=300 * 2**20,
-                _temp_dir=tempfile.gettempdir(),
-            )
-        except Exception:  # noqa: BLE001 - it raises nothing more precise
-            ray.shutdown()
-            tries -= 1
-            if not tries:
-                raise
-        else:
-            return
+    try:
+        ray.init(
+            num_cpus=16,  # by name: most of them wait
+            include_dashboard=False,
+            object_store_memory=300 * 2**20,
+            _temp_dir=tempfile.gettempdir(),
+        )
+    except Exception:
+        if tries == 1:
+            raise
+        ray.shutdown()
+        start_ray(tries - 1)
 
 
 def main(port):

@@ -141,20 +141,25 @@ def _copy(source: Source, path: Path) -> None:
 
     :raises BadArchives: if it cannot be read.
     """
+    if _SCHEME.match(source.url):
+        _copy_remote(source, path)
+        return
     try:
-        if not _SCHEME.match(source.url):
-            shutil.copyfile(source.url, path)
-            return
-        import fsspec  # noqa: PLC0415 - a path needs no such package
+        shutil.copyfile(source.url, path)
+    except OSError as error:
+        raise BadArchives([f"{source}: {error.strerror}"]) from None
 
+
+def _copy_remote(source: Source, path: Path) -> None:
+    import fsspec  # noqa: PLC0415 - a path needs no such package
+
+    try:
         with fsspec.open(source.url, "rb") as remote, path.open("wb") as local:
             shutil.copyfileobj(remote, local, _PIECE)
-    except OSError as error:
-        raise BadArchives([f"{source}: {error.strerror or type(error).__name__}"]) from None
     except Exception as error:  # noqa: BLE001 - each kind of address has errors of its own
-        # Their text may hold the address with what is secret in it.
-        _log.debug("%s cannot be fetched", source, exc_info=True)
-        raise BadArchives([f"{source}: cannot be fetched: {type(error).__name__}"]) from None
+        # Their texts may hold the address with what is secret in it.
+        why = type(error).__name__
+        raise BadArchives([f"{source}: cannot be fetched to {path.parent}: {why}"]) from None
 
 
 def _verify(source: Source, path: Path) -> ServedArchive:
