@@ -19,7 +19,9 @@ from eisen_deploy.serving.ray import Arguments, build
 
 def run(applications):
     targets = [
-        serve.RunTarget(build(Arguments.model_validate(arguments)), f"app{prefix}", prefix)
+        serve.RunTarget(
+            build(Arguments.model_validate(arguments)), prefix.strip("/") or "alone", prefix
+        )
         for prefix, arguments in applications.items()
     ]
     serve.run_many(targets)

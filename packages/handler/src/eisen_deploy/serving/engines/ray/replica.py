@@ -78,7 +78,9 @@ class Replica:
         :param headers: by lower-case name.
         :param body: its bytes, in Ray's shared memory.
         """
-        reply = await self._served.application.exchange(headers, _receive_once(body))
+        announced = {**headers, "content-length": str(body.size)}
+        announced.pop("transfer-encoding", None)
+        reply = await self._served.application.exchange(announced, _receive_once(body))
         # As arrays they are copied only once on their way into Ray's shared memory.
         buffers = tuple(np.frombuffer(buffer, np.uint8) for buffer in reply.buffers)
         return Exchanged(reply.status, dict(reply.headers), buffers)
