@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
 from eisen_deploy.serving.engines.ray.build import _deploy, build
 from eisen_deploy.serving.engines.ray.replica import Replica
@@ -58,6 +60,14 @@ def test_autoscaling(deploy):
     deployment = deploy({"workers": 2}, autoscaling=scaling)
     config = deployment._deployment_config.autoscaling_config
     assert (config.min_replicas, config.max_replicas, config.target_ongoing_requests) == (1, 4, 3)
+
+
+def test_ray_calls_the_builder_with_the_args_of_a_config(affine_archive, tmp_path):
+    """As for ``import_path`` and ``args``; what is not a field is named."""
+    args = {"archives": [str(affine_archive)], "cache": str(tmp_path / "cache")}
+    assert call_user_app_builder_with_args_if_necessary(build, args)
+    with pytest.raises(ValidationError, match="(?s)workers.*not permitted"):
+        call_user_app_builder_with_args_if_necessary(build, {**args, "workers": 2})
 
 
 def test_everything_wrong_with_archives_is_said(affine_archive, tmp_path):
