@@ -66,7 +66,7 @@ def test_ray_calls_the_builder_with_the_args_of_a_config(affine_archive, tmp_pat
     """As for ``import_path`` and ``args``; what is not a field is named."""
     args = {"archives": [str(affine_archive)], "cache": str(tmp_path / "cache")}
     assert call_user_app_builder_with_args_if_necessary(build, args)
-    with pytest.raises(ValidationError, match="(?s)workers.*not permitted"):
+    with pytest.raises(ValidationError, match=r"(?s)workers.*not permitted"):
         call_user_app_builder_with_args_if_necessary(build, {**args, "workers": 2})
 
 

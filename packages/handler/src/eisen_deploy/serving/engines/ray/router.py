@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ray import serve
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
@@ -32,6 +32,8 @@ _log = logging.getLogger("eisen_deploy.serving")
 
 #: Seconds for which what Ray says of the replicas is not asked again.
 _FRESH = 1.0
+#: Seconds for which Ray's answer is waited for: it knows nothing new while its head is away.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Router(Front):
         super().__init__(settings)
         self._models = models
         self._running: frozenset[str] = frozenset()
+        self._asking: asyncio.Task[None] | None = None
         self._asked = float("-inf")
 
     def _explain_unserved(self, address: Address | None) -> str | None:
@@ -126,11 +129,19 @@ class Router(Front):
         return descriptions.describe_health(kind, ready, None)
 
     async def _list_running(self) -> frozenset[str]:
-        """Return the deployments of which a replica runs, as far as Ray knows."""
-        if time.monotonic() - self._asked > _FRESH:
-            self._asked = time.monotonic()
-            self._running = await asyncio.to_thread(_ask_for_running)
+        """Return the deployments of which a replica runs, as far as Ray has said."""
+        if self._asking is None and time.monotonic() - self._asked > _FRESH:
+            self._asking = asyncio.create_task(self._ask())
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=_PATIENCE)
         return self._running
+
+    async def _ask(self) -> None:
+        try:
+            self._running = await asyncio.to_thread(_ask_for_running)
+        except Exception:  # noqa: BLE001 - the head is away: what it said before holds
+            _log.exception("Ray does not say which replicas run")
+        self._asked, self._asking = time.monotonic(), None
 
 
 class RouterReplica:
@@ -172,8 +183,8 @@ async def _predict(model: Routed, headers: Mapping[str, str], body: bytearray) -
             f"no replica of {model.name} {model.version} takes the request; nothing was executed, "
             "the request can be sent again"
         ) from None
-    except RayActorError as error:
-        _log.warning("a replica ended: %s", error)
+    except RayError as error:
+        _log.warning("a replica was lost: %s", error)
         raise ReplicaLost(
             f"the replica of {model.name} {model.version} that had the request was lost"
         ) from None
