@@ -27,7 +27,7 @@ python_use_unqualified_type_names = True
 # Names that other projects document: their sites are not available while this one is built. A name
 # of this project without a target stays a warning.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|pathlib|os|requests|numpy|np|torch)(\..*)?|Path"),
+    (r"py:.*", r"(collections|pathlib|os|ray|requests|numpy|np|starlette|torch)(\..*)?|Path"),
 ]
 
 

@@ -1,7 +1,8 @@
 """A local Ray Serve, told by lines of JSON on its input what to run: ``ray_driver.py PORT``.
 
-``{"run": {PREFIX: ARGUMENTS, ...}}`` is answered with ``{}`` once all of it runs, or with
-``{"error": ...}``. It ends, and Ray with it, when its input does.
+It says first where the node's metrics are. ``{"run": {PREFIX: ARGUMENTS, ...}}`` is answered with
+``{}`` once all of it runs, or with ``{"error": ...}``. It ends, and Ray with it, when its input
+does.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def main(port):
     serve.start(http_options={"host": "127.0.0.1", "port": int(port), "request_timeout_s": 60})
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    print("{}", file=answers, flush=True)
+    [node] = ray.nodes()
+    print(json.dumps({"metrics_port": node["MetricsExportPort"]}), file=answers, flush=True)
     for line in sys.stdin:
         try:
             run(json.loads(line)["run"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from eisen_deploy.serving.engines.torchserve.launcher import free_ports
 
@@ -42,7 +43,8 @@ class RayServer:
 
     def __enter__(self):
         try:
-            self._read_answer()
+            port = self._read_answer()["metrics_port"]
+            self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         except BaseException:
             self.__exit__()
             raise
@@ -65,7 +67,7 @@ class RayServer:
         self._process.stdin.flush()
         return self._read_answer().get("error")
 
-    def _read_answer(self) -> dict[str, str]:
+    def _read_answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
         assert line, (self.temporary / "driver.log").read_text()[-3000:]
         return json.loads(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from eisen_deploy.client import EisenServingClient, InvalidInput, ServerFailed, Unauthorized
 
@@ -198,3 +200,12 @@ def test_a_damaged_archive_is_refused_while_the_old_one_answers(server, zoo):
     assert f"BadArchives: {path}: " in problem
     with connect(server, "/predictions/model") as client:
         assert np.array_equal(client.predict({"x": ROWS})["y"], ROWS * 2 + 1)
+
+
+def test_ray_counts_the_requests_of_all_replicas(server):
+    """Some seconds late, since its processes report now and then."""
+    wanted = r'ray_eisen_requests_total\{[^}]*ModelName="model"[^}]*Outcome="ok"'
+    ends = time.monotonic() + 60
+    while not re.search(wanted, requests.get(server.metrics_url, timeout=10).text):
+        assert time.monotonic() < ends
+        time.sleep(1)

@@ -16,5 +16,9 @@ that what Ray's proxies answer themselves is typed as well.
 from eisen_deploy.serving.engines.ray.arguments import ArchiveSource, Arguments, Autoscaling
 from eisen_deploy.serving.engines.ray.build import build
 from eisen_deploy.serving.engines.ray.proxy import middlewares
+from eisen_deploy.serving.engines.served_archives import BadArchives
 
-__all__ = ["ArchiveSource", "Arguments", "Autoscaling", "build", "middlewares"]
+__all__ = ["ArchiveSource", "Arguments", "Autoscaling", "BadArchives", "build", "middlewares"]
+
+for _public in (ArchiveSource, Arguments, Autoscaling):
+    _public.__module__ = __name__
