@@ -21,6 +21,7 @@ class Settings:
     :param queue: requests that may wait for the model; one more is answered with 503.
     :param token_file: a file with the token that clients have to send; ``None`` for no token.
     :param idle: seconds without a byte of a body after which its sender is given up.
+    :param slowest: bytes of a body that have to arrive a second, on average, after that time.
     """
 
     max_body: int = 512 * MIB
@@ -30,3 +31,4 @@ class Settings:
     queue: int = 100
     token_file: Path | None = None
     idle: float = 60.0
+    slowest: float = 4096.0
