@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+from eisen_deploy.serving.engines.engine import NotReady
 from eisen_deploy.serving.engines.torchserve.calls import Endpoint, ask_workers
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, TorchServe
-from eisen_deploy.serving.engines.torchserve.readiness import NotReady
 
 from .uvicorn_server import UvicornServer
 

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from eisen_deploy.serving.doctor import Report, examine_configuration, examine_server
-from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
+from eisen_deploy.serving.engines.keys import Keys, read_keys
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import align_columns, say
 from eisen_deploy.serving.runtime._shared.printable import clean

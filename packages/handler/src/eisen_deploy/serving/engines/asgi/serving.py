@@ -70,7 +70,7 @@ def serve_archive(
         size=(options.batch_size or 1) if shares else 1,
         delay=(options.batch_delay or 0) / 1000,
         queue=settings.queue,
-        timeout=options.response_timeout or settings.response_timeout,
+        timeout=settings.find_response_timeout(options),
     )
     model = Model(name, version, session.handler.metadata, runtime.Request)
     return Served(Application(model, batcher, settings, counters.render), batcher)
@@ -84,7 +84,7 @@ def _make_limits(options: ServingOptions, settings: Settings) -> Limits:
     """Return what a session may take, in the terms of its own runtime."""
     limits = importlib.import_module("_eisen_serving.answering.limits")
     budget = importlib.import_module("_eisen_serving.answering.budget")
-    timeout = options.response_timeout or settings.response_timeout
+    timeout = settings.find_response_timeout(options)
     made: Limits = limits.Limits(
         reply=settings.max_body,
         reply_setting=f"the server's {settings.max_body_setting} is {settings.max_body}",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
 MIB = 2**20
 #: The variable with the folder in which the processes of one server keep their counters.
@@ -32,3 +36,7 @@ class Settings:
     token_file: Path | None = None
     idle: float = 60.0
     slowest: float = 4096.0
+
+    def find_response_timeout(self, serving: ServingOptions) -> float:
+        """Return the seconds for an answer: those of the archive, or else the server's."""
+        return serving.response_timeout or self.response_timeout

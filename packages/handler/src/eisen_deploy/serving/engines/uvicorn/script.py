@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 
+from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 
-from .engine import VARIABLES, count_workers
+from .engine import count_workers
 
 
 def render_script(
@@ -29,7 +30,7 @@ def render_script(
         if given
     ]
     digest = f"# {archive.name} {archive.version}, sha-256 {archive.digest}"
-    variables = [f"#   {each.name}={each.value}: {each.reason}" for each in VARIABLES]
+    variables = [f"#   {each.name}={each.value}: {each.reason}" for each in ALLOCATOR]
     return "\n".join(
         [
             "#!/bin/sh",
