@@ -234,6 +234,33 @@ def test_an_archive_that_is_changed_on_the_disk_is_unpacked_again(start, zoo):
     np.testing.assert_array_equal(predict(running, model="echo"), 2 * ROWS + 1)
 
 
+def test_a_worker_that_fails_is_put_off_and_the_other_one_serves(start, zoo):
+    running = start(zoo / "seg.mar", "--starts", "1")
+    running.until(READY)
+    (first, other), known = workers_of(running), set()
+    for _ in range(2):  # before it has answered anything
+        known |= {first, other}
+        os.kill(first, signal.SIGKILL)
+        running.until("serves again")
+        (first,) = set(workers_of(running)) - known
+    assert any("answered nothing before it ended; next start in 2 s" in x for x in running.lines)
+    for file in (*running.temporary.glob("*/unpacked-*/model.pt"), *copies_of(running)):
+        file.chmod(0o600)
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    os.kill(first, signal.SIGKILL)
+    running.until("was changed")
+    assert "its private copy" in running.until("others serve: 1")
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+    os.kill(other, signal.SIGKILL)
+    assert running.ended() == 1
+    assert "its private copy" in running.complaint
+
+
+def copies_of(running):
+    """Return the private copy of the archive, from which it is unpacked again."""
+    return running.temporary.glob("*/model_store/*.mar")
+
+
 def test_a_model_that_does_not_load_is_refused_with_its_reason(start, zoo, tmp_path):
     script = HERE / "pack_failing.py"
     subprocess.run([sys.executable, script, tmp_path], check=True)
