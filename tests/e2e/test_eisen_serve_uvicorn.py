@@ -25,6 +25,9 @@ from eisen_deploy.client import (
     Unauthorized,
     UnknownOutcome,
 )
+from eisen_deploy.client.cli import main as ask_client
+from eisen_deploy.serving.doctor import examine_server
+from eisen_deploy.serving.engines.keys import Keys, read_keys
 
 from .running_command import READY, Running
 
@@ -130,9 +133,31 @@ def test_tokens_are_made_and_kept_from_others(start, zoo, tmp_path):
     with pytest.raises(Unauthorized):
         predict(running, model="echo")
     np.testing.assert_array_equal(predict(running, model="echo", token=key_file), 2 * ROWS + 1)
+    doctor_and_client_understand(f"http://127.0.0.1:{running.port}", key_file)
     running.process.terminate()
     assert running.ended() == 143
     assert not key_file.exists()
+
+
+def doctor_and_client_understand(url, key_file):
+    """What ``doctor``, ``check`` and ``wait`` say of this server is that nothing is wrong."""
+    report = examine_server(url)
+    assert (report.findings, len(report.unexamined)) == ([], 1)
+    assert "--token-file" in report.unexamined[0]
+    report = examine_server(url, keys=read_keys(key_file))
+    assert (report.findings, report.unexamined) == ([], [])
+    facts = dict(report.facts)
+    assert "uvicorn " in facts["server"]
+    assert "uvloop " in facts["server"]
+    assert (facts["tokens"], facts["ready"], facts["model"]) == ("on", "yes", "echo, answers")
+    assert facts["request up to"].startswith(f"{512 * 2**20} bytes")
+    assert names_of(examine_server(url, keys=Keys("other"))) == ["application-refuses-token"]
+    for command in ("wait", "check"):
+        assert ask_client([command, f"{url}/predictions/echo", "--token-file", str(key_file)]) == 0
+
+
+def names_of(report):
+    return [finding.name for finding in report.findings]
 
 
 def test_tls_with_a_key_that_torchserve_does_not_take(start, zoo, tmp_path):

@@ -169,7 +169,7 @@ class Application:
         if kind is Kind.OPENAPI:
             return json_reply(descriptions.describe_api(*described))
         if kind is Kind.SERVER:
-            return json_reply(descriptions.describe_server())
+            return json_reply(descriptions.describe_server(self._settings.libraries))
         if kind is Kind.LIVE:
             return json_reply({"live": True})
         if kind is Kind.PING:

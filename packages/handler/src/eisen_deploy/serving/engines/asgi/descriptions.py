@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Field, Metadata
 from eisen_deploy.serving.runtime._shared.wire.datatypes import DATATYPE_OF_NUMPY
@@ -25,13 +25,25 @@ _ERRORS = {
 }
 
 
-def describe_server() -> dict[str, object]:
-    """Return the protocol's metadata of the server."""
+#: What the server is called in its metadata.
+SERVER = "eisen-serve"
+
+
+def describe_server(libraries: Sequence[str]) -> dict[str, object]:
+    """Return the protocol's metadata of the server, and beside them the versions of libraries."""
     return {
-        "name": "eisen-serve",
+        "name": SERVER,
         "version": version("eisen-deploy-handler"),
         "extensions": ["binary_tensor_data"],
+        "libraries": {name: _find_version(name) for name in libraries},
     }
+
+
+def _find_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def describe_model(name: str, model_version: str, metadata: Metadata) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
     from eisen_deploy.serving.runtime.answering.limits import Limits
+
+_log = logging.getLogger("eisen_deploy.serving")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,12 @@ def serve_archive(
         interrupt=None if on_main_thread else _make_thread_interrupt(),
     )
     options = session.handler.archive.options
-    shares = session.batch_problem is None
+    problem = session.batch_problem
+    if problem is not None and (options.batch_size or 1) > 1:
+        _log.info("the requests of a batch run one by one: %s", problem)
     batcher = Batcher(
         session.answer,
-        size=(options.batch_size or 1) if shares else 1,
+        size=(options.batch_size or 1) if problem is None else 1,
         delay=(options.batch_delay or 0) / 1000,
         queue=settings.queue,
         timeout=settings.find_response_timeout(options),

@@ -26,6 +26,7 @@ class Settings:
     :param token_file: a file with the token that clients have to send; ``None`` for no token.
     :param idle: seconds without a byte of a body after which its sender is given up.
     :param slowest: bytes of a body that have to arrive a second, on average, after that time.
+    :param libraries: distributions of which the server's metadata give the versions.
     """
 
     max_body: int = 512 * MIB
@@ -36,6 +37,7 @@ class Settings:
     token_file: Path | None = None
     idle: float = 60.0
     slowest: float = 4096.0
+    libraries: tuple[str, ...] = ("torch",)
 
     def find_response_timeout(self, serving: ServingOptions) -> float:
         """Return the seconds for an answer: those of the archive, or else the server's."""

@@ -84,7 +84,7 @@ class UvicornService:
             Work(
                 workers=workers,
                 max_body=options.max_body,
-                all_bodies=int(_SHARE * measure_machine().memory / workers),
+                all_bodies=share_memory(workers),
                 response_timeout=options.response_timeout,
                 queue=_QUEUE,
                 token_file=None if self._key_file is None else str(self._key_file),
@@ -132,6 +132,11 @@ class UvicornService:
 def count_workers(archive: ServedArchive, options: Options, gpus: int) -> int:
     """Return the number of workers: what the archive says, or the option, or one for each GPU."""
     return archive.serving.workers or options.workers or gpus or 1
+
+
+def share_memory(workers: int) -> int:
+    """Return the bytes that the bodies of one of so many workers may take together."""
+    return int(_SHARE * measure_machine().memory / workers)
 
 
 def _listen(options: Options) -> socket.socket:

@@ -28,7 +28,7 @@ from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime._shared.printable import clean
 
-from .work import Work
+from .work import WORKERS_LOG, Work
 
 _POLL = 0.1
 # Seconds after which a worker that is gone is not waited for any more.
@@ -63,7 +63,7 @@ class Supervision:
     @property
     def log_path(self) -> Path:
         """Where everything that the workers print goes."""
-        return self._setup.folder / "workers.log"
+        return self._setup.folder / WORKERS_LOG
 
     def start(self) -> None:
         """Start all workers and wait until each has loaded the model and predicted its sample.
