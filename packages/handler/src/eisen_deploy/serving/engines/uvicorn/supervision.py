@@ -241,15 +241,19 @@ class Supervision:
         if worker.is_ready:
             return None
         if worker.refusal is not None:
-            return f"{name}: {worker.refusal}"
+            return f"{name} did not load: {worker.refusal}"
         if not worker.process.is_running:
             return self._explain_early_end(worker)
         is_late = time.monotonic() - worker.heard > seconds
-        return f"{name} did not load in {seconds:g} s: {self._patience.longer}" if is_late else None
+        return (
+            f"{name} did not load: not in {seconds:g} s: {self._patience.longer}"
+            if is_late
+            else None
+        )
 
     def _explain_early_end(self, worker: _Worker) -> str:
         name, why = self._archive.url_part, worker.explain_end()
-        return f"{name}: a worker ended while it loaded: {why}; {self.log_path} has what it printed"
+        return f"{name} did not load: its worker ended: {why}; {self.log_path} has what it printed"
 
 
 @dataclass
