@@ -1,13 +1,14 @@
 """Check that the memory of a server stays flat under mixed load, for as long as you want.
 
 Threads send small requests and requests of 64 MiB, one after the other, to ``eisen-serve run`` with
-a model that answers y = 2 x + 1; each answer is checked. Meanwhile the memory of Java and of the
-workers is measured: the resident memory, and the proportional one (Pss), which divides shared pages
-among the processes that share them. After the warm-up, a line is fitted by least squares.
+a model that answers y = 2 x + 1; each answer is checked. Meanwhile the memory of the workers, and
+of TorchServe's Java, is measured: the resident memory, and the proportional one (Pss), which
+divides shared pages among the processes that share them. After the warm-up, a line is fitted by
+least squares.
 
-Usage: ``python tools/soak.py [--minutes N] [--warm-up N] [--workers N] [--json FILE]`` in an
-environment that has the three distributions and TorchServe, or with its interpreter as
-``--python``. Linux only. The status is 1 if an answer was wrong, a call failed, or anything was
+Usage: ``python tools/soak.py [--engine uvicorn] [--minutes N] [--warm-up N] [--workers N] [--json
+FILE]`` in an environment that has the three distributions and the engine, or with its interpreter
+as ``--python``. Linux only. The status is 1 if an answer was wrong, a call failed, or anything was
 left after the end.
 """
 
@@ -25,7 +26,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,9 @@ MIB = 2**20
 SMALL = 2**10
 COLUMNS = 2**14  # of four bytes
 TIMEOUT = 120.0
-KINDS = ("java", "workers")
+KINDS = {"torchserve": ("java", "workers"), "uvicorn": ("workers",)}
+_GUARDIAN, _JAVA = b"guardian.py", b"org.pytorch.serve.ModelServer"
+_WORKERS = (b"model_service_worker.py", b"engines.uvicorn.worker")
 _METRIC = re.compile(r"(ts_inference\w+|eisen\w+)\{([^}]*)\} (\S+)")
 _STAGE = re.compile(r'Stage="\w+"')
 
@@ -78,11 +81,11 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(archive: Path, python: str, folder: Path) -> Iterator[Served]:
+def served(archive: Path, engine: str, python: str, folder: Path) -> Iterator[Served]:
     """Run ``eisen-serve``, with all its files below a folder."""
     ports = zip(["--port", "--management-port", "--metrics-port"], free_ports(3), strict=True)
     command = [sys.executable, "-m", "eisen_deploy.serving.cli", "run", archive, "--json"]
-    options = [*(part for pair in ports for part in pair), "--python", python]
+    options = [*(part for pair in ports for part in pair), "--python", python, "--engine", engine]
     process = subprocess.Popen(
         list(map(str, [*command, *options])),
         stdout=subprocess.PIPE,
@@ -111,8 +114,9 @@ def processes(folder: Path) -> dict[str, list[int]]:
         with suppress(OSError):
             if str(folder).encode() in (entry / "environ").read_bytes():
                 command = (entry / "cmdline").read_bytes()
-                is_java = b"org.pytorch.serve.ModelServer" in command
-                is_worker = b"model_service_worker.py" in command
+                is_guardian = _GUARDIAN in command  # its command line ends with another one's
+                is_java = not is_guardian and _JAVA in command
+                is_worker = not is_guardian and any(each in command for each in _WORKERS)
                 kind = "java" if is_java else "workers" if is_worker else "others"
                 found[kind].append(int(entry.name))
     return found
@@ -178,11 +182,11 @@ class Sample(NamedTuple):
     sizes: dict[str, float]
 
 
-def look(folder: Path, start: float) -> Sample:
+def look(folder: Path, kinds: Sequence[str], start: float) -> Sample:
     """Look at the memory of a server."""
     sizes = {}
     for kind, found in processes(folder).items():
-        if kind in KINDS:
+        if kind in kinds:
             sizes[f"{kind} RSS"] = sum(kibibytes(pid, "status", "VmRSS") for pid in found) / 1024
             sizes[f"{kind} Pss"] = (
                 sum(kibibytes(pid, "smaps_rollup", "Pss") for pid in found) / 1024
@@ -200,14 +204,18 @@ def kibibytes(pid: int, file: str, name: str) -> int:
 
 
 def watch(
-    folder: Path, minutes: float, every: float, say: Callable[[Sample], None]
+    folder: Path,
+    kinds: Sequence[str],
+    minutes: float,
+    every: float,
+    say: Callable[[Sample], None],
 ) -> list[Sample]:
     """Look at the memory again and again."""
     start = time.monotonic()
     samples: list[Sample] = []
     while time.monotonic() < start + 60 * minutes:
         time.sleep(every)
-        samples.append(look(folder, start))
+        samples.append(look(folder, kinds, start))
         say(samples[-1])
     return samples
 
@@ -239,14 +247,16 @@ def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     private = folder / "server"
     private.mkdir()
     rows = [0] * arguments.small + [arguments.large_mib * MIB // (4 * COLUMNS)] * arguments.large
-    with served(archive, arguments.python, private) as server:
-        before = look(private, time.monotonic())
+    kinds = KINDS[arguments.engine]
+    with served(archive, arguments.engine, arguments.python, private) as server:
+        before = look(private, kinds, time.monotonic())
         with Load(server.url, rows) as load:
-            samples = watch(private, arguments.minutes, arguments.every, show)
+            samples = watch(private, kinds, arguments.minutes, arguments.every, show)
             counters = metrics(server.endpoints["metrics"])
     left = sum(map(len, processes(private).values()))
     late = [sample for sample in samples if sample.minutes >= arguments.warm_up] or samples
     return {
+        "engine": arguments.engine,
         "minutes": arguments.minutes,
         "calls": dict(sorted(load.ends.items())),
         "GiB sent": round(load.sent / 2**30, 2),
@@ -275,6 +285,7 @@ def read_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
+    add("--engine", choices=list(KINDS), default="torchserve", help="default: %(default)s")
     add("--minutes", type=float, default=20.0, help="default: %(default)s")
     add("--warm-up", type=float, help="minutes that do not count; default: a quarter, 5 at most")
     add(

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
-from .uvicorn_server import UvicornServer
+from .engines import ENGINES, Server
 
 HERE = Path(__file__).resolve().parent
 MIB = 2**20
@@ -52,13 +51,22 @@ def serve(
         yield _serve
 
 
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in its turn; ``parametrize("engine", [...], indirect=True)`` chooses some."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def serve_uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """Start uvicorn: ``serve_uvicorn(archive, max_body=..., ...)``; it ends with the module."""
+def serve_on(
+    server_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Server]]:
+    """Serve archives: ``serve_on(engine, *archives, **options)``; it ends with the module."""
     with ExitStack() as stack:
 
-        def _serve(archive: Path, **options: object) -> UvicornServer:
-            server = UvicornServer(archive, tmp_path_factory.mktemp("uvicorn"), **options)
+        def _serve(engine: str, *archives: Path, **options: object) -> Server:
+            folder = tmp_path_factory.mktemp(engine)
+            server = ENGINES[engine](archives, folder, python=server_python, **options)
             return stack.enter_context(server)
 
         yield _serve

@@ -11,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
@@ -35,6 +36,28 @@ def add_process(data):
     return {**data, "pid": os.getpid()}
 
 
+def add_process_as_array(data):
+    return {**data, "pid": np.array([os.getpid()])}
+
+
+def pack_batched(folder):
+    """Pack one whose requests share a pass: it has a sample, which any process answers alike."""
+    metadata = create_metadata(
+        ["x"],
+        ["ndarray"],
+        [[-1, 2]],
+        ["y", "pid"],
+        ["ndarray", "ndarray[int64]"],
+        [[-1, 2], [1]],
+        model_output_list=["y"],
+    )
+    # Each process has another number: any share of integers may differ.
+    sample = {"sample": {"x": np.float32([[1, 2], [3, 4]])}, "tolerance": 1}
+    serving = {"batch_size": 8, "batch_delay": 2000, "response_timeout": 60}
+    packer = EisenServingMAR(None, add_process_as_array, metadata)
+    packer.pack(Affine(), folder, "batched", serving=serving, **sample)
+
+
 def main(folder):
     metadata = create_metadata(
         ["x"],
@@ -45,7 +68,9 @@ def main(folder):
         [[-1, 2], []],
         model_output_list=["y"],
     )
-    EisenServingMAR(None, add_process, metadata).pack(Affine(), folder, "model", "1.0")
+    mar = EisenServingMAR(None, add_process, metadata)
+    mar.pack(Affine(), folder, "model", "1.0")
+    pack_batched(folder)
 
     anything = create_metadata(
         ["volume"], ["ndarray"], [[-1, -1, -1, -1]], ["volume"], ["ndarray"], [[-1, -1, -1, -1]]

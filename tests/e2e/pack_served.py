@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+import numpy as np
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
@@ -27,7 +28,7 @@ class Sleepy(torch.nn.Module):
 
 
 def add_process(data):
-    return {**data, "pid": os.getpid()}
+    return {**data, "pid": np.array([os.getpid()])}
 
 
 SERVED = {
@@ -45,6 +46,8 @@ SERVED = {
     "compiled": {"compile": True, "response_timeout": 300, "startup_timeout": 300},
     "wants_gpu": {"device": "cuda"},
 }
+# Each process has another number: any share of integers may differ.
+SAMPLE = {"sample": {"x": np.float32([[0, 1], [0, 2]])}, "tolerance": 1}
 
 
 def main(folder):
@@ -53,15 +56,16 @@ def main(folder):
         ["ndarray"],
         [[-1, 2]],
         ["y", "pid"],
-        ["ndarray", "int"],
-        [[-1, 2], []],
+        ["ndarray", "ndarray[int64]"],
+        [[-1, 2], [1]],
         model_output_list=["y"],
     )
     mar = EisenServingMAR(None, add_process, metadata)
     for name, serving in SERVED.items():
         is_sleepy = name in ("plain", "busy", "eager")
         model = Sleepy() if is_sleepy else torch.nn.Linear(2, 2)
-        mar.pack(model, folder, name, serving=serving)
+        sample = SAMPLE if name == "busy" else {}
+        mar.pack(model, folder, name, serving=serving, **sample)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,13 @@ class Running:
         return pid
 
     def workers(self) -> list[int]:
-        return self.pids("model_service_worker.py")
+        """Return the processes with models, on either engine."""
+        on_uvicorn = self.pids("eisen_deploy.serving.engines.uvicorn.worker")
+        guardians = self.pids("guardian.py")  # whose command lines end with those of their own
+        return [
+            *self.pids("model_service_worker.py"),
+            *(pid for pid in on_uvicorn if pid not in guardians),
+        ]
 
     def wait_gone(self, seconds: float = 20) -> bool:
         """Whether no process and no file is left, now or soon."""

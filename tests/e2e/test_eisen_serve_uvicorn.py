@@ -25,12 +25,14 @@ from eisen_deploy.client import (
     Unauthorized,
     UnknownOutcome,
 )
+from eisen_deploy.client.cli import main as ask_client
+from eisen_deploy.serving.doctor import examine_server
+from eisen_deploy.serving.engines.keys import Keys, read_keys
 
 from .running_command import READY, Running
 
 HERE = Path(__file__).resolve().parent
 ROWS = np.float32([[1, 2], [3, 4]])
-WORKER = "eisen_deploy.serving.engines.uvicorn.worker"
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +58,6 @@ def start():
         running.__exit__()
 
 
-def workers_of(running):
-    """Return the workers; each has a guardian, whose command line ends with its own."""
-    guardians = running.pids("guardian.py")
-    return [pid for pid in running.pids(WORKER) if pid not in guardians]
-
-
 def client_of(running, model="seg", **more):
     url = f"http://127.0.0.1:{running.port}/predictions/{model}"
     return EisenServingClient(url, **{"timeout": 30, **more})
@@ -79,13 +75,13 @@ def test_it_serves_and_a_worker_that_is_killed_comes_back(start, zoo):
     assert requests.get(f"http://127.0.0.1:{running.port}/v2/health/ready", timeout=9).json() == {
         "ready": True
     }
-    workers = workers_of(running)
+    workers = running.workers()
     assert len(workers) == 2  # as its archive says
     os.kill(workers[0], signal.SIGKILL)
     assert "signal 9" in running.until(f"worker {workers[0]} ended")
     np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)  # by the other one
     running.until("serves again")
-    assert len(workers_of(running)) == 2
+    assert len(running.workers()) == 2
 
     running.process.send_signal(signal.SIGINT)
     assert running.ended() == 130
@@ -96,14 +92,14 @@ def test_it_serves_and_a_worker_that_is_killed_comes_back(start, zoo):
 def test_workers_that_are_killed_together_come_back_together(start, zoo):
     running = start(zoo / "seg.mar")
     running.until(READY)
-    workers = workers_of(running)
+    workers = running.workers()
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
     for _ in workers:
         running.until("serves again")
     said = [line for line in running.lines if "ended" in line or "serves again" in line]
     assert ["ended" in line for line in said] == [True, True, False, False]
-    assert set(workers_of(running)).isdisjoint(workers)
+    assert set(running.workers()).isdisjoint(workers)
     np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
 
 
@@ -130,9 +126,31 @@ def test_tokens_are_made_and_kept_from_others(start, zoo, tmp_path):
     with pytest.raises(Unauthorized):
         predict(running, model="echo")
     np.testing.assert_array_equal(predict(running, model="echo", token=key_file), 2 * ROWS + 1)
+    doctor_and_client_understand(f"http://127.0.0.1:{running.port}", key_file)
     running.process.terminate()
     assert running.ended() == 143
     assert not key_file.exists()
+
+
+def doctor_and_client_understand(url, key_file):
+    """What ``doctor``, ``check`` and ``wait`` say of this server is that nothing is wrong."""
+    report = examine_server(url)
+    assert (report.findings, len(report.unexamined)) == ([], 1)
+    assert "--token-file" in report.unexamined[0]
+    report = examine_server(url, keys=read_keys(key_file))
+    assert (report.findings, report.unexamined) == ([], [])
+    facts = dict(report.facts)
+    assert "uvicorn " in facts["server"]
+    assert "uvloop " in facts["server"]
+    assert (facts["tokens"], facts["ready"], facts["model"]) == ("on", "yes", "echo, answers")
+    assert facts["request up to"].startswith(f"{512 * 2**20} bytes")
+    assert names_of(examine_server(url, keys=Keys("other"))) == ["application-refuses-token"]
+    for command in ("wait", "check"):
+        assert ask_client([command, f"{url}/predictions/echo", "--token-file", str(key_file)]) == 0
+
+
+def names_of(report):
+    return [finding.name for finding in report.findings]
 
 
 def test_tls_with_a_key_that_torchserve_does_not_take(start, zoo, tmp_path):
@@ -152,18 +170,18 @@ def test_tls_with_a_key_that_torchserve_does_not_take(start, zoo, tmp_path):
 def test_a_model_that_takes_too_long_is_interrupted_and_its_process_stays(start, zoo):
     running = start(zoo / "hanging.mar")
     running.until(READY)
-    before = workers_of(running)
+    before = running.workers()
     with client_of(running, "hanging", retries=0) as client:
         with pytest.raises(ServerFailed, match="504"):
             client.predict({"x": np.float32([30])})
         assert client.predict({"x": np.float32([0])})["y"] == 0
-    assert workers_of(running) == before
+    assert running.workers() == before
 
 
 def test_a_model_that_cannot_be_interrupted_is_answered_for_and_its_process_replaced(start, zoo):
     running = start(zoo / "hanging.mar")
     running.until(READY)
-    before = workers_of(running)
+    before = running.workers()
     with client_of(running, "hanging", retries=0) as client:
         with ThreadPoolExecutor(2) as pool:
             hung = pool.submit(client.predict, {"x": np.float32([-60])})
@@ -174,17 +192,17 @@ def test_a_model_that_cannot_be_interrupted_is_answered_for_and_its_process_repl
         assert "did not answer in time" in running.until("ended")
         running.until("serves again")
         assert client.predict({"x": np.float32([0])})["y"] == 0
-    assert set(workers_of(running)).isdisjoint(before)
+    assert set(running.workers()).isdisjoint(before)
 
 
 def test_a_worker_that_is_stopped_is_ended_and_replaced(start, zoo):
     running = start(zoo / "echo.mar", "--silence", "3")
     running.until(READY)
-    (worker,) = workers_of(running)
+    (worker,) = running.workers()
     os.kill(worker, signal.SIGSTOP)
     running.until("no sign of life", 20)
     running.until("serves again")
-    assert workers_of(running) != [worker]
+    assert running.workers() != [worker]
     np.testing.assert_array_equal(predict(running, model="echo"), 2 * ROWS + 1)
 
 
@@ -227,11 +245,38 @@ def test_an_archive_that_is_changed_on_the_disk_is_unpacked_again(start, zoo):
     (unpacked,) = running.temporary.glob("*/unpacked-*")
     model = unpacked / "model.pt"
     model.write_bytes(model.read_bytes()[:-1] + b"x")
-    (worker,) = workers_of(running)
+    (worker,) = running.workers()
     os.kill(worker, signal.SIGKILL)
     running.until("next try")
     running.until("serves again")
     np.testing.assert_array_equal(predict(running, model="echo"), 2 * ROWS + 1)
+
+
+def test_a_worker_that_fails_is_put_off_and_the_other_one_serves(start, zoo):
+    running = start(zoo / "seg.mar", "--starts", "1")
+    running.until(READY)
+    (first, other), known = running.workers(), set()
+    for _ in range(2):  # before it has answered anything
+        known |= {first, other}
+        os.kill(first, signal.SIGKILL)
+        running.until("serves again")
+        (first,) = set(running.workers()) - known
+    assert any("answered nothing before it ended; next start in 2 s" in x for x in running.lines)
+    for file in (*running.temporary.glob("*/unpacked-*/model.pt"), *copies_of(running)):
+        file.chmod(0o600)
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    os.kill(first, signal.SIGKILL)
+    running.until("was changed")
+    assert "its private copy" in running.until("others serve: 1")
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+    os.kill(other, signal.SIGKILL)
+    assert running.ended() == 1
+    assert "its private copy" in running.complaint
+
+
+def copies_of(running):
+    """Return the private copy of the archive, from which it is unpacked again."""
+    return running.temporary.glob("*/model_store/*.mar")
 
 
 def test_a_model_that_does_not_load_is_refused_with_its_reason(start, zoo, tmp_path):
@@ -273,7 +318,7 @@ def test_no_answer_is_another_requests_while_workers_are_killed(start, zoo):
         asking = [pool.submit(ask, number) for number in range(4)]
         for _ in range(3):
             time.sleep(1)
-            os.kill(workers_of(running)[0], signal.SIGKILL)
+            os.kill(running.workers()[0], signal.SIGKILL)
             running.until("serves again")
         stop.set()
         done, failed, wrong = map(sum, zip(*(each.result() for each in asking), strict=True))
@@ -332,7 +377,7 @@ def test_workers_that_are_replaced_count_on_in_the_same_file(start, zoo):
     running = start(zoo / "echo.mar")
     running.until(READY)
     predict(running, model="echo")
-    os.kill(*workers_of(running), signal.SIGKILL)
+    os.kill(*running.workers(), signal.SIGKILL)
     running.until("serves again")
     predict(running, model="echo")
     text = requests.get(f"http://127.0.0.1:{running.port}/metrics", timeout=9).text

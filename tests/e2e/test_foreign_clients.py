@@ -67,16 +67,14 @@ axios.post(url, { x: [[1, 2.5]] }, { headers }).then(async (good) => {
 """
 
 
-@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
-def server(request, serve, serve_uvicorn, model_zoo):
-    if request.param == "uvicorn":
-        return serve_uvicorn(model_zoo / "model.mar", token_auth=True)
-    return serve(model_zoo, ["model.mar"], {})
+@pytest.fixture(scope="module")
+def server(engine, serve_on, model_zoo):
+    return serve_on(engine, model_zoo / "model.mar", token_auth=True)
 
 
 @pytest.fixture
 def url(server):
-    return f"{server.inference_url}/predictions/model"
+    return server.url("model")
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def curl(server, url):
 
 def test_unmodified_tritonclient_infers_binary_in_and_out(server, make_environment):
     python = make_environment("triton", "numpy", "tritonclient[http]==2.73.0")
-    address = server.inference_url.removeprefix("http://")
+    address = server.address("model").removeprefix("http://")
     found = subprocess.run(
         [python, "-c", TRITON, address, server.key()],
         capture_output=True,
@@ -108,12 +106,11 @@ def test_unmodified_tritonclient_infers_binary_in_and_out(server, make_environme
     assert "[422] x: expected shape [-1, 2], got [1, 3]" in bad
 
 
-def test_unmodified_tritonclient_asks_uvicorn_for_health_and_metadata(
-    serve_uvicorn, model_zoo, make_environment
-):
-    server = serve_uvicorn(model_zoo / "model.mar", token_auth=True)
+def test_unmodified_tritonclient_asks_for_health_and_metadata(server, engine, make_environment):
+    if engine == "torchserve":
+        pytest.skip("it has no such addresses")
     python = make_environment("triton", "numpy", "tritonclient[http]==2.73.0")
-    address = server.inference_url.removeprefix("http://")
+    address = server.address("model").removeprefix("http://")
     command = [python, "-c", TRITON_HEALTH, address, server.key()]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     (asked, metadata), extensions = map(json.loads, found.splitlines())

@@ -1,7 +1,8 @@
-"""What would end a worker of a real TorchServe is answered, by the same worker."""
+"""What would end a worker of a real server is answered, by the same worker."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from .engines import wait_for
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -24,21 +27,23 @@ from pack_guarded import (  # noqa: E402 - the orders that its model takes
     THREADS,
 )
 
-# Nothing about limits: those of the stock configuration hold.
-CONFIG = {
-    "disable_token_authorization": "true",
-    "metrics_mode": "prometheus",
-    "model_metrics_auto_detect": "true",
-}
-STOCK = 6_553_500
+STOCK = 6_553_500  # of TorchServe
 NPY_HEAD = 128
+#: What sets the limit of a reply, in the words of each engine.
+SETTING = {
+    "torchserve": f"max_response_size is {STOCK} (config.properties)",
+    "uvicorn": f"the server's --max-body is {STOCK}",
+}
 
 
 @pytest.fixture(scope="module")
-def server(serve, tmp_path_factory):
+def server(engine, serve_on, tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded") / "model_zoo"
     subprocess.run([sys.executable, HERE / "pack_guarded.py", folder], check=True)
-    return serve(folder, ["guarded.mar", "collecting.mar"], CONFIG)
+    archives = [folder / f"{name}.mar" for name in ("guarded", "collecting")]
+    # Nothing about limits on TorchServe: those of the stock configuration hold.
+    limits = {} if engine == "torchserve" else {"max_body": STOCK}
+    return serve_on(engine, *archives, **limits)
 
 
 def fetch(request):
@@ -53,14 +58,12 @@ def fetch(request):
 def post(server, order, model="guarded", accept="application/x-npy"):
     headers = {"Content-Type": "application/json", "Accept": accept}
     body = json.dumps({"x": [order]}).encode()
-    url = f"{server.inference_url}/predictions/{model}"
-    return fetch(urllib.request.Request(url, body, headers))
+    return fetch(urllib.request.Request(server.url(model), body, headers))
 
 
 def pid_of(server, model="guarded"):
-    _, body = fetch(f"{server.management_url}/models/{model}")
-    (worker,) = json.loads(body)[0]["workers"]
-    return worker["pid"]
+    (pid,) = server.pids(model)
+    return pid
 
 
 @pytest.fixture
@@ -79,12 +82,12 @@ def test_a_reply_of_exactly_the_stock_limit_passes(server, same_worker):
 
 
 @pytest.mark.parametrize("more", [1, 10**7])
-def test_a_reply_over_the_stock_limit_is_a_typed_error(server, same_worker, more):
+def test_a_reply_over_the_stock_limit_is_a_typed_error(server, engine, same_worker, more):
     status, body = post(server, STOCK - NPY_HEAD + more)
     told = json.loads(body)
     assert (status, told["type"]) == (413, "ReplyTooLarge")
     assert f"has {STOCK + more} bytes" in told["message"]
-    assert f"max_response_size is {STOCK} (config.properties)" in told["message"]
+    assert SETTING[engine] in told["message"]
 
 
 @pytest.mark.parametrize(
@@ -97,13 +100,14 @@ def test_a_reply_over_the_stock_limit_is_a_typed_error(server, same_worker, more
     ],
 )
 def test_what_never_ends_is_answered_before_the_server_ends_the_worker(
-    server, same_worker, order, stage
+    server, engine, same_worker, order, stage
 ):
     status, body = post(server, order)
     told = json.loads(body)
     assert (status, told["type"]) == (504, "TimedOut")
     assert told["message"].startswith(f"{stage} was not done within the time for a batch: 3 s")
-    assert "responseTimeout is 4 s" in told["message"]
+    setting = {"torchserve": "responseTimeout", "uvicorn": "the response timeout"}[engine]
+    assert f"{setting} is 4 s" in told["message"]
 
 
 def test_requests_behind_it_in_the_batch_may_be_sent_again(server):
@@ -123,9 +127,8 @@ def test_an_option_sets_the_threads_of_a_worker(server):
 
 def metrics(server):
     """Return the metrics of a worker: the value by name and labels."""
-    _, text = fetch(f"{server.config['metrics_address']}/metrics")
     starts = ("eisen_", "PredictionTime{")
-    lines = [line for line in text.decode().splitlines() if line.startswith(starts)]
+    lines = [line for line in server.metrics("guarded").splitlines() if line.startswith(starts)]
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
@@ -140,7 +143,7 @@ def metrics_with(server, *parts):
     raise AssertionError(f"no metric with {parts}: {metrics(server)}")
 
 
-def test_prometheus_finds_the_numbers(server):
+def test_prometheus_finds_the_numbers(server, engine):
     post(server, 1000)
     post(server, STOCK)
     model = 'ModelName="guarded",ModelVersion="1.0"'
@@ -151,19 +154,26 @@ def test_prometheus_finds_the_numbers(server):
     assert metrics_with(server, "eisen_batches_total", model, 'Size="1"') >= 2
     assert metrics_with(server, "eisen_request_bytes_total", model) > 20
     assert metrics_with(server, "eisen_reply_bytes_total", model) > 1000
+    if engine != "torchserve":
+        return
     assert metrics_with(server, "eisen_worker_memory_bytes", model, "Worker=") > 50 * 2**20
     assert metrics_with(server, "PredictionTime", 'ModelName="guarded"') > 0  # TorchServe's own
 
 
-def test_a_crash_leaves_a_trace_in_the_log(server):
-    """The last one here: this worker does not survive, and a new one comes."""
-    status, _ = post(server, CRASH)
-    assert status == 500
-    server.wait_ready("guarded")
-    log = server.log_path.read_text("utf-8", "replace")
+def test_a_crash_leaves_a_trace_in_the_log(server, engine):
+    """The last one here: this worker does not survive."""
+    (before,) = server.pids("guarded")
+    if engine == "torchserve":
+        assert post(server, CRASH)[0] == 500
+        server.server.wait_ready("guarded")
+        log = server.log()
+        serving = [line for line in log.splitlines() if "serves guarded" in line]
+        assert len({line.split("worker ")[1].split()[0] for line in serving}) == 2
+        assert server.pids("guarded") != [before]
+    else:
+        with pytest.raises(http.client.RemoteDisconnected):
+            post(server, CRASH)
+        wait_for(lambda: "in forward" in server.log())
+        log = server.log()
     assert "Fatal Python error: Segmentation fault" in log
     assert "in forward" in log
-    pids = [
-        line.split("worker ")[1].split()[0] for line in log.splitlines() if "serves guarded" in line
-    ]
-    assert len(pids) == 2

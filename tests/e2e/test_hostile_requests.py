@@ -10,13 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from .uvicorn_server import UvicornServer
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -51,12 +48,9 @@ def zoo(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
-def server(request, serve, serve_uvicorn, zoo):
-    if request.param == "uvicorn":
-        return serve_uvicorn(zoo / "leaking.mar", max_body=LARGEST)
-    limits = dict.fromkeys(["max_request_size", "max_response_size"], str(LARGEST))
-    return serve(zoo, ["leaking.mar"], {"disable_token_authorization": "true", **limits})
+@pytest.fixture(scope="module")
+def server(engine, serve_on, zoo):
+    return serve_on(engine, zoo / "leaking.mar", max_body=LARGEST)
 
 
 @pytest.fixture
@@ -68,7 +62,7 @@ def post(server):
 
 class Caller:
     def __init__(self, server):
-        host, _, port = server.inference_url.removeprefix("http://").partition(":")
+        host, _, port = server.address("leaking").removeprefix("http://").partition(":")
         self.connection = http.client.HTTPConnection(host, int(port), timeout=60)
 
     def __enter__(self):
@@ -96,12 +90,8 @@ class Worker:
 
     @property
     def pid(self):
-        if isinstance(self.server, UvicornServer):
-            (pid,) = self.server.worker_pids()
-            return pid
-        with urllib.request.urlopen(f"{self.server.management_url}/models/leaking") as answer:
-            (worker,) = json.load(answer)[0]["workers"]
-        return worker["pid"]
+        (pid,) = self.server.pids("leaking")
+        return pid
 
     def memory(self, name):
         lines = (self.process / "status").read_text().splitlines()

@@ -20,12 +20,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eisen_deploy.client import EisenServingClient, UnknownOutcome
+from eisen_deploy.client import EisenClientError, EisenServingClient, UnknownOutcome
 from eisen_deploy.client._shared.wire import protocol
+from eisen_deploy.serving.engines.uvicorn.protocol import HEAD_SECONDS
 
+from .live_faults import overload
 from .live_faults.load import LARGE_ROWS, RIGHT, unique_rows
 from .live_faults.strangers import SlowClients, reset_while_sending
-from .under_load import count, served
+from .under_load import ENGINES_IN_TURN, count, served
 
 HERE = Path(__file__).resolve().parent
 RESPONSE_TIMEOUT = 4.0  # of single.mar
@@ -43,13 +45,17 @@ def zoo(tmp_path_factory):
 
 
 @pytest.fixture
-def single(zoo, server_python):
+def single(zoo, engine, server_python):
     """Serve a model that has one worker: while that is gone, nobody answers."""
 
     def _single(*arguments, **how):
-        return served(zoo / "single.mar", server_python, *arguments, **how)
+        return served(zoo / "single.mar", engine, server_python, *arguments, **how)
 
     return _single
+
+
+on_torchserve = pytest.mark.parametrize("engine", ["torchserve"], indirect=True)
+slow_on_uvicorn = pytest.mark.parametrize("engine", ENGINES_IN_TURN, indirect=True)
 
 
 def client_of(live):
@@ -79,9 +85,12 @@ def test_workers_are_killed(single):
             time.sleep(random.uniform(0.2, 1.0))
             kill_worker(live)
         assert live.worker
-    assert live.load.kinds()["WorkerDied"] + live.load.retried >= rounds, "no call was under way"
+    kinds = live.load.kinds()
+    lost = kinds["WorkerDied"] + kinds["UnknownOutcome"] + kinds["ConnectionFailed"]
+    assert lost + live.load.retried >= rounds, "no call was under way"
 
 
+@slow_on_uvicorn
 def test_workers_are_killed_while_they_reply(single):
     """Part of it is here already: it is no answer, and nothing of it comes to the next one."""
     x = unique_rows(64 * LARGE_ROWS)  # 128 MiB
@@ -114,6 +123,7 @@ def end_of(client, x, **how):
     return RIGHT if np.array_equal(reply["y"], 2 * x + 1) else "wrong"
 
 
+@on_torchserve
 def test_java_is_killed(single):
     with single() as live:
         for _ in range(count(10)):
@@ -123,9 +133,11 @@ def test_java_is_killed(single):
     assert set(live.load.kinds()) > {RIGHT}, "no call was under way"
 
 
-def test_workers_are_stopped(single):
+@slow_on_uvicorn
+def test_workers_are_stopped(single, engine):
     """One that stays so is replaced; one that goes on in time has only been slow."""
-    with single() as live:
+    patience = [] if engine == "torchserve" else ["--silence", int(RESPONSE_TIMEOUT)]
+    with single(*patience) as live:
         for _ in range(count(10)):
             worker = live.worker
             start = time.monotonic()
@@ -143,9 +155,10 @@ def test_workers_are_stopped(single):
             live.back("worker slow", start)
             assert live.worker == worker
         os.kill(live.worker, signal.SIGSTOP)  # it does not hear that it shall end, either
-    assert live.load.kinds().keys() & {"WorkerDied", "DeadlineExceeded"}
+    assert live.load.kinds().keys() & {"WorkerDied", "DeadlineExceeded", "UnknownOutcome"}
 
 
+@on_torchserve
 def test_java_is_stopped(single):
     """Only the client notices, at its deadline."""
     with single() as live:
@@ -165,9 +178,10 @@ def test_java_is_stopped(single):
     assert live.load.kinds()["DeadlineExceeded"]
 
 
+@slow_on_uvicorn
 def test_clients_reset_while_they_send(single):
     with single(timeouts=[20.0]) as live:
-        before = (live.worker, live.running.jvm())
+        before = (live.worker, live.receiver)
         most = live.descriptors() + DESCRIPTORS
         body = request_body()
         start = time.monotonic()
@@ -180,27 +194,32 @@ def test_clients_reset_while_they_send(single):
             list(pool.map(reset, [random.randrange(len(body)) for _ in range(50)]))
         live.wait_descriptors(most)
         live.back("resets", time.monotonic())
-        assert (live.worker, live.running.jvm()) == before
+        assert (live.worker, live.receiver) == before
         assert set(live.load.kinds(start)) == {RIGHT}, live.load.examples
 
 
-def test_slow_clients(single):
+@slow_on_uvicorn
+def test_slow_clients(single, engine):
     with single(timeouts=[20.0]) as live:
-        before = (live.worker, live.running.jvm())
+        before = (live.worker, live.receiver)
         most = live.descriptors() + DESCRIPTORS
         start = time.monotonic()
         with SlowClients(live.running.port, "single", whole_request(), 300):
             until = time.monotonic() + count(60)
             while time.monotonic() < until:
                 live.back("beside slow clients", time.monotonic())
-            assert live.descriptors() > most + 280  # nobody was sent away
+            if engine == "torchserve" or count(60) < HEAD_SECONDS:
+                assert live.descriptors() > most + 280  # nobody was sent away
+            else:
+                assert live.descriptors() < most + 280  # those who have sent no whole head
         live.wait_descriptors(most)
         live.back("without them", time.monotonic())
-        assert (live.worker, live.running.jvm()) == before
+        assert (live.worker, live.receiver) == before
         assert set(live.load.kinds(start)) == {RIGHT}, live.load.examples
 
 
-def test_the_disk_for_logs_is_full(single, small_disk):
+@slow_on_uvicorn
+def test_the_disk_for_logs_is_full(single, engine, small_disk):
     with single("--folder", small_disk / "server", timeouts=[20.0]) as live:
         fill(small_disk / "fill")
         start = time.monotonic()
@@ -209,8 +228,45 @@ def test_the_disk_for_logs_is_full(single, small_disk):
         assert not os.statvfs(small_disk).f_bavail
         for _ in range(count(12)):
             kill_worker(live)
-        for _ in range(count(6)):
+        for _ in range(count(6) if engine == "torchserve" else 0):
             kill_java(live)
+
+
+def test_models_hang_and_run_out_of_memory(single):
+    """Whoever asked gets an error that says so, and the next one an answer."""
+    with single(timeouts=[20.0]) as live, client_of(live) as client:
+        for _ in range(count(12)):
+            assert error_of(client, 1000.0) == (507, "OutOfMemory")
+            start = time.monotonic()
+            assert error_of(client, -60.0)[0] in (500, 504)
+            live.back("model hung", start, more=RESPONSE_TIMEOUT)
+
+
+def error_of(client, order):
+    """Return status and type of the error that the model's order leads to."""
+    x = unique_rows(1)
+    x[:, -1] = order
+    with pytest.raises(EisenClientError) as caught:
+        client.predict({"x": x}, timeout=60)
+    return getattr(caught.value, "status", 0), getattr(caught.value, "type", None)
+
+
+@slow_on_uvicorn
+def test_three_times_too_many_requests(single):
+    """As many are answered as without the others, which are refused at once."""
+    seconds = count(60)
+    with single(threads=0) as live:
+        url = f"http://127.0.0.1:{live.running.port}/predictions/single"
+        capacity = overload.offer(url, threads=24, seconds=seconds).goodput
+        found = overload.offer(url, threads=300, seconds=seconds, per_second=3 * capacity)
+        print(
+            f"{live.engine}: {capacity:.1f} answers a second; offered three times as many: {found}"
+        )
+        live.back("after the overload", time.monotonic())
+    assert found.wrong == 0
+    assert set(found.statuses) == {200, 503}
+    assert found.goodput >= 0.9 * capacity
+    assert found.refused_within <= 1.0
 
 
 def fill(path):

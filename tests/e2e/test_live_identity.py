@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .live_faults.load import LARGE_ROWS, RIGHT
-from .under_load import count, served
+from .under_load import ENGINES_IN_TURN, count, served
 
 HERE = Path(__file__).resolve().parent
 PERIOD = 30.0  # seconds from a kill to the next, in full
@@ -29,7 +29,8 @@ def rows_of_passes(folder):
     return [int(rows) for text in texts for rows in re.findall(r"a pass of (\d+) rows", text)]
 
 
-def test_no_reply_is_another_s(tmp_path, server_python):
+@pytest.mark.parametrize("engine", ENGINES_IN_TURN, indirect=True)
+def test_no_reply_is_another_s(tmp_path, engine, server_python):
     pack = HERE / "live_faults" / "pack_waiting.py"
     subprocess.run([sys.executable, pack, tmp_path / "zoo"], check=True)
     total, kills = count(20_000), 0
@@ -43,7 +44,7 @@ def test_no_reply_is_another_s(tmp_path, server_python):
         "pause": 0.0,
     }
     start = time.monotonic()
-    with served(tmp_path / "zoo" / "pair.mar", server_python, **how) as live:
+    with served(tmp_path / "zoo" / "pair.mar", engine, server_python, **how) as live:
         due = start + live.cold + 3
         while live.load.is_running:
             time.sleep(0.1)

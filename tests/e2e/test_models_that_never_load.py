@@ -14,6 +14,7 @@ import pytest
 from eisen_deploy.serving.runtime._shared.archive import unpacked_folder, zips
 
 from .running_command import Running
+from .under_load import ENGINES_IN_TURN, long
 
 HERE = Path(__file__).resolve().parent
 
@@ -69,10 +70,13 @@ def syntax_error(folder):
     (folder / "raises_handler.py").write_text("class Failing(EisenServingHandler)\n    pass\n")
 
 
-def run(archive, python, *, seconds=60):
+def run(archive, python, *, engine="torchserve", seconds=60):
     """Run it to its end; return status, complaint and seconds."""
     start = time.monotonic()
-    with Running("run", archive, "--startup-timeout", seconds, python=python) as running:
+    if engine == "uvicorn":  # its workers need what TorchServe's do not
+        python = sys.executable
+    options = ["--engine", engine, "--startup-timeout", seconds]
+    with Running("run", archive, *options, python=python) as running:
         status = running.ended(seconds + 30)
         taken = time.monotonic() - start
         assert running.wait_gone(1)
@@ -100,6 +104,26 @@ def test_it_fails_at_load(zoo, server_python, name, cause):
 
 
 @pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        pytest.param("raises", "ValueError: the weights are of another planet", marks=long),
+        ("exits", "its worker ended: exit status 7; "),
+        pytest.param("memory", "MemoryError", marks=long),
+        pytest.param("crashes", "its worker ended: signal 11; ", marks=long),
+        ("slow", "not in 5 s: its own serving option startup_timeout gives it longer"),
+        pytest.param("quits", "SystemExit: 3", marks=long),
+    ],
+)
+def test_it_fails_at_load_on_uvicorn(zoo, server_python, name, cause):
+    status, complaint, seconds = run(zoo / f"{name}.mar", server_python, engine="uvicorn")
+    assert complaint.startswith(f"eisen-serve: {name} did not load: ")
+    assert cause in complaint
+    assert status == 1
+    assert seconds < 60
+
+
+@pytest.mark.parametrize("engine", ENGINES_IN_TURN, indirect=True)
+@pytest.mark.parametrize(
     ("name", "change", "cause"),
     [
         ("good", other_reply, "the sample gets other outputs here than where it was packed: y"),
@@ -107,9 +131,9 @@ def test_it_fails_at_load(zoo, server_python, name, cause):
         ("raises", syntax_error, "raises_handler.py cannot be imported: SyntaxError"),
     ],
 )
-def test_its_content_cannot_be_loaded(zoo, server_python, tmp_path, name, change, cause):
+def test_its_content_cannot_be_loaded(zoo, engine, server_python, tmp_path, name, change, cause):
     archive = remade(zoo / f"{name}.mar", tmp_path / "made" / "remade.mar", change)
-    status, complaint, seconds = run(archive, server_python)
+    status, complaint, seconds = run(archive, server_python, engine=engine)
     assert complaint.startswith(f"eisen-serve: {name} did not load: ")
     assert cause in complaint
     assert status == 1
@@ -127,9 +151,18 @@ def test_it_hangs(zoo, server_python):
     assert seconds < 30 + 30
 
 
-def test_a_digest_is_wrong(zoo, server_python, tmp_path):
+@long
+def test_it_hangs_on_uvicorn(zoo, server_python):
+    status, complaint, _ = run(zoo / "hangs.mar", server_python, engine="uvicorn", seconds=30)
+    expected = "hangs did not load: not in 30 s: --startup-timeout waits longer"
+    assert complaint == f"eisen-serve: {expected}\n"
+    assert status == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES_IN_TURN, indirect=True)
+def test_a_digest_is_wrong(zoo, engine, server_python, tmp_path):
     archive = remade(zoo / "good.mar", tmp_path / "made" / "remade.mar", flip, digests=False)
-    status, complaint, _ = run(archive, server_python)
+    status, complaint, _ = run(archive, server_python, engine=engine)
     assert complaint == (
         f"eisen-serve: {archive}: model.pt was changed: its SHA-256 is not the one that was "
         "packed\n"
@@ -137,9 +170,10 @@ def test_a_digest_is_wrong(zoo, server_python, tmp_path):
     assert status == 2
 
 
-def test_its_metadata_are_no_json(zoo, server_python, tmp_path):
+@pytest.mark.parametrize("engine", ENGINES_IN_TURN, indirect=True)
+def test_its_metadata_are_no_json(zoo, engine, server_python, tmp_path):
     archive = remade(zoo / "good.mar", tmp_path / "made" / "remade.mar", broken_metadata)
-    status, complaint, _ = run(archive, server_python)
+    status, complaint, _ = run(archive, server_python, engine=engine)
     assert complaint.startswith(f"eisen-serve: {archive}: metadata.json is not JSON: ")
     assert status == 2
 

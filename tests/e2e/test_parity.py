@@ -38,15 +38,17 @@ def zoo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def torchserve(serve, zoo):
-    limits = dict.fromkeys(["max_request_size", "max_response_size"], str(8 * MIB))
-    config = {"disable_token_authorization": "true", "default_response_timeout": "60", **limits}
-    return serve(zoo, ["model.mar"], config).inference_url
+def torchserve(serve_on, zoo):
+    return serve_on("torchserve", zoo / "model.mar", max_body=8 * MIB, response_timeout=60).address(
+        "model"
+    )
 
 
 @pytest.fixture(scope="module")
-def uvicorn(serve_uvicorn, zoo):
-    return serve_uvicorn(zoo / "model.mar", max_body=8 * MIB).inference_url
+def uvicorn(serve_on, zoo):
+    return serve_on("uvicorn", zoo / "model.mar", max_body=8 * MIB, response_timeout=60).address(
+        "model"
+    )
 
 
 def exchange(url, method, path, headers, body):

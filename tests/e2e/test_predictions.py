@@ -14,22 +14,20 @@ import requests
 from eisen_deploy.client import EisenServingClient, InvalidInput
 from eisen_deploy.client._shared.wire import protocol
 
+from .engines import FAILURES
+
 MIB = 2**20
-BATCH = (
-    '{"model": {"1.0": {"defaultVersion": true, "marName": "model.mar", "minWorkers": 1,'
-    ' "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 2000, "responseTimeout": 60}}}'
-)
 
 
 @pytest.fixture(scope="module")
-def server(serve, model_zoo):
-    limits = dict.fromkeys(["max_request_size", "max_response_size"], str(80 * MIB))
-    return serve(model_zoo, ["model.mar", "echo.mar"], {**limits, "models": BATCH})
+def server(engine, serve_on, model_zoo):
+    archives = [model_zoo / f"{name}.mar" for name in ("batched", "echo")]
+    return serve_on(engine, *archives, max_body=80 * MIB)
 
 
 @pytest.fixture(scope="module")
-def own_server(serve, model_zoo):
-    return serve(model_zoo, ["doubling_handler.mar"], {"max_request_size": str(20 * MIB)})
+def own_server(engine, serve_on, model_zoo):
+    return serve_on(engine, model_zoo / "doubling_handler.mar", max_body=20 * MIB)
 
 
 @pytest.fixture
@@ -37,8 +35,7 @@ def client_of(server):
     clients = []
 
     def _client(model, **options):
-        url = f"{server.inference_url}/predictions/{model}"
-        clients.append(EisenServingClient(url, token=server.key(), **options))
+        clients.append(EisenServingClient(server.url(model), **options))
         return clients[-1]
 
     yield _client
@@ -47,15 +44,13 @@ def client_of(server):
 
 
 def post_together(server, requests_):
-    """Send requests at one moment, so that TorchServe makes one batch of them."""
+    """Send requests at one moment, so that the server makes one batch of them."""
     gate = Barrier(len(requests_))
-    url = f"{server.inference_url}/predictions/model"
 
     def _post(request):
         headers, body = request
         gate.wait()
-        headers = {**headers, "Authorization": f"Bearer {server.key()}"}
-        return requests.post(url, data=body, headers=headers, timeout=60)
+        return requests.post(server.url("batched"), data=body, headers=headers, timeout=60)
 
     with ThreadPoolExecutor(len(requests_)) as pool:
         return list(pool.map(_post, requests_))
@@ -71,7 +66,7 @@ def outputs(answer):
     return protocol.decode_reply(bytearray(answer.content), size).outputs
 
 
-def test_in_a_batch_of_eight_each_gets_its_own_answer(server, client_of):
+def test_in_a_batch_of_eight_each_gets_its_own_answer(server):
     good = [np.full((rows, 2), value, np.float32) for value, rows in enumerate([1, 2, 1, 3, 1])]
     raises = np.full((1, 2), 3e6, np.float32)
     batch = [
@@ -80,7 +75,7 @@ def test_in_a_batch_of_eight_each_gets_its_own_answer(server, client_of):
         oip(np.ones((1, 3), np.float32)),
         oip(raises),
     ]
-    before = client_of("model").predict({"x": good[0]})["pid"]
+    (before,) = server.pids("batched")
     answers = post_together(server, batch)
     assert [answer.status_code for answer in answers] == [200] * 5 + [400, 422, 500]
     assert all('batch;desc="8"' in answer.headers["Server-Timing"] for answer in answers)
@@ -91,8 +86,8 @@ def test_in_a_batch_of_eight_each_gets_its_own_answer(server, client_of):
     assert "the body is not JSON" in bodies[0]["message"]
     assert "x: expected shape [-1, 2], got [1, 3]" in bodies[1]["message"]
     assert "inference raised ValueError" in bodies[2]["message"]
-    pids = {outputs(answer)["pid"] for answer in answers[:5]}
-    assert pids == {before} == {client_of("model").predict({"x": good[0]})["pid"]}
+    pids = {int(outputs(answer)["pid"][0]) for answer in answers[:5]}
+    assert pids == {before} == set(server.pids("batched"))
 
 
 OCTET = "application/octet-stream"
@@ -121,11 +116,11 @@ HOSTILE = [
 
 
 def test_hostile_bodies_are_refused_and_the_worker_lives(own_server):
-    url = f"{own_server.inference_url}/predictions/doubling_handler"
-    client = EisenServingClient(url, token=own_server.key())
+    url = own_server.url("doubling_handler")
+    client = EisenServingClient(url)
     before = client.predict({"x": np.ones((1, 2), np.float32)})["pid"]
     for status, media, body, more in HOSTILE:
-        headers = {"Content-Type": media, "Authorization": f"Bearer {own_server.key()}", **more}
+        headers = {"Content-Type": media, **more}
         latin = {name: value.encode("latin-1") for name, value in headers.items()}
         answer = requests.post(url, data=body, headers=latin, timeout=30)
         assert (answer.status_code, answer.json()["code"]) == (status, status), (media, body[:40])
@@ -158,8 +153,7 @@ def test_the_model_and_its_version_have_addresses_of_their_own(client_of):
 
 
 def test_a_users_own_handler_uses_transforms_and_metadata(own_server):
-    url = f"{own_server.inference_url}/predictions/doubling_handler"
-    with EisenServingClient(url, token=own_server.key()) as client:
+    with EisenServingClient(own_server.url("doubling_handler")) as client:
         given = client.predict({"x": np.ones((1, 2), np.float32)})
         assert given["y"].tolist() == [[6, 6]]
         assert given["pid"] > 0
@@ -167,7 +161,7 @@ def test_a_users_own_handler_uses_transforms_and_metadata(own_server):
             client.predict({"x": np.ones(2)})
 
 
-def test_a_handler_that_is_torchserve_s_answers_in_its_own_way(serve, model_zoo):
+def test_a_handler_that_is_torchserve_s_answers_there_in_its_own_way(serve, model_zoo):
     server = serve(model_zoo, ["plain_handler.mar"], {}, ready=False)
     url = f"{server.inference_url}/predictions/plain_handler"
     headers = {"Content-Type": "application/octet-stream"}
@@ -182,9 +176,13 @@ def test_a_handler_that_is_torchserve_s_answers_in_its_own_way(serve, model_zoo)
     assert answer.json() == [0, 2]
 
 
+def test_a_handler_that_is_torchserve_s_is_refused_on_uvicorn(serve_on, model_zoo):
+    with pytest.raises(FAILURES, match="plain_handler"):
+        serve_on("uvicorn", model_zoo / "plain_handler.mar")
+
+
 def test_headers_tell_what_answered(server):
-    url = f"{server.inference_url}/predictions/echo"
-    answer = requests.post(url, headers={"Authorization": f"Bearer {server.key()}"}, timeout=60)
+    answer = requests.post(server.url("echo"), timeout=60)
     assert answer.headers["Eisen-Model-Name"] == "echo"
     assert answer.headers["Eisen-Model-Version"] == "2.1"
     assert answer.headers["Eisen-Archive-Digest"].startswith("sha-256=")

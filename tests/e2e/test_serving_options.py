@@ -1,4 +1,4 @@
-"""Options that travel with a model are those that a real TorchServe and our handler use."""
+"""Options that travel with a model are those that real servers and our handler use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client import EisenServingClient, ServerFailed
-from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
+
+from .engines import FAILURES, wait_for
 
 HERE = Path(__file__).resolve().parent
-CONFIG = {"disable_token_authorization": "true", "default_response_timeout": "99"}
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +26,29 @@ def served_zoo(tmp_path_factory):
     return folder
 
 
+on_torchserve = pytest.mark.parametrize("engine", ["torchserve"], indirect=True)
+
+
 @pytest.fixture(scope="module")
-def server(serve, served_zoo):
-    return serve(served_zoo, ["plain.mar", "busy.mar", "eager.mar"], CONFIG)
+def server(engine, serve_on, served_zoo):
+    names = ("plain", "busy", "eager") if engine == "torchserve" else ("plain", "busy")
+    archives = [served_zoo / f"{name}.mar" for name in names]
+    return serve_on(engine, *archives, response_timeout=99)
 
 
 def describe(server, model):
-    url = f"{server.management_url}/models/{model}"
+    url = f"{server.server.management_url}/models/{model}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as reply:
         return json.load(reply)[0]
 
 
 def predict(server, model, *rows, timeout=60.0):
-    url = f"{server.inference_url}/predictions/{model}"
-    with EisenServingClient(url, timeout=timeout) as client:
+    with EisenServingClient(server.url(model), timeout=timeout) as client:
         return client.predict({"x": np.float32(rows)})
 
 
+@on_torchserve
 def test_torchserve_shows_the_options_of_the_archive(server):
     told = describe(server, "busy")
     assert {key: told[key] for key in ("minWorkers", "maxWorkers", "batchSize")} == {
@@ -58,6 +63,7 @@ def test_torchserve_shows_the_options_of_the_archive(server):
     assert len(told["workers"]) == 2
 
 
+@on_torchserve
 def test_without_options_everything_is_as_the_server_has_it(server):
     told = describe(server, "plain")
     assert told["batchSize"] == 1
@@ -65,6 +71,7 @@ def test_without_options_everything_is_as_the_server_has_it(server):
     assert len(told["workers"]) == 1
 
 
+@on_torchserve
 def test_a_file_with_other_options_hides_the_servers_own_response_timeout(server):
     """TorchServe's doing, and documented: the file counts as 120 s where it does not say."""
     told = describe(server, "eager")
@@ -74,14 +81,21 @@ def test_a_file_with_other_options_hides_the_servers_own_response_timeout(server
 
 
 def test_two_workers_answer(server):
-    with ThreadPoolExecutor(8) as pool:
+    pids = set()
+
+    def have_both_answered():
         answers = pool.map(lambda _: predict(server, "busy", [0.15, 0]), range(16))
-        assert len({int(answer["pid"]) for answer in answers}) == 2
+        pids.update(int(answer["pid"][0]) for answer in answers)
+        return len(pids) == 2
+
+    with ThreadPoolExecutor(8) as pool:
+        wait_for(have_both_answered)
+    assert pids == set(server.pids("busy"))
 
 
 def test_requests_are_batched(server):
     """They come within the delay, so that a worker gets several at once."""
-    url = f"{server.inference_url}/predictions/busy"
+    url = server.url("busy")
 
     def size(_):
         body = json.dumps({"x": [[0.15, 0]]}).encode()
@@ -102,18 +116,21 @@ def test_an_answer_that_would_take_too_long_is_an_error(server):
     np.testing.assert_array_equal(predict(server, "plain", [3, 0])["y"], [[7, 1]])
 
 
-def test_precision_and_compiling_are_applied(serve, served_zoo):
-    server = serve(served_zoo, ["precise.mar", "compiled.mar"], CONFIG)
-    x = [[0.1, 0.2], [0.3, 0.4]]
-    half = predict(server, "precise", *x)["y"]
+def test_precision_is_applied(engine, serve_on, served_zoo):
+    server = serve_on(engine, served_zoo / "precise.mar")
+    half = predict(server, "precise", [0.1, 0.2], [0.3, 0.4])["y"]
     assert half.dtype == np.float32
     np.testing.assert_array_equal(half.view(np.uint32) & 0xFFFF, 0)  # bfloat16 has no such bits
-    assert predict(server, "compiled", *x, timeout=300)["y"].shape == (2, 2)
-    log = server.log_path.read_text("utf-8", "replace")
-    assert "torch.compile (default) is used on cpu" in log
 
 
-def test_a_model_that_wants_a_gpu_is_refused_without_a_gpu(serve, served_zoo):
-    server = serve(served_zoo, ["wants_gpu.mar"], CONFIG, ready=False)
-    with pytest.raises(LaunchFailed, match="ask for device cuda, and the server assigns no GPU"):
-        server.wait_ready("wants_gpu")
+def test_compiling_is_applied(serve_on, served_zoo):
+    """By the handler, whatever the engine; it takes long, so it is tried on one."""
+    server = serve_on("torchserve", served_zoo / "compiled.mar")
+    y = predict(server, "compiled", [0.1, 0.2], [0.3, 0.4], timeout=300)["y"]
+    assert y.shape == (2, 2)
+    assert "torch.compile (default) is used on cpu" in server.log()
+
+
+def test_a_model_that_wants_a_gpu_is_refused_without_a_gpu(engine, serve_on, served_zoo):
+    with pytest.raises(FAILURES, match="ask for device cuda, and the server assigns no GPU"):
+        serve_on(engine, served_zoo / "wants_gpu.mar")

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .live_faults.load import RIGHT, Load, Outcome, unique_rows
 from .running_command import READY, Running
 
-#: Everything takes a quarter of an hour: FAULT_STRIDE=1 does all of it.
-STRIDE = int(os.environ.get("FAULT_STRIDE", "12"))
+_QUICK = 12
+#: Everything takes a quarter of an hour on each engine: FAULT_STRIDE=1 does all of it.
+STRIDE = int(os.environ.get("FAULT_STRIDE", _QUICK))
+#: What the quick run does without.
+long = pytest.mark.skipif(STRIDE >= _QUICK, reason=f"it is done with FAULT_STRIDE below {_QUICK}")
+#: The quick run does on TorchServe alone what takes long.
+ENGINES_IN_TURN = ["torchserve", pytest.param("uvicorn", marks=long)]
 #: Seconds beside a cold start in which it has to serve again.
 SLACK = 5.0
 #: Seconds after which a call is made again that asks whether it serves.
@@ -30,11 +38,13 @@ def count(full: int) -> int:
 class Served:
     """A server that runs, under load.
 
+    :param engine: that serves.
     :param cold: seconds from the command to its word that it serves.
     """
 
-    def __init__(self, running: Running, load: Load, cold: float) -> None:
+    def __init__(self, running: Running, engine: str, load: Load, cold: float) -> None:
         self.running, self.load, self.cold = running, load, cold
+        self.engine = engine
         self.noted: dict[str, list[float]] = {}
 
     @property
@@ -65,19 +75,26 @@ class Served:
         x[:, -1] = 0
         return self.load.ask(x, PROBE, is_idempotent=True)
 
+    @property
+    def receiver(self) -> int:
+        """The process that takes connections: Java, or the worker itself."""
+        return self.running.jvm() if self.engine == "torchserve" else self.worker
+
     def wait_descriptors(self, most: int, seconds: float = 15.0) -> None:
-        """Wait until Java has no more open files than that."""
+        """Wait until who takes connections has no more open files than that."""
         deadline = time.monotonic() + seconds
         while (found := self.descriptors()) > most:
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
 
     def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.running.jvm()}/fd").iterdir()))
+        return len(list(Path(f"/proc/{self.receiver}/fd").iterdir()))
 
 
 @contextmanager
-def served(archive: Path, python: Path, *arguments: object, **how: Any) -> Iterator[Served]:
+def served(
+    archive: Path, engine: str, python: Path, *arguments: object, **how: Any
+) -> Iterator[Served]:
     """Serve an archive; in the end, stop it with calls under way.
 
     Then no call has ended otherwise than it may, and no process and no file is left.
@@ -85,18 +102,26 @@ def served(archive: Path, python: Path, *arguments: object, **how: Any) -> Itera
     :param how: of the load.
     """
     began = time.monotonic()
+    if engine == "uvicorn":  # its workers need what TorchServe's do not
+        python = Path(sys.executable)
+    arguments = ("--engine", engine, *arguments)
     with Running("run", archive, *arguments, python=python) as running:
         running.until(READY)
         cold = time.monotonic() - began
         url = f"http://127.0.0.1:{running.port}/predictions/{archive.stem}"
         with Load(url, **how) as load:
-            live = Served(running, load, cold)
+            live = Served(running, engine, load, cold)
             live.back("first", time.monotonic())
             yield live
             running.process.send_signal(signal.SIGTERM)
             assert running.ended() == 143
             assert running.wait_gone(2), running.pids()
-    told = {"cold start": round(cold, 1), "back after": _summary(live.noted), **load.report()}
+    told = {
+        "engine": engine,
+        "cold start": round(cold, 1),
+        "back after": _summary(live.noted),
+        **load.report(),
+    }
     print(json.dumps(told, indent=1))
     assert load.problems == []
 

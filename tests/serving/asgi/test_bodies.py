@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
@@ -68,6 +69,27 @@ def test_a_body_that_stops_is_given_up(serve):
     with serve(idle=0.3).connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 10\r\n\r\nabc")
         assert error_in(read_all(connection)) == (408, "TooSlow")
+
+
+def test_a_body_that_drips_is_given_up_however_often_something_arrives(serve):
+    with serve(idle=0.5, slowest=1000).connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 10000\r\n\r\n")
+        connection.settimeout(0.1)
+        answer, end = b"", time.monotonic() + 20
+        while b"}" not in answer and time.monotonic() < end:
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer += connection.recv(65536)
+        assert error_in(answer) == (408, "TooSlow")
+
+
+def test_a_body_that_is_slow_but_not_too_slow_is_read(serve):
+    with serve(idle=0.5, slowest=5).connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 15\r\nConnection: close\r\n\r\n")
+        for byte in b"fifteen letters":
+            time.sleep(0.08)
+            connection.sendall(bytes([byte]))
+        assert read_all(connection).endswith(b"fifteen letters")
 
 
 def test_a_body_that_is_cut_off_reaches_no_model(serve):

@@ -23,7 +23,8 @@ def token_file(tmp_path):
 @pytest.mark.parametrize("path", ["/predictions/seg", "/predictions/other", "/nothing"])
 def test_nobody_gets_in_without_it(serve, token_file, headers, path):
     status, answer, error = serve(token_file=token_file).ask("POST", path, **headers)
-    assert (status, error["type"]) == (401, "Unauthorized")
+    assert status == 401, error
+    assert error["type"] == "Unauthorized"
     assert answer["www-authenticate"] == "Bearer"
     assert "secret" not in json.dumps(error)
 

@@ -10,14 +10,13 @@ import time
 import pytest
 
 from eisen_deploy.serving.doctor.facts.probes import takes_body
+from eisen_deploy.serving.engines.keys import Keys, read_keys
 from eisen_deploy.serving.engines.torchserve.calls import (
     Endpoint,
-    Keys,
     ServerCalls,
     Worker,
     ask,
     ask_workers,
-    read_keys,
 )
 
 KEYS = '{"management": {"key": "m"}, "inference": {"key": "i"}, "API": {"key": "a"}}'

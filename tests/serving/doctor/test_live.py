@@ -14,7 +14,8 @@ import pytest
 
 from eisen_deploy.serving.doctor import ERROR, WARNING, examine_server
 from eisen_deploy.serving.doctor.facts.probes import takes_body
-from eisen_deploy.serving.engines.torchserve.calls import Endpoint, Keys, read_keys
+from eisen_deploy.serving.engines.keys import Keys, read_keys
+from eisen_deploy.serving.engines.torchserve.calls import Endpoint
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 pytestmark = pytest.mark.torchserve

@@ -8,18 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.doctor import CONFIGURATION_AREAS, SERVER_AREAS, SEVERITIES
+from eisen_deploy.serving.doctor import (
+    APPLICATION_AREAS,
+    CONFIGURATION_AREAS,
+    SCRIPT_AREAS,
+    SERVER_AREAS,
+    SEVERITIES,
+)
 
-AREAS = {"configuration": CONFIGURATION_AREAS, "server": SERVER_AREAS}
+AREAS = {
+    "A configuration": CONFIGURATION_AREAS,
+    "A running server": SERVER_AREAS,
+    "A script that starts uvicorn": SCRIPT_AREAS,
+    "A running uvicorn": APPLICATION_AREAS,
+}
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "eisen-serve-doctor.rst"
 ROW = re.compile(r"   \* - ``([a-z-]+)``\n     - (\w+)\n     - (.+)\n     - (.+)\n     - (.+)\n")
 
 
 def rows(area):
     """The rows of one part of the page: (name, severity, what is found, effect, remedy)."""
-    page = PAGE.read_text("utf-8")
-    before, _, after = page.partition("A running server\n----")
-    return ROW.findall({"configuration": before, "server": after}[area] + "\n")
+    titles = "|".join(AREAS)
+    parts = re.split(rf"^({titles})\n-+\n", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    return ROW.findall(dict(zip(parts[1::2], parts[2::2], strict=True))[area] + "\n")
 
 
 def what_is_found(check):

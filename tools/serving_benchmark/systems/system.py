@@ -87,9 +87,9 @@ def module(name: str) -> dict[str, str]:
 
 def allocator() -> dict[str, str]:
     """Return how eisen-serve sets malloc: without it, page faults are what limits a large body."""
-    from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED  # noqa: PLC0415
+    from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR  # noqa: PLC0415
 
-    return {each.name: each.value for each in TUNED if each.kind == "environment"}
+    return {each.name: each.value for each in ALLOCATOR}
 
 
 def answers(url: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
+from eisen_deploy.serving.engines.engine import NotReady
+from eisen_deploy.serving.engines.environment.probes import UnfitEnvironment
 from eisen_deploy.serving.engines.preflight import Refused
 from eisen_deploy.serving.engines.served_archives import BadArchives
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
-from eisen_deploy.serving.engines.torchserve.readiness import NotReady
-from eisen_deploy.serving.engines.torchserve.settings.environment import UnfitEnvironment
 from eisen_deploy.serving.runtime._shared.command import program
 
 from . import config, doctor, run

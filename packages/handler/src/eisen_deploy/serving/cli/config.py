@@ -19,7 +19,7 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     render_variables,
 )
 from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
-from eisen_deploy.serving.engines.uvicorn.script import render_script
+from eisen_deploy.serving.engines.uvicorn import script
 from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
@@ -34,7 +34,6 @@ examples:
 """
 
 SCRIPT = "torchserve.sh"
-UVICORN_SCRIPT = "uvicorn.sh"
 
 
 def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
@@ -55,7 +54,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         help=f"write {CONFIG}, {LOGGING} and {SCRIPT}, which starts TorchServe, to this folder; or "
-        f"{UVICORN_SCRIPT}",
+        f"{script.NAME}",
     )
     return parser
 
@@ -71,16 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path | None = arguments.output
     folder = (output or Path.cwd()).absolute()
     with_logging = output is not None
-    script = _render_script(
+    start = _render_script(
         configuration, found, folder, arguments.python, with_logging=with_logging
     )
     if output is None:
-        say(configuration.render() + "\n" + _comment_out(script))
+        say(configuration.render() + "\n" + _comment_out(start))
         return 0
     output.mkdir(parents=True, exist_ok=True)
     (output / CONFIG).write_text(configuration.render(), "ascii")
     (output / LOGGING).write_text(logging_config.render(configuration.log_levels), "ascii")
-    (output / SCRIPT).write_text(script, "utf-8")
+    (output / SCRIPT).write_text(start, "utf-8")
     say(f"{output / CONFIG}\n{output / LOGGING}\n{output / SCRIPT}")
     return 0
 
@@ -89,13 +88,15 @@ def _give_uvicorn_script(arguments: argparse.Namespace, archive: ServedArchive, 
     """Print or write the command line with every option that holds, and say what it starts."""
     options = make_options(arguments)
     output: Path | None = arguments.output
-    script = render_script(archive, options, gpus, arguments.python, insecure=arguments.insecure)
+    text = script.render_script(
+        archive, options, gpus, arguments.python, insecure=arguments.insecure
+    )
     if output is None:
-        say(script.rstrip())
+        say(text.rstrip())
         return 0
     output.mkdir(parents=True, exist_ok=True)
-    (output / UVICORN_SCRIPT).write_text(script, "utf-8")
-    say(str(output / UVICORN_SCRIPT))
+    (output / script.NAME).write_text(text, "utf-8")
+    say(str(output / script.NAME))
     return 0
 
 

@@ -18,16 +18,26 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from eisen_deploy.serving.doctor import Report, examine_configuration, examine_server
-from eisen_deploy.serving.engines.torchserve.calls import Keys, read_keys
+from eisen_deploy.serving.doctor import (
+    Report,
+    examine_configuration,
+    examine_script,
+    examine_server,
+)
+from eisen_deploy.serving.engines.keys import Keys, read_keys
+from eisen_deploy.serving.engines.uvicorn import script
+from eisen_deploy.serving.engines.uvicorn.work import WORKERS_LOG
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import align_columns, say
 from eisen_deploy.serving.runtime._shared.printable import clean
+
+from .arguments import add_arguments, make_options
 
 _EXAMPLE = """\
 examples:
   eisen-serve doctor config.properties --model-store model_zoo
   eisen-serve doctor /srv/torchserve
+  eisen-serve doctor /srv/uvicorn/uvicorn.sh
   eisen-serve doctor http://localhost:8080 --token-file key_file.json
   eisen-serve doctor --json https://gpu7:8443 --management https://gpu7:8444
 """
@@ -38,9 +48,9 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "doctor",
         help="find what is wrong with a configuration or a running server",
-        description="Examine a configuration of TorchServe and what surrounds it, or ask a running "
-        "server. Nothing is changed. Exits with 1 for errors and warnings, with 2 if it could not "
-        "examine.",
+        description="Examine a configuration of TorchServe or a script that starts uvicorn, and "
+        "what surrounds it, or ask a running server. Nothing is changed. Exits with 1 for errors "
+        "and warnings, with 2 if it could not examine.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,7 +59,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         "target",
         metavar="TARGET",
         help="a file as given by --ts-config, a folder in which torchserve is started without that "
-        "option, or the URL of a server's inference",
+        f"option, a {script.NAME} of eisen-serve config, or the URL of a server's inference",
     )
     add("--json", action="store_true", help="print one JSON object instead of text")
     add("--models", metavar="M", nargs="+", default=[], help="as given to torchserve; by name")
@@ -74,6 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine, print all of it at once, and return the exit status."""
     if "://" in arguments.target:
         report = _examine_server(arguments)
+    elif (found := _find_script(Path(arguments.target))) is not None:
+        report = _examine_script(*found)
+    elif (Path(arguments.target) / WORKERS_LOG).exists():
+        what = (
+            f"it is the folder of a uvicorn: examine its URL, or the {script.NAME} that starts it"
+        )
+        report = Report(arguments.target, unexamined=[what], examined=False)
     else:
         report = examine_configuration(
             Path(arguments.target),
@@ -84,6 +101,23 @@ def run(arguments: argparse.Namespace) -> int:
         )
     say(_as_json(report) if arguments.json else "\n".join(_list_lines(report)))
     return report.status
+
+
+def _find_script(target: Path) -> tuple[Path, list[str]] | None:
+    """Return a script that starts uvicorn, and its arguments; ``None`` if the target is none."""
+    path = target / script.NAME if target.is_dir() else target
+    try:
+        arguments = script.read_script(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError):
+        return None
+    return None if arguments is None else (path, arguments)
+
+
+def _examine_script(path: Path, given: list[str]) -> Report:
+    parser = argparse.ArgumentParser(prog=str(path), add_help=False)
+    add_arguments(parser)
+    arguments = parser.parse_args(given)
+    return examine_script(path, make_options(arguments), arguments.archives, arguments.python)
 
 
 def _examine_server(arguments: argparse.Namespace) -> Report:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from eisen_deploy.serving.engines.keys import write_private
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.printable import clean
@@ -47,10 +47,7 @@ class Endpoints:
     def write_token(self, key: str | None) -> None:
         """Write the header with the token of a server that has just started, for curl to read."""
         if key is not None:
-            self._token_file.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with open(os.open(self._token_file, flags, 0o600), "w") as file:  # noqa: PTH123
-                file.write(f"Authorization: Bearer {key}\n")
+            write_private(self._token_file, f"Authorization: Bearer {key}\n")
 
     def remove_token(self) -> None:
         """Remove that file."""

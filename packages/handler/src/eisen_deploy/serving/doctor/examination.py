@@ -1,4 +1,4 @@
-"""The two examinations, each a line: find out the facts, run the checks."""
+"""The examinations, each a line: find out the facts, run the checks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
-from .checks import CONFIGURATION_AREAS, SERVER_AREAS
+from .checks import APPLICATION_AREAS, CONFIGURATION_AREAS, SCRIPT_AREAS, SERVER_AREAS
+from .facts.application import Application, ask_application, is_application
 from .facts.gathering import Facts, gather_facts
 from .facts.running_server import RunningServer, ask_server
+from .facts.uvicorn_script import UvicornScript, gather_script
 from .findings import Report
 
 
@@ -38,19 +41,71 @@ def examine_configuration(
     return report
 
 
-def examine_server(url: str, **options: Any) -> Report:
+def examine_script(target: Path, options: Options, archives: list[Path], python: str) -> Report:
+    """Examine a script that starts uvicorn, and what its server would find.
+
+    :param options: those that the script gives, as ``archives`` and ``python``.
+    """
+    report = Report(str(target))
+    script, report.unexamined = gather_script(target, options, archives, python, os.environ)
+    report.facts = list(_summarize_script(script))
+    report.run(SCRIPT_AREAS, script)
+    return report
+
+
+def examine_server(
+    url: str,
+    *,
+    management: str | None = None,
+    metrics: str | None = None,
+    timeout: float = 5.0,
+    **options: Any,
+) -> Report:
     """Examine a running server by asking it.
 
     :param url: of inference, ``http://host:8080``.
+    :param management: the other addresses of a TorchServe, likewise ``metrics``.
     :param options: those of :func:`.running_server.ask_server`.
     :raises ValueError: if an address is invalid.
     """
     report = Report(url)
+    if is_application(url, timeout):
+        application, report.unexamined = ask_application(url, timeout=timeout, **options)
+        report.facts = list(_summarize_application(application))
+        report.run(APPLICATION_AREAS, application)
+        return report
+    options = {**options, "management": management, "metrics": metrics, "timeout": timeout}
     server, report.unexamined = ask_server(url, **options)
     report.examined = server.is_torchserve
     report.facts = list(_summarize_server(server)) if server.is_torchserve else []
     report.run(SERVER_AREAS, server)
     return report
+
+
+def _summarize_script(script: UvicornScript) -> Iterator[tuple[str, str]]:
+    options, python = script.options, script.python
+    yield "file", str(script.path)
+    yield "address", options.local_url
+    yield "tokens", "on" if options.token_auth else "off"
+    yield "request up to", format_size(options.max_body)
+    yield "machine", f"{script.machine.cores} cores, {format_size(script.machine.memory)}"
+    if python is not None:
+        found = [f"{name} {version or 'none'}" for name, version in python.distributions.items()]
+        yield "python", ", ".join([python.version, *found])
+    for each in script.archives:
+        yield "archive", f"{each.path.name}: {each.name} {each.version}"
+
+
+def _summarize_application(server: Application) -> Iterator[tuple[str, str]]:
+    found = [f"{name} {version or 'none'}" for name, version in server.libraries.items()]
+    yield "server", ", ".join(["Eisen-Deploy's application", *found])
+    yield "tokens", "on" if server.has_tokens else "off"
+    yield "TLS", "on" if server.endpoint.scheme == "https" else "off"
+    yield "ready", "yes" if server.ready.status == 200 else "no"
+    if server.limit is not None:
+        yield "request up to", f"{server.limit} bytes ({format_size(server.limit)})"
+    for name, answer in server.models.items():
+        yield "model", f"{name}, {'answers' if answer.status == 200 else 'does not answer'}"
 
 
 def _summarize(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -49,9 +49,11 @@ class Found:
 
     def __init__(self, what: str, *, severity: str | None = None, **values: object) -> None:
         self.what, self.severity = what, severity
-        # A remedy may be a command to copy: a text is one word of it.
+        # A remedy may be a command to copy: a text is one word of it, unless it is all of it.
         self.values = {
-            name: shlex.quote(str(value)) if isinstance(value, (str, Path)) else value
+            name: shlex.quote(str(value))
+            if isinstance(value, (str, Path)) and name != "remedy"
+            else value
             for name, value in values.items()
         }
 

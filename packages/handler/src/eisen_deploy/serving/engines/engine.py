@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
 from .options import Options
 from .served_archives import ServedArchive
 
 _LONGEST_PAUSE = 30.0
+
+
+class NotReady(RuntimeError):
+    """Models did not load, or the server ended.
+
+    :param problems: one sentence for each, with the model's name.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
 
 
 @dataclass(frozen=True)
@@ -20,11 +33,21 @@ class Patience:
     :param startup: seconds that all models have for their first prediction, at each start.
     :param silence: seconds without a sign of life after which what does not end by itself is ended.
     :param starts: that may fail one after the other.
+    :param longer: says what makes ``startup`` longer.
     """
 
     startup: float
     silence: float = 60.0
     starts: int = 5
+    longer: str = "--startup-timeout waits longer"
+
+    def for_archive(self, serving: ServingOptions) -> Patience:
+        """Return it with an archive's own time for loading, if the archive has one."""
+        seconds = serving.startup_timeout
+        if seconds is None:
+            return self
+        longer = "its own serving option startup_timeout gives it longer"
+        return replace(self, startup=float(seconds), longer=longer)
 
     def pause_after(self, failures: int) -> float:
         """Return the seconds to wait after so many failed starts."""

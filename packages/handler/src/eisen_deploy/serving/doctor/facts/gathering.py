@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
-from eisen_deploy.serving.engines.torchserve.settings.environment import (
+from eisen_deploy.serving.engines.environment.probes import (
     Python,
     UnfitEnvironment,
-    find_python,
     read_versions,
 )
+from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
+from eisen_deploy.serving.engines.torchserve.settings.environment import find_python
 from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
 from eisen_deploy.serving.engines.torchserve.settings.known_properties import parse_object
 

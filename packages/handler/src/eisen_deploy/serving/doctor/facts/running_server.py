@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from eisen_deploy.serving.engines.keys import Keys
 from eisen_deploy.serving.engines.options import is_loopback
 from eisen_deploy.serving.engines.torchserve.calls import (
     Answer,
     Endpoint,
-    Keys,
     Worker,
     ask,
     ask_workers,

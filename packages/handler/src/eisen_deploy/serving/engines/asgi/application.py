@@ -216,7 +216,7 @@ class Application(Front):
         if kind is Kind.OPENAPI:
             return json_reply(descriptions.describe_api(*described))
         if kind is Kind.SERVER:
-            return json_reply(descriptions.describe_server())
+            return json_reply(descriptions.describe_server(self._settings.libraries))
         return descriptions.describe_health(kind, ready, model.name)
 
 

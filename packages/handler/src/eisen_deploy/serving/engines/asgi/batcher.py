@@ -73,6 +73,8 @@ class Batcher:
         self._running: list[Waiting] = []
         self._began = 0.0
         self._closed = False
+        #: Whether any batch has been answered.
+        self.has_answered = False
 
     def put(self, request: Request) -> Waiting:
         """Put a request into the queue; called on an event loop's thread.
@@ -147,7 +149,7 @@ class Batcher:
         replies = self._answer([each.request for each in batch])
         for each, reply in zip(batch, replies, strict=True):
             each.finish(_own(reply))
-        self._running = []
+        self._running, self.has_answered = [], True
 
     def _next(self) -> list[Waiting] | None:
         """Return the next batch; ``None`` at the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 
 from eisen_deploy.serving.runtime.buffers import make_unfilled
@@ -23,7 +24,7 @@ class RequestTooLarge(ServingError):
 
 
 class TooSlow(ServingError):
-    """Nothing of the body arrived for too long."""
+    """Nothing of the body arrived for too long, or all of it too slowly."""
 
     status = 408
 
@@ -69,6 +70,7 @@ class Incoming:
     ) -> None:
         self._receive, self._settings, self._room = receive, settings, room
         self._held = 0
+        self._began = time.monotonic()
         self.size = self._announced(headers)
         self.is_whole = self.size == 0
 
@@ -91,7 +93,7 @@ class Incoming:
         """Return the whole body, in memory of its own.
 
         :raises RequestTooLarge: if it is over the limit, which it did not announce.
-        :raises TooSlow: if nothing more of it arrives.
+        :raises TooSlow: if nothing more of it arrives, or too little.
         :raises NotExecuted: if other bodies have taken the memory.
         :raises ClientGone: if the connection ends before.
         """
@@ -108,12 +110,9 @@ class Incoming:
         taken = 0
         while not self.is_whole:
             try:
-                message = await asyncio.wait_for(self._receive(), self._settings.idle)
+                message = await asyncio.wait_for(self._receive(), self._patience(taken))
             except asyncio.TimeoutError:
-                raise TooSlow(
-                    f"the body stopped after {taken} bytes: nothing more arrived for "
-                    f"{self._settings.idle:g} s"
-                ) from None
+                raise self._too_slow(taken) from None
             if message["type"] != "http.request":
                 raise ClientGone
             piece = message.get("body", b"")
@@ -137,6 +136,19 @@ class Incoming:
         if size > self._held:
             self._room.take(size - self._held)
             self._held = size
+
+    def _patience(self, taken: int) -> float:
+        """Return for how long the next piece is waited for, in seconds."""
+        settings, passed = self._settings, time.monotonic() - self._began
+        return min(settings.idle, settings.idle + taken / settings.slowest - passed)
+
+    def _too_slow(self, taken: int) -> TooSlow:
+        settings, passed = self._settings, time.monotonic() - self._began
+        return TooSlow(
+            f"{taken} bytes of the body arrived in {passed:.1f} s: the server waits "
+            f"{settings.idle:g} s for the next ones, and takes no less than "
+            f"{settings.slowest:g} bytes a second"
+        )
 
     def _too_large(self, size: str) -> RequestTooLarge:
         settings = self._settings

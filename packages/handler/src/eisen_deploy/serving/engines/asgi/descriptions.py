@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Field, Metadata
 from eisen_deploy.serving.runtime._shared.wire.datatypes import DATATYPE_OF_NUMPY
@@ -29,12 +29,17 @@ _ERRORS = {
 }
 
 
-def describe_server() -> dict[str, object]:
-    """Return the protocol's metadata of the server."""
+#: What the server is called in its metadata.
+SERVER = "eisen-serve"
+
+
+def describe_server(libraries: Sequence[str]) -> dict[str, object]:
+    """Return the protocol's metadata of the server, and beside them the versions of libraries."""
     return {
-        "name": "eisen-serve",
+        "name": SERVER,
         "version": version("eisen-deploy-handler"),
         "extensions": ["binary_tensor_data"],
+        "libraries": {name: _find_version(name) for name in libraries},
     }
 
 
@@ -47,6 +52,13 @@ def describe_health(kind: Kind, ready: bool, model: str | None) -> Reply:
         return json_reply({"status": "Healthy" if ready else "Unhealthy"}, status)
     said = {"ready": ready} if kind is Kind.READY else {"name": model, "ready": ready}
     return json_reply(said, status)
+
+
+def _find_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def describe_model(name: str, model_version: str, metadata: Metadata) -> dict[str, object]:
@@ -100,7 +112,7 @@ def describe_api(
 
 def merge_apis(apis: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """Return one description of several models' addresses."""
-    server = describe_server()
+    server = describe_server(())
     paths: dict[str, object] = {}
     for api in apis:
         found = api["paths"]

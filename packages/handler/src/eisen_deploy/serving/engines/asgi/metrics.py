@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def share_counters(index: int) -> None:
     folder = Path(os.environ[COUNTERS_FOLDER])
     folder.mkdir(exist_ok=True)
     with (folder / f"counter_{index}.db").open("ab") as file:
-        os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
+        if sys.platform != "win32":
+            os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
     values.ValueClass = values.MultiProcessValue(lambda: index)  # type: ignore[no-untyped-call]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
     from eisen_deploy.serving.runtime.answering.counters import CountedRequest
     from eisen_deploy.serving.runtime.answering.limits import Limits
+
+_log = logging.getLogger("eisen_deploy.serving")
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,15 @@ def serve_archive(
         interrupt=None if on_main_thread else _make_thread_interrupt(),
     )
     options = session.handler.archive.options
-    shares = session.batch_problem is None
+    problem = session.batch_problem
+    if problem is not None and (options.batch_size or 1) > 1:
+        _log.info("the requests of a batch run one by one: %s", problem)
     batcher = Batcher(
         session.answer,
-        size=(options.batch_size or 1) if shares else 1,
+        size=(options.batch_size or 1) if problem is None else 1,
         delay=(options.batch_delay or 0) / 1000,
         queue=settings.queue,
-        timeout=options.response_timeout or settings.response_timeout,
+        timeout=settings.find_response_timeout(options),
     )
     model = Model(name, version, session.handler.metadata, runtime.Request)
     return Served(Application(model, batcher, settings, counters.render), batcher)
@@ -101,7 +106,7 @@ def _make_limits(options: ServingOptions, settings: Settings) -> Limits:
     """Return what a session may take, in the terms of its own runtime."""
     limits = importlib.import_module("_eisen_serving.answering.limits")
     budget = importlib.import_module("_eisen_serving.answering.budget")
-    timeout = options.response_timeout or settings.response_timeout
+    timeout = settings.find_response_timeout(options)
     made: Limits = limits.Limits(
         reply=settings.max_body,
         reply_setting=f"the server's {settings.max_body_setting} is {settings.max_body}",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
 MIB = 2**20
 #: The variable with the folder in which the processes of one server keep their counters.
@@ -23,6 +27,8 @@ class Settings:
     :param idle: seconds without a byte of a body after which its sender is given up.
     :param piece: bytes of a reply that are handed over at once: the next follow when the client has
         taken them.
+    :param slowest: bytes of a body that have to arrive a second, on average, after that time.
+    :param libraries: distributions of which the server's metadata give the versions.
     """
 
     max_body: int = 512 * MIB
@@ -33,3 +39,9 @@ class Settings:
     token_file: Path | None = None
     idle: float = 60.0
     piece: int = MIB
+    slowest: float = 4096.0
+    libraries: tuple[str, ...] = ("torch",)
+
+    def find_response_timeout(self, serving: ServingOptions) -> float:
+        """Return the seconds for an answer: those of the archive, or else the server's."""
+        return serving.response_timeout or self.response_timeout

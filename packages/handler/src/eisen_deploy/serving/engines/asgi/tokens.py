@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
-import json
 from pathlib import Path
 
+from eisen_deploy.serving.engines.keys import parse_keys
 from eisen_deploy.serving.runtime.errors import ServingError
 
 
@@ -43,17 +43,8 @@ class TokenFile:
             status = self._path.stat()
             mark = (status.st_ino, status.st_size, status.st_mtime_ns)
             if mark != self._mark:
-                self._token, self._mark = _parse(self._path.read_bytes()), mark
+                key = parse_keys(self._path.read_bytes()).inference or ""
+                self._token, self._mark = key.encode("utf-8"), mark
         except OSError:  # being replaced: the old one goes on for as long as that takes
             pass
         return self._token
-
-
-def _parse(raw: bytes) -> bytes:
-    text = raw.strip()
-    if not text.startswith(b"{"):
-        return text
-    try:
-        return str(json.loads(text)["inference"]["key"]).encode("ascii")
-    except (ValueError, KeyError, TypeError):
-        return b""

@@ -117,7 +117,7 @@ class Router(Front):
         if kind is Kind.METRICS:
             raise make_refusal()
         if kind is Kind.SERVER:
-            return json_reply(descriptions.describe_server())
+            return json_reply(descriptions.describe_server(self._settings.libraries))
         if kind is Kind.OPENAPI:
             each = [
                 descriptions.describe_api(*model.described, url_part=model.url_part)

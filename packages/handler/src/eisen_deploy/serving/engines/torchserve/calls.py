@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from eisen_deploy.serving.engines.keys import Keys, read_keys
+
 _MOST_READ = 2**22
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
@@ -144,27 +146,6 @@ class Worker(NamedTuple):
     def is_ready(self) -> bool:
         """Whether its model is loaded."""
         return self.status == "READY"
-
-
-class Keys(NamedTuple):
-    """Tokens: one for inference, one for management."""
-
-    inference: str | None = None
-    management: str | None = None
-
-
-def read_keys(path: Path) -> Keys:
-    """Read tokens: TorchServe's ``key_file.json``, or a file with the token of inference alone.
-
-    :raises OSError: if the file cannot be read.
-    """
-    text = path.read_text("utf-8", "replace").strip()
-    try:
-        keys = json.loads(text)
-        return Keys(keys["inference"]["key"], keys["management"]["key"])
-    except (ValueError, LookupError, TypeError):
-        # A key file that is just being written begins with a brace.
-        return Keys(None if text.startswith("{") else text or None)
 
 
 class ServerCalls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from eisen_deploy.serving.engines.engine import Setup
+from eisen_deploy.serving.engines.environment import probes
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
@@ -15,8 +16,9 @@ from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 from . import preflight
 from .calls import ServerCalls
 from .launcher import TorchServe, find_program
-from .settings import environment, logging_config
+from .settings import logging_config
 from .settings.configuration import configure
+from .settings.environment import REQUIRED
 from .supervision import Supervision
 
 CONFIG = "config.properties"
@@ -49,7 +51,7 @@ class TorchServeEngine:
     def check_environment(self, python: str) -> int:
         """Check that it is installed beside an interpreter, and return the number of GPUs there."""
         find_program(python)
-        return environment.check(python).gpus
+        return probes.check(python, REQUIRED).gpus
 
     def make_service(self, setup: Setup) -> TorchServeService:
         """Write its configuration, and return it."""

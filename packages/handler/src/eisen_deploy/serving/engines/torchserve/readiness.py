@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from eisen_deploy.serving.engines.engine import NotReady
 from eisen_deploy.serving.engines.machine import count_killed_for_memory
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from . import logs
 from .calls import Answer, ServerCalls
-from .launcher import LaunchFailed, TorchServe
+from .launcher import TorchServe
 from .logs import Log
 from .worker_reports import WorkerReport, WorkerReports
 
@@ -25,17 +26,6 @@ _TRACE_SECONDS = 2.0
 # A worker that is killed once may be unlucky; TorchServe starts it again.
 _SILENT_DEATHS = 2
 _ODD_ANSWERS = 3
-
-
-class NotReady(LaunchFailed):
-    """Models did not load, or the server ended.
-
-    :param problems: one sentence for each, with the model's name.
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems))
 
 
 class _Model:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from eisen_deploy.serving.engines.engine import Patience
+from eisen_deploy.serving.engines.engine import NotReady, Patience
 from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, check_copies
 from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
@@ -15,7 +15,7 @@ from eisen_deploy.serving.runtime.torchserve.load_report import NOT_VERIFIED
 from .calls import ServerCalls
 from .launcher import TorchServe
 from .logs import Log
-from .readiness import NotReady, explain_end, wait_ready
+from .readiness import explain_end, wait_ready
 from .worker_reports import WorkerReports
 
 _POLL = 0.5

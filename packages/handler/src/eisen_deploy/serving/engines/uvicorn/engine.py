@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from eisen_deploy.serving.engines.asgi.settings import COUNTERS_FOLDER
 from eisen_deploy.serving.engines.engine import Setup
+from eisen_deploy.serving.engines.environment import probes
+from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
+from eisen_deploy.serving.engines.keys import read_keys, write_private
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
-from eisen_deploy.serving.engines.torchserve.settings import environment
-from eisen_deploy.serving.engines.torchserve.settings.profile import TUNED
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 
 from .supervision import Supervision
@@ -31,9 +30,6 @@ REQUIRED = {
     "prometheus_client": "eisen-deploy-handler[uvicorn]",
     "eisen_deploy.serving.engines.uvicorn.work": "eisen-deploy-handler[uvicorn]",
 }
-#: The environment of a worker: large buffers are used again, and not mapped and zeroed each time.
-VARIABLES = tuple(setting for setting in TUNED if setting.kind == "environment")
-
 _BACKLOG = 2048
 _QUEUE = 100
 # The share of the machine's memory for bodies: what is made of one takes as much again, or more.
@@ -64,7 +60,7 @@ class UvicornEngine:
 
     def check_environment(self, python: str) -> int:
         """Check that a worker can be started by an interpreter; return the number of GPUs there."""
-        return environment.check(python, REQUIRED).gpus
+        return probes.check(python, REQUIRED).gpus
 
     def make_service(self, setup: Setup) -> UvicornService:
         """Return it; it is not started."""
@@ -88,8 +84,8 @@ class UvicornService:
             Work(
                 workers=workers,
                 max_body=options.max_body,
-                all_bodies=int(_SHARE * measure_machine().memory / workers),
-                response_timeout=archive.serving.response_timeout or options.response_timeout,
+                all_bodies=share_memory(workers),
+                response_timeout=options.response_timeout,
                 queue=_QUEUE,
                 token_file=None if self._key_file is None else str(self._key_file),
                 tls_cert=None if options.tls_cert is None else str(options.tls_cert),
@@ -97,7 +93,7 @@ class UvicornService:
             ),
             setup,
             variables={
-                **{each.name: each.value for each in VARIABLES},
+                **{each.name: each.value for each in ALLOCATOR},
                 DIGESTS: archive.digest,
                 COUNTERS_FOLDER: str(counters),
             },
@@ -112,7 +108,8 @@ class UvicornService:
     def start(self) -> None:
         """Start, and wait until every worker has predicted the sample."""
         if self._key_file is not None:
-            _write_key(self._key_file)
+            key = {"inference": {"key": secrets.token_urlsafe(32)}}  # as in TorchServe's file
+            write_private(self._key_file, json.dumps(key))
         self._supervision.start()
 
     def keep(self, started: Callable[[], None]) -> None:
@@ -122,10 +119,7 @@ class UvicornService:
 
     def token(self) -> str | None:
         """Return what clients have to send."""
-        if self._key_file is None:
-            return None
-        key: str = json.loads(self._key_file.read_bytes())["inference"]["key"]
-        return key
+        return None if self._key_file is None else read_keys(self._key_file).inference
 
     def stop(self) -> None:
         """Stop all workers, once they have answered what they have begun."""
@@ -140,6 +134,11 @@ def count_workers(archive: ServedArchive, options: Options, gpus: int) -> int:
     return archive.serving.workers or options.workers or gpus or 1
 
 
+def share_memory(workers: int) -> int:
+    """Return the bytes that the bodies of one of so many workers may take together."""
+    return int(_SHARE * measure_machine().memory / workers)
+
+
 def _listen(options: Options) -> socket.socket:
     """Return the socket on which all workers listen."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
@@ -148,10 +147,3 @@ def _listen(options: Options) -> socket.socket:
     listener.bind((options.host, options.port))
     listener.listen(_BACKLOG)
     return listener
-
-
-def _write_key(path: Path) -> None:
-    """Write a new token in the form of TorchServe's key file, which clients read."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
-        json.dump({"inference": {"key": secrets.token_urlsafe(32)}}, file)

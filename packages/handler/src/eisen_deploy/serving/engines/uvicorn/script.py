@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import shlex
 
+from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 
-from .engine import VARIABLES, count_workers
+from .engine import count_workers
+
+#: The name that ``eisen-serve config`` gives it.
+NAME = "uvicorn.sh"
+_PROGRAM = ["-m", "eisen_deploy.serving.cli", "run"]
+
+
+def read_script(text: str) -> list[str] | None:
+    """Return the arguments of ``eisen-serve run`` in such a script; ``None`` if it is none."""
+    for line in text.splitlines():
+        if line.startswith("exec "):
+            words = shlex.split(line)
+            if words[2:5] == _PROGRAM and "--engine" in words:
+                return words[5:]
+    return None
 
 
 def render_script(
@@ -15,7 +30,7 @@ def render_script(
 ) -> str:
     """Return a script that serves an archive with just these options."""
     workers = count_workers(archive, options, gpus)
-    command = [python, "-m", "eisen_deploy.serving.cli", "run", str(archive.path.absolute())]
+    command = [python, *_PROGRAM, str(archive.path.absolute())]
     command += ["--engine", "uvicorn", "--host", options.host, "--port", str(options.port)]
     command += ["--workers", str(workers), "--max-body", str(options.max_body)]
     command += ["--response-timeout", str(options.response_timeout)]
@@ -29,7 +44,7 @@ def render_script(
         if given
     ]
     digest = f"# {archive.name} {archive.version}, sha-256 {archive.digest}"
-    variables = [f"#   {each.name}={each.value}: {each.reason}" for each in VARIABLES]
+    variables = [f"#   {each.name}={each.value}: {each.reason}" for each in ALLOCATOR]
     return "\n".join(
         [
             "#!/bin/sh",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from eisen_deploy.serving.engines.engine import Setup
+from eisen_deploy.serving.engines.engine import NotReady, Setup
 from eisen_deploy.serving.engines.guarded import GuardedProcess
 from eisen_deploy.serving.engines.machine import is_running
 from eisen_deploy.serving.engines.served_archives import (
@@ -24,17 +24,17 @@ from eisen_deploy.serving.engines.served_archives import (
     ServedArchive,
     check_copies,
 )
-from eisen_deploy.serving.engines.torchserve.readiness import NotReady
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime._shared.printable import clean
 
-from .work import Work
+from .work import WORKERS_LOG, Work
 
 _POLL = 0.1
 # Seconds after which a worker that is gone is not waited for any more.
 _DESERTED = 2.0
-_LONGER = "--startup-timeout waits longer"
+# A worker that ends sooner, and before it has answered anything, is taken for one that fails.
+_YOUNG = 60.0
 
 
 class Supervision:
@@ -56,14 +56,14 @@ class Supervision:
     ) -> None:
         self._archive, self._listener, self._work = archive, listener, work
         self._setup, self._variables, self._say = setup, variables, setup.say
-        self._patience = setup.patience
-        self._unpacked = setup.private
+        self._patience = setup.patience.for_archive(archive.serving)
+        self._unpacked: Path | None = None
         self._workers = [_Worker(index) for index in range(work.workers)]
 
     @property
     def log_path(self) -> Path:
         """Where everything that the workers print goes."""
-        return self._setup.folder / "workers.log"
+        return self._setup.folder / WORKERS_LOG
 
     def start(self) -> None:
         """Start all workers and wait until each has loaded the model and predicted its sample.
@@ -128,8 +128,14 @@ class Supervision:
             name, why = self._archive.url_part, worker.explain_end()
             self._say(f"{name}: worker {worker.pid} ended: {why}; starting again")
             worker.end(force=True)
-            worker.ended, worker.is_ready, worker.is_starting = time.monotonic(), False, False
-            worker.failures, worker.due = 0, 0.0
+            worker.note_end()
+            if worker.useless > 1:
+                pause = self._patience.pause_after(worker.useless - 1)
+                self._say(
+                    f"{name}: {worker.useless} times it answered nothing before it ended; "
+                    f"next start in {pause:.0f} s"
+                )
+                worker.due += pause
 
     def _replace(self, worker: _Worker) -> None:
         """Take a worker that has ended one step nearer to serving again.
@@ -153,16 +159,18 @@ class Supervision:
     def _put_off(self, worker: _Worker, problem: str) -> None:
         """Try again later to start a worker.
 
-        :raises NotReady: if it has failed too often.
+        :raises NotReady: if it has failed too often, and no other worker serves.
         """
         worker.end(force=True)
         worker.is_starting = False
         worker.failures += 1
         left = self._patience.starts - worker.failures
-        if left <= 0:
+        serving = sum(each.is_ready for each in self._workers)
+        if left <= 0 and not serving:
             raise NotReady([problem])
         pause = self._patience.pause_after(worker.failures)
-        self._say(f"{problem}; next try in {pause:.0f} s, {left} are left")
+        rest = f"{left} are left" if left > 0 else f"others serve: {serving}"
+        self._say(f"{problem}; next try in {pause:.0f} s, {rest}")
         worker.due = time.monotonic() + pause
 
     def _restart(self, worker: _Worker) -> str | None:
@@ -180,10 +188,12 @@ class Supervision:
 
         :raises NotReady: if it is not what was verified.
         """
+        is_first = self._unpacked is None
         self._unpacked = Path(tempfile.mkdtemp(prefix="unpacked-", dir=self._setup.private))
         assert self._archive.copy is not None  # noqa: S101 - made by who serves
         try:
-            check_copies([self._archive])
+            if not is_first:  # it has just been verified
+                check_copies([self._archive])
             zips.unpack(self._archive.copy, self._unpacked)
         except BadArchives as error:
             raise NotReady(error.problems) from None
@@ -209,7 +219,7 @@ class Supervision:
         process = GuardedProcess(
             command,
             self.log_path,
-            grace=self._work.response_timeout + 10.0,
+            grace=self._work.settings.find_response_timeout(self._archive.serving) + 10.0,
             disposable=self._setup.private,
         )
         try:
@@ -231,15 +241,19 @@ class Supervision:
         if worker.is_ready:
             return None
         if worker.refusal is not None:
-            return f"{name}: {worker.refusal}"
+            return f"{name} did not load: {worker.refusal}"
         if not worker.process.is_running:
             return self._explain_early_end(worker)
         is_late = time.monotonic() - worker.heard > seconds
-        return f"{name} did not load in {seconds:g} s: {_LONGER}" if is_late else None
+        return (
+            f"{name} did not load: not in {seconds:g} s: {self._patience.longer}"
+            if is_late
+            else None
+        )
 
     def _explain_early_end(self, worker: _Worker) -> str:
         name, why = self._archive.url_part, worker.explain_end()
-        return f"{name}: a worker ended while it loaded: {why}; {self.log_path} has what it printed"
+        return f"{name} did not load: its worker ended: {why}; {self.log_path} has what it printed"
 
 
 @dataclass
@@ -248,6 +262,7 @@ class _Worker:
 
     :param ended: when it ended, while it does not serve again.
     :param failures: of starting it again since then; ``due``: when that is tried next.
+    :param useless: how often in a row it ended soon, and before it had answered anything.
     """
 
     index: int
@@ -261,6 +276,9 @@ class _Worker:
     ended: float | None = None
     failures: int = 0
     due: float = 0.0
+    useless: int = 0
+    _began: float = 0.0
+    _has_answered: bool = False
     _link: int = -1
     _rest: bytes = b""
 
@@ -268,7 +286,8 @@ class _Worker:
         """Take over a process that has just been started."""
         self.process, self._link, self._rest = process, link, b""
         self.is_starting, self.is_ready, self.refusal, self.is_hung = True, False, None, False
-        self.heard, self.pid = time.monotonic(), process.group
+        self._has_answered, self.pid = False, process.group
+        self.heard = self._began = time.monotonic()
 
     def read(self) -> None:
         """Take note of what it has said."""
@@ -286,8 +305,18 @@ class _Worker:
         self.heard = time.monotonic()
         self.is_ready = self.is_ready or "ready" in said
         self.is_hung = self.is_hung or "hung" in said
+        self._has_answered = self._has_answered or bool(said.get("answered"))
+        if "ready" in said:
+            self._began = self.heard
         if "refused" in said:
             self.refusal = clean(str(said["refused"]))
+
+    def note_end(self) -> None:
+        """Take note that it ended, although it was ready."""
+        self.ended = self.due = now = time.monotonic()
+        is_useless = not self._has_answered and now - self._began < _YOUNG
+        self.useless = self.useless + 1 if is_useless else 0
+        self.failures, self.is_ready, self.is_starting = 0, False, False
 
     def is_silent(self, seconds: float) -> bool:
         """Whether it has given no sign of life for so many seconds, although it was ready."""

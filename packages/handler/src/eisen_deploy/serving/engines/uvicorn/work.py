@@ -8,6 +8,11 @@ from pathlib import Path
 
 from eisen_deploy.serving.engines.asgi.settings import Settings
 
+#: The file in the server's folder with everything that its workers print.
+WORKERS_LOG = "workers.log"
+#: What the server's metadata give the versions of.
+LIBRARIES = ("uvicorn", "httptools", "uvloop", "torch")
+
 
 @dataclass(frozen=True)
 class Work:
@@ -46,6 +51,7 @@ class Work:
             response_timeout=self.response_timeout,
             queue=self.queue,
             token_file=token_file,
+            libraries=LIBRARIES,
         )
 
     def to_json(self) -> str:

@@ -152,7 +152,7 @@ async def _watch(server: uvicorn.Server, batcher: Batcher, link: Link) -> None:
         await asyncio.sleep(_TICK / 10)
     link.say(ready=os.getpid())
     while not batcher.is_hung:
-        if not link.say(alive=True):  # killed, and its guardian too
+        if not link.say(alive=True, answered=batcher.has_answered):  # killed, and its guardian too
             server.should_exit = True
         batcher.expire()
         await asyncio.sleep(_TICK)

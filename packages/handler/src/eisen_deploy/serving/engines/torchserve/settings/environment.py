@@ -1,96 +1,18 @@
-"""Whether a Python environment can run TorchServe and our handler; what is installed in it."""
+"""What TorchServe needs of a Python environment, and which one is its own."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
 #: What the server imports, and what to install for it.
 REQUIRED = {
     "torch": "torch",
     "numpy": "numpy",
     "yaml": "PyYAML",
-    "ts.model_service_worker": "torchserve",
+    "ts.model_service_worker": "torchserve",  # it imports all that a worker does
 }
-_SECONDS = 180
-
-# Runs in the server's environment. ts.model_service_worker imports all that a worker does.
-_PROBE = """
-import importlib, json, sys
-problems = {}
-for name in sys.argv[1:]:
-    try:
-        importlib.import_module(name)
-    except BaseException as error:
-        problems[name] = f"{type(error).__name__}: {error}"
-torch = sys.modules.get("torch")
-gpus = 0 if torch is None or "torch" in problems else torch.cuda.device_count()
-print("\\n" + json.dumps({"problems": problems, "gpus": gpus}))
-"""
-
-
-_VERSIONS = """
-import importlib.metadata, json, sys
-def version(name):
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-print(json.dumps([sys.version.split()[0], {name: version(name) for name in sys.argv[1:]}]))
-"""
-
-
-class UnfitEnvironment(RuntimeError):
-    """The server's Python environment lacks something; the message says what to install."""
-
-
-class Environment(NamedTuple):
-    """What was found: the number of GPUs that torch can use."""
-
-    gpus: int
-
-
-class Python(NamedTuple):
-    """An interpreter, its version, and the version of each distribution that was asked for."""
-
-    path: str
-    version: str
-    distributions: Mapping[str, str | None]
-
-
-def check(python: str, required: Mapping[str, str] = REQUIRED) -> Environment:
-    """Import in a process of its own what the server will import.
-
-    :param python: the interpreter of the server's environment.
-    :param required: the modules, and what to install for each.
-    :raises UnfitEnvironment: with each module that cannot be imported, and how to install it.
-    """
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    found = _run_probe(python, _PROBE, required, own)
-    problems = found["problems"]
-    # torchserve cannot be imported without the others either: then only they are named.
-    named = {name: why for name, why in problems.items() if "." not in name} or problems
-    if named:
-        lacking = "; ".join(f"{required[name]} ({why})" for name, why in named.items())
-        install = " ".join(dict.fromkeys(required[name] for name in named))
-        raise UnfitEnvironment(
-            f"the server's environment lacks {lacking}: {python} -m pip install {install}"
-        )
-    return Environment(found["gpus"])
-
-
-def read_versions(python: str, names: Iterable[str], variables: Mapping[str, str]) -> Python:
-    """Ask an interpreter which versions of distributions it has; nothing is imported.
-
-    :param variables: of the environment in which it runs.
-    :raises UnfitEnvironment: if it does not run.
-    """
-    return Python(python, *_run_probe(python, _VERSIONS, names, variables))
 
 
 def find_python(variables: Mapping[str, str]) -> str | None:
@@ -102,24 +24,3 @@ def find_python(variables: Mapping[str, str]) -> str | None:
         first = script.readline().decode("utf-8", "replace")
     match = re.match(r"#!\s*(/\S+)", first)
     return match[1] if match else None
-
-
-def _run_probe(python: str, code: str, names: Iterable[str], variables: Mapping[str, str]) -> Any:
-    """Run code in a process of its own, and return what it prints in its last line, as JSON."""
-    try:
-        probe = subprocess.run(  # noqa: S603
-            [python, "-c", code, *names],
-            cwd=os.sep,  # no module of the working directory is taken for one of the environment
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnfitEnvironment(f"{python} cannot be run: {error}") from None
-    try:
-        return json.loads(probe.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        last = (probe.stderr.strip() or "it says nothing").split("\n")[-1]
-        raise UnfitEnvironment(f"{python} ends with {probe.returncode}: {last}") from None

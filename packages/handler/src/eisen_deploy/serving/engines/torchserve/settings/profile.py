@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
+
 
 class Setting(NamedTuple):
     """One setting of a server.
@@ -55,27 +57,7 @@ TUNED: tuple[Setting, ...] = (
         "",
         "a server whose heap was exhausted ends, and can be started again, instead of limping on",
     ),
-    Setting(
-        "environment",
-        "MALLOC_ARENA_MAX",
-        "1",
-        "one heap of malloc for all threads: what a large body leaves, the next one uses",
-        "64 MiB: 0.13 to 0.05 s of the processor in the kernel",
-    ),
-    Setting(
-        "environment",
-        "MALLOC_MMAP_MAX_",
-        "0",
-        "large buffers come from that heap, and are not mapped and zeroed by the kernel each time",
-        "256 MiB: 1.5 to 0.2 s of the processor in the kernel",
-    ),
-    Setting(
-        "environment",
-        "MALLOC_TRIM_THRESHOLD_",
-        "8589934592",
-        "freed memory is kept for the next body instead of being given back",
-        "256 MiB: 0.9 to 0.2 s of the processor in the kernel",
-    ),
+    *(Setting("environment", *variable) for variable in ALLOCATOR),
     Setting(
         "log",
         "ACCESS_LOG",
