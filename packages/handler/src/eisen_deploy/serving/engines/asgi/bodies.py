@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from eisen_deploy.serving.runtime.buffers import make_unfilled
 from eisen_deploy.serving.runtime.errors import MalformedBody, NotExecuted, ServingError
 
 from .replies import Receive
 from .settings import Settings
+
+#: The extension of ASGI by which a server receives the rest of a body into memory that it is given,
+#: as many bytes as that has, and gives up after some seconds without a byte
+#: (:class:`asyncio.TimeoutError`). It returns whether all are there: a connection may be lost.
+FILL = "eisen_deploy.fill"
+Fill = Callable[[memoryview, float], Awaitable[bool]]
 
 
 class ClientGone(Exception):
@@ -59,16 +65,22 @@ class Incoming:
 
     :param headers: by lower-case name.
     :param room: from which its memory is taken, until :meth:`release`.
+    :param fill: what receives into memory, where the server has that, see :data:`FILL`.
     :ivar is_whole: whether all of it has arrived.
     :raises RequestTooLarge: if a larger one is announced.
     :raises MalformedBody: if what is announced is not a number.
     """
 
     def __init__(
-        self, headers: Mapping[str, str], receive: Receive, settings: Settings, room: Room
+        self,
+        headers: Mapping[str, str],
+        receive: Receive,
+        settings: Settings,
+        room: Room,
+        fill: Fill | None = None,
     ) -> None:
-        self._receive, self._settings, self._room = receive, settings, room
-        self._held = 0
+        self._receive, self._settings, self._room, self._fill = receive, settings, room, fill
+        self._held = self._taken = 0
         self.size = self._announced(headers)
         self.is_whole = self.size == 0
 
@@ -97,34 +109,43 @@ class Incoming:
         """
         self._hold(self.size or 0)
         buffer = make_unfilled(self.size or 0)
-        filled = 0
-        async for piece in self.pieces():
-            buffer[filled : filled + len(piece)] = piece
-            filled += len(piece)
+        while not self.is_whole:
+            start, piece = self._taken, await self._receive_piece()
+            buffer[start : self._taken] = piece
+            if self._fill is not None and self.size is not None and not self.is_whole:
+                await self._receive_rest(self._fill, memoryview(buffer)[self._taken :])
         return buffer
 
     async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the body in pieces as they arrive; raises as :meth:`read` does."""
-        taken = 0
         while not self.is_whole:
-            try:
-                message = await asyncio.wait_for(self._receive(), self._settings.idle)
-            except asyncio.TimeoutError:
-                raise TooSlow(
-                    f"the body stopped after {taken} bytes: nothing more arrived for "
-                    f"{self._settings.idle:g} s"
-                ) from None
-            if message["type"] != "http.request":
-                raise ClientGone
-            piece = message.get("body", b"")
-            assert isinstance(piece, (bytes, memoryview))  # noqa: S101 - by ASGI
-            taken += len(piece)
-            if taken > (self._settings.max_body if self.size is None else self.size):
-                raise self._too_large(f"more than {self._settings.max_body}")
-            self._hold(taken)
-            self.is_whole = not message.get("more_body", False)
-            yield piece
-        if self.size not in (None, taken):
+            yield await self._receive_piece()
+
+    async def _receive_piece(self) -> bytes | memoryview:
+        settings = self._settings
+        try:
+            message = await asyncio.wait_for(self._receive(), settings.idle)
+        except asyncio.TimeoutError:
+            raise self._too_slow() from None
+        if message["type"] != "http.request":
+            raise ClientGone
+        piece = message.get("body", b"")
+        assert isinstance(piece, (bytes, memoryview))  # noqa: S101 - by ASGI
+        self._taken += len(piece)
+        if self._taken > (settings.max_body if self.size is None else self.size):
+            raise self._too_large(f"more than {settings.max_body}")
+        self._hold(self._taken)
+        self.is_whole = not message.get("more_body", False)
+        if self.is_whole and self.size not in (None, self._taken):
+            raise ClientGone
+        return piece
+
+    async def _receive_rest(self, fill: Fill, view: memoryview) -> None:
+        try:
+            self.is_whole = await fill(view, self._settings.idle)
+        except asyncio.TimeoutError:
+            raise self._too_slow() from None
+        if not self.is_whole:
             raise ClientGone
 
     def release(self) -> None:
@@ -137,6 +158,10 @@ class Incoming:
         if size > self._held:
             self._room.take(size - self._held)
             self._held = size
+
+    def _too_slow(self) -> TooSlow:
+        idle = self._settings.idle
+        return TooSlow(f"the body stopped before its end: nothing more arrived for {idle:g} s")
 
     def _too_large(self, size: str) -> RequestTooLarge:
         settings = self._settings
