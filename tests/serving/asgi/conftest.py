@@ -26,7 +26,7 @@ from eisen_deploy.serving.runtime.messages import Reply
 class Served:
     """A server on a port of its own."""
 
-    def __init__(self, answer, settings, *, size=1, delay=0.0, timeout=30.0, protocol=None):
+    def __init__(self, answer, settings, *, size=1, delay=0.0, timeout=30.0, **server):
         self.batcher = Batcher(
             answer, size=size, delay=delay, queue=settings.queue, timeout=timeout
         )
@@ -35,10 +35,11 @@ class Served:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application,
-                http=protocol or BoundedProtocol,
+                http=BoundedProtocol,
                 lifespan="off",
                 log_config=None,
                 timeout_graceful_shutdown=1,
+                **server,
             )
         )
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -49,7 +50,9 @@ class Served:
         ]
 
     def _run(self):
-        asyncio.run(self._server.serve(sockets=[self.listener]))
+        loop = (self._server.config.get_loop_factory() or asyncio.new_event_loop)()
+        loop.run_until_complete(self._server.serve(sockets=[self.listener]))
+        loop.close()
 
     def _answer(self):
         with contextlib.suppress(KeyboardInterrupt):  # which a model raised
@@ -101,8 +104,9 @@ def serve() -> Iterator[Callable[..., Served]]:
     """Start a server: ``serve(answer, max_body=..., ...)``; it ends with the test."""
     with ExitStack() as stack:
 
-        def _serve(answer=echo, *, size=1, delay=0.0, timeout=30.0, **settings):
-            served = Served(answer, Settings(**settings), size=size, delay=delay, timeout=timeout)
+        def _serve(answer=echo, *, size=1, delay=0.0, timeout=30.0, server=None, **settings):
+            options = {"size": size, "delay": delay, "timeout": timeout, **(server or {})}
+            served = Served(answer, Settings(**settings), **options)
             return stack.enter_context(served)
 
         yield _serve

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 
+import pytest
+
+from eisen_deploy.serving.engines.asgi import lending
 from eisen_deploy.serving.runtime.messages import Reply
 
 
@@ -151,7 +156,7 @@ def test_a_model_that_hangs_is_given_up_with_504(serve):
 
 
 def test_a_reply_does_not_change_when_the_model_uses_its_memory_again(serve):
-    memory = bytearray(2**20)
+    memory = bytearray(3 * 2**20)
 
     def answer(requests):
         memory[:] = bytes(requests[0].body) * (len(memory) // len(requests[0].body))
@@ -185,15 +190,53 @@ def test_a_model_that_ends_its_thread_is_answered_for_at_once(serve):
     assert served.ask("GET", "/v2/health/ready", None)[0] == 503
 
 
-def test_a_reply_that_cannot_be_kept_is_out_of_memory_and_the_next_is_answered(serve):
-    class Huge(Reply):
-        def copy_buffers(self):
-            raise MemoryError
+@pytest.fixture
+def begin_reading(serve):
+    """Ask a model that uses its memory again, and read the start of its large answer only."""
+    memory = bytearray(32 * 2**20)
 
-    kinds = [Huge, Reply]
-    served = serve(lambda requests: [kinds.pop(0)((b"x",)) for _ in requests])
-    assert served.ask()[0] == 507
-    assert served.ask()[0] == 200
+    def answer(requests):
+        memory[:] = bytes(requests[0].body) * len(memory)
+        return [Reply((memory,))]
+
+    served = serve(answer)
+    with served.connect() as connection:
+        head = b"POST /predictions/seg HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+        connection.sendall(head + b"Content-Length: 1\r\n\r\n1")
+        connection.recv(12)
+        yield served, connection, len(memory)
+
+
+def read_all(connection):
+    answer = bytearray()
+    while piece := connection.recv(2**20):
+        answer += piece
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def test_a_reply_that_is_read_slowly_does_not_change_either(begin_reading):
+    served, connection, size = begin_reading
+    assert set(served.ask(body=b"2")[2]) == {ord("2")}
+    assert read_all(connection) == b"1" * size
+
+
+def test_a_reply_that_cannot_be_kept_is_cut_off_and_the_next_is_answered(
+    begin_reading, monkeypatch
+):
+    served, connection, size = begin_reading
+    time.sleep(0.3)  # it waits for its reader
+    with monkeypatch.context() as patched:
+        patched.setattr(lending, "_own", _fail)
+        with suppress(http.client.HTTPException, OSError):  # it is cut off too
+            served.ask(body=b"2")
+    answer = read_all(connection)
+    assert set(answer) == {ord("1")}
+    assert len(answer) < size
+    assert set(served.ask(body=b"3")[2]) == {ord("3")}
+
+
+def _fail(_buffer):
+    raise MemoryError
 
 
 def test_memory_that_is_not_there_for_a_body_is_said(serve):

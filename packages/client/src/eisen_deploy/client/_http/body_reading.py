@@ -43,7 +43,10 @@ def read_body(
     pieces = _read_pieces(response, exchange, length, limit)
     if coding:
         pieces = _inflate(pieces)
-    return _collect(pieces, limit) if size is None else _fill(pieces, size)
+    if size is None:
+        return _collect(pieces, limit)
+    memory = _make_unfilled(size)
+    return _fill(pieces, memory) if coding or length is None else _receive(pieces, memory, exchange)
 
 
 def _read_coding(headers: Mapping[str, str]) -> str | None:
@@ -103,13 +106,25 @@ def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise UnknownOutcome("the compressed reply is cut off")
 
 
-def _fill(pieces: Iterator[bytes], size: int) -> memoryview:
+def _make_unfilled(size: int) -> memoryview:
     try:
-        view = np.empty(size, np.uint8).data  # not filled with zeros first, as a bytearray is
+        return np.empty(size, np.uint8).data  # not filled with zeros first, as a bytearray is
     except MemoryError:
         raise ReplyTooLarge(
             f"the reply has {size} bytes, more than this machine has memory for"
         ) from None
+
+
+def _receive(pieces: Iterator[bytes], view: memoryview, exchange: Exchange) -> memoryview:
+    """Have the socket write pieces to where they belong."""
+    exchange.target = view
+    for _ in pieces:
+        continue
+    return view
+
+
+def _fill(pieces: Iterator[bytes], view: memoryview) -> memoryview:
+    size = len(view)
     end = 0
     for piece in pieces:
         start, end = end, end + len(piece)

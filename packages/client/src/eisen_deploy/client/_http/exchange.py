@@ -48,6 +48,8 @@ class Exchange:
         self.answered = False
         #: Bytes of the reply, counted in whole pieces.
         self.received = 0
+        #: Memory for what comes next of the reply's body; none where its pieces are objects.
+        self.target: memoryview | None = None
         #: Bytes that the reply announces.
         self.announced: int | None = None
         self._connection: StoppableConnection | None = None

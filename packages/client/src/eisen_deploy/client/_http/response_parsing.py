@@ -47,6 +47,16 @@ class StrictResponse(HTTPResponse):
         if exchange is not None and not exchange.is_whole:
             self.will_close = True  # the server may take what comes next for the rest of it
 
+    def read(self, amt: int | None = None) -> Any:
+        """Return as much of the body as is wanted, where the exchange wants to have it."""
+        exchange = running_exchange()
+        if exchange is None or exchange.target is None or amt is None:
+            return super().read(amt)
+        target = exchange.target
+        count = self.readinto(target[:amt])
+        exchange.target = target[count:]
+        return target[:count]
+
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MAX_INTERIM):
             line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]

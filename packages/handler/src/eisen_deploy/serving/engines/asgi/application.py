@@ -11,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.errors import OutOfMemory, ServingError
@@ -19,7 +20,8 @@ from eisen_deploy.serving.runtime.messages import Reply, Request
 from . import descriptions, forms
 from .addresses import Address, Kind, parse_path
 from .batcher import Batcher, Waiting
-from .bodies import ClientGone, Incoming, Room
+from .bodies import FILL, ClientGone, Incoming, Room
+from .lending import LentReply
 from .metrics import MEDIA_TYPE as METRICS_TYPE
 from .replies import (
     Receive,
@@ -81,10 +83,12 @@ class Front(ABC):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming = None
+        reply: Reply | LentReply
         try:
             headers = _read_headers(scope)
             address = self._admit(scope, headers)
-            incoming = Incoming(headers, receive, self._settings, self._room)
+            fill = _find_extension(scope, FILL)
+            incoming = Incoming(headers, receive, self._settings, self._room, fill)
             reply = await self._respond(address, headers, incoming, receive)
         except ClientGone:
             _log.info("a client went away before its answer")
@@ -127,7 +131,7 @@ class Front(ABC):
         headers: Mapping[str, str],
         incoming: Incoming,
         receive: Receive,
-    ) -> Reply:
+    ) -> Reply | LentReply:
         """Answer a request that is admitted."""
 
 
@@ -151,7 +155,7 @@ class Application(Front):
         incoming = None
         try:
             incoming = Incoming(headers, receive, self._settings, self._room)
-            return await self._predict(headers, incoming, receive)
+            return (await self._predict(headers, incoming, receive)).own()
         except Exception as error:  # noqa: BLE001 - the answer is typed, whatever fails
             return explain_failure(error)
         finally:
@@ -172,14 +176,14 @@ class Application(Front):
         headers: Mapping[str, str],
         incoming: Incoming,
         receive: Receive,
-    ) -> Reply:
+    ) -> Reply | LentReply:
         if address.kind is Kind.PREDICTION:
             return await self._predict(headers, incoming, receive)
         return self._describe(address.kind)
 
     async def _predict(
         self, headers: Mapping[str, str], incoming: Incoming, receive: Receive
-    ) -> Reply:
+    ) -> LentReply:
         waiting = self._batcher.put(await self._receive_request(headers, incoming))
         listening = asyncio.ensure_future(self._listen(receive, waiting))
         try:
@@ -228,6 +232,12 @@ def explain_failure(error: Exception) -> Reply:
         return error_reply(OutOfMemory("there is no memory for the body"))
     _log.error("a request could not be answered", exc_info=error)
     return error_reply(ServingError(f"the server failed: {type(error).__name__}"))
+
+
+def _find_extension(scope: Scope, name: str) -> Any:
+    """Return what a server offers beyond ASGI, if it does."""
+    extensions = scope.get("extensions")
+    return extensions.get(name) if isinstance(extensions, dict) else None
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:

@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from eisen_deploy.serving.runtime.errors import (
     ModelFailed,
     NotExecuted,
-    OutOfMemory,
     ServingError,
     TimedOut,
 )
 from eisen_deploy.serving.runtime.messages import Reply, Request
+
+from .lending import LentReply
 
 Answer = Callable[[Sequence[Request]], list[Reply]]
 
@@ -34,17 +35,17 @@ class Waiting:
     def __init__(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         self.request = request
         self.since = time.monotonic()
-        self.reply: asyncio.Future[Reply] = loop.create_future()
+        self.reply: asyncio.Future[LentReply] = loop.create_future()
         self._loop = loop
 
-    def finish(self, reply: Reply | ServingError) -> None:
+    def finish(self, reply: LentReply | ServingError) -> None:
         """Hand the reply, or the error that is the answer, to the event loop."""
         try:
             self._loop.call_soon_threadsafe(self._set, reply)
         except RuntimeError:  # the loop was closed: nobody waits any more
             return
 
-    def _set(self, reply: Reply | ServingError) -> None:
+    def _set(self, reply: LentReply | ServingError) -> None:
         if not self.reply.done():
             if isinstance(reply, ServingError):
                 self.reply.set_exception(reply)
@@ -71,6 +72,7 @@ class Batcher:
         self._waiting: deque[Waiting] = deque()
         self._changed = threading.Condition()
         self._running: list[Waiting] = []
+        self._lent: list[LentReply] = []
         self._began = 0.0
         self._closed = False
         #: Whether any batch has been answered.
@@ -141,14 +143,18 @@ class Batcher:
         try:
             while (batch := self._next()) is not None:
                 self._run(batch)
+                del batch  # and with it the bodies, while the next one is waited for
         finally:
             self.give_up()
 
     def _run(self, batch: list[Waiting]) -> None:
         self._began, self._running = time.monotonic(), batch
+        for each in self._lent:
+            each.keep()
         replies = self._answer([each.request for each in batch])
-        for each, reply in zip(batch, replies, strict=True):
-            each.finish(_own(reply))
+        self._lent = [LentReply(reply) for reply in replies]
+        for waiting, lent in zip(batch, self._lent, strict=True):
+            waiting.finish(lent)
         self._running, self.has_answered = [], True
 
     def _next(self) -> list[Waiting] | None:
@@ -166,11 +172,3 @@ class Batcher:
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._size or self._closed
-
-
-def _own(reply: Reply) -> Reply | ServingError:
-    """Return a reply that the model cannot change any more."""
-    try:
-        return reply.copy_buffers()
-    except MemoryError:
-        return OutOfMemory("the reply ran out of memory")

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from eisen_deploy.serving.runtime.buffers import make_unfilled
 from eisen_deploy.serving.runtime.errors import MalformedBody, NotExecuted, ServingError
 
 from .replies import Receive
 from .settings import Settings
+
+#: The extension of ASGI by which a server receives the rest of a body into memory that it is given,
+#: as many bytes as that has. It asks how many seconds to wait for more, by how many there are, and
+#: gives up when these are over (:class:`asyncio.TimeoutError`). It returns whether all are there: a
+#: connection may be lost.
+FILL = "eisen_deploy.fill"
+Patience = Callable[[int], float]
+Fill = Callable[[memoryview, Patience], Awaitable[bool]]
 
 
 class ClientGone(Exception):
@@ -60,16 +68,22 @@ class Incoming:
 
     :param headers: by lower-case name.
     :param room: from which its memory is taken, until :meth:`release`.
+    :param fill: what receives into memory, where the server has that, see :data:`FILL`.
     :ivar is_whole: whether all of it has arrived.
     :raises RequestTooLarge: if a larger one is announced.
     :raises MalformedBody: if what is announced is not a number.
     """
 
     def __init__(
-        self, headers: Mapping[str, str], receive: Receive, settings: Settings, room: Room
+        self,
+        headers: Mapping[str, str],
+        receive: Receive,
+        settings: Settings,
+        room: Room,
+        fill: Fill | None = None,
     ) -> None:
-        self._receive, self._settings, self._room = receive, settings, room
-        self._held = 0
+        self._receive, self._settings, self._room, self._fill = receive, settings, room, fill
+        self._held = self._taken = 0
         self._began = time.monotonic()
         self.size = self._announced(headers)
         self.is_whole = self.size == 0
@@ -99,31 +113,43 @@ class Incoming:
         """
         self._hold(self.size or 0)
         buffer = make_unfilled(self.size or 0)
-        filled = 0
-        async for piece in self.pieces():
-            buffer[filled : filled + len(piece)] = piece
-            filled += len(piece)
+        while not self.is_whole:
+            start, piece = self._taken, await self._receive_piece()
+            buffer[start : self._taken] = piece
+            if self._fill is not None and self.size is not None and not self.is_whole:
+                await self._receive_rest(self._fill, memoryview(buffer)[self._taken :])
         return buffer
 
     async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the body in pieces as they arrive; raises as :meth:`read` does."""
-        taken = 0
         while not self.is_whole:
-            try:
-                message = await asyncio.wait_for(self._receive(), self._patience(taken))
-            except asyncio.TimeoutError:
-                raise self._too_slow(taken) from None
-            if message["type"] != "http.request":
-                raise ClientGone
-            piece = message.get("body", b"")
-            assert isinstance(piece, (bytes, memoryview))  # noqa: S101 - by ASGI
-            taken += len(piece)
-            if taken > (self._settings.max_body if self.size is None else self.size):
-                raise self._too_large(f"more than {self._settings.max_body}")
-            self._hold(taken)
-            self.is_whole = not message.get("more_body", False)
-            yield piece
-        if self.size not in (None, taken):
+            yield await self._receive_piece()
+
+    async def _receive_piece(self) -> bytes | memoryview:
+        settings = self._settings
+        try:
+            message = await asyncio.wait_for(self._receive(), self._patience(0))
+        except asyncio.TimeoutError:
+            raise self._too_slow() from None
+        if message["type"] != "http.request":
+            raise ClientGone
+        piece = message.get("body", b"")
+        assert isinstance(piece, (bytes, memoryview))  # noqa: S101 - by ASGI
+        self._taken += len(piece)
+        if self._taken > (settings.max_body if self.size is None else self.size):
+            raise self._too_large(f"more than {settings.max_body}")
+        self._hold(self._taken)
+        self.is_whole = not message.get("more_body", False)
+        if self.is_whole and self.size not in (None, self._taken):
+            raise ClientGone
+        return piece
+
+    async def _receive_rest(self, fill: Fill, view: memoryview) -> None:
+        try:
+            self.is_whole = await fill(view, self._patience)
+        except asyncio.TimeoutError:
+            raise self._too_slow() from None
+        if not self.is_whole:
             raise ClientGone
 
     def release(self) -> None:
@@ -137,17 +163,20 @@ class Incoming:
             self._room.take(size - self._held)
             self._held = size
 
-    def _patience(self, taken: int) -> float:
-        """Return for how long the next piece is waited for, in seconds."""
-        settings, passed = self._settings, time.monotonic() - self._began
-        return min(settings.idle, settings.idle + taken / settings.slowest - passed)
+    def _patience(self, filled: int) -> float:
+        """Return for how many seconds the next bytes are waited for.
 
-    def _too_slow(self, taken: int) -> TooSlow:
+        :param filled: bytes that have arrived beside the pieces.
+        """
+        settings, passed = self._settings, time.monotonic() - self._began
+        earned = (self._taken + filled) / settings.slowest
+        return min(settings.idle, settings.idle + earned - passed)
+
+    def _too_slow(self) -> TooSlow:
         settings, passed = self._settings, time.monotonic() - self._began
         return TooSlow(
-            f"{taken} bytes of the body arrived in {passed:.1f} s: the server waits "
-            f"{settings.idle:g} s for the next ones, and takes no less than "
-            f"{settings.slowest:g} bytes a second"
+            f"the body was not whole after {passed:.1f} s: the server waits {settings.idle:g} s "
+            f"for its next bytes, and takes no less than {settings.slowest:g} bytes a second"
         )
 
     def _too_large(self, size: str) -> RequestTooLarge:

@@ -54,6 +54,7 @@ class PrometheusCounters:
         self._model = (name, version)
         self._registry = CollectorRegistry()
         self._counters = {metric: self._make_counter(metric) for metric in METRICS}
+        self._labelled: dict[tuple[Metric, str | None], Counter] = {}
 
     def _make_counter(self, metric: Metric) -> Counter:
         labels = (*_MODEL, metric.label) if metric.label else _MODEL
@@ -63,8 +64,15 @@ class PrometheusCounters:
         """Count a batch, as :class:`~eisen_deploy.serving.runtime.answering.counters.Counters`."""
         with contextlib.suppress(OSError):  # without its folder: answers matter more
             for metric, label, growth in list_increments(requests, seconds):
-                labels = (*self._model, label) if metric.label else self._model
-                self._counters[metric].labels(*labels).inc(growth)
+                self._find(metric, label).inc(growth)
+
+    def _find(self, metric: Metric, label: str | None) -> Counter:
+        """Return a counter with its labels; the library takes long to find it."""
+        found = self._labelled.get((metric, label))
+        if found is None:
+            labels = (*self._model, label) if metric.label else self._model
+            found = self._labelled[metric, label] = self._counters[metric].labels(*labels)
+        return found
 
     def render(self) -> bytes:
         """Return them as text of :data:`MEDIA_TYPE`."""

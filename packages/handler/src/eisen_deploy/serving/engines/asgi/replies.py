@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
 from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
 from eisen_deploy.serving.runtime.errors import ServingError
-from eisen_deploy.serving.runtime.messages import Buffer, Reply
+from eisen_deploy.serving.runtime.messages import Reply
+
+from .lending import LentReply
 
 Message = MutableMapping[str, object]
 Scope = MutableMapping[str, object]
@@ -35,37 +37,32 @@ def json_reply(content: object, status: int = 200) -> Reply:
 _BESIDE = {503: [(b"retry-after", b"1")], 401: [(b"www-authenticate", b"Bearer")]}
 
 
-async def send_reply(reply: Reply, send: Send, piece: int, *, head: bool = False) -> None:
-    """Send a reply, buffer by buffer, none of them copied.
+async def send_reply(
+    reply: Reply | LentReply, send: Send, piece: int, *, head: bool = False
+) -> None:
+    """Send a reply.
 
     :param piece: bytes that are handed over at once.
     """
-    await _send_start(reply, send)
+    await _send_start(reply, reply.headers, send)
     if not head:
-        for buffer in reply.buffers:
-            for part in _cut(buffer, piece):
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await _send_pieces(reply, send, piece)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _cut(buffer: Buffer, piece: int) -> Iterator[Buffer]:
-    """Yield a buffer in pieces, or itself if it is not larger than one."""
-    if len(buffer) <= piece:
-        yield buffer
-        return
-    view = memoryview(buffer)
-    for start in range(0, len(view), piece):
-        yield view[start : start + piece]
-
-
-async def refuse_unread(reply: Reply, send: Send, receive: Receive) -> None:
+async def refuse_unread(reply: Reply | LentReply, send: Send, receive: Receive) -> None:
     """Send an error before the body of its request is read, and close the connection."""
-    headers = {**reply.headers, "Connection": "close"}
-    await _send_start(Reply(reply.buffers, reply.status, headers), send)
-    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    await _send_start(reply, {**reply.headers, "Connection": "close"}, send)
+    await _send_pieces(reply, send, reply.size)
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(_read_on(receive), POLITE_SECONDS)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send_pieces(reply: Reply | LentReply, send: Send, most: int) -> None:
+    lent = reply if isinstance(reply, LentReply) else LentReply(reply)
+    for piece in lent.pieces(most):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 async def _read_on(receive: Receive) -> None:
@@ -73,10 +70,12 @@ async def _read_on(receive: Receive) -> None:
         pass
 
 
-async def _send_start(reply: Reply, send: Send) -> None:
+async def _send_start(
+    reply: Reply | LentReply, more_headers: Mapping[str, str], send: Send
+) -> None:
     headers = [(b"content-length", str(reply.size).encode("ascii"))]
     headers += _BESIDE.get(reply.status, [])
-    for name, value in reply.headers.items():
+    for name, value in more_headers.items():
         clean = " ".join(value.encode("ascii", "replace").decode("ascii").split())
         headers.append((name.lower().encode("ascii"), clean.encode("ascii")))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

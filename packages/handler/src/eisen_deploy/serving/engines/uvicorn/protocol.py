@@ -7,12 +7,21 @@ answer, keeps headers and trailers of any size, and takes trailers for headers.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from eisen_deploy.serving.engines.asgi.bodies import FILL, Patience
 from eisen_deploy.serving.engines.asgi.replies import error_reply
 from eisen_deploy.serving.runtime._shared.wire.protocol import JSON_TYPE
 from eisen_deploy.serving.runtime.errors import MalformedBody
+
+from .filling import Filling
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 #: Seconds from a connection, or from the first byte of a further request, to the end of its head.
 HEAD_SECONDS = 30.0
@@ -63,7 +72,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         self._is_in_body, self._overhead = True, 0
+        extensions: dict[str, Any] = {}
+        self.scope["extensions"] = extensions
         super().on_headers_complete()
+        extensions[FILL] = partial(self._fill, self.cycle)
         if self.parser.should_upgrade():  # which is not done here, and the parser stops at it
             self.cycle.keep_alive = False
 
@@ -76,6 +88,40 @@ class BoundedProtocol(HttpToolsProtocol):
         """See httptools."""
         self._is_in_body, self._overhead = False, 0
         super().on_message_complete()
+
+    async def _fill(
+        self, cycle: RequestResponseCycle, view: memoryview, patience: Patience
+    ) -> bool:
+        """Receive the rest of a request's body into memory, see :data:`FILL`."""
+        early = len(cycle.body)
+        view[:early] = cycle.body
+        cycle.body = bytearray()
+        cycle.message_event.clear()
+        if early == len(view) or cycle.disconnected:
+            return early == len(view)
+        filling = Filling(self, view[early:])
+        self._hand_over(filling)
+        try:
+            await filling.wait(patience)
+            return filling.is_full
+        finally:
+            if not filling.is_full:
+                self._hand_over(self)  # its parser takes all that follows for the same body
+
+    def end_body(self) -> None:
+        """Go on with what follows a body that did not go through the parser."""
+        self.cycle.more_body = False
+        self._is_in_body = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._hand_over(self)
+
+    def _hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Let a protocol have what arrives from now on; a loop looks at that when it resumes."""
+        if not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.transport.set_protocol(protocol)
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, unless that would go into the answer to another request."""

@@ -120,6 +120,7 @@ def _configure(served: Served, work: Work) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # who asks makes no difference
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(served.batcher.timeout) + _GRACE,
