@@ -43,14 +43,18 @@ class TokenFile:
             status = self._path.stat()
             mark = (status.st_ino, status.st_size, status.st_mtime_ns)
             if mark != self._mark:
-                self._token, self._mark = _parse(self._path.read_bytes()), mark
+                self._token, self._mark = read_token(self._path), mark
         except OSError:  # being replaced: the old one goes on for as long as that takes
             pass
         return self._token
 
 
-def _parse(raw: bytes) -> bytes:
-    text = raw.strip()
+def read_token(path: Path) -> bytes:
+    """Return the token in a file of either form; nothing if there is none in it.
+
+    :raises OSError: if it cannot be read.
+    """
+    text = path.read_bytes().strip()
     if not text.startswith(b"{"):
         return text
     try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from eisen_deploy.serving.engines.asgi.settings import COUNTERS_FOLDER
+from eisen_deploy.serving.engines.asgi.tokens import read_token
 from eisen_deploy.serving.engines.engine import Setup
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
@@ -77,7 +78,8 @@ class UvicornService:
     def __init__(self, setup: Setup) -> None:
         options = setup.options
         [archive] = setup.archives
-        self._key_file = setup.folder / "key_file.json" if options.token_auth else None
+        self._own_key = options.token_auth and options.token_file is None
+        self._key_file = setup.folder / "key_file.json" if self._own_key else options.token_file
         counters = setup.private / "counters"
         counters.mkdir()
         self._listener = _listen(options)
@@ -111,7 +113,7 @@ class UvicornService:
 
     def start(self) -> None:
         """Start, and wait until every worker has predicted the sample."""
-        if self._key_file is not None:
+        if self._own_key and self._key_file is not None:
             _write_key(self._key_file)
         self._supervision.start()
 
@@ -124,14 +126,13 @@ class UvicornService:
         """Return what clients have to send."""
         if self._key_file is None:
             return None
-        key: str = json.loads(self._key_file.read_bytes())["inference"]["key"]
-        return key
+        return read_token(self._key_file).decode("latin-1")
 
     def stop(self) -> None:
         """Stop all workers, once they have answered what they have begun."""
         self._listener.close()  # who connects now is refused, and does not wait for nothing
         self._supervision.stop()
-        if self._key_file is not None:
+        if self._own_key and self._key_file is not None:
             self._key_file.unlink(missing_ok=True)
 
 
