@@ -268,6 +268,8 @@ def _find_problems(models: Sequence[Model], choices: Choices, image: str) -> Ite
     labels = [model.label for model in models]
     if len(set(labels)) < len(labels):
         yield f"two models have the same name in Kubernetes, got {labels}: export them one by one"
+    if not choices.python.isprintable() or any(each in choices.python for each in "\"'\\"):
+        yield f"--python {choices.python!r}: systemd starts no program with such a path"
     if (problem := image_problem(image)) is not None:
         yield f"--image: {problem}"
     if choices.storage is not None and (problem := storage_problem(choices.storage)) is not None:
