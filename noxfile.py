@@ -63,7 +63,7 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test, including those against a real TorchServe."""
-    extras = ["--editable=packages/client[all]", "--editable=packages/handler[uvicorn]"]
+    extras = ["--editable=packages/client[all]", "--editable=packages/handler[export,uvicorn]"]
     install(session, *OURS, *extras, *group("tests"))
     install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users do not have
     if session.posargs:
@@ -96,9 +96,16 @@ def client(session: nox.Session, requirements: list[str]) -> None:
 
 
 @nox.session
+def kserve(session: nox.Session) -> None:
+    """Run an archive inside KServe's ModelServer; it and Ray require different libraries."""
+    install(session, *OURS, *group("client-tests"), "kserve==0.21.0", "torch")
+    session.run("pytest", *(session.posargs or ["tests/e2e/test_kserve.py"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and formatting."""
-    install(session, *OURS, "--editable=packages/handler[uvicorn]", *group("lint"))
+    install(session, *OURS, "--editable=packages/handler[export,uvicorn]", *group("lint"))
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     for package in ("client", "packaging", "serving"):
@@ -113,7 +120,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
-    install(session, *OURS, "--editable=packages/handler[uvicorn]", *group("docs"))
+    install(session, *OURS, "--editable=packages/handler[export,uvicorn]", *group("docs"))
     session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
 
 

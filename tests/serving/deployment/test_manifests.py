@@ -66,7 +66,7 @@ def test_ray_reads_the_configurations(exported):
         config = yaml.safe_load(service["spec"]["serveConfigV2"])
         (application,) = schema.ServeDeploySchema.model_validate(config).applications
         assert application.import_path == "eisen_deploy.serving.ray:build"
-        archives = [each["source"] for each in application.args["archives"]]
+        archives = [each["url"] for each in application.args["archives"]]
         assert {f"/mnt/models/{path.name}" for path in folder.glob("*.mar")} == set(archives)
 
 
