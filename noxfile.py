@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent
 # The same pins apply to pip, and to everything that calls it, in every environment.
 PINS = {"PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
 OURS = [f"--editable=packages/{name}" for name in ("handler", "packaging", "client")]
+EVERY_ENGINE = "--editable=packages/handler[export,ray,uvicorn]"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BY_FILE = ["--dist", "loadfile"]  # so that each module's fixtures run only once
 # Three processes on two cores, because many tests wait.
@@ -63,7 +64,7 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every test, including those against a real TorchServe."""
-    extras = ["--editable=packages/client[all]", "--editable=packages/handler[ray,uvicorn]"]
+    extras = ["--editable=packages/client[all]", EVERY_ENGINE]
     install(session, *OURS, *extras, *group("tests"))
     install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users do not have
     if session.posargs:
@@ -96,9 +97,16 @@ def client(session: nox.Session, requirements: list[str]) -> None:
 
 
 @nox.session
+def kserve(session: nox.Session) -> None:
+    """Run an archive inside KServe's ModelServer; it and Ray require different libraries."""
+    install(session, *OURS, *group("client-tests"), "kserve==0.21.0", "torch")
+    session.run("pytest", *(session.posargs or ["tests/e2e/test_kserve.py"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and formatting."""
-    install(session, *OURS, "--editable=packages/handler[ray,uvicorn]", *group("lint"))
+    install(session, *OURS, EVERY_ENGINE, *group("lint"))
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     for package in ("client", "packaging", "serving"):
@@ -113,7 +121,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
-    install(session, *OURS, "--editable=packages/handler[ray,uvicorn]", *group("docs"))
+    install(session, *OURS, EVERY_ENGINE, *group("docs"))
     session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
 
 

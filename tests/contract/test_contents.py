@@ -22,8 +22,9 @@ each = pytest.mark.parametrize("name", PACKAGE)
 
 
 def modules_below(folder: Path) -> set[str]:
-    """Return the Python files below a folder; links to folders are not followed."""
-    found = (path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+    """Return the Python files and templates below a folder; links to folders are not followed."""
+    both = (*folder.rglob("*.py"), *folder.rglob("*.jinja"))
+    found = (path for path in both if "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix() for path in found}
 
 

@@ -14,7 +14,12 @@ import torch
 
 from eisen_deploy.packaging import EisenServingMAR, create_metadata
 from eisen_deploy.serving.engines.original_files import Originals
-from eisen_deploy.serving.engines.served_archives import BadArchives, check_copies, verify
+from eisen_deploy.serving.engines.served_archives import (
+    BadArchives,
+    check_copies,
+    find_archives,
+    verify,
+)
 
 ROWS = np.float32([[1, 2]])
 
@@ -51,6 +56,17 @@ def test_two_versions_have_names_and_files_of_their_own(zoo, tmp_path):
     assert [archive.copy for archive in found] == [
         tmp_path / "store" / archive.store_name for archive in found
     ]
+
+
+def test_a_folder_stands_for_the_archives_in_it(tmp_path):
+    for name in ("b.mar", "a.mar", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    other = tmp_path / "notes.txt"  # a file is taken as it is called
+    assert find_archives([tmp_path, other]) == [tmp_path / "a.mar", tmp_path / "b.mar", other]
+    with pytest.raises(BadArchives) as caught:
+        find_archives([tmp_path, tmp_path / "empty"])
+    assert caught.value.problems == (f"{tmp_path / 'empty'}: no archive (*.mar) is in this folder",)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from eisen_deploy.serving.cli import main
 from eisen_deploy.serving.cli.arguments import (
+    add_arguments,
     find_interpreter,
     make_options,
     parse_port,
@@ -202,3 +203,35 @@ def test_a_key_that_asks_for_a_password_is_said_once(tmp_path):
     )
     (problem,) = problems_of(Options(tls_cert=cert, tls_key=key))
     assert "encrypted" in problem
+
+
+@pytest.mark.parametrize(
+    "content", ["", "two words", "two\nlines", '{"inference": {}}', "t\u00f6ken"]
+)
+def test_a_file_without_a_token_is_refused(content, tmp_path):
+    path = tmp_path / "token"
+    path.write_text(content, "utf-8")
+    options = Options(token_auth=True, token_file=path)
+    (problem,) = problems_of(options, engine=UvicornEngine)
+    assert problem.startswith(f"--token-file {path}: expected one line")
+
+
+def test_a_file_with_a_token(tmp_path):
+    path = tmp_path / "token"
+    (problem,) = problems_of(Options(token_auth=True, token_file=path), engine=UvicornEngine)
+    assert "No such file" in problem
+    for content in ("secret\n", '{"inference": {"key": "secret"}}'):
+        path.write_text(content)
+        options = Options(host="0.0.0.0", token_auth=True, token_file=path)
+        assert problems_of(options, engine=UvicornEngine) == []
+        (problem,) = problems_of(options)
+        assert problem.startswith("--token-file: TorchServe makes its own tokens")
+
+
+def test_who_names_the_file_of_a_token_asks_for_it():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = make_options(parser.parse_args(["seg.mar", "--token-file", "token"]))
+    assert options.token_auth
+    assert options.token_file.is_absolute()
+    assert not make_options(parser.parse_args(["seg.mar"])).token_auth

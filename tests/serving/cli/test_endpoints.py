@@ -93,3 +93,11 @@ def test_json(endpoints):
     assert told["models"][0]["protocol"] is None
     assert told["key_file"] is None
     assert told["metrics"] == "http://127.0.0.1:8082/metrics"
+
+
+def test_the_python_line_reads_the_token_from_the_file_that_was_named(endpoints, tmp_path):
+    named = tmp_path / "token"
+    made = endpoints(archive(), token_auth=True, token_file=named)
+    assert f"token=Path({str(named)!r})" in lines(made)["Python"]
+    made = endpoints(archive(), as_json=True, token_auth=True, token_file=named)
+    assert json.loads(made.text())["key_file"] == str(named)

@@ -58,7 +58,13 @@ def find_interpreter(text: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a server is configured with."""
     add = parser.add_argument
-    add("archives", metavar="MAR", type=Path, nargs="+", help="an archive; several have each a URL")
+    add(
+        "archives",
+        metavar="MAR",
+        type=Path,
+        nargs="+",
+        help="an archive, or a folder with archives (*.mar); several have each a URL",
+    )
     add(
         "--engine",
         choices=list(ENGINES),
@@ -72,6 +78,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         what = {"port": "for predictions"}.get(name, "of TorchServe, on 127.0.0.1 always")
         flag = "--" + name.replace("_", "-")
         add(flag, metavar="N", type=parse_port, default=default, help=f"{what}; default: {default}")
+    add_limits(parser)
+    add("--token-auth", action="store_true", help="clients have to send a token")
+    add(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="they have to send the token in this file, which is read again when it changes; for "
+        "uvicorn; default: a new token at each start",
+    )
+    add("--tls-cert", metavar="PEM", type=Path, help="certificate and chain: serve with TLS")
+    add(
+        "--tls-key",
+        metavar="PEM",
+        type=Path,
+        help="its key, not encrypted; for TorchServe RSA",
+    )
+    add("--insecure", action="store_true", help="let others reach it without token and TLS")
+    add(
+        "--python",
+        metavar="FILE",
+        type=find_interpreter,
+        default=sys.executable,
+        help="interpreter of the server's environment; default: the one that runs this",
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add how many, how large and how long: what does not depend on where a server runs."""
+    add = parser.add_argument
     add(
         "--workers",
         metavar="N",
@@ -86,15 +121,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the largest request and the largest reply, such as 64MiB or 1GB; default: "
         f"{_DEFAULT.max_body // MIB}MiB",
     )
-    add("--token-auth", action="store_true", help="clients have to send a token")
-    add("--tls-cert", metavar="PEM", type=Path, help="certificate and chain: serve with TLS")
-    add(
-        "--tls-key",
-        metavar="PEM",
-        type=Path,
-        help="its key, not encrypted; for TorchServe RSA",
-    )
-    add("--insecure", action="store_true", help="let others reach it without token and TLS")
     add(
         "--response-timeout",
         metavar="S",
@@ -109,19 +135,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULT.startup_timeout,
         help="seconds in which all models have to be ready; default: %(default)s",
     )
-    add(
-        "--python",
-        metavar="FILE",
-        type=find_interpreter,
-        default=sys.executable,
-        help="interpreter of the server's environment; default: the one that runs this",
+
+
+def make_limits(arguments: argparse.Namespace) -> Options:
+    """Return the options of :func:`add_limits`, and whether a token is asked for."""
+    return Options(
+        workers=arguments.workers,
+        max_body=arguments.max_body,
+        token_auth=arguments.token_auth,
+        response_timeout=arguments.response_timeout,
+        startup_timeout=arguments.startup_timeout,
     )
 
 
 def make_options(arguments: argparse.Namespace) -> Options:
     """Return the options that were given."""
     given = {field.name: getattr(arguments, field.name) for field in fields(Options)}
-    files = {name: given[name] and given[name].absolute() for name in ("tls_cert", "tls_key")}
+    names = ("tls_cert", "tls_key", "token_file")
+    files = {name: given[name] and given[name].absolute() for name in names}
+    given["token_auth"] = arguments.token_auth or arguments.token_file is not None
     return Options(**{**given, **files})
 
 

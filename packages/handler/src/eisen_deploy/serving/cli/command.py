@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
+from eisen_deploy.serving.engines.deployment.rendering import NoTemplates
 from eisen_deploy.serving.engines.engine import NotReady
 from eisen_deploy.serving.engines.environment.probes import UnfitEnvironment
 from eisen_deploy.serving.engines.preflight import Refused
@@ -12,7 +13,7 @@ from eisen_deploy.serving.engines.served_archives import BadArchives
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed
 from eisen_deploy.serving.runtime._shared.command import program
 
-from . import config, doctor, run
+from . import config, doctor, export, run
 
 _PROG = "eisen-serve"
 HUNG_UP = 129
@@ -32,7 +33,7 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Serve archives (MAR) with TorchServe or uvicorn.",
         epilog="example: eisen-serve run model_zoo/seg.mar --max-body 1GB",
     )
-    program.add_commands(parser, "eisen-deploy-handler", (run, config, doctor))
+    program.add_commands(parser, "eisen-deploy-handler", (run, config, export, doctor))
     return parser
 
 
@@ -52,6 +53,6 @@ def _fail(error: BaseException, debug: bool) -> int:
 def _list_problems(error: BaseException) -> Iterable[str]:
     if isinstance(error, (BadArchives, NotReady, Refused)):
         return error.problems
-    if isinstance(error, (LaunchFailed, UnfitEnvironment)):
+    if isinstance(error, (LaunchFailed, NoTemplates, UnfitEnvironment)):
         return [str(error)]
     return [program.explain_error(error)]

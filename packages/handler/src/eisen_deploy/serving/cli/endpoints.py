@@ -37,6 +37,10 @@ class Endpoints:
     def _token_file(self) -> Path:
         return self._folder / "authorization.txt"
 
+    @property
+    def _key_file(self) -> Path:
+        return self._options.token_file or self._folder / "key_file.json"
+
     def write_samples(self) -> None:
         """Write the bodies that the command lines send."""
         (self._folder / "samples").mkdir(exist_ok=True)
@@ -107,7 +111,7 @@ class Endpoints:
     def _python(self, archive: ServedArchive) -> str:
         more = ""
         if self._options.token_auth:
-            more += f", token=Path({str(self._folder / 'key_file.json')!r})"
+            more += f", token=Path({str(self._key_file)!r})"
         if self._options.tls_cert is not None:
             more += f", verify={str(self._options.tls_cert)!r}"
         return f'EisenServingClient("{self._url(archive)}"{more})'
@@ -129,5 +133,5 @@ class Endpoints:
             "models": models,
             **self._beside,
             "folder": str(self._folder),
-            "key_file": str(self._folder / "key_file.json") if self._options.token_auth else None,
+            "key_file": str(self._key_file) if self._options.token_auth else None,
         }

@@ -19,7 +19,12 @@ from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.engine import Engine, Patience, Service, Setup
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.original_files import Originals
-from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, verify
+from eisen_deploy.serving.engines.served_archives import (
+    BadArchives,
+    ServedArchive,
+    find_archives,
+    verify,
+)
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
@@ -106,16 +111,17 @@ def prepare(
     :param store: where private copies of the archives go; without it there are none.
     :raises Refused: if the options make no sense; likewise for the archives and the environment.
     """
+    paths = find_archives(arguments.archives)
     preflight.check_options(
         [
-            *engine.find_problems(options, len(arguments.archives)),
+            *engine.find_problems(options, len(paths)),
             *preflight.find_problems(options, insecure=arguments.insecure),
         ]
     )
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         gpus = pool.submit(engine.check_environment, arguments.python)
         try:
-            found = verify(arguments.archives, store)
+            found = verify(paths, store)
         except BadArchives as error:
             unfit = gpus.exception()
             raise BadArchives([*error.problems, *([] if unfit is None else [str(unfit)])]) from None

@@ -22,6 +22,7 @@ class Options:
         each GPU.
     :param max_body: the largest request and the largest reply, in bytes.
     :param token_auth: whether clients have to send a token.
+    :param token_file: the file with that token; ``None``: the server makes one.
     :param tls_cert: PEM file with the certificate and its chain; ``tls_key`` its RSA key.
     :param response_timeout: seconds for an answer; ``startup_timeout`` for loading.
     """
@@ -33,6 +34,7 @@ class Options:
     workers: int | None = None
     max_body: int = 512 * MIB
     token_auth: bool = False
+    token_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     response_timeout: int = 300

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from .keys import read_keys
 from .options import Options
 from .served_archives import ServedArchive
 
@@ -42,6 +44,7 @@ def find_problems(options: Options, *, insecure: bool) -> Iterator[str]:
     :param insecure: whether it was said that others may reach the server without token and TLS.
     """
     yield from _check_tls(options)
+    yield from _check_token(options)
     if options.is_reachable and not (options.token_auth or options.tls_cert or insecure):
         yield (
             f"--host {options.host}: whoever reaches this machine could send requests, and read "
@@ -119,6 +122,19 @@ def _check_tls(options: Options) -> Iterator[str]:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         why = getattr(error, "reason", None) or error
         yield f"--tls-cert {cert}, --tls-key {key}: no certificate and its key: {why}"
+
+
+def _check_token(options: Options) -> Iterator[str]:
+    if options.token_file is None:
+        return
+    try:
+        if not re.fullmatch(r"[!-~]+", read_keys(options.token_file).inference or ""):
+            yield (
+                f"--token-file {options.token_file}: expected one line of printable ASCII "
+                "characters without spaces, or a key_file.json"
+            )
+    except OSError as error:
+        yield f"--token-file {options.token_file}: {error.strerror}"
 
 
 class _Encrypted(Exception):

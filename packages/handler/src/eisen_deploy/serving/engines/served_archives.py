@@ -67,6 +67,23 @@ class ServedArchive:
         return f"{self.url_part.replace('/', '-')}.mar"
 
 
+def find_archives(paths: Iterable[Path]) -> list[Path]:
+    """Return the archives that paths stand for: a folder stands for those (``*.mar``) in it.
+
+    :raises BadArchives: with each folder that has none.
+    """
+    found: list[Path] = []
+    problems = []
+    for path in paths:
+        inside = sorted(path.glob("*.mar")) if path.is_dir() else [path]
+        found += inside
+        if not inside:
+            problems.append(f"{clean(str(path))}: no archive (*.mar) is in this folder")
+    if problems:
+        raise BadArchives(problems)
+    return found
+
+
 def verify(paths: Sequence[Path], store: Path | None = None) -> list[ServedArchive]:
     """Check every byte of each archive; nothing in them is imported or unpickled.
 

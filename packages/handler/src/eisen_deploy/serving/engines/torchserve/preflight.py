@@ -25,6 +25,8 @@ def find_problems(options: Options) -> Iterator[str]:
     yield from _check_host(options)
     if options.max_body > MOST_BODY:
         yield f"--max-body: TorchServe takes at most {MOST_BODY} bytes (2 GiB - 1)"
+    if options.token_file is not None:
+        yield "--token-file: TorchServe makes its own tokens: use --token-auth, or --engine uvicorn"
     key = options.tls_key
     if key is not None and key.is_file() and _is_other_than_rsa(key):
         yield f"--tls-key {key}: TorchServe takes RSA keys only"

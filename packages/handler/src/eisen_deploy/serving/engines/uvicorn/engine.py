@@ -73,7 +73,8 @@ class UvicornService:
     def __init__(self, setup: Setup) -> None:
         options = setup.options
         [archive] = setup.archives
-        self._key_file = setup.folder / "key_file.json" if options.token_auth else None
+        self._own_key = options.token_auth and options.token_file is None
+        self._key_file = setup.folder / "key_file.json" if self._own_key else options.token_file
         counters = setup.private / "counters"
         counters.mkdir()
         self._listener = _listen(options)
@@ -107,7 +108,7 @@ class UvicornService:
 
     def start(self) -> None:
         """Start, and wait until every worker has predicted the sample."""
-        if self._key_file is not None:
+        if self._own_key and self._key_file is not None:
             key = {"inference": {"key": secrets.token_urlsafe(32)}}  # as in TorchServe's file
             write_private(self._key_file, json.dumps(key))
         self._supervision.start()
@@ -125,7 +126,7 @@ class UvicornService:
         """Stop all workers, once they have answered what they have begun."""
         self._listener.close()  # who connects now is refused, and does not wait for nothing
         self._supervision.stop()
-        if self._key_file is not None:
+        if self._own_key and self._key_file is not None:
             self._key_file.unlink(missing_ok=True)
 
 

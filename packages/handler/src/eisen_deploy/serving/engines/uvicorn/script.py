@@ -38,10 +38,11 @@ def render_script(
     command += ["--python", python]
     if options.tls_cert is not None and options.tls_key is not None:
         command += ["--tls-cert", str(options.tls_cert), "--tls-key", str(options.tls_key)]
+    if options.token_file is not None:
+        command += ["--token-file", str(options.token_file)]
+    own_key = options.token_auth and options.token_file is None
     command += [
-        flag
-        for flag, given in (("--token-auth", options.token_auth), ("--insecure", insecure))
-        if given
+        flag for flag, given in (("--token-auth", own_key), ("--insecure", insecure)) if given
     ]
     digest = f"# {archive.name} {archive.version}, sha-256 {archive.digest}"
     variables = [f"#   {each.name}={each.value}: {each.reason}" for each in ALLOCATOR]
