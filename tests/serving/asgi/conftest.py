@@ -27,12 +27,14 @@ class Served:
     """A server on a port of its own."""
 
     def __init__(self, answer, settings, *, size=1, delay=0.0, timeout=30.0, **server):
+        kind = server.pop("kind", uvicorn.Server)
+        self.listener = server.pop("listener", None) or socket.create_server(("127.0.0.1", 0))
         self.batcher = Batcher(
             answer, size=size, delay=delay, queue=settings.queue, timeout=timeout
         )
         model = Model("seg", "2.0", Metadata.parse({}))
         application = Application(model, self.batcher, settings, lambda: b"numbers 1\n")
-        self._server = uvicorn.Server(
+        self._server = kind(
             uvicorn.Config(
                 application,
                 http=BoundedProtocol,
@@ -42,7 +44,6 @@ class Served:
                 **server,
             )
         )
-        self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self._threads = [
             threading.Thread(target=self._run, daemon=True),
@@ -66,6 +67,9 @@ class Served:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
         self._server.should_exit = True
         self._threads[0].join(10)
         self.batcher.close()

@@ -30,6 +30,7 @@ from eisen_deploy.serving.engines.asgi.metrics import share_counters
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
 
 from .protocol import BoundedProtocol
+from .sharing import SharingServer
 from .work import Work
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -93,7 +94,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _answer(served: Served, work: Work, link: Link) -> None:
     """Answer until SIGTERM: the model here, on the main thread, the event loop on another one."""
-    server = uvicorn.Server(_configure(served, work))
+    # On Windows an event loop has another way to accept.
+    shares = work.workers > 1 and sys.platform != "win32"
+    server = (SharingServer if shares else uvicorn.Server)(_configure(served, work))
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
