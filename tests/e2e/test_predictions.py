@@ -177,7 +177,7 @@ def test_a_handler_that_is_torchserve_s_answers_there_in_its_own_way(serve, mode
 
 
 def test_a_handler_that_is_torchserve_s_is_refused_on_uvicorn(serve_on, model_zoo):
-    with pytest.raises(FAILURES, match="plain_handler"):
+    with pytest.raises(FAILURES, match=r"plain_handler.py is TorchServe.s"):
         serve_on("uvicorn", model_zoo / "plain_handler.mar")
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from eisen_deploy.serving.runtime._shared.archive.allowed_values import MODEL_FILES
+from eisen_deploy.serving.runtime._shared.archive.allowed_values import ENTRY, MODEL_FILES
 from eisen_deploy.serving.runtime.archive.verification import verify
+from eisen_deploy.serving.runtime.errors import LoadFailed
 
 from .application import Application, Model
 from .batcher import Batcher
@@ -71,6 +72,11 @@ def serve_archive(
     # By what is installed, before any code of the archive is imported; the session checks the
     # model's content itself before it reads it.
     about = verify(folder, later=set(MODEL_FILES.values()))
+    if about.entry != ENTRY:  # the runtime would answer in that handler's place, and otherwise
+        raise LoadFailed(
+            f"its handler {about.entry} is TorchServe's, and no EisenServingHandler: only "
+            "TorchServe can serve it"
+        )
     sys.path.insert(0, str(folder))
     runtime = importlib.import_module("_eisen_serving.session")
     name, version = about.model.name, about.model.version
