@@ -13,6 +13,7 @@ import pytest
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 from .engines import ENGINES, Server
+from .ray_server import RayServer
 
 HERE = Path(__file__).resolve().parent
 MIB = 2**20
@@ -51,21 +52,33 @@ def serve(
         yield _serve
 
 
-@pytest.fixture(scope="module", params=list(ENGINES))
+@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in its turn; ``parametrize("engine", [...], indirect=True)`` chooses some."""
+    """Each engine in its turn; Ray where a module or a test says ``on_every_engine``.
+
+    ``parametrize("engine", [...], indirect=True)`` chooses some.
+    """
     return request.param
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[RayServer]:
+    """A Ray of this machine, for all tests that serve archives on any engine."""
+    with RayServer(RAY_worker_niceness="0") as ray:
+        yield ray
 
 
 @pytest.fixture(scope="module")
 def serve_on(
-    server_python: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, server_python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Server]]:
     """Serve archives: ``serve_on(engine, *archives, **options)``; it ends with the module."""
     with ExitStack() as stack:
 
         def _serve(engine: str, *archives: Path, **options: object) -> Server:
             folder = tmp_path_factory.mktemp(engine)
+            if engine == "ray":
+                options["ray"] = request.getfixturevalue("local_ray")
             server = ENGINES[engine](archives, folder, python=server_python, **options)
             return stack.enter_context(server)
 

@@ -13,14 +13,19 @@ from __future__ import annotations
 import time
 import urllib.request
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from eisen_deploy.serving.engines.engine import NotReady
+from eisen_deploy.serving.engines.keys import ServersToken
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.torchserve.calls import Endpoint, ask_workers
 from eisen_deploy.serving.engines.torchserve.launcher import LaunchFailed, TorchServe
 
+from .ray_server import RayServer
 from .uvicorn_server import UvicornServer
 
 #: What an engine raises for an archive that it cannot serve, with the reason.
@@ -180,8 +185,73 @@ class OnUvicorn:
         return self._servers[model.partition("/")[0]]
 
 
+class OnRay:
+    """Any number of archives on the Ray that all tests share: the next ones replace them.
+
+    :param ray: that one.
+    """
+
+    def __init__(
+        self,
+        archives: Sequence[Path],
+        folder: Path,
+        *,
+        ray: RayServer,
+        python: Path,
+        workers: int | None = None,
+        token_auth: bool = False,
+        **options: object,
+    ) -> None:
+        del python
+        self._ray, self._token = ray, ServersToken(Options(token_auth=token_auth), folder)
+        self._arguments = {
+            "archives": list(map(str, archives)),
+            "replicas": workers,
+            "token_file": None if self._token.path is None else str(self._token.path),
+            "cache": str(folder / "cache"),
+            **options,
+        }
+
+    def __enter__(self):
+        self._token.make()
+        if (failure := self._ray.run({"/": self._arguments})) is not None:
+            raise NotReady([failure])
+        return self
+
+    def __exit__(self, *_):
+        """Leave them there: what comes next replaces them."""
+
+    def address(self, model):
+        return self._ray.url
+
+    def url(self, model):
+        return f"{self._ray.url}/predictions/{model}"
+
+    def key(self):
+        return self._token.read()
+
+    def pids(self, model):
+        title = f"ray::ServeReplica:app/:{model.replace('/', '@')}".encode()
+        return [pid for pid in _list_processes(title) if self._is_of_this_ray(pid)]
+
+    def wait_ready(self, model):
+        path = model.replace("/", "/versions/")
+        wait_for(lambda: _answers(f"{self._ray.url}/v2/models/{path}/ready"))
+
+    def log(self):
+        logs = (self._ray.temporary / "session_latest" / "logs").rglob("*.*")
+        return "".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
+
+    def _is_of_this_ray(self, pid):
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        return str(self._ray.temporary).encode() in environment
+
+
 #: How each engine is started, by the name that ``eisen-serve --engine`` has for it.
-ENGINES = {"torchserve": OnTorchServe, "uvicorn": OnUvicorn}
+ENGINES = {"torchserve": OnTorchServe, "uvicorn": OnUvicorn, "ray": OnRay}
+
+#: For tests that take the fixture ``engine``: they run on Ray as well.
+on_every_engine = pytest.mark.parametrize("engine", list(ENGINES), indirect=True, scope="module")
 
 
 def wait_for(condition, seconds=60.0):
@@ -190,6 +260,17 @@ def wait_for(condition, seconds=60.0):
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
+    return found
+
+
+def _list_processes(title):
+    """Return the processes whose command line begins so."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended
+                if (entry / "cmdline").read_bytes().startswith(title):
+                    found.append(int(entry.name))
     return found
 
 

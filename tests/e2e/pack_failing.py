@@ -1,7 +1,7 @@
 """Packs archives that pack well and never load on a server; a user's script, like pack_models.py.
 
-Usage: ``python pack_failing.py FOLDER``. Each fails only in a TorchServe worker, whose handler is
-``_eisen_serving``.
+Usage: ``python pack_failing.py FOLDER [NAME...]``; without a name, all. Each fails only in the
+worker of a server, whose handler is ``_eisen_serving``.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ FUNCTION = "\n\ndef keep(batch):\n    return batch\n"
 HANG = "\n\ndef wait_for_ever():\n    import time\n    time.sleep(10_000)\n"
 
 
-def main(folder):
+def main(folder, names=()):
     code = folder / "code"
     code.mkdir(parents=True)
     sys.path.insert(0, str(code))
     metadata = create_metadata(["x"], ["ndarray"], [[-1, 2]], ["y"], ["ndarray"], [[-1, 2]])
-    for name, statement in AT_LOAD.items():
+    for name in names or AT_LOAD:
         handler = code / f"{name}_handler.py"
-        handler.write_text(HANDLER.format(statement) + HANG)
+        handler.write_text(HANDLER.format(AT_LOAD[name]) + HANG)
         EisenServingMAR(None, None, metadata, handler=handler).pack(
             torch.nn.Identity(), folder, name
         )
+    if names:
+        return
     slow = EisenServingMAR(None, None, metadata, handler=code / "hangs_handler.py")
     slow.pack(torch.nn.Identity(), folder, "slow", serving={"startup_timeout": 5})
     for name, text in MODULES.items():
@@ -61,4 +63,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,4 +1,4 @@
-"""The programs of the page *Other languages*, as they stand there, against a real TorchServe."""
+"""The programs of the page *Other languages*, as they stand there, against each engine."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from tests.e2e.test_foreign_clients import node_modules  # noqa: F401 - a fixtur
 
 from eisen_deploy.client._shared.wire import protocol
 
+from .engines import on_every_engine
+
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PROGRAMS = DOCS / "examples" / "other-languages"
 PAGE = (DOCS / "other-languages.rst").read_text(encoding="utf-8")
 X = np.float32([[1, 2], [3, 4]])
+UNAUTHORIZED = ("401", "Unauthorized")
 
 
 @pytest.fixture(scope="module")
-def server(serve, model_zoo):
-    return serve(model_zoo, ["model.mar"], {})
+def server(engine, serve_on, model_zoo):
+    return serve_on(engine, model_zoo / "model.mar", token_auth=True)
 
 
 @pytest.fixture
@@ -33,8 +36,7 @@ def run(server, tmp_path):
         if shutil.which(program) is None:
             pytest.skip(f"no {program} on this machine")
         script = shutil.copy(PROGRAMS / name, tmp_path)
-        url = f"{server.inference_url}/predictions/model"
-        command = [program, script, url, key or server.key()]
+        command = [program, script, server.url("model"), key or server.key()]
         return subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
         )
@@ -61,6 +63,7 @@ def test_the_page_lists_a_request_of_the_protocol():
     assert f"Content-Length: {len(body)}\n" in PAGE
 
 
+@on_every_engine
 def test_curl_sends_the_bytes_of_the_page_and_reads_the_reply(run, tmp_path):
     found = run("sh", "binary.sh")
     assert found.returncode == 0, found.stderr
@@ -71,6 +74,7 @@ def test_curl_sends_the_bytes_of_the_page_and_reads_the_reply(run, tmp_path):
     assert int(end) == 16
 
 
+@on_every_engine
 @pytest.mark.parametrize("name", ["fetch.mjs", "axios.cjs"])
 def test_node_with_raw_tensors(run, name, node_modules, tmp_path):  # noqa: F811
     (tmp_path / "node_modules").symlink_to(node_modules)
@@ -78,34 +82,39 @@ def test_node_with_raw_tensors(run, name, node_modules, tmp_path):  # noqa: F811
     assert found.stdout == "y [2,2] [3,5,7,9]\n", found.stderr
 
 
+@on_every_engine
 def test_node_with_json(run):
     found = run("node", "json.mjs")
     assert found.stdout == "[[3,5],[7,9]]\n", found.stderr
 
 
+@on_every_engine
 @pytest.mark.parametrize(
     ("program", "name"),
     [("sh", "binary.sh"), ("node", "fetch.mjs"), ("node", "axios.cjs"), ("node", "json.mjs")],
 )
 def test_a_wrong_token_is_an_error_that_does_not_show_it(
     run,
+    engine,
     program,
     name,
     node_modules,  # noqa: F811
     tmp_path,
 ):
     (tmp_path / "node_modules").symlink_to(node_modules)
+    status, kind = ("400", "InvalidKeyException") if engine == "torchserve" else UNAUTHORIZED
     found = run(program, name, key="wrong-token-canary")
     assert found.returncode != 0
     said = found.stdout + found.stderr
     if program == "node":
-        assert "400" in said
-        assert "InvalidKeyException" in said
+        assert status in said
+        assert kind in said
     else:
-        assert "InvalidKeyException" in (tmp_path / "reply.bin").read_text()
+        assert kind in (tmp_path / "reply.bin").read_text()
     assert "wrong-token-canary" not in said
 
 
+@pytest.mark.parametrize("engine", ["torchserve"], indirect=True)
 def test_sharp(server, tmp_path):
     if shutil.which("dotnet") is None:
         pytest.skip("no .NET SDK on this machine")
@@ -122,7 +131,7 @@ def test_sharp(server, tmp_path):
     built = dotnet("build", "--output", "built", "-warnaserror")
     assert built.returncode == 0, built.stdout + built.stderr
 
-    url = f"{server.inference_url}/predictions/model"
+    url = server.url("model")
     found = dotnet("built/Query.dll", url, server.key())
     assert found.stdout == "y [3,5,7,9]\n", found.stderr
     refused = dotnet("built/Query.dll", url, "wrong-token-canary")

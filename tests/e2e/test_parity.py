@@ -1,11 +1,12 @@
-"""The same archives on TorchServe and behind the ASGI application: the same answers, byte for byte.
+"""The same archive on every engine: the same answers, byte for byte.
 
 Status, type of the body, every header of ours and the body itself are compared, for each body at
-each address that both have. What differs is TorchServe's own, and is listed at the end.
+each address that all have. What differs is an engine's own, and is listed at the end.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import http.client
 import io
@@ -19,6 +20,8 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client._shared.wire import protocol
+
+from .engines import ENGINES
 
 HERE = Path(__file__).resolve().parent
 MIB = 2**20
@@ -38,17 +41,26 @@ def zoo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def torchserve(serve_on, zoo):
-    return serve_on("torchserve", zoo / "model.mar", max_body=8 * MIB, response_timeout=60).address(
-        "model"
-    )
+def address_of(serve_on, zoo):
+    """Return where an engine answers; it is started when it is first asked for."""
+
+    @functools.cache
+    def _address(engine):
+        server = serve_on(engine, zoo / "model.mar", max_body=8 * MIB, response_timeout=60)
+        return server.address("model")
+
+    return _address
 
 
 @pytest.fixture(scope="module")
-def uvicorn(serve_on, zoo):
-    return serve_on("uvicorn", zoo / "model.mar", max_body=8 * MIB, response_timeout=60).address(
-        "model"
-    )
+def answer_of_torchserve(address_of):
+    """Return what the others have to answer: it is asked once."""
+
+    @functools.cache
+    def _answer(address, name):
+        return comparable(exchange(address_of("torchserve"), "POST", address, *bodies()[name]))
+
+    return _answer
 
 
 def exchange(url, method, path, headers, body):
@@ -94,6 +106,12 @@ def form(parts, boundary="xyz"):
     )
     kind = f"multipart/form-data; boundary={boundary}"
     return [("Content-Type", kind)], body + f"--{boundary}--\r\n".encode()
+
+
+TWICE = (
+    form({"x": saved(ROWS)})[0],
+    form({"x": saved(ROWS)})[1].removesuffix(b"--xyz--\r\n") + form({"x": saved(ROWS)})[1],
+)
 
 
 def json_body(content):
@@ -213,8 +231,94 @@ def cases():
 
 
 @pytest.mark.parametrize(("address", "name"), list(cases()))
-def test_both_engines_answer_alike(torchserve, uvicorn, address, name):
-    headers, body = bodies()[name]
-    expected = exchange(torchserve, "POST", address, headers, body)
-    got = exchange(uvicorn, "POST", address, headers, body)
-    assert comparable(got) == comparable(expected)
+@pytest.mark.parametrize("engine", ["uvicorn", "ray"])
+def test_every_engine_answers_alike(address_of, answer_of_torchserve, engine, address, name):
+    got = exchange(address_of(engine), "POST", address, *bodies()[name])
+    assert comparable(got) == answer_of_torchserve(address, name)
+
+
+GOOD = encoded({"x": ROWS})
+OURS_ALONE = {"uvicorn": (404, "NotFound"), "ray": (404, "NotFound")}
+NO_METHOD = {"uvicorn": (405, "MethodNotAllowed"), "ray": (405, "MethodNotAllowed")}
+SERVED = {"uvicorn": (200, None), "ray": (200, None)}
+#: What differs, each with its reason: the request, and status and type of the answers.
+DIFFERENCES = {
+    "an unknown model: TorchServe has an error of its own": (
+        ("POST", "/predictions/other", *GOOD),
+        {"torchserve": (404, "ModelNotFoundException"), **OURS_ALONE},
+    ),
+    "an unknown version: likewise": (
+        ("POST", "/predictions/model/9.9", *GOOD),
+        {"torchserve": (404, "ModelVersionNotFoundException"), **OURS_ALONE},
+    ),
+    "an unknown address: likewise": (
+        ("GET", "/nothing", [], None),
+        {"torchserve": (404, "ResourceNotFoundException"), **OURS_ALONE},
+    ),
+    "another method: TorchServe predicts whatever the method is": (
+        ("DELETE", "/predictions/model", *GOOD),
+        {"torchserve": (200, None), **NO_METHOD},
+    ),
+    "another method at /ping: likewise": (
+        ("POST", "/ping", [], b""),
+        {"torchserve": (200, None), **NO_METHOD},
+    ),
+    "a version in the protocol's address: TorchServe has no such address": (
+        ("POST", "/v2/models/model/versions/1.0/infer", *GOOD),
+        {"torchserve": (404, "ResourceNotFoundException"), **SERVED},
+    ),
+    "the protocol's health: likewise": (
+        ("GET", "/v2/health/ready", [], None),
+        {"torchserve": (404, "ResourceNotFoundException"), **SERVED},
+    ),
+    "the protocol's metadata: likewise": (
+        ("GET", "/v2/models/model", [], None),
+        {"torchserve": (404, "ResourceNotFoundException"), **SERVED},
+    ),
+    "OpenAPI: TorchServe describes itself, at another address": (
+        ("GET", "/openapi.json", [], None),
+        {"torchserve": (404, "ResourceNotFoundException"), **SERVED},
+    ),
+    "two parts of a form with one name: TorchServe's parser keeps the last one": (
+        ("POST", "/predictions/model", TWICE[0], TWICE[1]),
+        {
+            "torchserve": (200, None),
+            "uvicorn": (400, "MalformedBody"),
+            "ray": (400, "MalformedBody"),
+        },
+    ),
+    "metrics: TorchServe has them on another port, Ray at each node": (
+        ("GET", "/metrics", [], None),
+        {
+            "torchserve": (404, "ResourceNotFoundException"),
+            "uvicorn": (200, None),
+            "ray": (404, "NotFound"),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DIFFERENCES)
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_what_differs_is_known(address_of, engine, what):
+    request, expected = DIFFERENCES[what]
+    status, headers, body = exchange(address_of(engine), *request)
+    is_error = status != 200 and headers.get("content-type", "").startswith(JSON)
+    assert (status, json.loads(body)["type"] if is_error else None) == expected[engine]
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_large_replies_say_their_size_each_in_its_way(address_of, engine):
+    large = encoded({"x": np.ones((MIB // 4, 2), np.float32)})
+    status, headers, body = exchange(address_of(engine), "POST", "/predictions/model", *large)
+    assert (status, len(body) > 2 * MIB) == (200, True)
+    if engine == "torchserve":  # sends them in chunks
+        assert headers["eisen-body-size"] == str(len(body))
+    else:
+        assert headers["content-length"] == str(len(body))
+        assert "eisen-body-size" not in headers
+
+
+def test_ray_numbers_the_requests(address_of):
+    _, headers, _ = exchange(address_of("ray"), "GET", "/ping", [], None)
+    assert headers["x-request-id"]

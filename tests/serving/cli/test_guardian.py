@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.engines import guardian
+from eisen_deploy.serving.engines.processes import guardian
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
@@ -155,3 +155,18 @@ def test_one_that_prints_without_an_end_is_ended(guarded, tmp_path):
     say(process, b"t")
     process.wait(20)
     assert nobody_is_left(tmp_path)
+
+
+def test_a_process_that_a_command_leaves_behind_may_end_before_it(tmp_path):
+    log = str(tmp_path / "log")
+    command = ["sh", "-c", "(sleep 0.1 &); sleep 1; echo done; exit 7"]
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", guardian.__file__, log, "", "10", *command],
+        stdin=subprocess.PIPE,  # open: otherwise it would end the command
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert process.wait(60) == 7
+    finally:
+        process.stdin.close()
+    assert (tmp_path / "log").read_text() == "done\n"

@@ -14,6 +14,7 @@ from pathlib import Path
 from eisen_deploy.serving.engines import sizes
 from eisen_deploy.serving.engines.engine import Engine
 from eisen_deploy.serving.engines.options import MIB, Options
+from eisen_deploy.serving.engines.ray.local.engine import RayEngine
 from eisen_deploy.serving.engines.torchserve.engine import TorchServeEngine
 from eisen_deploy.serving.engines.uvicorn.engine import UvicornEngine
 
@@ -23,6 +24,7 @@ _DEFAULT = Options()
 ENGINES: dict[str, Callable[[], Engine]] = {
     "torchserve": TorchServeEngine,
     "uvicorn": UvicornEngine,
+    "ray": RayEngine,
 }
 
 
@@ -70,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(ENGINES),
         default="torchserve",
         help="what serves them; uvicorn takes one archive, needs no Java, and answers everything "
-        "on one port; default: %(default)s",
+        "on one port; ray takes any number, and starts a Ray of one node; default: %(default)s",
     )
     add("--host", default=_DEFAULT.host, help="address to listen on; default: %(default)s")
     for name in ("port", "management_port", "metrics_port"):

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make_parser() -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=_PROG,
-        description="Serve archives (MAR) with TorchServe or uvicorn.",
+        description="Serve archives (MAR) with TorchServe, uvicorn or Ray Serve.",
         epilog="example: eisen-serve run model_zoo/seg.mar --max-body 1GB",
     )
     program.add_commands(parser, "eisen-deploy-handler", (run, config, export, doctor))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.ray import serve_config
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.engines.torchserve.engine import CONFIG, LOGGING
 from eisen_deploy.serving.engines.torchserve.launcher import find_program
@@ -31,9 +32,11 @@ _EXAMPLE = """\
 examples:
   eisen-serve config model_zoo/seg.mar > config.properties
   eisen-serve config model_zoo/seg.mar --max-body 1GB -o server && sh server/torchserve.sh
+  eisen-serve config --engine ray seg.mar classify.mar > serve.yaml && serve deploy serve.yaml
 """
 
 SCRIPT = "torchserve.sh"
+SERVE_CONFIG = "serve.yaml"
 
 
 def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
@@ -43,7 +46,8 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         help="print the configuration that run would use",
         description="Print the config.properties that run would write, with a reason for each "
         "line, and behind it the environment and the command line, as comments. -o writes them to "
-        "files. For uvicorn, which has no such file, print the command line with every option.",
+        "files. For uvicorn, which has no such file, print the command line with every option; for "
+        "Ray, a Serve config for serve deploy, serve run and KubeRay.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,7 +58,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         help=f"write {CONFIG}, {LOGGING} and {SCRIPT}, which starts TorchServe, to this folder; or "
-        f"{script.NAME}",
+        f"{script.NAME}, or {SERVE_CONFIG}",
     )
     return parser
 
@@ -63,10 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Print or write the configuration."""
     preflight.check_system()
     engine = ENGINES[arguments.engine]()
-    found, gpus = prepare(arguments, engine, make_options(arguments))
+    options = make_options(arguments)
+    found, gpus = prepare(arguments, engine, options)
     if arguments.engine == "uvicorn":
-        return _give_uvicorn_script(arguments, found[0], gpus)
-    configuration = configure(make_options(arguments), measure_machine(gpus))
+        text = script.render_script(
+            found[0], options, gpus, arguments.python, insecure=arguments.insecure
+        )
+        return _give(text, arguments.output, script.NAME)
+    if arguments.engine == "ray":
+        text = serve_config.render(found, options, gpus)
+        return _give(text, arguments.output, SERVE_CONFIG)
+    configuration = configure(options, measure_machine(gpus))
     output: Path | None = arguments.output
     folder = (output or Path.cwd()).absolute()
     with_logging = output is not None
@@ -84,19 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _give_uvicorn_script(arguments: argparse.Namespace, archive: ServedArchive, gpus: int) -> int:
-    """Print or write the command line with every option that holds, and say what it starts."""
-    options = make_options(arguments)
-    output: Path | None = arguments.output
-    text = script.render_script(
-        archive, options, gpus, arguments.python, insecure=arguments.insecure
-    )
+def _give(text: str, output: Path | None, name: str) -> int:
+    """Print what an engine has in one file, or write it and say where."""
     if output is None:
         say(text.rstrip())
         return 0
     output.mkdir(parents=True, exist_ok=True)
-    (output / script.NAME).write_text(text, "utf-8")
-    say(str(output / script.NAME))
+    (output / name).write_text(text, "utf-8")
+    say(str(output / name))
     return 0
 
 

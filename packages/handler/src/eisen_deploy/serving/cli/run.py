@@ -40,6 +40,7 @@ examples:
   eisen-serve run model_zoo/seg.mar
   eisen-serve run seg.mar classify.mar --host 0.0.0.0 --token-auth --max-body 1GB
   eisen-serve run seg.mar --engine uvicorn --workers 2
+  eisen-serve run seg.mar classify.mar --engine ray
 
 exit status: 1 if a model does not load or the server cannot be kept running, 2 if nothing was
 started, 130 after Ctrl-C, 143 after SIGTERM; a second Ctrl-C does not wait for the server
@@ -55,7 +56,7 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "run",
         help="serve archives until Ctrl-C",
-        description="Verify archives, configure and start a server (TorchServe, or uvicorn), wait "
+        description="Verify archives, configure and start TorchServe, uvicorn or Ray, wait "
         "until every model has predicted its sample, print where it answers, and watch it. Ctrl-C "
         "or SIGTERM stops all of it.",
         epilog=_EXAMPLE,

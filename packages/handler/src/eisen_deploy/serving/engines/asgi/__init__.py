@@ -4,7 +4,6 @@ The way of a request, one module a step::
 
     application   method and path -> what is asked for
     addresses     path -> model, version and which of its addresses
-    tokens        whether the caller may ask
     bodies        ASGI messages -> Request, in one buffer of the announced size
     batcher       Requests -> batches, answered on the thread that runs the model
     replies       Reply -> ASGI messages, buffer by buffer

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eisen_deploy.serving.engines.keys import TokenFile
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.errors import OutOfMemory, ServingError
 from eisen_deploy.serving.runtime.messages import Reply, Request
@@ -33,7 +34,6 @@ from .replies import (
     send_reply,
 )
 from .settings import Settings
-from .tokens import TokenFile
 
 _log = logging.getLogger("eisen_deploy.serving")
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eisen_deploy.serving.engines.asgi import model_thread
 from eisen_deploy.serving.engines.asgi.application import Application
 from eisen_deploy.serving.engines.asgi.replies import Message, Receive
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
@@ -21,7 +22,6 @@ from eisen_deploy.serving.runtime._shared.errors import ContractError
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 from eisen_deploy.serving.runtime.errors import LoadFailed
 
-from . import model_thread
 from .counters import RayCounters
 from .fetching import Cache, Source
 

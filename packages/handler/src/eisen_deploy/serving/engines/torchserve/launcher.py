@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from eisen_deploy.serving.engines.guarded import GuardedProcess
+from eisen_deploy.serving.engines.processes.guarded import GuardedProcess
 from eisen_deploy.serving.runtime.torchserve import load_report
 
 from . import logs

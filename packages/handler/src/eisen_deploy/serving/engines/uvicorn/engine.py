@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,13 +9,13 @@ from eisen_deploy.serving.engines.asgi.settings import COUNTERS_FOLDER
 from eisen_deploy.serving.engines.engine import Setup
 from eisen_deploy.serving.engines.environment import probes
 from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
-from eisen_deploy.serving.engines.keys import read_keys, write_private
+from eisen_deploy.serving.engines.keys import ServersToken
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 
-from .supervision import Supervision
+from .launching import UvicornWorkers
 from .work import Work
 
 #: What a worker imports, and what to install for it.
@@ -73,13 +71,12 @@ class UvicornService:
     def __init__(self, setup: Setup) -> None:
         options = setup.options
         [archive] = setup.archives
-        self._own_key = options.token_auth and options.token_file is None
-        self._key_file = setup.folder / "key_file.json" if self._own_key else options.token_file
+        self._token = ServersToken(options, setup.folder)
         counters = setup.private / "counters"
         counters.mkdir()
         self._listener = _listen(options)
         workers = count_workers(archive, options, setup.gpus)
-        self._supervision = Supervision(
+        self._supervision = UvicornWorkers(
             archive,
             self._listener,
             Work(
@@ -88,7 +85,7 @@ class UvicornService:
                 all_bodies=share_memory(workers),
                 response_timeout=options.response_timeout,
                 queue=_QUEUE,
-                token_file=None if self._key_file is None else str(self._key_file),
+                token_file=None if self._token.path is None else str(self._token.path),
                 tls_cert=None if options.tls_cert is None else str(options.tls_cert),
                 tls_key=None if options.tls_key is None else str(options.tls_key),
             ),
@@ -108,9 +105,7 @@ class UvicornService:
 
     def start(self) -> None:
         """Start, and wait until every worker has predicted the sample."""
-        if self._own_key and self._key_file is not None:
-            key = {"inference": {"key": secrets.token_urlsafe(32)}}  # as in TorchServe's file
-            write_private(self._key_file, json.dumps(key))
+        self._token.make()
         self._supervision.start()
 
     def keep(self, started: Callable[[], None]) -> None:
@@ -120,14 +115,13 @@ class UvicornService:
 
     def token(self) -> str | None:
         """Return what clients have to send."""
-        return None if self._key_file is None else read_keys(self._key_file).inference
+        return self._token.read()
 
     def stop(self) -> None:
         """Stop all workers, once they have answered what they have begun."""
         self._listener.close()  # who connects now is refused, and does not wait for nothing
         self._supervision.stop()
-        if self._own_key and self._key_file is not None:
-            self._key_file.unlink(missing_ok=True)
+        self._token.remove()
 
 
 def count_workers(archive: ServedArchive, options: Options, gpus: int) -> int:

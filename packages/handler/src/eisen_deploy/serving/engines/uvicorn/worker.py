@@ -1,7 +1,7 @@
 """One worker: the model on the main thread, uvicorn's event loop on a second one.
 
 On the main thread Python code that takes too long can be interrupted by a signal, as on TorchServe.
-Started by :mod:`.supervision` with its settings as JSON in one argument. What becomes of it is said
+Started by :mod:`.launching` with its settings as JSON in one argument. What becomes of it is said
 on the descriptor ``link``, a JSON object a line: ``{"ready": ...}``, ``{"refused": ...}``, and
 ``{"alive": ...}`` for as long as its event loop runs.
 """
@@ -28,6 +28,7 @@ import uvicorn
 from eisen_deploy.serving.engines.asgi.batcher import Batcher
 from eisen_deploy.serving.engines.asgi.metrics import share_counters
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
+from eisen_deploy.serving.engines.processes.link import Link
 
 from .protocol import BoundedProtocol
 from .sharing import SharingServer
@@ -48,23 +49,6 @@ _KEEP_ALIVE = 75
 _GRACE = 5
 # Seconds in which the answers of a worker that hangs or fails have to be out.
 _LAST_WORDS = 2.0
-
-
-class Link:
-    """The way back to who has started this worker."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def say(self, **said: object) -> bool:
-        """Write one line, unless nobody reads; return whether there is somebody who may."""
-        try:
-            os.write(self._descriptor, json.dumps(said).encode("ascii") + b"\n")
-        except BrokenPipeError:
-            return False
-        except OSError:  # it is full, or user code closed it: silence ends this process
-            pass
-        return True
 
 
 def main(arguments: Sequence[str]) -> int:

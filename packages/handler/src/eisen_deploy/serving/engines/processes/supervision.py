@@ -1,34 +1,25 @@
-"""Keep one archive served by uvicorn: start its workers, watch them, replace those that end.
+"""Keep processes of a server running: start them, watch them, replace those that end.
 
-All workers listen on the same socket, which stays open here: a connection that comes while one of
-them is replaced waits for it, or is taken by another one.
+A process has a pipe, its *link*, on which it says what becomes of it, a JSON object a line:
+``{"ready": ...}``, ``{"refused": ...}``, ``{"hung": ...}``, ``{"alive": ..., "answered": ...}`` for
+as long as it lives, and ``{"say": ...}`` with a line for the operator.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
-import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from eisen_deploy.serving.engines.engine import NotReady, Setup
-from eisen_deploy.serving.engines.guarded import GuardedProcess
+from eisen_deploy.serving.engines.engine import NotReady, Patience, Setup
 from eisen_deploy.serving.engines.machine import is_running
-from eisen_deploy.serving.engines.served_archives import (
-    BadArchives,
-    ServedArchive,
-    check_copies,
-)
-from eisen_deploy.serving.runtime._shared.archive import zips
-from eisen_deploy.serving.runtime._shared.errors import ContractError
+from eisen_deploy.serving.engines.processes.guarded import GuardedProcess
 from eisen_deploy.serving.runtime._shared.printable import clean
-
-from .work import WORKERS_LOG, Work
 
 _POLL = 0.1
 # Seconds after which a worker that is gone is not waited for any more.
@@ -37,33 +28,54 @@ _DESERTED = 2.0
 _YOUNG = 60.0
 
 
-class Supervision:
-    """One archive on uvicorn.
+class Supervision(ABC):
+    """Processes that serve together.
 
-    :param listener: the socket on which all workers listen.
-    :param work: what each worker is told; its folder, link and GPU are filled in here.
-    :param variables: further environment variables of the workers.
+    :param title: what operators call what is served.
+    :param proof: what is known once all are ready.
+    :param count: of the processes.
+    :param grace: seconds that each has to end, once it is asked to.
+    :param patience: with their starts.
+    :param variables: further environment variables of the processes.
     """
+
+    #: What operators call a process, and the file for all that is printed.
+    kind: str
+    log_name: str
 
     def __init__(
         self,
-        archive: ServedArchive,
-        listener: socket.socket,
-        work: Work,
         setup: Setup,
+        title: str,
+        proof: str,
         *,
+        count: int,
+        grace: float,
+        patience: Patience,
         variables: Mapping[str, str],
     ) -> None:
-        self._archive, self._listener, self._work = archive, listener, work
-        self._setup, self._variables, self._say = setup, variables, setup.say
-        self._patience = setup.patience.for_archive(archive.serving)
-        self._unpacked: Path | None = None
-        self._workers = [_Worker(index) for index in range(work.workers)]
+        self._setup, self._title, self._proof, self._grace = setup, title, proof, grace
+        self._variables, self._say, self._patience = variables, setup.say, patience
+        self._workers = [Worker(index, self._say) for index in range(count)]
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Lay out what the processes are started from, before they are and where one refused it.
+
+        :raises NotReady: if that cannot be done.
+        """
+
+    @abstractmethod
+    def _make_command(self, worker: Worker, link: int) -> tuple[Sequence[str], Sequence[int]]:
+        """Return what starts a process, and the descriptors that it inherits beside its link.
+
+        :param link: the descriptor on which it says what becomes of it.
+        """
 
     @property
     def log_path(self) -> Path:
-        """Where everything that the workers print goes."""
-        return self._setup.folder / WORKERS_LOG
+        """Where everything that the processes print goes."""
+        return self._setup.folder / self.log_name
 
     def start(self) -> None:
         """Start all workers and wait until each has loaded the model and predicted its sample.
@@ -71,7 +83,7 @@ class Supervision:
         :raises NotReady: if one does not load, or ends.
         """
         began = time.monotonic()
-        self._unpack()
+        self._prepare()
         for worker in self._workers:
             self._start(worker)
         while not all(worker.is_ready for worker in self._workers):
@@ -80,9 +92,8 @@ class Supervision:
                 if (problem := self._find_problem(worker)) is not None:
                     raise NotReady([problem])
             time.sleep(_POLL / 2)
-        proof = "sample predicted" if self._archive.sample else "model loaded (it has no sample)"
         seconds = time.monotonic() - began
-        self._say(f"{self._archive.url_part}: ready, {proof}, in {seconds:.1f} s")
+        self._say(f"{self._title}: ready, {self._proof}, in {seconds:.1f} s")
 
     def keep(self) -> NoReturn:
         """Serve, until an exception ends it; a worker that ends is started again.
@@ -115,29 +126,29 @@ class Supervision:
         for worker in self._workers:
             worker.process.kill()
 
-    def _watch(self, worker: _Worker) -> None:
+    def _watch(self, worker: Worker) -> None:
         """Look whether a worker that serves has ended, or has to be."""
         if worker.is_silent(self._patience.silence):
             self._say(
-                f"worker {worker.pid} has given no sign of life for "
+                f"{self.kind} {worker.pid} has given no sign of life for "
                 f"{self._patience.silence:g} s: it is ended"
             )
             worker.process.kill()
             worker.heard = time.monotonic()
         if not worker.process.is_running or worker.is_deserted:
-            name, why = self._archive.url_part, worker.explain_end()
-            self._say(f"{name}: worker {worker.pid} ended: {why}; starting again")
+            said = f"{self.kind} {worker.pid} ended: {worker.explain_end()}; starting again"
+            self._say(f"{self._title}: {said}")
             worker.end(force=True)
             worker.note_end()
             if worker.useless > 1:
                 pause = self._patience.pause_after(worker.useless - 1)
                 self._say(
-                    f"{name}: {worker.useless} times it answered nothing before it ended; "
+                    f"{self._title}: {worker.useless} times it answered nothing before it ended; "
                     f"next start in {pause:.0f} s"
                 )
                 worker.due += pause
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: Worker) -> None:
         """Take a worker that has ended one step nearer to serving again.
 
         :raises NotReady: if it has failed too often.
@@ -153,10 +164,10 @@ class Supervision:
         if worker.is_ready and worker.ended is not None:
             seconds = time.monotonic() - worker.ended
             worker.ended = None
-            name = self._archive.url_part
-            self._say(f"{name}: worker {worker.pid} serves again, after {seconds:.1f} s")
+            said = f"{self.kind} {worker.pid} serves again, after {seconds:.1f} s"
+            self._say(f"{self._title}: {said}")
 
-    def _put_off(self, worker: _Worker, problem: str) -> None:
+    def _put_off(self, worker: Worker, problem: str) -> None:
         """Try again later to start a worker.
 
         :raises NotReady: if it has failed too often, and no other worker serves.
@@ -173,59 +184,26 @@ class Supervision:
         self._say(f"{problem}; next try in {pause:.0f} s, {rest}")
         worker.due = time.monotonic() + pause
 
-    def _restart(self, worker: _Worker) -> str | None:
+    def _restart(self, worker: Worker) -> str | None:
         """Start a worker again; return why that cannot be done."""
         try:
             if worker.refusal is not None:  # what was unpacked has changed, or a device is gone
-                self._unpack()
+                self._prepare()
         except NotReady as error:
             return str(error)
         self._start(worker)
         return None
 
-    def _unpack(self) -> None:
-        """Unpack the private copy into a new folder: running workers may import from the old one.
-
-        :raises NotReady: if it is not what was verified.
-        """
-        is_first = self._unpacked is None
-        self._unpacked = Path(tempfile.mkdtemp(prefix="unpacked-", dir=self._setup.private))
-        assert self._archive.copy is not None  # noqa: S101 - made by who serves
-        try:
-            if not is_first:  # it has just been verified
-                check_copies([self._archive])
-            zips.unpack(self._archive.copy, self._unpacked)
-        except BadArchives as error:
-            raise NotReady(error.problems) from None
-        except ContractError as error:
-            raise NotReady([str(error)]) from None
-        except OSError as error:
-            raise NotReady([f"cannot be unpacked to {self._unpacked}: {error.strerror}"]) from None
-
-    def _start(self, worker: _Worker) -> None:
+    def _start(self, worker: Worker) -> None:
         reader, writer = os.pipe()
         for end in (reader, writer):  # a worker does not wait for who does not read
             os.set_blocking(end, False)
-        gpu_id = worker.index % self._setup.gpus if self._setup.gpus else None
-        work = replace(
-            self._work,
-            folder=str(self._unpacked),
-            link=writer,
-            listener=self._listener.fileno(),
-            index=worker.index,
-            gpu_id=gpu_id,
-        )
-        command = [self._setup.python, "-m", f"{__package__}.worker", work.to_json()]
+        command, inherited = self._make_command(worker, writer)
         process = GuardedProcess(
-            command,
-            self.log_path,
-            grace=self._work.settings.find_response_timeout(self._archive.serving) + 10.0,
-            disposable=self._setup.private,
+            command, self.log_path, grace=self._grace, disposable=self._setup.private
         )
         try:
-            process.start(
-                self._setup.folder, self._environment(), [writer, self._listener.fileno()]
-            )
+            process.start(self._setup.folder, self._environment(), [writer, *inherited])
         finally:
             os.close(writer)
         worker.begin(process, reader)
@@ -235,9 +213,9 @@ class Supervision:
         environment.pop("PYTHONPATH", None)
         return environment
 
-    def _find_problem(self, worker: _Worker) -> str | None:
+    def _find_problem(self, worker: Worker) -> str | None:
         """Return why a worker that was started will not be ready, if that is so."""
-        name, seconds = self._archive.url_part, self._patience.startup
+        name, seconds = self._title, self._patience.startup
         if worker.is_ready:
             return None
         if worker.refusal is not None:
@@ -251,21 +229,23 @@ class Supervision:
             else None
         )
 
-    def _explain_early_end(self, worker: _Worker) -> str:
-        name, why = self._archive.url_part, worker.explain_end()
-        return f"{name} did not load: its worker ended: {why}; {self.log_path} has what it printed"
+    def _explain_early_end(self, worker: Worker) -> str:
+        said = f"its {self.kind} ended: {worker.explain_end()}"
+        return f"{self._title} did not load: {said}; {self.log_path} has what it printed"
 
 
 @dataclass
-class _Worker:
-    """One worker process, and what it has said.
+class Worker:
+    """One process, and what it has said.
 
+    :param say: is called with each line that it has for the operator.
     :param ended: when it ended, while it does not serve again.
     :param failures: of starting it again since then; ``due``: when that is tried next.
     :param useless: how often in a row it ended soon, and before it had answered anything.
     """
 
     index: int
+    say: Callable[[str], None] = print
     process: GuardedProcess = field(default_factory=lambda: GuardedProcess([], Path(), grace=0))
     is_starting: bool = False
     is_ready: bool = False
@@ -308,6 +288,8 @@ class _Worker:
         self._has_answered = self._has_answered or bool(said.get("answered"))
         if "ready" in said:
             self._began = self.heard
+        if "say" in said:
+            self.say(clean(str(said["say"])))
         if "refused" in said:
             self.refusal = clean(str(said["refused"]))
 

@@ -3,7 +3,8 @@
 Run as a script, ``guardian.py LOG FOLDER SECONDS COMMAND...``, it starts the command in a process
 group of its own, prints the group's number, and waits for the first of these:
 
-* the server ends by itself. What is left of its group, its workers, is killed;
+* the server ends by itself: the command, or what is left once the command has ended with 0. What
+  is left of its group, its workers, is killed;
 * a ``t`` comes on the standard input: the group is asked to end (SIGTERM), and killed if it takes
   longer than ``SECONDS``, or if a ``k`` comes;
 * the standard input ends. So it does when the process at the other end is gone, for whatever
@@ -59,6 +60,7 @@ class Guardian:
         os.close(end)
         self.group = self._starter.pid
         self.status: int | None = None
+        self._early: int | None = None
 
     def reap(self) -> bool:
         """Note who has ended; return whether anybody is left."""
@@ -106,10 +108,14 @@ class Guardian:
         code = os.waitstatus_to_exitcode(status)
         if pid == self._starter.pid:
             self._starter.returncode = code
-            if code == 0:
-                return  # the server itself lives on
+            if code == 0:  # the server itself lives on, unless it has ended by now
+                self.status = None if _children() else self._early
+                return
+        elif self._starter.returncode is None:  # some process that a child had left behind
+            self._early = _as_shell(code)
+            return
         if self.status is None:
-            self.status = code if code >= 0 else 128 - code
+            self.status = _as_shell(code)
 
 
 def main(arguments: list[str]) -> int:
@@ -131,6 +137,10 @@ def main(arguments: list[str]) -> int:
     if said == b"" and folder:
         shutil.rmtree(folder, ignore_errors=True)
     return guardian.status or 0
+
+
+def _as_shell(code: int) -> int:
+    return code if code >= 0 else 128 - code
 
 
 def _watch(guardian: Guardian, wakes: int) -> bytes | None:

@@ -1,0 +1,211 @@
+"""Ray Serve as ``eisen-serve`` runs it: any number of archives on a Ray of one node."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from eisen_deploy.serving.engines.engine import Setup
+from eisen_deploy.serving.engines.environment import probes
+from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
+from eisen_deploy.serving.engines.keys import ServersToken
+from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.options import Options
+from eisen_deploy.serving.engines.preflight import Refused
+from eisen_deploy.serving.engines.served_archives import ServedArchive
+from eisen_deploy.serving.engines.torchserve.launcher import free_ports
+
+from .launching import RayDriver
+from .work import Work
+
+_EXTRA = "eisen-deploy-handler[ray]"
+#: What the driver and the replicas import, and what to install for it.
+REQUIRED = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "ray.serve": _EXTRA,
+    "python_multipart": _EXTRA,
+    "prometheus_client": _EXTRA,
+    "eisen_deploy.serving.engines.ray.local.work": _EXTRA,
+}
+
+# Below the temporary folder, the longest path of a socket that Ray makes.
+_LONGEST_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_MOST = 107
+# A request may wait for its turn as long as it may take. So many seconds later, Ray's proxy answers
+# by itself.
+_MARGIN = 30
+# Longer than a load balancer keeps a connection, so that it is not closed under a request.
+_KEEP_ALIVE = 75
+
+
+class RayEngine:
+    """Ray Serve on one machine, with any number of archives."""
+
+    name = "Ray"
+
+    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
+        """Yield which options it cannot follow: there is none."""
+        del options, archives
+        yield from ()
+
+    def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
+        """Return what it listens on for others; ports of Ray itself are free ones of loopback."""
+        return {"--port": (options.host, options.port)}
+
+    def find_response_timeout(self, archive: ServedArchive, options: Options) -> int:
+        """Return that of the archive, or the server's."""
+        return archive.serving.response_timeout or options.response_timeout
+
+    def check_environment(self, python: str) -> int:
+        """Check that Ray can be started by an interpreter; return the number of GPUs there."""
+        return probes.check(python, REQUIRED).gpus
+
+    def make_service(self, setup: Setup) -> RayService:
+        """Return it; it is not started."""
+        check_socket_paths(setup.private)
+        return RayService(self, setup)
+
+
+class RayService:
+    """Archives on a local Ray."""
+
+    def __init__(self, engine: RayEngine, setup: Setup) -> None:
+        options = setup.options
+        check_replicas(setup.archives, options)
+        self._token = ServersToken(options, setup.folder)
+        logs = setup.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        port, clients_port = free_ports(2)
+        timeouts = [engine.find_response_timeout(each, options) for each in setup.archives]
+        self._driver = RayDriver(
+            setup,
+            Work(
+                arguments=make_arguments(setup, self._token.path),
+                http_options=make_http_options(options, max(timeouts)),
+                ready_urls=[_make_ready_url(each, options) for each in setup.archives],
+                port=port,
+                clients_port=clients_port,
+                temporary=str(setup.private),
+                logs=str(logs),
+                cpus=count_cpus(setup.archives, options),
+                gpus=setup.gpus,
+            ),
+            max(timeouts),
+            {each.name: each.value for each in ALLOCATOR},
+        )
+        self.addresses = {
+            "readiness": f"{options.local_url}/v2/health/ready",
+            "logs": str(logs),
+        }
+        self.kill = self._driver.kill
+
+    def start(self) -> None:
+        """Start Ray, and wait until every replica has predicted the sample of its model."""
+        self._token.make()
+        self._driver.start()
+
+    def keep(self, started: Callable[[], None]) -> None:
+        """Serve, until an exception ends it; the token stays as it is."""
+        del started
+        self._driver.keep()
+
+    def token(self) -> str | None:
+        """Return what clients have to send."""
+        return self._token.read()
+
+    def stop(self) -> None:
+        """Stop Ray, once what was begun is answered."""
+        self._driver.stop()
+        self._token.remove()
+
+
+def make_arguments(setup: Setup, key_file: Path | None) -> dict[str, object]:
+    """Return the arguments of the application: it serves the private copies."""
+    options, total = setup.options, count_replicas(setup.archives, setup.options)
+    shared = max(1, math.ceil(total / setup.gpus)) if setup.gpus else 1
+    return {
+        "archives": [
+            {"url": str(archive.copy), "digest": archive.digest} for archive in setup.archives
+        ],
+        "max_body": options.max_body,
+        "response_timeout": options.response_timeout,
+        "token_file": None if key_file is None else str(key_file),
+        "replicas": None if _say_workers(setup.archives) else options.workers,
+        "cpus": _share_cores(setup.archives, options),
+        "gpus": 1 / shared if setup.gpus else 0,
+        "cache": str(setup.private / "cache"),
+    }
+
+
+def make_http_options(options: Options, timeout: int) -> dict[str, object]:
+    """Return the options of Ray's proxy.
+
+    :param timeout: seconds for an answer of the slowest model.
+    """
+    return {
+        "host": options.host,
+        "port": options.port,
+        "request_timeout_s": 2 * timeout + _MARGIN,
+        "keep_alive_timeout_s": _KEEP_ALIVE,
+        "ssl_keyfile": None if options.tls_key is None else str(options.tls_key),
+        "ssl_certfile": None if options.tls_cert is None else str(options.tls_cert),
+    }
+
+
+def check_replicas(archives: Sequence[ServedArchive], options: Options) -> None:
+    """Check that one number of replicas holds for all archives that do not say it themselves.
+
+    :raises Refused: if it does not.
+    """
+    say = [each for each in archives if each.serving.workers not in (None, options.workers)]
+    if options.workers is not None and say and not _say_workers(archives):
+        names = ", ".join(f"{each.url_part} says {each.serving.workers}" for each in say)
+        raise Refused([f"--workers {options.workers}: {names}, and others nothing: leave it out"])
+
+
+def _say_workers(archives: Sequence[ServedArchive]) -> bool:
+    """Whether each archive says the number of its replicas."""
+    return all(each.serving.workers for each in archives)
+
+
+def count_replicas(archives: Sequence[ServedArchive], options: Options) -> int:
+    """Return the number of all replicas: of each archive what it says, or the option, or one."""
+    return sum(each.serving.workers or options.workers or 1 for each in archives)
+
+
+def count_cpus(archives: Sequence[ServedArchive], options: Options) -> int:
+    """Return the cores that Ray is told of: as many as all replicas take, or the machine's.
+
+    A replica for which none is free would be waited for without an end.
+    """
+    shared = _share_cores(archives, options)
+    taken = sum(
+        (each.serving.workers or options.workers or 1) * (shared or each.serving.threads or 1)
+        for each in archives
+    )
+    return max(measure_machine().cores, taken)
+
+
+def _share_cores(archives: Sequence[ServedArchive], options: Options) -> int | None:
+    """Return the cores, and so the threads, of each replica; ``None`` where archives say them."""
+    if any(each.serving.threads for each in archives):
+        return None
+    return max(1, measure_machine().cores // count_replicas(archives, options))
+
+
+def check_socket_paths(private: Path) -> None:
+    """Check that the paths of Ray's sockets will not be too long for the system.
+
+    :raises Refused: if they are.
+    """
+    over = len(os.fsencode(private)) + len(_LONGEST_SOCKET) - _MOST
+    if over > 0:
+        raise Refused([f"{private}: {over} bytes too long for Ray's sockets: TMPDIR names another"])
+
+
+def _make_ready_url(archive: ServedArchive, options: Options) -> str:
+    model = archive.url_part.replace("/", "/versions/")
+    return f"{options.local_url}/v2/models/{model}/ready"
