@@ -20,6 +20,8 @@ from .fetching import Cache, Source
 from .replica import Replica, Work
 from .router import Routed, RouterReplica
 
+# Seconds after which Ray sees that a replica has ended, and starts another one.
+_CHECKS = 2
 _LOGGING = {"enable_access_log": False}
 # Replicas whose archive cannot be served fail again: Ray need not try that twenty times.
 _STARTS = 3
@@ -30,6 +32,7 @@ _ROUTER: dict[str, Any] = {
     "num_replicas": _ROUTERS,
     "ray_actor_options": {"num_cpus": 0},
     "max_ongoing_requests": 1000,
+    "health_check_period_s": _CHECKS,
     "logging_config": _LOGGING,
     "max_surge_percent": 20,
 }
@@ -123,6 +126,7 @@ def _deploy(
         "max_queued_requests": arguments.queue,
         "backpressure_config": {"status_code": 429, "retry_after_s": 1},
         "graceful_shutdown_timeout_s": timeout + _GRACE,
+        "health_check_period_s": _CHECKS,
         "max_constructor_retry_count": _STARTS,
         # The old replicas answer until new ones do.
         "max_surge_percent": 20,
