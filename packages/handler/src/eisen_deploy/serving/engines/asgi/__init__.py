@@ -7,5 +7,6 @@ The way of a request, one module a step::
     tokens        whether the caller may ask
     bodies        ASGI messages -> Request, in one buffer of the announced size
     batcher       Requests -> batches, answered on the thread that runs the model
-    replies       Reply -> ASGI messages, buffer by buffer
+    lending       Reply -> pieces that the model cannot change any more
+    replies       pieces -> ASGI messages
 """
