@@ -6,5 +6,6 @@ The way of a request, one module a step::
     addresses     path -> model, version and which of its addresses
     bodies        ASGI messages -> Request, in one buffer of the announced size
     batcher       Requests -> batches, answered on the thread that runs the model
-    replies       Reply -> ASGI messages, buffer by buffer
+    lending       Reply -> pieces that the model cannot change any more
+    replies       pieces -> ASGI messages
 """
