@@ -19,7 +19,7 @@ _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 class Found(NamedTuple):
     """What became of the requests.
 
-    :param goodput: right answers a second.
+    :param goodput: right answers a second, while requests were offered.
     :param refused_within: seconds in which 99 of 100 refusals were known.
     """
 
@@ -35,6 +35,7 @@ def offer(url: str, *, threads: int, seconds: float, per_second: float | None = 
     :param per_second: how many are begun; by default each thread sends one after the other.
     """
     ends: list[tuple[int, float, bool]] = []
+    wrong: list[bool] = []
     start, lock, begun = time.monotonic(), threading.Lock(), 0
 
     def is_time_left() -> bool:
@@ -50,17 +51,18 @@ def offer(url: str, *, threads: int, seconds: float, per_second: float | None = 
         while is_time_left():
             began = time.monotonic()
             status, is_right = _ask(url, number)
-            ends.append((status, time.monotonic() - began, is_right))
+            now = time.monotonic()
+            ends.append((status, now - began, is_right and now - start < seconds))
+            wrong.append(status == 200 and not is_right)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(threads)))
-    took = time.monotonic() - start
     refused = sorted(seconds for status, seconds, _ in ends if status == 503)
     right = sum(is_right for *_, is_right in ends)
     return Found(
         dict(Counter(status for status, *_ in ends)),
-        right / took,
-        sum(status == 200 and not is_right for status, _, is_right in ends),
+        right / seconds,
+        sum(wrong),
         round(refused[int(0.99 * len(refused))], 3) if refused else 0.0,
     )
 

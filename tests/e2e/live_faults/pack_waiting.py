@@ -28,11 +28,11 @@ class Waiting(torch.nn.Module):
 
     def forward(self, x):
         print(f"a pass of {len(x)} rows")
-        seconds = float(x[:, -1].max())
+        least, seconds = float(x[:, -1].min()), float(x[:, -1].max())
         if seconds == TOO_MUCH:
             torch.empty(2**50)
-        if seconds < 0:
-            hashlib.pbkdf2_hmac("sha256", b"", b"", int(-1e6 * seconds))
+        if least < 0:
+            hashlib.pbkdf2_hmac("sha256", b"", b"", int(-1e6 * least))
         else:
             time.sleep(seconds)
         return x * self.factor + 1
