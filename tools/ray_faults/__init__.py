@@ -1,0 +1,11 @@
+"""A Ray cluster of three nodes on one machine, and what is done to it while requests go on.
+
+::
+
+    lab           namespaces of the kernel in which all of it runs, and which vanish with it
+    node          one node: a namespace with an address of its own, and Ray in it
+    cluster       a head and two workers; Serve's configuration and status
+    archives      the models: each version answers otherwise
+    load          calls from several threads, each answer compared with its request
+    scenarios/    what is shown
+"""

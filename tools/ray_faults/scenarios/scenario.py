@@ -1,0 +1,113 @@
+"""What all scenarios have: their size, a deployment, and a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ray_faults import lab
+from ray_faults.archives import Version
+from ray_faults.cluster import PORT, Cluster
+from ray_faults.load import Summary
+
+#: The name of the application.
+APPLICATION = "model"
+REPLICAS = 4
+#: In the command line of a replica.
+REPLICA = "ray::ServeReplica"
+_TIMEOUT = 30
+#: Beyond the response timeout, so that the model's own answer comes first.
+_PROXY_TIMEOUT = 60
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done.
+
+    :param seconds: over which the calls are spread at least.
+    :param is_short: whether each kind of strike is left out that is like another.
+    """
+
+    threads: int = 8
+    calls: int = 500
+    seconds: float = 240.0
+    is_short: bool = False
+
+
+@dataclass
+class Report:
+    """The figures of one part of a scenario, and what was not as it has to be."""
+
+    name: str
+    summary: Summary | None = None
+    figures: dict[str, object] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def expect(self, is_so: bool, problem: str) -> None:
+        """Note a problem, unless something is so."""
+        if not is_so:
+            self.problems.append(problem)
+
+
+def show(report: Report) -> None:
+    """Print a report."""
+    print(json.dumps({"load": os.getloadavg(), **asdict(report)}, indent=1), flush=True)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something to show.
+
+    :param versions: how many of the model it needs.
+    :param variables: of the environment of all nodes; ``head_variables``: of the head's too.
+    :param beside: what runs beside the nodes; it yields why it cannot, if so.
+    """
+
+    run: Callable[[Cluster, list[Version], Size], list[Report]]
+    versions: int = 1
+    variables: Mapping[str, str] = field(default_factory=dict)
+    head_variables: Mapping[str, str] = field(default_factory=dict)
+    beside: Callable[[], AbstractContextManager[str | None]] = nullcontext
+
+
+def store() -> Path:
+    """Return the folder for archives that all nodes see."""
+    folder = lab.FOLDER / "store"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def configure(version: Version, **arguments: object) -> dict[str, object]:
+    """Return a configuration of Serve with one archive."""
+    archive = {"url": str(version.path), "digest": version.digest}
+    if "autoscaling" not in arguments:
+        arguments.setdefault("replicas", REPLICAS)
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": PORT, "request_timeout_s": _PROXY_TIMEOUT},  # noqa: S104 - of the lab
+        "applications": [
+            {
+                "name": APPLICATION,
+                "route_prefix": "/",
+                "import_path": "eisen_deploy.serving.ray:build",
+                "args": {"archives": [archive], "response_timeout": _TIMEOUT, **arguments},
+            }
+        ],
+    }
+
+
+def start(cluster: Cluster, version: Version, **arguments: object) -> None:
+    """Deploy a version, and wait until its replicas and all proxies run."""
+    cluster.deploy(configure(version, **arguments))
+    cluster.wait_running(APPLICATION, 1 if "autoscaling" in arguments else REPLICAS)
+    cluster.wait_proxies()
+    cluster.show("all replicas and all proxies run")
+
+
+def url(address: str) -> str:
+    """Return where the model answers behind the proxy of a node."""
+    return f"http://{address}:{PORT}/predictions/model"
