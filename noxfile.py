@@ -127,6 +127,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def ray_faults(session: nox.Session) -> None:
+    """Kill replicas and nodes of a Ray cluster under load: ``-- kills --calls 100``; half an hour."""
+    install(session, *OURS, "--editable=packages/handler[ray]")
+    session.run("python", "-m", "ray_faults", *session.posargs, env={"PYTHONPATH": "tools"})
+
+
+@nox.session
 def bundle(session: nox.Session) -> None:
     """Make a folder that installs the client without a network: ``-- --platform win_amd64``."""
     install(session, *group("bundle"))

@@ -59,19 +59,28 @@ def show(report: Report) -> None:
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """Something to show.
+class Setting:
+    """The cluster that a scenario needs; those with equal ones share it.
 
-    :param versions: how many of the model it needs.
     :param variables: of the environment of all nodes; ``head_variables``: of the head's too.
     :param beside: what runs beside the nodes; it yields why it cannot, if so.
     """
 
-    run: Callable[[Cluster, list[Version], Size], list[Report]]
-    versions: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
     head_variables: Mapping[str, str] = field(default_factory=dict)
     beside: Callable[[], AbstractContextManager[str | None]] = nullcontext
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something to show.
+
+    :param versions: how many of the model it needs.
+    """
+
+    run: Callable[[Cluster, list[Version], Size], list[Report]]
+    versions: int = 1
+    setting: Setting = Setting()
 
 
 def store() -> Path:
