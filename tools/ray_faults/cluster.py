@@ -66,6 +66,8 @@ class Cluster:
 
         Ray gives its processes 15 s to start, which is little on a busy machine.
         """
+        if not nodes:
+            return
         for node in nodes:
             node.start()
         self.show(f"{_names(nodes)}: started")

@@ -27,6 +27,8 @@ _VARIABLES = {
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_register_timeout_seconds": "240",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
 }
 _POLL = 0.1
 _PORT_FILES = "session_*/dashboard_agent_listen_port_*"

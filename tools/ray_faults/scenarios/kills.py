@@ -14,7 +14,18 @@ from ray_faults.cluster import HEAD, Cluster
 from ray_faults.load import Load, find_gap, summarize
 from ray_faults.node import Node
 
-from .scenario import APPLICATION, REPLICA, REPLICAS, Report, Scenario, Size, show, start, url
+from .scenario import (
+    APPLICATION,
+    REPLICA,
+    REPLICAS,
+    Report,
+    Scenario,
+    Size,
+    clear,
+    show,
+    start,
+    url,
+)
 
 # Seconds of a cut that is shorter than what Ray takes to give a node up.
 _BLINK = 4.0
@@ -45,7 +56,6 @@ class _Planned(NamedTuple):
 
 def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
     [version] = versions
-    start(cluster, version)
     return [
         _call_and_strike(cluster, version, size, idempotent=idempotent)
         for idempotent in ((True,) if size.is_short else (True, False))
@@ -53,7 +63,7 @@ def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
 
 
 def _call_and_strike(cluster: Cluster, version: Version, size: Size, *, idempotent: bool) -> Report:
-    _repair(cluster)
+    _begin(cluster, version)
     report, strikes = Report(f"kills, idempotent={idempotent}"), list[Strike]()
     with Load(
         url(HEAD),
@@ -149,11 +159,11 @@ def _wait_without(cluster: Cluster, dead: _Dead) -> None:
     cluster.wait(f"{REPLICAS} replicas", is_whole, cluster.explain)
 
 
-def _repair(cluster: Cluster) -> None:
-    for node in cluster.workers:
-        if not node.is_running:
-            _start(cluster, node)
-    cluster.wait_running(APPLICATION, REPLICAS)
+def _begin(cluster: Cluster, version: Version) -> None:
+    """Deploy anew, so that both workers have replicas: Serve does not move those that run."""
+    cluster.start_nodes(*(node for node in cluster.workers if not node.is_running))
+    clear(cluster)
+    start(cluster, version)
 
 
 def _judge(report: Report, load: Load, strikes: list[Strike], *, idempotent: bool) -> None:

@@ -20,8 +20,11 @@ REPLICAS = 4
 #: In the command line of a replica.
 REPLICA = "ray::ServeReplica"
 _TIMEOUT = 30
-#: Beyond the response timeout, so that the model's own answer comes first.
-_PROXY_TIMEOUT = 60
+_SERVE: dict[str, object] = {
+    "proxy_location": "EveryNode",
+    # Twice the response timeout and 30 s more, as the documentation advises.
+    "http_options": {"host": "0.0.0.0", "port": PORT, "request_timeout_s": 2 * _TIMEOUT + 30},  # noqa: S104
+}
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,7 @@ def configure(version: Version, **arguments: object) -> dict[str, object]:
     if "autoscaling" not in arguments:
         arguments.setdefault("replicas", REPLICAS)
     return {
-        "proxy_location": "EveryNode",
-        "http_options": {"host": "0.0.0.0", "port": PORT, "request_timeout_s": _PROXY_TIMEOUT},  # noqa: S104 - of the lab
+        **_SERVE,
         "applications": [
             {
                 "name": APPLICATION,
@@ -115,6 +117,13 @@ def start(cluster: Cluster, version: Version, **arguments: object) -> None:
     cluster.wait_running(APPLICATION, 1 if "autoscaling" in arguments else REPLICAS)
     cluster.wait_proxies()
     cluster.show("all replicas and all proxies run")
+
+
+def clear(cluster: Cluster) -> None:
+    """End the application, if there is one."""
+    if APPLICATION in cluster.applications():
+        cluster.deploy({**_SERVE, "applications": []})
+        cluster.wait("the end of the application", lambda: not cluster.applications())
 
 
 def url(address: str) -> str:
