@@ -128,7 +128,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def ray_faults(session: nox.Session) -> None:
-    """Kill replicas and nodes of a Ray cluster under load: ``-- kills --calls 100``; half an hour."""
+    """Let a Ray cluster fail under load: half an hour, or ``-- kills --short``."""
     install(session, *OURS, "--editable=packages/handler[ray]")
     session.run("python", "-m", "ray_faults", *session.posargs, env={"PYTHONPATH": "tools"})
 

@@ -121,12 +121,21 @@ class Cluster:
         return time.monotonic() - began
 
     def wait_proxies(self) -> None:
-        """Wait until each node that is alive has a proxy that answers."""
+        """Wait until the proxies of the head, and of each node with a replica, answer."""
 
         def all_answer() -> bool:
-            proxies = self._control.ask("details").get("proxies", {}).values()
-            healthy = sorted(each["node_ip"] for each in proxies if each["status"] == "HEALTHY")
-            return healthy == self.list_alive()
+            details = self._control.ask("details")
+            healthy = {
+                each["node_ip"]
+                for each in details["proxies"].values()
+                if each["status"] == "HEALTHY"
+            }
+            needed = {
+                replica["node_ip"]
+                for application in details["applications"]
+                for replica in self.replicas(application)
+            }
+            return {HEAD, *needed} <= healthy
 
         self.wait("the proxies", all_answer)
 

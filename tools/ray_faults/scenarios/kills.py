@@ -119,7 +119,6 @@ def _kill_node(cluster: Cluster, node: Node) -> _Dead:
 
 def _start(cluster: Cluster, node: Node) -> _Dead:
     cluster.start_nodes(node)
-    cluster.wait_proxies()
     return set()
 
 
