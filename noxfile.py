@@ -135,6 +135,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def ray_faults(session: nox.Session) -> None:
+    """Let a Ray cluster fail under load: half an hour, or ``-- kills --short``."""
+    install(session, *OURS, "--editable=packages/handler[ray]")
+    session.run("python", "-m", "ray_faults", *session.posargs, env={"PYTHONPATH": "tools"})
+
+
+@nox.session
 def bundle(session: nox.Session) -> None:
     """Make a folder that installs the client without a network: ``-- --platform win_amd64``."""
     install(session, *group("bundle"))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
 from . import lab
@@ -61,33 +63,36 @@ def main() -> int:
     lab.set_up()
     size = Size(given.threads, given.calls, given.seconds, given.short)
     reports = []
-    for name in given.scenarios:
-        reports += run(name, size, given.keep_logs)
+    for _, names in groupby(given.scenarios, lambda name: SCENARIOS[name].setting):
+        reports += run(list(names), size, given.keep_logs)
     if given.json:
         given.json.write_text(json.dumps([asdict(each) for each in reports], indent=1) + "\n")
     return 1 if any(report.problems for report in reports) else 0
 
 
+def run(names: Sequence[str], size: Size, keep_logs: Path | None) -> list[Report]:
+    """Run scenarios that share a cluster, and print their figures."""
+    scenarios = [SCENARIOS[name] for name in names]
+    setting = scenarios[0].setting
+    with setting.beside() as obstacle:
+        if obstacle is not None:
+            reports = [Report(", ".join(names), figures={"skipped": obstacle})]
+            show(reports[0])
+            return reports
+        variables, logs = {**_PROXY, **setting.variables}, keep_logs and keep_logs / names[0]
+        with ThreadPoolExecutor(1) as beside:
+            versions = beside.submit(pack_versions, max(each.versions for each in scenarios))
+            with running(variables, setting.head_variables, logs) as cluster:
+                return [
+                    report
+                    for each in scenarios
+                    for report in each.run(cluster, versions.result()[: each.versions], size)
+                ]
+
+
 def pack_versions(count: int) -> list[Version]:
     """Pack so many versions of the model into the store, unless they are there."""
     return [pack(store(), number) for number in range(1, count + 1)]
-
-
-def run(name: str, size: Size, keep_logs: Path | None) -> list[Report]:
-    """Run one scenario on a cluster of its own, and print its figures."""
-    scenario = SCENARIOS[name]
-    with scenario.beside() as obstacle:
-        if obstacle is not None:
-            reports = [Report(name, figures={"skipped": obstacle})]
-            show(reports[0])
-        else:
-            variables = {**_PROXY, **scenario.variables}
-            logs = keep_logs and keep_logs / name
-            with ThreadPoolExecutor(1) as beside:
-                versions = beside.submit(pack_versions, scenario.versions)
-                with running(variables, scenario.head_variables, logs) as cluster:
-                    reports = scenario.run(cluster, versions.result(), size)
-    return reports
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A head and two workers, and what Serve runs on them.
 
 The head has no cores for models, as Ray's documentation advises; like the workers it has a proxy.
-The addresses and the way in which a configuration is deployed are those of any cluster.
+The configuration is one for ``serve run`` and ``serve deploy``.
 """
 
 from __future__ import annotations
@@ -9,24 +9,21 @@ from __future__ import annotations
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .asking import Control
 from .node import Node
 
 HEAD = "10.99.0.1"
 #: Of the proxies.
 PORT = 8000
 _GCS = 6379
-_DASHBOARD = f"http://{HEAD}:8265"
 _CORES = 4
-_STARTS = 4
+_STARTS = 10
 _POLL = 0.25
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class TooLate(RuntimeError):
@@ -46,12 +43,13 @@ class Cluster:
         head_variables: Mapping[str, str],
         patience: float = 300.0,
     ) -> None:
-        head = ["--head", f"--port={_GCS}", "--num-cpus=0", "--dashboard-host=0.0.0.0"]
+        head = ["--head", f"--port={_GCS}", "--num-cpus=0", "--include-dashboard=false"]
         worker = [f"--address={HEAD}:{_GCS}", f"--num-cpus={_CORES}"]
         self.head = Node("head", 1, head, {**variables, **head_variables})
         self.workers = [Node(f"worker-{n}", n + 1, worker, variables) for n in (1, 2)]
         self.patience = patience
         self._began = time.monotonic()
+        self._control = Control(self.head, f"{HEAD}:{_GCS}")
 
     @property
     def nodes(self) -> list[Node]:
@@ -68,6 +66,8 @@ class Cluster:
 
         Ray gives its processes 15 s to start, which is little on a busy machine.
         """
+        if not nodes:
+            return
         for node in nodes:
             node.start()
         self.show(f"{_names(nodes)}: started")
@@ -77,42 +77,26 @@ class Cluster:
 
     def _wait_for(self, node: Node) -> None:
         for _ in range(_STARTS):
-            self.wait(node.name, lambda: not node.is_running or self._knows(node))
-            if node.is_running:
+            self.wait(node.name, lambda: self._is_decided(node))
+            if not node.has_failed:
                 return
             self.show(f"{node.name}: Ray gave up; started again")
             node.start()
         raise TooLate(f"{node.name} ended: {node.log.read_text('utf-8', 'replace')}")
 
-    def wait_nodes(self, count: int) -> None:
-        """Wait until so many nodes are alive."""
-        self.wait(f"{count} nodes", lambda: len(self.list_alive()) == count)
-
     def list_alive(self) -> list[str]:
         """Return the addresses of the nodes that the head believes to be alive."""
-        found = self._get("/nodes?view=summary")["data"]["summary"]
-        return sorted(
-            node["raylet"]["nodeManagerAddress"]
-            for node in found
-            if node["raylet"].get("state") == "ALIVE"
-        )
+        found: list[str] = self._control.ask("nodes")
+        return found
 
     def deploy(self, configuration: Mapping[str, object]) -> None:
-        """Give Serve a configuration, as ``serve deploy`` does; it does not wait.
-
-        The first time, Serve itself is started, which may take longer than an answer.
-        """
-
-        def deploys() -> bool:
-            _request("PUT", "/api/serve/applications/", configuration)
-            return True
-
-        self.wait("Serve takes the configuration", deploys)
+        """Give Serve a configuration, and do not wait for it; the first time, start Serve."""
+        self._control.ask("deploy", configuration=configuration)
         self.show("Serve has the configuration")
 
     def applications(self) -> dict[str, Any]:
         """Return what Serve says of each application."""
-        found: dict[str, Any] = self._get("/api/serve/applications/").get("applications", {})
+        found: dict[str, Any] = self._control.ask("details").get("applications", {})
         return found
 
     def replicas(self, application: str) -> list[dict[str, Any]]:
@@ -137,12 +121,21 @@ class Cluster:
         return time.monotonic() - began
 
     def wait_proxies(self) -> None:
-        """Wait until each node that is alive has a proxy that answers."""
+        """Wait until the proxies of the head, and of each node with a replica, answer."""
 
         def all_answer() -> bool:
-            proxies = self._get("/api/serve/applications/").get("proxies", {}).values()
-            healthy = sorted(each["node_ip"] for each in proxies if each["status"] == "HEALTHY")
-            return healthy == self.list_alive()
+            details = self._control.ask("details")
+            healthy = {
+                each["node_ip"]
+                for each in details["proxies"].values()
+                if each["status"] == "HEALTHY"
+            }
+            needed = {
+                replica["node_ip"]
+                for application in details["applications"]
+                for replica in self.replicas(application)
+            }
+            return {HEAD, *needed} <= healthy
 
         self.wait("the proxies", all_answer)
 
@@ -203,30 +196,18 @@ class Cluster:
         """Print what happens, and when."""
         print(f"{time.monotonic() - self._began:7.1f} s: {text}", file=sys.stderr, flush=True)
 
-    def _knows(self, node: Node) -> bool:
-        return node.address in self.list_alive()
+    def _is_decided(self, node: Node) -> bool:
+        """Whether a node that starts is known, or has failed."""
+        for each in self.nodes:
+            each.be_patient()
+        return node.has_failed or self._knows(node)
 
-    def _get(self, path: str) -> Any:
-        return _request("GET", path, None)
+    def _knows(self, node: Node) -> bool:
+        return node.has_started and node.address in self.list_alive()
 
 
 def _names(nodes: Iterable[Node]) -> str:
     return ", ".join(node.name for node in nodes)
-
-
-def _request(method: str, path: str, body: Mapping[str, object] | None) -> Any:
-    request = urllib.request.Request(  # noqa: S310 - http
-        _DASHBOARD + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with _OPENER.open(request, timeout=30) as reply:
-            text = reply.read()
-    except urllib.error.HTTPError as error:
-        raise ValueError(f"{path}: {error.code}: {error.read().decode()[:2000]}") from None
-    return json.loads(text) if text else None
 
 
 @contextmanager

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from . import lab
 
 _OBJECT_STORE = 100 * 2**20
-#: Where a port is not given, Ray waits 15 s for its agent to choose one, and gives up: too little
-#: for a busy machine.
+#: Where a port is not given, Ray waits for its agent to choose one.
 _PORTS = {
     "dashboard-agent-grpc-port": 52366,
     "dashboard-agent-listen-port": 52365,
@@ -27,8 +27,11 @@ _VARIABLES = {
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_register_timeout_seconds": "240",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
 }
 _POLL = 0.1
+_PORT_FILES = "session_*/dashboard_agent_listen_port_*"
 
 
 class Node:
@@ -59,12 +62,40 @@ class Node:
         """Whether its first process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def has_started(self) -> bool:
+        """Whether Ray says that it has."""
+        return b"Ray runtime started" in self.log.read_bytes()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended, or Ray's own process has, which is noticed late."""
+        logs = self.folder.glob("session_*/logs/raylet.err")
+        return not self.is_running or any(b"Check failed" in log.read_bytes() for log in logs)
+
+    def be_patient(self) -> None:
+        """Halt the raylet while its agent starts; call this again and again.
+
+        It ends when its agent takes more than 15 s, which is little on a busy machine.
+        """
+        raylets = [pid for pid in self.find_processes("raylet/raylet") if _is_raylet(pid)]
+        if any(self.folder.glob(_PORT_FILES)) or not raylets:
+            wanted = signal.SIGCONT
+        elif len(self.find_processes("dashboard/agent.py")) > len(raylets):
+            wanted = signal.SIGSTOP
+        else:
+            return
+        for pid in raylets:
+            with suppress(ProcessLookupError):
+                os.kill(pid, wanted)
+
     def start(self) -> None:
         """Start Ray, and do not wait for it; what is left of an earlier start is ended."""
         self.kill()
+        self._forget_failures()
         self.folder.mkdir(exist_ok=True)
         self._starts += 1
-        with self.log.open("ab") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 # It waits until the network is there.
                 [*lab.NODE, "sh", "-c", 'read go && exec "$@"', "sh", *self._command()],
@@ -99,6 +130,25 @@ class Node:
         """Take its link up again."""
         lab.switch(self._device, "up")
 
+    def enter(self, command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[str]:
+        """Start a process on it, with pipes.
+
+        :raises OSError: if it does not run.
+        """
+        children = _children(self._process.pid) if self._process is not None else []
+        if not self.is_running or not children:
+            raise ProcessLookupError(f"{self.name} does not run")
+        return subprocess.Popen(
+            ["nsenter", f"--target={children[0]}", "--net", "--pid", "--mount", *command],  # noqa: S607
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # It starts in the root folder.
+            env={**self._environment(), "PYTHONPATH": str(Path(__file__).parent.parent)},
+            start_new_session=True,
+        )
+
     def find_processes(self, word: str) -> list[int]:
         """Return its processes with a word in their command line."""
         if not self.is_running or self._process is None:
@@ -119,6 +169,11 @@ class Node:
             if line.startswith("NSpid:"):
                 return int(line.split()[-1])
         raise ValueError(f"{process} has no number")
+
+    def _forget_failures(self) -> None:
+        for pattern in ("session_*/logs/raylet.err", _PORT_FILES):
+            for file in self.folder.glob(pattern):
+                file.unlink(missing_ok=True)
 
     @property
     def _device(self) -> str:
@@ -147,6 +202,13 @@ class Node:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name}: {self.log.read_text('utf-8', 'replace')}")
             time.sleep(_POLL / 10)
+
+
+def _is_raylet(pid: int) -> bool:
+    """Whether it is the raylet: its command line holds that of its agent."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/exe").readlink().name == "raylet"
+    return False
 
 
 def _namespace(pid: int, kind: str = "pid") -> str:

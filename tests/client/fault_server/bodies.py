@@ -404,7 +404,7 @@ BY_STATUS: dict[int, Expected] = {
     404: ModelNotFound,
     405: ModelNotFound,
     407: ProxyFailed,
-    408: RequestRefused,
+    408: ServerFailed,
     409: RequestRefused,
     413: RequestTooLarge,
     415: UnsupportedMedia,

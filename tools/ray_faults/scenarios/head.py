@@ -18,7 +18,18 @@ from ray_faults.archives import Version
 from ray_faults.cluster import Cluster
 from ray_faults.load import Load, find_gap, summarize
 
-from .scenario import APPLICATION, REPLICA, REPLICAS, Report, Scenario, Size, show, start, url
+from .scenario import (
+    APPLICATION,
+    REPLICA,
+    REPLICAS,
+    Report,
+    Scenario,
+    Setting,
+    Size,
+    show,
+    start,
+    url,
+)
 
 _PORT = 6380
 # Seconds without a head.
@@ -96,8 +107,10 @@ def _kill_replica(cluster: Cluster) -> float:
 
 SCENARIO = Scenario(
     _run,
-    # The workers wait for the head for as long as it takes.
-    variables={"RAY_gcs_rpc_server_reconnect_timeout_s": "600"},
-    head_variables={"RAY_REDIS_ADDRESS": f"{lab.ADDRESS}:{_PORT}"},
-    beside=_redis,
+    setting=Setting(
+        # The workers wait for the head for as long as it takes.
+        variables={"RAY_gcs_rpc_server_reconnect_timeout_s": "600"},
+        head_variables={"RAY_REDIS_ADDRESS": f"{lab.ADDRESS}:{_PORT}"},
+        beside=_redis,
+    ),
 )

@@ -14,7 +14,18 @@ from ray_faults.cluster import HEAD, Cluster
 from ray_faults.load import Load, find_gap, summarize
 from ray_faults.node import Node
 
-from .scenario import APPLICATION, REPLICA, REPLICAS, Report, Scenario, Size, show, start, url
+from .scenario import (
+    APPLICATION,
+    REPLICA,
+    REPLICAS,
+    Report,
+    Scenario,
+    Size,
+    clear,
+    show,
+    start,
+    url,
+)
 
 # Seconds of a cut that is shorter than what Ray takes to give a node up.
 _BLINK = 4.0
@@ -24,16 +35,27 @@ _Dead = set[tuple[str, int]]
 
 
 class Strike(NamedTuple):
-    """Something that is done to the cluster, and when all replicas ran again."""
+    """Something that is done to the cluster, and when all replicas ran again.
+
+    :param harms: whether calls may fail because of it.
+    """
 
     name: str
     moment: float
     seconds: float
+    harms: bool
+
+
+class _Planned(NamedTuple):
+    """Something to do; it returns the replicas that it ended."""
+
+    name: str
+    act: Callable[[], _Dead]
+    harms: bool = True
 
 
 def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
     [version] = versions
-    start(cluster, version)
     return [
         _call_and_strike(cluster, version, size, idempotent=idempotent)
         for idempotent in ((True,) if size.is_short else (True, False))
@@ -41,7 +63,7 @@ def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
 
 
 def _call_and_strike(cluster: Cluster, version: Version, size: Size, *, idempotent: bool) -> Report:
-    _repair(cluster)
+    _begin(cluster, version)
     report, strikes = Report(f"kills, idempotent={idempotent}"), list[Strike]()
     with Load(
         url(HEAD),
@@ -52,35 +74,34 @@ def _call_and_strike(cluster: Cluster, version: Version, size: Size, *, idempote
         idempotent=idempotent,
     ) as load:
         plan = _plan(cluster, size)
-        for number, (what, strike) in enumerate(plan):
+        for number, (name, act, harms) in enumerate(plan):
             load.wait_for_share((number + 0.5) / len(plan))
-            report.expect(load.is_running, f"{what}: the calls had ended before")
-            cluster.show(what)
+            report.expect(load.is_running, f"{name}: the calls had ended before")
+            cluster.show(name)
             began = time.monotonic()
-            dead = strike()
+            dead = act()
             if not size.is_short:
                 _wait_without(cluster, dead)
                 cluster.show("all replicas run")
-            strikes.append(Strike(what, began, time.monotonic() - began))
+            strikes.append(Strike(name, began, time.monotonic() - began, harms))
     _judge(report, load, strikes, idempotent=idempotent)
     show(report)
     return report
 
 
-def _plan(cluster: Cluster, size: Size) -> list[tuple[str, Callable[[], _Dead]]]:
-    """Return what is done, one after the other; each returns the replicas that it ended."""
+def _plan(cluster: Cluster, size: Size) -> list[_Planned]:
+    """Return what is done, one after the other."""
     first, second = cluster.workers
-    plan = {
-        "a replica killed": lambda: _kill_replica(second),
-        "a node killed": lambda: _kill_node(cluster, first),
-        "the node started again": lambda: _start(cluster, first),
-        "a second replica killed": lambda: _kill_replica(second),
-        "a node cut off for 4 s": lambda: _cut_off(second),
-        "a node cut off until it was given up": lambda: _cut_off_long(cluster, second),
-        "the node joined and started again": lambda: _join(cluster, second),
-    }
-    names = list(plan)[:2] if size.is_short else list(plan)
-    return [(name, plan[name]) for name in names]
+    plan = [
+        _Planned("a replica killed", lambda: _kill_replica(second)),
+        _Planned("a node killed", lambda: _kill_node(cluster, first)),
+        _Planned("the node started again", lambda: _start(cluster, first), harms=False),
+        _Planned("a second replica killed", lambda: _kill_replica(second)),
+        _Planned("a node cut off for 4 s", lambda: _cut_off(second)),
+        _Planned("a node cut off for long", lambda: _cut_off_long(cluster, second)),
+        _Planned("the node joined and started", lambda: _join(cluster, second), harms=False),
+    ]
+    return plan[:2] if size.is_short else plan
 
 
 def _kill_replica(node: Node) -> _Dead:
@@ -98,7 +119,6 @@ def _kill_node(cluster: Cluster, node: Node) -> _Dead:
 
 def _start(cluster: Cluster, node: Node) -> _Dead:
     cluster.start_nodes(node)
-    cluster.wait_proxies()
     return set()
 
 
@@ -138,15 +158,15 @@ def _wait_without(cluster: Cluster, dead: _Dead) -> None:
     cluster.wait(f"{REPLICAS} replicas", is_whole, cluster.explain)
 
 
-def _repair(cluster: Cluster) -> None:
-    for node in cluster.workers:
-        if not node.is_running:
-            _start(cluster, node)
-    cluster.wait_running(APPLICATION, REPLICAS)
+def _begin(cluster: Cluster, version: Version) -> None:
+    """Deploy anew, so that both workers have replicas: Serve does not move those that run."""
+    cluster.start_nodes(*(node for node in cluster.workers if not node.is_running))
+    clear(cluster)
+    start(cluster, version)
 
 
 def _judge(report: Report, load: Load, strikes: list[Strike], *, idempotent: bool) -> None:
-    report.summary = found = summarize(load, (strike.moment for strike in strikes))
+    report.summary = found = summarize(load, (each.moment for each in strikes if each.harms))
     ends = [*(strike.moment for strike in strikes[1:]), time.monotonic()]
     for strike, end in zip(strikes, ends, strict=True):
         report.figures[strike.name] = {

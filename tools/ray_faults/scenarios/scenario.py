@@ -20,8 +20,11 @@ REPLICAS = 4
 #: In the command line of a replica.
 REPLICA = "ray::ServeReplica"
 _TIMEOUT = 30
-#: Beyond the response timeout, so that the model's own answer comes first.
-_PROXY_TIMEOUT = 60
+_SERVE: dict[str, object] = {
+    "proxy_location": "EveryNode",
+    # Twice the response timeout and 30 s more, as the documentation advises.
+    "http_options": {"host": "0.0.0.0", "port": PORT, "request_timeout_s": 2 * _TIMEOUT + 30},  # noqa: S104
+}
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,28 @@ def show(report: Report) -> None:
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """Something to show.
+class Setting:
+    """The cluster that a scenario needs; those with equal ones share it.
 
-    :param versions: how many of the model it needs.
     :param variables: of the environment of all nodes; ``head_variables``: of the head's too.
     :param beside: what runs beside the nodes; it yields why it cannot, if so.
     """
 
-    run: Callable[[Cluster, list[Version], Size], list[Report]]
-    versions: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
     head_variables: Mapping[str, str] = field(default_factory=dict)
     beside: Callable[[], AbstractContextManager[str | None]] = nullcontext
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something to show.
+
+    :param versions: how many of the model it needs.
+    """
+
+    run: Callable[[Cluster, list[Version], Size], list[Report]]
+    versions: int = 1
+    setting: Setting = Setting()
 
 
 def store() -> Path:
@@ -87,8 +99,7 @@ def configure(version: Version, **arguments: object) -> dict[str, object]:
     if "autoscaling" not in arguments:
         arguments.setdefault("replicas", REPLICAS)
     return {
-        "proxy_location": "EveryNode",
-        "http_options": {"host": "0.0.0.0", "port": PORT, "request_timeout_s": _PROXY_TIMEOUT},  # noqa: S104 - of the lab
+        **_SERVE,
         "applications": [
             {
                 "name": APPLICATION,
@@ -106,6 +117,13 @@ def start(cluster: Cluster, version: Version, **arguments: object) -> None:
     cluster.wait_running(APPLICATION, 1 if "autoscaling" in arguments else REPLICAS)
     cluster.wait_proxies()
     cluster.show("all replicas and all proxies run")
+
+
+def clear(cluster: Cluster) -> None:
+    """End the application, if there is one."""
+    if APPLICATION in cluster.applications():
+        cluster.deploy({**_SERVE, "applications": []})
+        cluster.wait("the end of the application", lambda: not cluster.applications())
 
 
 def url(address: str) -> str:

@@ -123,8 +123,8 @@ class EisenServingClient:
             client's.
         :param outputs: names of the outputs to reply; all that the model declares if ``None``.
         :param idempotent: running the model twice does no harm: send again also where it may have
-            run, after :class:`UnknownOutcome` or a 500, 502, 503 or 504 of a proxy, and once after
-            :class:`WorkerDied`.
+            run, after :class:`UnknownOutcome` or a 408, 500, 502, 503 or 504 of a proxy, and once
+            after :class:`WorkerDied`.
         :param cancel: ends the call from another thread.
         :param progress: called on this thread with a :class:`Progress`, a few times a second and at
             the end of each attempt. What it raises ends the call.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Of a proxy, where no type says that the answer is the server's own; or where that says so.
-_PROXY_STATUSES = (500, 502, 504)
+_PROXY_STATUSES = (408, 500, 502, 504)
 _PROXY_TYPES = (None, "ReplicaLost")
 
 

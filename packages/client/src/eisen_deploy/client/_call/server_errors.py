@@ -49,6 +49,7 @@ BY_TYPE: dict[str, type[errors.EisenClientError]] = {
     "OutOfMemory": errors.OutOfMemory,
     # eisen-serve's, on uvicorn
     "RequestTooLarge": errors.RequestTooLarge,
+    "TooSlow": errors.RequestRefused,
     # TorchServe's
     "BadRequestException": errors.MalformedRequest,
     "InvalidKeyException": errors.Unauthorized,
@@ -72,6 +73,7 @@ BY_STATUS: dict[int, type[errors.EisenClientError]] = {
     404: errors.ModelNotFound,
     405: errors.ModelNotFound,
     407: errors.ProxyFailed,
+    408: errors.ServerFailed,  # Ray Serve's proxy, which has waited too long for the model
     413: errors.RequestTooLarge,
     415: errors.UnsupportedMedia,
     422: errors.InvalidInput,
