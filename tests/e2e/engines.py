@@ -231,7 +231,7 @@ class OnRay:
         return self._token.read()
 
     def pids(self, model):
-        title = f"ray::ServeReplica:app/:{model.replace('/', '@')}".encode()
+        title = f"ray::ServeReplica:alone:{model.replace('/', '@')}".encode()
         return [pid for pid in _list_processes(title) if self._is_of_this_ray(pid)]
 
     def wait_ready(self, model):
