@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from eisen_deploy.serving.engines.options import GIB, Options
 from eisen_deploy.serving.engines.preflight import check_options
+from eisen_deploy.serving.engines.ray import serve_config
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.archive import reader
 from eisen_deploy.serving.runtime._shared.archive.description import Description
 
 from .names import image_problem, label_problem, make_label, storage_problem
-from .quoting import escape_variables
+from .quoting import Plain, escape_variables
 
 #: The folder in an image in which archives lie, and into which KServe fetches them.
 MODELS = PurePosixPath("/mnt/models")
@@ -25,6 +26,8 @@ TOKEN = PurePosixPath("/run/secrets/eisen-deploy/token")
 PORT = 8080
 #: The user in the image; the number has no other meaning.
 USER = 10001
+# On which KubeRay expects HTTP.
+_RAY_PORT = 8000
 #: The version of Ray whose image is built on.
 RAY = "2.60.0"
 
@@ -125,6 +128,7 @@ class Plan:
     :param pins: ``torch`` and ``numpy`` as the archives were packed with them.
     :param python: minor version of Python.
     :param release: of ``eisen-deploy-handler``.
+    :param serve_config: all models on Ray Serve.
     """
 
     models: tuple[Model, ...]
@@ -136,6 +140,7 @@ class Plan:
     release: str
     max_body: int
     token: str | None
+    serve_config: str
     program: tuple[str, ...]
     ray: str = RAY
     user: int = USER
@@ -213,8 +218,16 @@ def make_plan(found: Sequence[ServedArchive], options: Options, choices: Choices
         release=version("eisen-deploy-handler"),
         max_body=options.max_body,
         token=str(TOKEN) if options.token_auth else None,
+        serve_config=_render_serve_config(found, options),
         program=(choices.python, "-m", "eisen_deploy.serving.cli", "run"),
     )
+
+
+def _render_serve_config(found: Sequence[ServedArchive], options: Options) -> str:
+    """Return the configuration for Ray in a container, where each address is its own."""
+    inside = [replace(each, path=Path(MODELS / each.store_name)) for each in found]
+    reached = replace(options, host="0.0.0.0", port=_RAY_PORT)  # noqa: S104 - of a container
+    return Plain(serve_config.render(inside, reached, 0, token_file=str(TOKEN)))
 
 
 def _describe(archive: ServedArchive) -> Description:

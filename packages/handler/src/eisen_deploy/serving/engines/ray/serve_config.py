@@ -88,10 +88,18 @@ applications:
 """
 
 
-def render(archives: Sequence[ServedArchive], options: Options, gpus: int) -> str:
+#: A file that every node has, with the token.
+TOKEN = "/etc/eisen-deploy/token"  # noqa: S105 - a path
+
+
+def render(
+    archives: Sequence[ServedArchive], options: Options, gpus: int, *, token_file: str = TOKEN
+) -> str:
     """Return the text of a Serve config.
 
+    :param archives: at the paths that every node has.
     :param gpus: of this machine: with any, each replica gets one.
+    :param token_file: where every node has the token, if clients have to send one.
     """
     timeouts = [each.serving.response_timeout or options.response_timeout for each in archives]
     http = make_http_options(options, max(timeouts))
@@ -105,7 +113,7 @@ def render(archives: Sequence[ServedArchive], options: Options, gpus: int) -> st
         archives="\n".join(map(_render_archive, archives)),
         max_body=options.max_body,
         response_timeout=options.response_timeout,
-        token=_line(options.token_auth, "token_file: /etc/eisen-deploy/token"),
+        token=_line(options.token_auth, f"token_file: {json.dumps(token_file)}"),
         replicas=_line(options.workers is not None, f"replicas: {options.workers or 1}"),
         gpus=_line(gpus > 0, "gpus: 1"),
     )
