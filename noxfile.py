@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import nox
@@ -49,9 +50,20 @@ def group(name: str) -> tuple[str, ...]:
 
 
 def install(session: nox.Session, *requirements: str) -> None:
-    """Install into the session's environment under the pins."""
+    """Install into the session's environment under the pins, once: later runs need no network."""
     session.env.update(PINS)
-    session.install(*requirements)
+    files = [ROOT / "tools" / "constraints.txt", *ROOT.glob("packages/*/pyproject.toml")]
+    what = "\n".join([*requirements, *(file.read_text("utf-8") for file in sorted(files))])
+    digest = hashlib.sha256(what.encode()).hexdigest()[:12]
+    done = Path(session.virtualenv.location) / f"installed-{digest}"
+    if not done.exists():
+        session.install(*requirements, silent=False)  # which shows what is downloaded
+        done.touch()
+
+
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Run pytest; at Ctrl-C it has time to stop the servers that tests have started."""
+    session.run("pytest", *arguments, interrupt_timeout=20.0)
 
 
 @nox.session
@@ -68,12 +80,12 @@ def tests(session: nox.Session) -> None:
     install(session, *OURS, *extras, *group("tests"))
     install(session, "--no-deps", "dicom2nifti")  # without its decoders, which users do not have
     if session.posargs:
-        session.run("pytest", *session.posargs)
+        run_tests(session, *session.posargs)
         return
-    session.run("pytest", *QUICK)
-    session.run("pytest", "-n", "3", *BY_FILE, *EXTRA, *(f"--ignore={f}" for f in COMPUTING))
-    session.run("pytest", "-n", "2", *BY_FILE, *SLOW, *COMPUTING)
-    session.run("pytest", *ALONE, *(f"--ignore={folder}" for folder in COMPUTING))
+    run_tests(session, *QUICK)
+    run_tests(session, "-n", "3", *BY_FILE, *EXTRA, *(f"--ignore={f}" for f in COMPUTING))
+    run_tests(session, "-n", "2", *BY_FILE, *SLOW, *COMPUTING)
+    run_tests(session, *ALONE, *(f"--ignore={folder}" for folder in COMPUTING))
 
 
 @nox.session(venv_backend="none")
@@ -93,7 +105,7 @@ def client(session: nox.Session, requirements: list[str]) -> None:
     session.install("packages/client[all]", *group("client-tests"), *requirements)
     session.install("--no-deps", "nilearn")  # only its files are needed
     others = "--ignore=tests/client/cli/test_cli_torchserve.py"  # needs packaging and torch
-    session.run("pytest", *QUICK, others, "tests/client", *session.posargs)
+    run_tests(session, *QUICK, others, "tests/client", *session.posargs)
 
 
 @nox.session

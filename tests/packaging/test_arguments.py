@@ -137,13 +137,40 @@ def test_overwrite_replaces_a_file_and_a_link_but_no_folder(packer, linear, tmp_
 def test_an_existing_target_is_refused_before_any_work(linear, tmp_path):
     (tmp_path / "model.mar").touch()
     unpicklable = (item for item in ()).__next__
-    with pytest.raises(ArchiveExists, match="pass overwrite=True"):
+    with pytest.raises(ArchiveExists, match="pass overwrite=True, or --overwrite"):
         EisenServingMAR(unpicklable, None, {}).pack(linear, tmp_path)
 
 
 def test_overwrite_is_keyword_only(packer, linear, tmp_path):
     with pytest.raises(TypeError):
         packer.pack(linear, tmp_path, "model", "1.0", None, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        ({"model_version": 1.0}, "got 1.0: pass it as text, '1.0'"),
+        ({"model_version": 2}, "got 2: pass it as text, '2'"),
+        ({"model_name": "seg.mar"}, "model_name: .mar is added to it: pass 'seg'"),
+        ({"dst_path": "zoo/seg.mar"}, "expected a folder, got 'zoo/seg.mar': pass 'zoo', and"),
+    ],
+)
+def test_a_common_mistake_gets_advice(packer, linear, tmp_path, monkeypatch, arguments, advice):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgument) as caught:
+        packer.pack(linear, **{"dst_path": tmp_path, **arguments})
+    assert advice in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_is_reported_a_hundredth_at_a_time(packer, linear, tmp_path):
+    reports = []
+    packer.pack(linear, tmp_path, progress=lambda *report: reports.append(report))
+    written = [(done, total) for step, done, total in reports if step == "write"]
+    assert written[0][0] == 0
+    assert written[-1][0] == written[-1][1]
+    steps = [later - earlier for (earlier, _), (later, _) in zip(written, written[1:])]
+    assert all(100 * step >= written[-1][1] for step in steps[:-1])
 
 
 def test_every_public_error_has_the_one_base():

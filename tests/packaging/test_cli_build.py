@@ -253,6 +253,34 @@ def test_all_wrong_keys_at_once(build, recipe):
     assert "'modle' is not an argument of packing: the keys are model, " in errors[2]
 
 
+def test_metadata_is_found_by_the_sample(build, recipe, tmp_path):
+    text = RECIPE.replace('"meta_data": {"inputs": []}', '"sample": {"x": torch.ones(1, 2)}')
+    status, out, _ = build(recipe(text))
+    assert status == 0
+    assert out.splitlines()[:4] == [
+        "metadata as the sample shows it, for review:",
+        "input   x       ndarray  [-1, 2]",
+        "output  output  ndarray  [-1, 3]",
+        "model: x -> output",
+    ]
+    with zipfile.ZipFile(tmp_path / "zoo" / "model.mar") as archive:
+        assert json.loads(archive.read("metadata.json"))["inputs"][0]["name"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        ("", "give it, or a sample that shows what it is"),
+        ("'sample': {'x': torch.ones(1, 2)}, 'handler': 'own.py'", "give it where handler is"),
+    ],
+)
+def test_metadata_that_cannot_be_found_is_asked_for(build, recipe, more, advice):
+    text = f"import torch\npackage = {{'model': torch.nn.Linear(2, 2), {more}}}"
+    status, _, errors = build(recipe(text))
+    assert (status, len(errors)) == (2, 1)
+    assert f"meta_data is missing: {advice}" in errors[0]
+
+
 def test_every_problem_of_packing_is_a_line(build, recipe):
     status, _, errors = build(recipe(small('"serving": {"workers": 0, "wokers": 1}')))
     assert status == 2

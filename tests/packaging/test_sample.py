@@ -281,7 +281,11 @@ def exits(data):
     ("pre", "post", "expected"),
     [
         (fails, None, "pre_process raised KeyError: 'volume'"),
-        (None, fails, "post_process raised KeyError: 'volume'"),
+        (
+            None,
+            fails,
+            r"KeyError: 'volume' \(test_sample.py, line \d+\); it was given the keys x, y",
+        ),
         (exits, None, "pre_process raised SystemExit: 3"),
         (lambda data: {}, None, "pre_processing gave no x"),
         (lambda data: [1], None, "pre_processing must give a dict, gave list"),

@@ -59,6 +59,7 @@ def identifier_problem(what: str, value: object) -> str | None:
         return (
             f"{what}: expected a str of 1 to 127 letters, digits, dots, underscores and hyphens "
             f"that begins with a letter or a digit, got {value!r:.200}"
+            + (f": pass it as text, {str(value)!r}" if isinstance(value, (int, float)) else "")
         )
     if is_device(value):
         return f"{what}: {value!r} names a device on Windows"

@@ -246,7 +246,7 @@ class ModelFailed(ServerFailed):
     """The model or one of its transforms failed on this request."""
 
     executed = True
-    advice = "the server's log shows where it failed"
+    advice = "the same values will most likely fail again"
 
 
 class WorkerDied(ServerFailed):

@@ -1,11 +1,12 @@
 """Pack a PyTorch model, its transforms and its metadata into one TorchServe archive (MAR).
 
 * :func:`create_metadata` describes what a model takes and gives.
+* :func:`create_metadata_from` finds that out by running a sample.
 * :class:`EisenServingMAR` packs the model; ``pack`` is a straight line from the arguments over
   payload files and a verified staging folder to an archive that appears whole or not at all.
 * Every error is an :class:`EisenPackagingError`.
 
-torch comes with :class:`EisenServingMAR`, and numpy with :func:`create_metadata`, not before:
+torch comes with the latter two, and numpy with :func:`create_metadata`, not before:
 ``eisen-pack inspect`` does without.
 """
 
@@ -35,6 +36,7 @@ from ._errors import (
 if TYPE_CHECKING:
     from ._mar import EisenServingMAR
     from ._metadata import create_metadata
+    from ._signature import create_metadata_from
 
 __all__ = [
     "ArchiveExists",
@@ -54,9 +56,14 @@ __all__ = [
     "UnresolvedCode",
     "UnsupportedModel",
     "create_metadata",
+    "create_metadata_from",
 ]
 
-_HOMES = {"EisenServingMAR": "._mar", "create_metadata": "._metadata"}
+_HOMES = {
+    "EisenServingMAR": "._mar",
+    "create_metadata": "._metadata",
+    "create_metadata_from": "._signature",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -179,4 +179,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _make_exists_error(target: Path) -> ArchiveExists:
-    return ArchiveExists(f"{target} exists: pass overwrite=True to replace it")
+    return ArchiveExists(
+        f"{target} exists: to replace it, pass overwrite=True, or --overwrite to eisen-pack build"
+    )

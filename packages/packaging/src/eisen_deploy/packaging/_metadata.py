@@ -132,10 +132,27 @@ def _find_type_problems(what: str, types: list[object]) -> list[str]:
 
 def _find_shape_problems(what: str, shapes: list[object]) -> list[str]:
     return [
-        f"{what}[{index}]: expected a list of integers from -1 up, got {shape!r}"
+        f"{what}[{index}]: expected a list of integers from -1 up, got {shape!r}{_advise(shape)}"
         for index, shape in enumerate(shapes)
         if not isinstance(shape, (list, tuple)) or not all(map(_is_size, shape))
     ]
+
+
+def _advise(shape: object) -> str:
+    """Say what to write for a shape that people write in another way."""
+    if isinstance(shape, int) and not isinstance(shape, bool):
+        return f": pass [{shape}]"
+    if not isinstance(shape, (list, tuple)):
+        return ""
+    meant = [_mean(size) for size in shape]
+    return f": pass {meant}, where -1 stands for any size" if all(map(_is_size, meant)) else ""
+
+
+def _mean(size: object) -> object:
+    """Return the size that ``None``, or a float without a fraction, stands for."""
+    if size is None or (isinstance(size, str) and not size.isdigit()):
+        return -1
+    return int(size) if isinstance(size, float) and size.is_integer() else size
 
 
 def _is_size(size: object) -> bool:

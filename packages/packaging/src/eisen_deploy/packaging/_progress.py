@@ -30,13 +30,17 @@ class Steps:
             self._progress(step, 0, 0)
 
     def counter(self, step: str, total: int) -> Callable[[int], None]:
-        """Report a step of so many bytes; the result is called with each number of them done."""
-        done = 0
+        """Report a step of so many bytes; the result is called with each number of them done.
+
+        Reported are its start, its end, and each further hundredth between them.
+        """
+        done, reported = 0, -total
 
         def count(more: int) -> None:
-            nonlocal done
+            nonlocal done, reported
             done += more
-            if self._progress is not None:
+            if self._progress is not None and (done >= total or 100 * (done - reported) >= total):
+                reported = done
                 self._progress(step, done, total)
 
         count(0)

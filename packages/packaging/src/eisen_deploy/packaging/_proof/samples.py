@@ -95,7 +95,7 @@ def _run(payload: Payload, body: protocol.Body, folder: Path) -> tuple[dict[str,
 
     with ExitStack() as stack:
         stack.enter_context(_importing_from(folder))
-        module = stack.enter_context(_in_evaluation_mode(payload.model))
+        module = stack.enter_context(in_evaluation_mode(payload.model))
         handler = _make_handler(payload, module, folder)
         try:
             first, second = (selftest.predict(handler, request()) for _ in range(2))
@@ -125,7 +125,7 @@ def _check_same(
 
 
 @contextmanager
-def _in_evaluation_mode(argument: ModelArgument) -> Iterator[torch.nn.Module]:
+def in_evaluation_mode(argument: ModelArgument) -> Iterator[torch.nn.Module]:
     """Give the module to call, in the modes of a server, and restore its own modes after that.
 
     What is in training mode on purpose, such as batch normalisation, may count what it is given.

@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = apply_flags(read_recipe(arguments.target), arguments)
     from eisen_deploy.packaging import EisenServingMAR  # noqa: PLC0415 - brings torch
 
+    if "meta_data" not in recipe:
+        recipe["meta_data"] = _find_metadata(recipe, arguments.target)
     about = {part: recipe.pop(part, None) for part in CONSTRUCTOR_KEYS}
     packer = EisenServingMAR(**about)
     with show_remarks(), open_bars() as progress:
@@ -86,6 +88,19 @@ def run(arguments: argparse.Namespace) -> int:
         )
     say(f"{clean(str(path))} ({format_size(path.stat().st_size)})")
     return 0
+
+
+def _find_metadata(recipe: Arguments, target: str) -> dict[str, object]:
+    """Return the metadata that a recipe leaves to its sample, and show it for review."""
+    if recipe.get("sample") is None:
+        raise Failed(f"{target}: meta_data is missing: give it, or a sample that shows what it is")
+    if recipe.get("handler") is not None:
+        raise Failed(f"{target}: meta_data is missing: give it where handler is one of your own")
+    from eisen_deploy.packaging import create_metadata_from  # noqa: PLC0415 - brings torch
+
+    say("metadata as the sample shows it, for review:")
+    transforms = (recipe.get(name) for name in ("pre_processing", "post_processing"))
+    return create_metadata_from(recipe["model"], recipe["sample"], *transforms)
 
 
 @contextmanager

@@ -18,6 +18,11 @@ from .errors import name_archive
 from .output import format_json, format_json_line, format_section
 from .trust import DILL_FOLDER, HANDLER_FOLDER, describe_loading
 
+# TorchServe applies its defaults to a model-config.yaml, and not those of its configuration.
+_LEFT_OUT = dict.fromkeys(
+    ("response_timeout", "startup_timeout"), "120 s on TorchServe; on other engines the server's"
+)
+
 _EXAMPLE = """\
 examples:
   eisen-pack inspect model_zoo/seg.mar
@@ -63,7 +68,10 @@ def _format_sections(archive: Archive) -> Iterator[str]:
     title = clean(f"{archive.path.name}: {about.model.name} {about.model.version}")
     can = "can run code" if loading.can_run_code else "runs no code but the handler's"
     serving = asdict(archive.serving) if archive.serving else {}
-    options = [(name, "the server's" if each is None else each) for name, each in serving.items()]
+    options = [
+        (name, _LEFT_OUT.get(name, "the server's") if each is None else each)
+        for name, each in serving.items()
+    ]
     yield format_section(title, align_columns(_list_facts(archive)))
     yield format_section(f"Loading it {can}", map(clean, loading.reasons))
     yield from _format_metadata(archive.metadata)

@@ -35,7 +35,6 @@ KEYS = ("model", *CONSTRUCTOR_KEYS, *_NAMES, *_OPTIONS)
 #: No server finds a module of this name, so what a recipe defines goes by value.
 MODULE = "__eisen_recipe__"
 
-_REQUIRED = ("model", "meta_data")
 _TARGET = re.compile(r"(?P<where>.+?)(?::(?P<attribute>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))?")
 
 
@@ -123,7 +122,8 @@ def _check_keys(found: Mapping[str, object], what: str) -> Arguments:
         if "meta_data" in arguments:
             problems.append(f"{what}: metadata and meta_data mean the same: give one of them")
         arguments["meta_data"] = arguments.pop("metadata")
-    problems += [f"{what}: {key} is missing" for key in _REQUIRED if key not in arguments]
+    if "model" not in arguments:
+        problems.append(f"{what}: model is missing")
     problems += [
         f"{what}: {key!r} is not an argument of packing: the keys are {', '.join(KEYS)}"
         for key in arguments

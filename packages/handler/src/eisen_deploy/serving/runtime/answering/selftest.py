@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from pathlib import Path
 from time import perf_counter
 
@@ -30,11 +31,15 @@ class StageFailed(Exception):
     """A stage raised; the cause says what.
 
     :param stage: its name, ``decode`` to ``encode``, or ``handle`` where that is overridden.
+    :param data: what the stage was given.
     """
 
-    def __init__(self, stage: str, error: BaseException) -> None:
+    def __init__(self, stage: str, error: BaseException, data: object = None) -> None:
         self.stage = stage
-        super().__init__(f"{stage} raised {type(error).__name__}: {error}")
+        text = f"{stage} raised {type(error).__name__}: {error}{_find_line(error)}"
+        if isinstance(error, KeyError) and isinstance(data, dict):
+            text += f"; it was given the keys {', '.join(map(str, data))}"
+        super().__init__(text)
 
 
 def check(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -> None:
@@ -87,8 +92,18 @@ def predict(handler: EisenServingHandler, request: Request) -> dict[str, object]
         try:
             stage(handler, job)
         except (Exception, SystemExit) as error:  # noqa: PERF203 - the first one ends it
-            raise StageFailed(stage.__name__, error) from error
+            raise StageFailed(stage.__name__, error, job.data) from error
     return decode_outputs(job.finished)
+
+
+def _find_line(error: BaseException) -> str:
+    """Return where user code raised an error, or called the library that did."""
+    here = Path(__file__).parents[1]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if here not in path.parents and "site-packages" not in path.parts and path.exists():
+            return f" ({path.name}, line {frame.lineno})"
+    return ""
 
 
 def decode_outputs(reply: Reply) -> dict[str, object]:
