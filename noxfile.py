@@ -112,7 +112,7 @@ def client(session: nox.Session, requirements: list[str]) -> None:
 def kserve(session: nox.Session) -> None:
     """Run an archive inside KServe's ModelServer; it and Ray require different libraries."""
     install(session, *OURS, *group("client-tests"), "kserve==0.21.0", "torch")
-    session.run("pytest", *(session.posargs or ["tests/e2e/test_kserve.py"]))
+    run_tests(session, *(session.posargs or ["tests/e2e/test_kserve.py"]))
 
 
 @nox.session
