@@ -61,5 +61,11 @@ class LentReply:
 
 
 def _own(buffer: memoryview) -> Buffer:
-    """Return bytes that nobody can change: a copy, unless they are part of such already."""
-    return buffer if isinstance(buffer.obj, bytes) else bytes(buffer)
+    """Return bytes that nobody can change: a copy, unless they are, or are part of, such already.
+
+    All of a buffer is always :class:`bytes`: some servers send messages to other processes.
+    """
+    whole = buffer.obj
+    if not isinstance(whole, bytes):
+        return bytes(buffer)
+    return whole if len(whole) == buffer.nbytes else buffer
