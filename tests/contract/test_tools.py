@@ -43,7 +43,8 @@ def test_what_packing_costs():
 
 
 @pytest.mark.parametrize(
-    "program", [["-m", "serving_benchmark"], ["soak.py"], ["tune_torchserve.py"]]
+    "program",
+    [["-m", "serving_benchmark"], ["-m", "ray_faults"], ["soak.py"], ["tune_torchserve.py"]],
 )
 def test_what_needs_servers_starts(program):
     assert "usage: " in run(*program, "--help")

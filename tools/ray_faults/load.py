@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,8 @@ class Outcome(NamedTuple):
 class Load:
     """Threads that call a model so often, from entering this on.
 
-    :param seconds: over which the calls are spread; 0 for one right after the other.
+    :param calls: of each thread at least; they go on until this is left.
+    :param seconds: over which that many are spread; 0 for one right after the other.
     :param waits: seconds that the model takes for a call: one of these.
     :param versions: those that may answer.
     """
@@ -64,7 +65,7 @@ class Load:
         self._seconds, self._waits, self._idempotent = seconds, waits, idempotent
         self._versions = {each.digest: each.number for each in versions}
         self._client = EisenServingClient(url, retries=retries)
-        self._stop = threading.Event()
+        self._stop, self._released = threading.Event(), threading.Event()
         self._began = 0.0
         self._threads = [
             threading.Thread(target=self._work, args=[number], daemon=True)
@@ -79,28 +80,22 @@ class Load:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._released.set()
         if kind is not None:
             self._stop.set()
         for thread in self._threads:
             thread.join()
         self._client.close()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether any thread still calls."""
-        return any(thread.is_alive() for thread in self._threads)
-
     def wait_for_share(self, share: float) -> None:
         """Wait until that share of the calls has ended."""
-        while self.is_running and len(self.outcomes) < share * self.threads * self.calls:
+        while len(self.outcomes) < share * self.threads * self.calls:
             time.sleep(_POLL)
 
-    def stop(self) -> None:
-        """Let the threads end after the calls under way."""
-        self._stop.set()
-
     def _work(self, thread: int) -> None:
-        for call in range(self.calls):
+        for call in count():
+            if call >= self.calls and self._released.is_set():
+                return
             due = self._began + self._seconds * call / self.calls
             if self._stop.wait(max(0.0, due - time.monotonic())):
                 return
