@@ -40,6 +40,8 @@ _TICK = 1.0
 _POLL = 0.1
 #: A line that names an exception, as a traceback ends.
 _RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*): (.+)$", re.MULTILINE)
+#: What our code raises for an archive that cannot be served.
+_OURS = ("LoadFailed", "SelfTestFailed", "NotVerified", "BadArchives")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         _deploy(work)  # until then, Ray's own handlers of signals end this
     except Exception as error:  # noqa: BLE001 - whatever it is, it cannot be served
         _log.exception("the archives cannot be served")
-        link.say(refused=explain(error))
+        link.say(refused=explain(error, _read_reports()))
         return REFUSED
     else:
         return _watch(daemons, link)
@@ -66,16 +68,28 @@ def main(arguments: Sequence[str]) -> int:
         daemons.stop()
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception, reports: str = "") -> str:
     """Return the reason for which Ray does not deploy archives.
 
     Ray's text is a report with a traceback; what our code raised is the last line of that.
+
+    :param reports: what Ray says of the deployments, where the error itself says only their names.
     """
-    raised = _RAISED.findall(re.sub(r"\x1b\[[0-9;]*m", "", str(error)))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", f"{reports}\n{error}")
+    raised = _RAISED.findall(text)
     if isinstance(error, DaemonsEnded) or not raised:
         return str(error)
-    name, text = raised[-1]
-    return text if name in ("LoadFailed", "NotVerified", "BadArchives") else f"{name}: {text}"
+    ours = [said for name, said in raised if name in _OURS]
+    return ours[-1] if ours else ": ".join(raised[-1])
+
+
+def _read_reports() -> str:
+    """Return what Ray says of the deployments that failed; nothing where it does not answer."""
+    try:
+        deployments = serve.status().applications[_APPLICATION].deployments
+    except Exception:  # noqa: BLE001 - the error itself is what is reported then
+        return ""
+    return "\n".join(each.message for each in deployments.values())
 
 
 def _deploy(work: Work) -> None:
