@@ -13,7 +13,7 @@ import requests
 
 from eisen_deploy.client import EisenServingClient, RequestTooLarge, ServerFailed, Unauthorized
 from eisen_deploy.serving.asgi import make_application
-from eisen_deploy.serving.engines.asgi.model_thread import HUNG
+from eisen_deploy.serving.engines.model_thread import HUNG
 from eisen_deploy.serving.engines.torchserve.launcher import free_ports
 
 from .engines import wait_for

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eisen_deploy.serving.engines.asgi.model_thread import HUNG
 from eisen_deploy.serving.engines.asgi.settings import Settings
+from eisen_deploy.serving.engines.model_thread import HUNG
 from eisen_deploy.serving.engines.ray.fetching import Cache, Source
 from eisen_deploy.serving.engines.ray.replica import Replica, Work, prepare_settings
 from eisen_deploy.serving.runtime.errors import LoadFailed
@@ -60,7 +60,7 @@ HANGS = """
 import asyncio, hashlib
 from eisen_deploy.serving.engines.asgi.batcher import Batcher
 from eisen_deploy.serving.engines.asgi.serving import Served
-from eisen_deploy.serving.engines.asgi import model_thread
+from eisen_deploy.serving.engines import model_thread
 
 def answer(requests):
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)

@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from eisen_deploy.serving.engines.asgi.application import Application
-from eisen_deploy.serving.engines.asgi.model_thread import start
 from eisen_deploy.serving.engines.asgi.serving import serve_archive
 from eisen_deploy.serving.engines.asgi.settings import Settings
+from eisen_deploy.serving.engines.model_thread import start
 from eisen_deploy.serving.engines.served_archives import verify
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS

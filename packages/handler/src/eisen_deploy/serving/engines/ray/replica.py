@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eisen_deploy.serving.engines.asgi import model_thread
+from eisen_deploy.serving.engines import model_thread
 from eisen_deploy.serving.engines.asgi.application import Application
 from eisen_deploy.serving.engines.asgi.replies import Message, Receive
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from .serving import Served
+from .asgi.serving import Served
 
 _log = logging.getLogger("eisen_deploy.serving")
 
