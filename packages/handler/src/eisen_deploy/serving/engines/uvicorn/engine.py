@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from eisen_deploy.serving.engines.asgi.settings import COUNTERS_FOLDER
 from eisen_deploy.serving.engines.engine import Setup
@@ -12,6 +12,7 @@ from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
 from eisen_deploy.serving.engines.keys import ServersToken
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
+from eisen_deploy.serving.engines.processes.service import SupervisedService
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 
@@ -60,35 +61,18 @@ class UvicornEngine:
         """Check that a worker can be started by an interpreter; return the number of GPUs there."""
         return probes.check(python, REQUIRED).gpus
 
-    def make_service(self, setup: Setup) -> UvicornService:
+    def make_service(self, setup: Setup) -> SupervisedService:
         """Return it; it is not started."""
-        return UvicornService(setup)
-
-
-class UvicornService:
-    """One archive on uvicorn."""
-
-    def __init__(self, setup: Setup) -> None:
         options = setup.options
         [archive] = setup.archives
-        self._token = ServersToken(options, setup.folder)
+        token = ServersToken(options, setup.folder)
         counters = setup.private / "counters"
         counters.mkdir()
-        self._listener = _listen(options)
-        workers = count_workers(archive, options, setup.gpus)
-        self._supervision = UvicornWorkers(
+        listener = _listen(options)
+        workers = UvicornWorkers(
             archive,
-            self._listener,
-            Work(
-                workers=workers,
-                max_body=options.max_body,
-                all_bodies=share_memory(workers),
-                response_timeout=options.response_timeout,
-                queue=_QUEUE,
-                token_file=None if self._token.path is None else str(self._token.path),
-                tls_cert=None if options.tls_cert is None else str(options.tls_cert),
-                tls_key=None if options.tls_key is None else str(options.tls_key),
-            ),
+            listener,
+            _make_work(archive, setup, token),
             setup,
             variables={
                 **{each.name: each.value for each in ALLOCATOR},
@@ -96,32 +80,28 @@ class UvicornService:
                 COUNTERS_FOLDER: str(counters),
             },
         )
-        self.addresses = {
+        addresses = {
             "metrics": f"{options.local_url}/metrics",
             "readiness": f"{options.local_url}/v2/health/ready",
-            "logs": str(self._supervision.log_path),
+            "logs": str(workers.log_path),
         }
-        self.kill = self._supervision.kill
+        return SupervisedService(token, workers, addresses, listener)
 
-    def start(self) -> None:
-        """Start, and wait until every worker has predicted the sample."""
-        self._token.make()
-        self._supervision.start()
 
-    def keep(self, started: Callable[[], None]) -> None:
-        """Serve, until an exception ends it; the token stays as it is."""
-        del started
-        self._supervision.keep()
-
-    def token(self) -> str | None:
-        """Return what clients have to send."""
-        return self._token.read()
-
-    def stop(self) -> None:
-        """Stop all workers, once they have answered what they have begun."""
-        self._listener.close()  # who connects now is refused, and does not wait for nothing
-        self._supervision.stop()
-        self._token.remove()
+def _make_work(archive: ServedArchive, setup: Setup, token: ServersToken) -> Work:
+    """Return what each worker is told."""
+    options = setup.options
+    workers = count_workers(archive, options, setup.gpus)
+    return Work(
+        workers=workers,
+        max_body=options.max_body,
+        all_bodies=share_memory(workers),
+        response_timeout=options.response_timeout,
+        queue=_QUEUE,
+        token_file=None if token.path is None else str(token.path),
+        tls_cert=None if options.tls_cert is None else str(options.tls_cert),
+        tls_key=None if options.tls_key is None else str(options.tls_key),
+    )
 
 
 def count_workers(archive: ServedArchive, options: Options, gpus: int) -> int:

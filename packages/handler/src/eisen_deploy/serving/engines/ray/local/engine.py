@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from eisen_deploy.serving.engines.engine import Setup
@@ -14,6 +14,7 @@ from eisen_deploy.serving.engines.keys import ServersToken
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.preflight import Refused
+from eisen_deploy.serving.engines.processes.service import SupervisedService
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.engines.torchserve.launcher import free_ports
 
@@ -63,63 +64,41 @@ class RayEngine:
         """Check that Ray can be started by an interpreter; return the number of GPUs there."""
         return probes.check(python, REQUIRED).gpus
 
-    def make_service(self, setup: Setup) -> RayService:
+    def make_service(self, setup: Setup) -> SupervisedService:
         """Return it; it is not started."""
         check_socket_paths(setup.private)
-        return RayService(self, setup)
-
-
-class RayService:
-    """Archives on a local Ray."""
-
-    def __init__(self, engine: RayEngine, setup: Setup) -> None:
-        options = setup.options
-        check_replicas(setup.archives, options)
-        self._token = ServersToken(options, setup.folder)
+        check_replicas(setup.archives, setup.options)
+        options, token = setup.options, ServersToken(setup.options, setup.folder)
         logs = setup.folder / "logs"
         logs.mkdir(exist_ok=True)
-        port, clients_port = free_ports(2)
-        timeouts = [engine.find_response_timeout(each, options) for each in setup.archives]
-        self._driver = RayDriver(
+        timeout = max(self.find_response_timeout(each, options) for each in setup.archives)
+        driver = RayDriver(
             setup,
-            Work(
-                arguments=make_arguments(setup, self._token.path),
-                http_options=make_http_options(options, max(timeouts)),
-                ready_urls=[_make_ready_url(each, options) for each in setup.archives],
-                port=port,
-                clients_port=clients_port,
-                temporary=str(setup.private),
-                logs=str(logs),
-                cpus=count_cpus(setup.archives, options),
-                gpus=setup.gpus,
-            ),
-            max(timeouts),
+            _make_work(setup, token, logs, timeout),
+            timeout,
             {each.name: each.value for each in ALLOCATOR},
         )
-        self.addresses = {
-            "readiness": f"{options.local_url}/v2/health/ready",
-            "logs": str(logs),
-        }
-        self.kill = self._driver.kill
+        addresses = {"readiness": f"{options.local_url}/v2/health/ready", "logs": str(logs)}
+        return SupervisedService(token, driver, addresses)
 
-    def start(self) -> None:
-        """Start Ray, and wait until every replica has predicted the sample of its model."""
-        self._token.make()
-        self._driver.start()
 
-    def keep(self, started: Callable[[], None]) -> None:
-        """Serve, until an exception ends it; the token stays as it is."""
-        del started
-        self._driver.keep()
+def _make_work(setup: Setup, token: ServersToken, logs: Path, timeout: int) -> Work:
+    """Return what the driver is told.
 
-    def token(self) -> str | None:
-        """Return what clients have to send."""
-        return self._token.read()
-
-    def stop(self) -> None:
-        """Stop Ray, once what was begun is answered."""
-        self._driver.stop()
-        self._token.remove()
+    :param timeout: seconds for an answer of the slowest model.
+    """
+    options, (port, clients_port) = setup.options, free_ports(2)
+    return Work(
+        arguments=make_arguments(setup, token.path),
+        http_options=make_http_options(options, timeout),
+        ready_urls=[_make_ready_url(each, options) for each in setup.archives],
+        port=port,
+        clients_port=clients_port,
+        temporary=str(setup.private),
+        logs=str(logs),
+        cpus=count_cpus(setup.archives, options),
+        gpus=setup.gpus,
+    )
 
 
 def make_arguments(setup: Setup, key_file: Path | None) -> dict[str, object]:
