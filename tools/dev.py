@@ -94,8 +94,9 @@ def run(command):  # type: (list[str]) -> int
     """Run a program, and return its exit status; at Ctrl-C all that it has started ends first."""
     # A terminal interrupts all that it sees; otherwise a group of its own can be interrupted.
     is_group = os.name != "nt" and not sys.stdin.isatty()
+    for number in (signal.SIGINT, signal.SIGTERM):  # which a shell's background jobs ignore
+        signal.signal(number, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=is_group)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -74,7 +74,7 @@ def test_statuses_are_those_of_the_help_and_of_the_documentation(run):
         ((404, "ModelNotFoundException"), 14, "check the address"),
         ((413, "BodyTooLarge"), 15, "413"),
         ((422, "InvalidInput"), 7, "eisen-client metadata"),
-        ((500, "ModelFailed"), 19, "server's log"),
+        ((500, "ModelFailed"), 19, "the same values"),
         ((507, "OutOfMemory"), 19, "memory"),
         ((415, "UnsupportedMediaType"), 20, "415"),
         ((302, ""), 20, "not followed"),
