@@ -62,19 +62,19 @@ class UvicornWorkers(Supervision):
 
         :raises NotReady: if it is not what was verified.
         """
-        is_first = self._unpacked is None
-        self._unpacked = Path(tempfile.mkdtemp(prefix="unpacked-", dir=self._setup.private))
         assert self._archive.copy is not None  # noqa: S101 - made by who serves
+        folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=self._setup.private))
         try:
-            if not is_first:  # it has just been verified
+            if self._unpacked is not None:  # else it has just been verified
                 check_copies([self._archive])
-            zips.unpack(self._archive.copy, self._unpacked)
+            zips.unpack(self._archive.copy, folder)
         except BadArchives as error:
             raise NotReady(error.problems) from None
         except ContractError as error:
             raise NotReady([str(error)]) from None
         except OSError as error:
-            raise NotReady([f"cannot be unpacked to {self._unpacked}: {error.strerror}"]) from None
+            raise NotReady([f"cannot be unpacked to {folder}: {error.strerror}"]) from None
+        self._unpacked = folder
 
     def _make_command(self, worker: Worker, link: int) -> tuple[Sequence[str], Sequence[int]]:
         """Return the command of one worker: each has a GPU, in turn."""
