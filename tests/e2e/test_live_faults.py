@@ -27,7 +27,7 @@ from eisen_deploy.serving.engines.uvicorn.protocol import HEAD_SECONDS
 from .live_faults import overload
 from .live_faults.load import LARGE_ROWS, RIGHT, unique_rows
 from .live_faults.strangers import SlowClients, reset_while_sending
-from .under_load import ENGINES_IN_TURN, count, served
+from .under_load import ENGINES_IN_TURN, count, long, served
 
 HERE = Path(__file__).resolve().parent
 RESPONSE_TIMEOUT = 4.0  # of single.mar
@@ -232,6 +232,7 @@ def test_the_disk_for_logs_is_full(single, engine, small_disk):
             kill_java(live)
 
 
+@long
 def test_models_hang_and_run_out_of_memory(single):
     """Whoever asked gets an error that says so, and the next one an answer."""
     with single(timeouts=[20.0]) as live, client_of(live) as client:
@@ -251,7 +252,7 @@ def error_of(client, order):
     return getattr(caught.value, "status", 0), getattr(caught.value, "type", None)
 
 
-@slow_on_uvicorn
+@long
 def test_three_times_too_many_requests(single):
     """As many are answered as without the others, which are refused at once."""
     seconds = count(60)

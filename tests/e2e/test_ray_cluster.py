@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from .under_load import long
+
 TOOLS = Path(__file__).resolve().parent.parent.parent / "tools"
 SKIPPED = 77
 THREADS, CALLS = 4, 30
@@ -48,6 +50,7 @@ def list_marked(mark):
     return found
 
 
+@long
 def test_no_call_is_lost_while_a_replica_and_a_node_are_killed(tmp_path):
     figures = tmp_path / "figures.json"
     size = ["--threads", THREADS, "--calls", CALLS, "--seconds", 15, "--json", figures]
