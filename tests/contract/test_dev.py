@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,9 @@ DEV = ROOT / "tools" / "dev.py"
 
 # What a task does: it starts a server, and takes a moment to stop it when it is interrupted.
 TASK = """
-import pathlib, subprocess, sys, time
+import os, pathlib, subprocess, sys, time
 server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print(server.pid, flush=True)
+print(os.getpid(), server.pid, flush=True)
 try:
     time.sleep(600)
 except KeyboardInterrupt:
@@ -73,14 +72,20 @@ def test_an_interruption_ends_what_was_started(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
     )
-    server = int(dev.stdout.readline())
+    task, server = map(int, dev.stdout.readline().split())
     dev.send_signal(number)
-    dev.communicate(timeout=30)
+    try:
+        dev.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"the task goes on 30 s after {signal.Signals(number).name}")
+    finally:
+        alive = [pid for pid in (task, server) if is_alive(pid)]
+        dev.kill()
+        for pid in alive:
+            os.kill(pid, signal.SIGKILL)
+        dev.communicate()
     assert cleaned.exists()
-    deadline = time.monotonic() + 10
-    while is_alive(server) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(server)
+    assert not alive
 
 
 def is_alive(pid):

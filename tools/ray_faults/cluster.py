@@ -23,8 +23,6 @@ PORT = 8000
 _GCS = 6379
 _CORES = 4
 _STARTS = 10
-# Seconds for which the status may be that of what was deployed before.
-_OLD = 20.0
 _POLL = 0.25
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from ray_faults import lab
 from ray_faults.archives import Version
 from ray_faults.cluster import Cluster
-from ray_faults.load import Load, find_gap, summarize
+from ray_faults.load import find_gap, summarize
 
 from .scenario import (
     APPLICATION,
@@ -26,9 +26,9 @@ from .scenario import (
     Scenario,
     Setting,
     Size,
+    call,
     show,
     start,
-    url,
 )
 
 _PORT = 6380
@@ -59,14 +59,7 @@ def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
     start(cluster, version)
     report = Report("the head killed and started again, idempotent=True")
     address = cluster.workers[0].address
-    with Load(
-        url(address),
-        [version],
-        threads=size.threads,
-        calls=size.calls,
-        seconds=size.seconds,
-        idempotent=True,
-    ) as load:
+    with call(address, [version], size, idempotent=True) as load:
         load.wait_for_share(0.2)
         began = time.monotonic()
         cluster.head.kill()

@@ -21,10 +21,10 @@ from .scenario import (
     Report,
     Scenario,
     Size,
+    call,
     clear,
     show,
     start,
-    url,
 )
 
 # Seconds of a cut that is shorter than what Ray takes to give a node up.
@@ -65,14 +65,7 @@ def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
 def _call_and_strike(cluster: Cluster, version: Version, size: Size, *, idempotent: bool) -> Report:
     _begin(cluster, version)
     report, strikes = Report(f"kills, idempotent={idempotent}"), list[Strike]()
-    with Load(
-        url(HEAD),
-        [version],
-        threads=size.threads,
-        calls=size.calls,
-        seconds=size.seconds,
-        idempotent=idempotent,
-    ) as load:
+    with call(HEAD, [version], size, idempotent=idempotent) as load:
         plan = _plan(cluster, size)
         for number, (name, act, harms) in enumerate(plan):
             load.wait_for_share((number + 0.5) / len(plan))

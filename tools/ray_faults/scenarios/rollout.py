@@ -6,7 +6,7 @@ import time
 
 from ray_faults.archives import Version
 from ray_faults.cluster import HEAD, Cluster
-from ray_faults.load import Load, summarize
+from ray_faults.load import summarize
 
 from .scenario import (
     APPLICATION,
@@ -14,24 +14,17 @@ from .scenario import (
     Report,
     Scenario,
     Size,
+    call,
     configure,
     show,
     start,
-    url,
 )
 
 
 def _run(cluster: Cluster, versions: list[Version], size: Size) -> list[Report]:
     start(cluster, versions[0])
     report = Report("rolling updates, retries=0")
-    with Load(
-        url(HEAD),
-        versions,
-        threads=size.threads,
-        calls=size.calls,
-        seconds=size.seconds,
-        retries=0,
-    ) as load:
+    with call(HEAD, versions, size, retries=0) as load:
         for share, version in ((0.15, versions[1]), (0.55, versions[2])):
             load.wait_for_share(share)
             began = time.monotonic()

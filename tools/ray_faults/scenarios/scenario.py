@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ray_faults import lab
 from ray_faults.archives import Version
 from ray_faults.cluster import PORT, Cluster
-from ray_faults.load import Summary
+from ray_faults.load import Load, Summary
 
 #: The name of the application.
 APPLICATION = "model"
@@ -117,6 +118,12 @@ def start(cluster: Cluster, version: Version, **arguments: object) -> None:
     cluster.wait_running(APPLICATION, 1 if "autoscaling" in arguments else REPLICAS)
     cluster.wait_proxies()
     cluster.show("all replicas and all proxies run")
+
+
+def call(address: str, versions: list[Version], size: Size, **options: Any) -> Load:
+    """Return calls through the proxy of a node, as many as a scenario of this size has."""
+    many = {"threads": size.threads, "calls": size.calls, "seconds": size.seconds}
+    return Load(url(address), versions, **many, **options)
 
 
 def clear(cluster: Cluster) -> None:

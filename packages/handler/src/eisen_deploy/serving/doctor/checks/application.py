@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from eisen_deploy.serving.doctor.facts.application import NO_TOKEN, Application
 from eisen_deploy.serving.doctor.facts.model_store import compute_declared_size
-from eisen_deploy.serving.doctor.findings import ERROR, Area, Found
+from eisen_deploy.serving.doctor.findings import Area, Found
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
+
+from . import certificates
 
 AREA: Area[Application] = Area()
 
@@ -32,20 +34,11 @@ def application_clear_text(server: Application) -> Iterator[Found]:
         yield Found(f"{server.reach} without TLS")
 
 
-@AREA.warning(
-    "Careful clients refuse it; with the others, anyone in between reads volumes and tokens.",
-    "{remedy}",
-)
+@AREA.warning(certificates.WHY, "{remedy}")
 def application_distrusted(server: Application) -> Iterator[Found]:
     """Find a certificate that clients refuse; an error if it has expired."""
-    certificate = server.certificate
-    if certificate is None or not certificate.problem:
-        return
     remedy = "--tls-cert and --tls-key with one that is valid, and start it again"
-    if certificate.problem in ("self-signed", "untrusted"):
-        remedy = "--authorities hospital.pem, and the same file for the clients"
-    severity = ERROR if certificate.problem in ("expired", "no TLS") else None
-    yield Found(f"{certificate.problem}: {certificate.detail}", severity=severity, remedy=remedy)
+    yield from certificates.find_distrust(server.certificate, remedy)
 
 
 @AREA.error(

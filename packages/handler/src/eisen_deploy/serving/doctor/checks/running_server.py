@@ -11,7 +11,7 @@ from eisen_deploy.serving.engines.options import is_loopback
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_SIZE
 
-from . import access, capacity, surroundings
+from . import access, capacity, certificates, surroundings
 
 AREA: Area[RunningServer] = Area()
 
@@ -36,21 +36,11 @@ def no_torchserve(server: RunningServer) -> Iterator[Found]:
         yield Found(f"{server.endpoint} answers {server.answer.status}, not as TorchServe does")
 
 
-@AREA.warning(
-    "Careful clients refuse it; with the others, anyone in between reads volumes and tokens.",
-    "{remedy}",
-)
+@AREA.warning(certificates.WHY, "{remedy}")
 def tls_distrusted(server: RunningServer) -> Iterator[Found]:
     """Find a certificate that clients refuse; an error if expired, or made by TorchServe itself."""
-    certificate = server.certificate
-    if certificate is None or not certificate.problem:
-        return
-    own, problem = certificate.by_torchserve, certificate.problem
     remedy = "certificate_file=server.pem and private_key_file=server.key in config.properties"
-    if problem in ("self-signed", "untrusted") and not own:
-        remedy = "--authorities hospital.pem, and the same file for the clients"
-    severity = ERROR if own or problem in ("expired", "no TLS") else None
-    yield Found(f"{problem}: {certificate.detail}", severity=severity, remedy=remedy)
+    yield from certificates.find_distrust(server.certificate, remedy)
 
 
 @AREA.same_as(access.AREA, "inference-open")
