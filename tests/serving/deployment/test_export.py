@@ -21,7 +21,8 @@ def test_files_that_are_there_are_not_replaced_unless_it_is_said(zoo, tmp_path, 
     (tmp_path / "Dockerfile").write_text("mine")
     done = run_export([zoo / "seg.mar"], tmp_path)
     assert done.status == 2
-    assert done.complaints == [f"{tmp_path / 'Dockerfile'}: it is there already: --overwrite"]
+    what = f"{tmp_path / 'Dockerfile'}: it is there already: --overwrite replaces it"
+    assert done.complaints == [what]
     assert [path.name for path in tmp_path.iterdir()] == ["Dockerfile"]
     assert (tmp_path / "Dockerfile").read_text() == "mine"
     assert run_export([zoo / "seg.mar"], tmp_path, "--overwrite").status == 0

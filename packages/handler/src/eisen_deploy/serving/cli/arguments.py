@@ -86,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--token-file",
         metavar="FILE",
         type=Path,
-        help="they have to send the token in this file, which is read again when it changes; for "
-        "uvicorn; default: a new token at each start",
+        help="clients have to send the token in this file, which is read again when it changes; "
+        "not for TorchServe; default: a new token at each start",
     )
     add("--tls-cert", metavar="PEM", type=Path, help="certificate and chain: serve with TLS")
     add(

@@ -89,5 +89,8 @@ def _check_free(output: Path, names: list[str], overwrite: bool) -> None:
     """
     there = [name for name in names if (output / name).exists() and not overwrite]
     preflight.check_options(
-        [f"{clean(str(output / name))}: it is there already: --overwrite" for name in there]
+        [
+            f"{clean(str(output / name))}: it is there already: --overwrite replaces it"
+            for name in there
+        ]
     )
