@@ -16,12 +16,8 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BY_FILE = ["--dist", "loadfile"]  # so that each module's fixtures run only once
 # Three processes on two cores, because many tests wait.
 QUICK = ["-n", "3", *BY_FILE, "-m", "not (slow or torchserve)"]
-SLOW = ["-m", "slow or torchserve"]
-# What the quick run leaves out runs as it would there.
-EXTRA = ["-m", "extra and not torchserve"]
-ALONE = ["-m", "torchserve or (slow and not extra)"]
-# Slow tests that compute run in parallel; those with servers and deadlines run one by one.
-COMPUTING = ["tests/contract", "tests/packaging", "tests/shared"]
+SLOW = ["-n", "2", *BY_FILE, "-m", "(slow or torchserve) and not alone"]
+ALONE = ["-m", "alone"]
 # The oldest versions that the client allows.
 FLOORS = ["numpy==1.22.0", "requests==2.32.2", "urllib3==2.3.0"]
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
@@ -83,9 +79,8 @@ def tests(session: nox.Session) -> None:
         run_tests(session, *session.posargs)
         return
     run_tests(session, *QUICK)
-    run_tests(session, "-n", "3", *BY_FILE, *EXTRA, *(f"--ignore={f}" for f in COMPUTING))
-    run_tests(session, "-n", "2", *BY_FILE, *SLOW, *COMPUTING)
-    run_tests(session, *ALONE, *(f"--ignore={folder}" for folder in COMPUTING))
+    run_tests(session, *SLOW)
+    run_tests(session, *ALONE)
 
 
 @nox.session(venv_backend="none")

@@ -137,6 +137,7 @@ def test_no_reply_holds_what_another_sent(server, post):
     assert worker.memory("VmHWM") - worker.idle <= 4 * max(SIZES) + 256 * MIB
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_small_request_beside_a_heavy_one_waits_at_most_two_seconds(server, post, name):
     post(image_of(100))

@@ -33,7 +33,10 @@ HERE = Path(__file__).resolve().parent
 RESPONSE_TIMEOUT = 4.0  # of single.mar
 DESCRIPTORS = 12  # that a load of four threads may have opened since they were counted
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,10 @@ from .under_load import ENGINES_IN_TURN, count, served
 HERE = Path(__file__).resolve().parent
 PERIOD = 30.0  # seconds from a kill to the next, in full
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
 
 
 def rows_of_passes(folder):

@@ -20,6 +20,8 @@ TOOLS = Path(__file__).resolve().parent.parent.parent / "tools"
 SKIPPED = 77
 THREADS, CALLS = 4, 30
 
+pytestmark = pytest.mark.alone
+
 
 @contextmanager
 def started(*arguments):
