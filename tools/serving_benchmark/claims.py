@@ -11,7 +11,7 @@ from .numbers import Results, has, median, ratio
 from .systems import BASE
 from .systems.system import KIB, MIB
 
-_PEERS = ("litserve", "bentoml", "bentoml-numpy", "ray-serve")
+_PEERS = ("litserve", "bentoml", "bentoml-numpy", "ray-serve", "mlserver")
 # What runs on stock TorchServe: a handler that does nothing, and our archive.
 _STOCK = {
     "torchserve-stock-echo-bytes": "Stock TorchServe",
@@ -21,14 +21,16 @@ _BARE = "torchserve-echo-bytes"
 _UVICORN = "eisen-serve-uvicorn"
 _RAY = "eisen-serve-ray"
 _SIZES = (KIB, 588 * KIB, 8 * MIB, 64 * MIB, 256 * MIB)
-# How many times as long as what only moves bytes our archive may take: engine, limit, size, times.
+# How many times as long as what only moves bytes our archive may take: task, engine, limit, size,
+# times.
 _LIMITS = (
-    *((_UVICORN, "asgi-echo", size, 1.15) for size in _SIZES),
+    *(("echo", _UVICORN, "asgi-echo", size, 1.15) for size in _SIZES),
     *(
-        (_UVICORN, "raw-socket", size, most)
+        ("echo", _UVICORN, "raw-socket", size, most)
         for size, most in ((8 * MIB, 1.5), (64 * MIB, 1.3), (256 * MIB, 1.3))
     ),
-    *((_RAY, "ray-serve", size, 1.25) for size in _SIZES),
+    ("unet", _UVICORN, "raw-socket", None, 1.05),
+    *(("echo", _RAY, "ray-serve", size, 1.25) for size in _SIZES),
 )
 
 
@@ -47,7 +49,8 @@ class Claim(NamedTuple):
 def check(results: Results) -> list[Claim]:
     """Return every claim with its result."""
     return [
-        *_peers(results),
+        *_peers(results, BASE),
+        *_peers(results, _UVICORN),
         *_stock(results),
         _linear(results, BASE, 1.5),
         _linear(results, _UVICORN, 1.2),
@@ -67,7 +70,7 @@ def _missing(text: str) -> Claim:
     return Claim(text, "not measured", None)
 
 
-def _peers(results: Results) -> Iterator[Claim]:
+def _peers(results: Results, name: str) -> Iterator[Claim]:
     """Yield that each peer is slower, for each size and number of clients, and for the U-Net."""
     for block in results.blocks:
         if block.task not in ("echo", "unet"):
@@ -76,9 +79,9 @@ def _peers(results: Results) -> Iterator[Claim]:
         clients = "one client" if block.threads == 1 else f"{block.threads} clients"
         what = _name(block.size) if block.task == "echo" else "the U-Net"
         for peer in _PEERS:
-            text = f"{peer} takes longer: {what}, {clients}"
-            if has(block, peer, BASE):
-                times = ratio(block, peer, key=key)
+            text = f"{peer} takes longer than {name}: {what}, {clients}"
+            if has(block, peer, name):
+                times = ratio(block, peer, name, key=key)
                 yield Claim(text, f"{times:.2f} times", times > 1)
             else:
                 yield _missing(text)
@@ -125,9 +128,10 @@ def _bare(results: Results) -> Iterator[Claim]:
 
 def _limits(results: Results) -> Iterator[Claim]:
     """Yield how near our archive on other engines comes to what only moves bytes."""
-    for name, limit, size, most in _LIMITS:
-        text = f"{name} takes at most {most:g} times as long as {limit}: {_name(size)}"
-        block = results.block("echo", size)
+    for task, name, limit, size, most in _LIMITS:
+        what = "the U-Net" if size is None else _name(size)
+        text = f"{name} takes at most {most:g} times as long as {limit}: {what}"
+        block = results.block(task, size)
         if block is not None and has(block, name, limit):
             times = ratio(block, name, limit)
             yield Claim(text, f"{times:.2f} times", times <= most)

@@ -1,4 +1,4 @@
-"""A socket that returns what it got, without protocol or model: this is what the machine allows."""
+"""A socket that moves bytes, without a protocol: this is what the machine and the model allow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from serving_benchmark import models
 from serving_benchmark.processes import free_ports, running
 
 from .system import Endpoint, Place, Predict, System, allocator, module
@@ -36,12 +37,11 @@ def _listens(port: int) -> bool:
 
 def connect(address: dict[str, Any], task: str) -> Predict:
     """Return a call."""
-    del task
     sock = socket.create_connection(("127.0.0.1", address["port"]))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def predict(array: np.ndarray) -> np.ndarray:
-        reply = np.empty_like(array)
+        reply = np.empty(array.shape if task == "echo" else models.REPLIES[task], np.float32)
         sock.sendall(array.nbytes.to_bytes(8, "little"))
         sock.sendall(memoryview(array).cast("B"))
         rest = memoryview(reply).cast("B")
@@ -63,6 +63,6 @@ SYSTEMS = (
         "raw_socket",
         "",
         (),
-        tasks=("echo",),
+        tasks=("echo", "unet"),
     ),
 )
