@@ -21,7 +21,8 @@ def main(port: int, archive: str, max_body: int) -> None:
         _temp_dir=tempfile.gettempdir(),
     )
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port))
-    arguments = {"archives": [archive], "max_body": max_body, "cache": tempfile.gettempdir()}
+    cache = f"{tempfile.gettempdir()}/cache"  # Ray lets everybody write to its own folder
+    arguments = {"archives": [archive], "max_body": max_body, "cache": cache}
     serve.run(build(Arguments.model_validate(arguments)))
     try:
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
