@@ -47,9 +47,10 @@ def test_replicas_cores_and_gpus(deploy, options, arguments, expected):
 
 
 def test_requests_and_times(deploy):
-    deployment = deploy({"batch_size": 8, "response_timeout": 20}, queue=7)
+    deployment = deploy({"batch_size": 12, "response_timeout": 20}, queue=7)
     assert deployment.name == "model"
-    assert deployment.max_ongoing_requests == 16
+    assert deployment.max_ongoing_requests == 24
+    assert deploy({}).max_ongoing_requests == 16
     assert deployment.max_queued_requests == 7
     assert deploy({}, response_timeout=40)._deployment_config.graceful_shutdown_timeout_s == 50
     assert deployment._deployment_config.graceful_shutdown_timeout_s == 30

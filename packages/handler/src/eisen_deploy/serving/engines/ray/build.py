@@ -10,6 +10,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application, Deployment
+from ray.serve.config import RequestRouterConfig
 
 from eisen_deploy.serving.engines.asgi.settings import Settings
 from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, name_in_urls
@@ -36,6 +37,11 @@ _ROUTER: dict[str, Any] = {
     "logging_config": _LOGGING,
     "max_surge_percent": 20,
 }
+# Requests that a replica has at once, at least: each that a proxy holds back costs it a pause.
+_ONGOING = 16
+# Seconds of the pauses after which a proxy looks for a free replica again. By default they grow to
+# half a second, in which a small model could have answered a hundred requests.
+_ROUTING = RequestRouterConfig(initial_backoff_s=0.001, backoff_multiplier=2, max_backoff_s=0.02)
 # Seconds beyond the response timeout in which a replica that is replaced still answers.
 _GRACE = 10
 
@@ -122,7 +128,8 @@ def _deploy(
         "name": archive.url_part.replace("/", "@"),
         "ray_actor_options": {"num_cpus": _count_cpus(archive, arguments), "num_gpus": gpus},
         # One batch runs and one waits; more wait where another replica may take them.
-        "max_ongoing_requests": 2 * batch,
+        "max_ongoing_requests": max(2 * batch, _ONGOING),
+        "request_router_config": _ROUTING,
         "max_queued_requests": arguments.queue,
         "backpressure_config": {"status_code": 429, "retry_after_s": 1},
         "graceful_shutdown_timeout_s": timeout + _GRACE,
