@@ -48,7 +48,7 @@ async def fail(scope, receive, send):
     [
         (say("Request dropped due to backpressure", 503), (503, "NotExecuted")),
         (say("dropped", 429, [(b"retry-after", b"1")]), (503, "NotExecuted")),
-        (say("Request 1 timed out after 5s.", 408), (504, "TimedOut")),
+        (say("Request 1 timed out after 5s.", 408), (502, "ReplicaLost")),
         (say_nothing, (502, "ReplicaLost")),
         (fail, (502, "ReplicaLost")),
     ],

@@ -6,6 +6,6 @@ from eisen_deploy.serving.runtime.errors import ServingError
 
 
 class ReplicaLost(ServingError):
-    """The replica that had the request was lost: nobody knows whether it was executed."""
+    """The replica that had the request is lost or silent: it may have been executed."""
 
     status = 502

@@ -9,7 +9,7 @@ proxy    why                                        answered with
 =======  =========================================  ============================================
 429      as many requests wait as ``queue`` allows  503 ``NotExecuted``
 503      the same, or the deployment has failed     503 ``NotExecuted``
-408      ``request_timeout_s`` is over              504 ``TimedOut``: it may have been executed
+408      ``request_timeout_s`` is over              502 ``ReplicaLost``: it may have been executed
 500      the replica was lost                       502 ``ReplicaLost``: it may have been executed
 =======  =========================================  ============================================
 """
@@ -29,7 +29,7 @@ from eisen_deploy.serving.engines.asgi.replies import (
     error_reply,
     send_reply,
 )
-from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError, TimedOut
+from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError
 
 from .errors import ReplicaLost
 
@@ -37,7 +37,7 @@ _log = logging.getLogger("eisen_deploy.serving")
 
 _NOT_TAKEN = "no replica takes the request; nothing was executed, the request can be sent again"
 _BARE: dict[object, ServingError] = {
-    408: TimedOut("no replica answered within the proxy's request_timeout_s"),
+    408: ReplicaLost("no replica answered within the proxy's request_timeout_s"),
     429: NotExecuted(_NOT_TAKEN),
     503: NotExecuted(_NOT_TAKEN),
 }
