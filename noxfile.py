@@ -157,7 +157,7 @@ def bundle(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build and check a distribution as for a release, into ``dist``: ``-- client``."""
+    """Build and check all distributions as for a release, into ``dist``, or one: ``-- client``."""
     install(session, *group("release"))
     session.run("python", "tools/distributions.py", *session.posargs)
 

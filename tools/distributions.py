@@ -1,8 +1,9 @@
-"""Build a distribution as for a release, and check what users would get.
+"""Build distributions as for a release, and check what users would get.
 
-Usage: ``python tools/distributions.py client [--folder dist]``, in an environment that has
-``hatchling``, ``packaging`` and ``twine``; ``python3 tools/dev.py build -- client`` makes one. A
-tag may stand for the name: ``client-v0.2.0`` is refused if the distribution has another version.
+Usage: ``python tools/distributions.py [client ...] [--folder dist]``, in an environment that has
+``hatchling``, ``packaging`` and ``twine``; ``python3 tools/dev.py build`` makes one. Without a name
+all are built. A tag may stand for a name: ``client-v0.2.0`` is refused if the distribution has
+another version.
 
 The last commit is cloned and built twice, in two folders. Both builds must be equal to the byte,
 ``twine check`` must pass, and the wheel must contain an SBOM of itself (PEP 770) and work in an
@@ -207,13 +208,15 @@ def name_of(text: str, root: Path) -> str:
 
 
 def main() -> int:
-    """Build and check the distribution that the command line names."""
+    """Build and check the distributions that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", help=f"{', '.join(FOLDERS)}; or a tag, such as client-v0.2.0")
+    names = f"{', '.join(FOLDERS)}, or a tag, such as client-v0.2.0; default: all"
+    parser.add_argument("names", nargs="*", metavar="NAME", default=list(FOLDERS), help=names)
     parser.add_argument("--folder", type=Path, default=ROOT / "dist", help="default: dist")
     given = parser.parse_args()
     try:
-        print(report(make(ROOT, name_of(given.name, ROOT), given.folder)))
+        for name in [name_of(text, ROOT) for text in given.names]:
+            print(report(make(ROOT, name, given.folder)), flush=True)
     except NotReleasable as error:
         print(error, file=sys.stderr)
         return 1

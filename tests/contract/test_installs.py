@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import site
 import subprocess
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,14 @@ LOADED = "import sys, json; print(json.dumps(sorted({n.partition('.')[0] for n i
 class Environment:
     """A fresh virtual environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, over: Path | None = None) -> None:
         self.folder = folder
         venv.create(folder, with_pip=True)
         self.python = folder / "bin" / "python"
+        if over is not None:
+            [packages] = site.getsitepackages([str(folder)])
+            [below] = site.getsitepackages([str(over.parents[1])])
+            Path(packages, "over.pth").write_text(f"{below}\n")
 
     def run(self, *arguments: object) -> str:
         environment = {
@@ -104,3 +110,41 @@ def test_packaging_and_what_it_needs_then_each_upgraded_alone(environment, dist,
         assert json.loads(environment.run(HERE / "roundtrip.py")) == after
         environment.run("-m", "pip", "check")
         environment.install("--no-deps", "--force-reinstall", wheel(dist, name))
+
+
+PARTS = ("client", "packaging", "serving")
+OLD_FILES = ("", *(f"{part}/" for part in PARTS))
+IMPORTS = "from eisen_deploy.{} import {}"
+PUBLIC = ("EisenServingClient", "EisenServingMAR", "EisenServingHandler")
+
+
+def old_release(folder):
+    """Write a wheel with the files that the release of 2020 has."""
+    path, about = folder / "eisen_deploy-0.0.2-py3-none-any.whl", "eisen_deploy-0.0.2.dist-info"
+    files = {f"eisen_deploy/{part}__init__.py": "" for part in OLD_FILES}
+    files[f"{about}/METADATA"] = "Metadata-Version: 2.1\nName: eisen-deploy\nVersion: 0.0.2\n"
+    files[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{about}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{about}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    return path
+
+
+def test_the_old_release_of_the_same_name_can_be_replaced(tmp_path, dist, server_python):
+    """By the two ways that the page about installation has."""
+    environment = Environment(tmp_path / "environment", over=server_python)
+    statement = "; ".join(map(IMPORTS.format, PARTS, PUBLIC))
+    ours = [f"eisen-deploy-{name}" for name in ("client", "handler", "packaging")]
+
+    environment.install(old_release(tmp_path))
+    environment.install("--find-links", dist, "--upgrade", "eisen-deploy")
+    environment.install("--find-links", dist, "--force-reinstall", "--no-deps", *ours)
+    environment.run("-c", statement)
+    environment.run("-m", "pip", "check")
+
+    environment.run("-m", "pip", "uninstall", "--yes", "eisen-deploy", *ours)
+    environment.install(old_release(tmp_path))
+    environment.run("-m", "pip", "uninstall", "--yes", "eisen-deploy")
+    environment.install("--find-links", dist, "eisen-deploy")
+    environment.run("-c", statement)

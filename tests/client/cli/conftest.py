@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from eisen_deploy.client.cli import main
+from eisen_deploy.client.cli import main, settings
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -25,8 +25,11 @@ OFFSET = 1024
 
 
 @pytest.fixture(autouse=True)
-def no_token(monkeypatch):
-    monkeypatch.delenv("EISEN_TOKEN", raising=False)
+def no_settings(monkeypatch, tmp_path):
+    for name in ("TOKEN", "CONFIG", *(name.upper() for name in settings.NAMES)):
+        monkeypatch.delenv(f"EISEN_{name}", raising=False)
+    for folder in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(folder, str(tmp_path / "no settings"))
 
 
 def described(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def test_wrong_addresses(run, url):
     assert "http://" in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["guess"], ["metadata"], ["wait", "u", "--tim", "1"]])
+@pytest.mark.parametrize("arguments", [[], ["guess"], ["wait", "u", "--tim", "1"]])
 def test_wrong_arguments(run, arguments):
     status, _, err = run(*arguments)
     assert status == 2

@@ -12,6 +12,7 @@ from eisen_deploy.client import EisenClientError, EisenServingClient
 
 from .error_messages import complain
 from .exit_statuses import UsageError
+from .settings import find_file, read_settings
 
 _TOKEN = "EISEN_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -21,16 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
 
     :param timeout: seconds, unless the user says otherwise.
     """
-    where = "the model's address, http://HOST:8080/predictions/MODEL[/VERSION]"
-    parser.add_argument("url", metavar="URL", help=where)
+    where = "the model's address, http://HOST:8080/predictions/MODEL[/VERSION] (also: EISEN_URL)"
+    parser.add_argument("url", metavar="URL", nargs="?", help=where)
     add = parser.add_argument_group("connection").add_argument
     add("--timeout", metavar="SECONDS", type=float, default=timeout, help="default: %(default)g")
     what = "the file of the inference key, alone or as TorchServe's key_file.json"
     add("--token-file", metavar="FILE", type=Path, help=f"{what} (also: {_TOKEN})")
     add("--token", action=_NoToken, help=argparse.SUPPRESS)
-    add("--ca", metavar="FILE", help="the certificate authority to trust, PEM")
-    add("--cert", metavar="FILE", help="the certificate of this workstation, PEM")
-    add("--key", metavar="FILE", help="its key, if it is not in the same file")
+    add("--ca", metavar="FILE", help="the certificate authority to trust, PEM (also: EISEN_CA)")
+    add("--cert", metavar="FILE", help="this workstation's certificate, PEM (also: EISEN_CERT)")
+    add("--key", metavar="FILE", help="its key, if it is in another file (also: EISEN_KEY)")
     add("--no-verify", action="store_true", help="trust any certificate: anyone may listen")
 
 
@@ -53,8 +54,11 @@ def make_client(
 ) -> EisenServingClient:
     """Return the client that the arguments ask for; other parameters as of that class.
 
+    What the command line leaves out is filled in from the settings.
+
     :raises UsageError: if they cannot be used.
     """
+    sources = _fill_in(arguments)
     if arguments.key and not arguments.cert:
         raise UsageError("--key belongs to --cert, which is missing")
     if arguments.no_verify and arguments.ca:
@@ -62,7 +66,7 @@ def make_client(
     for flag in ("ca", "cert", "key"):
         path = getattr(arguments, flag)
         if path is not None and not Path(path).exists():
-            raise UsageError(f"--{flag} {path}: there is no such file")
+            raise UsageError(f"{sources.get(flag, f'--{flag}')} {path}: there is no such file")
     if arguments.no_verify:
         complain("warning: --no-verify: anyone in between can read the data and the token")
     try:
@@ -79,3 +83,28 @@ def make_client(
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _fill_in(arguments: argparse.Namespace) -> dict[str, str]:
+    """Take from the settings what the command line leaves out; return where each is from.
+
+    :raises UsageError: if no address is left.
+    """
+    more_urgent = {
+        "ca": arguments.no_verify,
+        "key": arguments.cert is not None,  # they are a pair
+        "token_file": bool(os.environ.get(_TOKEN)),
+    }
+    settings = read_settings()
+    taken = [
+        name for name in settings if getattr(arguments, name) is None and not more_urgent.get(name)
+    ]
+    for name in taken:
+        setattr(arguments, name, settings[name].value)
+    if arguments.token_file is not None:
+        arguments.token_file = Path(arguments.token_file)
+    if arguments.url is None:
+        raise UsageError(
+            f"give the model's address, URL, or set EISEN_URL, or url in {find_file()}"
+        )
+    return {name: settings[name].source for name in taken}
