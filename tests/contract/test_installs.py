@@ -30,8 +30,8 @@ class Environment:
         venv.create(folder, with_pip=True)
         self.python = folder / "bin" / "python"
         if over is not None:
-            [packages] = site.getsitepackages([str(folder)])
-            [below] = site.getsitepackages([str(over.parents[1])])
+            packages = site.getsitepackages([str(folder)])[0]
+            below = site.getsitepackages([str(over.parents[1])])[0]
             Path(packages, "over.pth").write_text(f"{below}\n")
 
     def run(self, *arguments: object) -> str:
