@@ -290,6 +290,14 @@ def test_a_port_in_use_is_reported_with_its_option(start, zoo):
     assert running.wait_gone(1)
 
 
+def test_a_java_home_that_points_to_nothing_is_left_aside(start, zoo, tmp_path):
+    stale = tmp_path / "removed"
+    running = start(zoo / "seg.mar", variables={"JAVA_HOME": str(stale)})
+    assert f"JAVA_HOME is {stale}" in running.until("JAVA_HOME")
+    running.until(READY)
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+
+
 def test_bad_archives_are_named(start, zoo, tmp_path):
     raw = bytearray((zoo / "seg.mar").read_bytes())
     raw[len(raw) // 2] ^= 1

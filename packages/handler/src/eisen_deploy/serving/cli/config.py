@@ -19,7 +19,7 @@ from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     configure,
     render_variables,
 )
-from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
+from eisen_deploy.serving.engines.torchserve.settings.java import find_java
 from eisen_deploy.serving.engines.uvicorn import script
 from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
 from eisen_deploy.serving.runtime._shared.command import program
@@ -131,7 +131,7 @@ def _render_script(
             *links,
             "# for the pid file, the unpacked archives, the workers' sockets: shared with nobody",
             shlex.join(["export", f"TMPDIR={folder / 'tmp'}", f"TEMP={folder / 'tmp'}"]),
-            *_export_java(python),
+            _export_java(python),
             render_variables(configuration.of_kind("environment")).rstrip(),
             f"exec {shlex.join(start)}",
             "",
@@ -159,9 +159,10 @@ def _is_plain(name: str) -> bool:
     return name.endswith(".mar") and identifier_problem("name", name) is None
 
 
-def _export_java(python: str) -> list[str]:
-    home = find_java_home(python)
-    return [] if home is None else [f"export JAVA_HOME={shlex.quote(str(home))}"]
+def _export_java(python: str) -> str:
+    """Return the line that makes TorchServe start the Java that is new enough."""
+    home = find_java(python).home
+    return "unset JAVA_HOME" if home is None else f"export JAVA_HOME={shlex.quote(home)}"
 
 
 def _comment_out(script: str) -> str:

@@ -125,7 +125,7 @@ def prepare(
             found = verify(paths, store)
         except BadArchives as error:
             unfit = gpus.exception()
-            raise BadArchives([*error.problems, *([] if unfit is None else [str(unfit)])]) from None
+            raise BadArchives([*error.problems, *getattr(unfit, "problems", [])]) from None
         preflight.check_samples(found, options)
         return found, gpus.result()
 

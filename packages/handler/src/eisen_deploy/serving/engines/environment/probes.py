@@ -37,7 +37,14 @@ print(json.dumps([sys.version.split()[0], {name: version(name) for name in sys.a
 
 
 class UnfitEnvironment(RuntimeError):
-    """The server's Python environment lacks something; the message says what to install."""
+    """The server's environment lacks something.
+
+    :param problems: one sentence for each thing that it lacks, with what to install.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
 
 
 class Environment(NamedTuple):
