@@ -298,6 +298,19 @@ def test_a_java_home_that_points_to_nothing_is_left_aside(start, zoo, tmp_path):
     np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
 
 
+def test_what_an_archive_requires_is_said_before_torchserve_starts(start, tmp_path):
+    pack = (
+        "import torch; from eisen_deploy.packaging import EisenServingMAR as M;"
+        f"M(None, None, {{}}).pack(torch.nn.Identity(), {str(tmp_path)!r}, 'echo', '1',"
+        " requirements=['absent-one==1.0'])"
+    )
+    subprocess.run([sys.executable, "-c", pack], check=True)
+    running = start(tmp_path / "echo.mar")
+    assert "echo needs absent-one==1.0" in running.until("pip install --no-deps absent-one==1.0")
+    assert not running.pids("org.pytorch.serve.ModelServer")
+    running.until(READY)  # it was not needed
+
+
 def test_bad_archives_are_named(start, zoo, tmp_path):
     raw = bytearray((zoo / "seg.mar").read_bytes())
     raw[len(raw) // 2] ^= 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from eisen_deploy.serving.engines import preflight
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     preflight.check_system()
     engine = ENGINES[arguments.engine]()
     options = make_options(arguments)
-    found, gpus = prepare(arguments, engine, options)
+    found, gpus = prepare(arguments, engine, options, partial(say, stream=sys.stderr))
     if arguments.engine == "uvicorn":
         text = script.render_script(
             found[0], options, gpus, arguments.python, insecure=arguments.insecure

@@ -89,11 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGHUP, _hang_up)
     engine, options = ENGINES[arguments.engine](), make_options(arguments)
     with _make_private_folder() as private:
-        found, gpus = prepare(arguments, engine, options, private / "model_store")
+        say_line = partial(_say_on, stream=sys.stderr if arguments.json else sys.stdout)
+        found, gpus = prepare(arguments, engine, options, say_line, private / "model_store")
         preflight.check_ports(engine.list_ports(options))
         folder = (arguments.folder or private / "server").absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        say_line = partial(_say_on, stream=sys.stderr if arguments.json else sys.stdout)
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
         setup = Setup(options, found, gpus, arguments.python, folder, private, patience, say_line)
         service = engine.make_service(setup)
@@ -105,10 +105,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def prepare(
-    arguments: argparse.Namespace, engine: Engine, options: Options, store: Path | None = None
+    arguments: argparse.Namespace,
+    engine: Engine,
+    options: Options,
+    say_line: Callable[[str], None],
+    store: Path | None = None,
 ) -> tuple[list[ServedArchive], int]:
     """Check options, archives and the server's environment; return the archives and its GPUs.
 
+    :param say_line: is called with what the archives require and the environment lacks.
     :param store: where private copies of the archives go; without it there are none.
     :raises Refused: if the options make no sense; likewise for the archives and the environment.
     """
@@ -127,7 +132,10 @@ def prepare(
             unfit = gpus.exception()
             raise BadArchives([*error.problems, *getattr(unfit, "problems", [])]) from None
         preflight.check_samples(found, options)
-        return found, gpus.result()
+        count = gpus.result()
+    if (lacking := preflight.explain_missing_requirements(found, arguments.python)) is not None:
+        say_line(lacking)
+    return found, count
 
 
 @contextlib.contextmanager

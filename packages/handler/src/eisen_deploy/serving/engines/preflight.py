@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import socket
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from .environment.probes import copy_environment, read_versions
+from .environment.requirements import find_unmet, parse_name
 from .keys import read_keys
 from .options import Options
 from .served_archives import ServedArchive
@@ -73,6 +76,30 @@ def check_samples(archives: Iterable[ServedArchive], options: Options) -> None:
     ]
     if problems:
         raise Refused(problems)
+
+
+def explain_missing_requirements(archives: Sequence[ServedArchive], python: str) -> str | None:
+    """Say which requirements of archives are not installed, and what installs all of them.
+
+    They are no reason to refuse: the same modules may have come by another distribution. If they
+    have not, the model does not load.
+
+    :param python: the interpreter of the server's environment.
+    :return: ``None`` if all are.
+    """
+    names = {parse_name(line) for archive in archives for line in archive.requirements}
+    installed = read_versions(python, sorted(names), copy_environment()).distributions
+    lacking = {
+        archive.url_part: [line for line, version in unmet.items() if version is None]
+        for archive in archives
+        if (unmet := find_unmet(archive.requirements, installed))
+    }
+    lines = dict.fromkeys(line for each in lacking.values() for line in each)
+    if not lines:
+        return None
+    needs = "; ".join(f"{name} needs {', '.join(each)}" for name, each in lacking.items() if each)
+    install = shlex.join([python, "-m", "pip", "install", "--no-deps", *lines])
+    return f"{needs}, which the server's environment lacks: {install}"
 
 
 def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:

@@ -42,6 +42,7 @@ class ServedArchive:
     :param sample: the body of a recorded request, and its headers; ``None`` without a sample.
     :param url_part: how a URL names it: by its name, and with the version if several are served.
     :param copy: the private copy, which is what was verified; ``None`` if there is none.
+    :param requirements: what it needs beside torch, numpy and the server.
     :param mark: identifies what ``path`` was when it was read, see :func:`make_mark`.
     """
 
@@ -55,6 +56,7 @@ class ServedArchive:
     url_part: str
     copy: Path | None = None
     mark: tuple[int, ...] | None = None
+    requirements: tuple[str, ...] = ()
 
     @property
     def worker_name(self) -> str:
@@ -205,7 +207,8 @@ def _describe(path: Path, read: reader.Archive) -> ServedArchive:
     name, version = read.about.model.name, read.about.model.version
     digest, has_options = read.about.digest, read.serving is not None
     serving = read.serving or ServingOptions()
-    return ServedArchive(path, name, version, digest, serving, has_options, sample, name)
+    found = ServedArchive(path, name, version, digest, serving, has_options, sample, name)
+    return replace(found, requirements=read.about.requirements)
 
 
 def _place(archive: ServedArchive) -> ServedArchive:

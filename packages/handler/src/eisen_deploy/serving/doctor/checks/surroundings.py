@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from eisen_deploy.serving.doctor.facts.gathering import Facts, parse_requirement_name
+from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
+from eisen_deploy.serving.engines.environment.requirements import find_unmet
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
@@ -106,13 +107,10 @@ def requirement_missing(facts: Facts) -> Iterator[Found]:
     """Find a package that an archive needs and Python lacks; a warning if its version differs."""
     if facts.python is None:
         return
-    needs = [(each.path.name, line) for each in facts.archives for line in each.requirements]
-    for archive, requirement in needs:
-        installed = facts.python.distributions.get(parse_requirement_name(requirement))
-        wanted = requirement.partition("==")[2].strip()
-        same = not wanted or (installed or "").partition("+")[0] == wanted.partition("+")[0]
-        if installed is not None and same:
-            continue
-        what = f"{archive} needs {requirement}, it is {installed or 'not installed'}"
-        severity, python = WARNING if installed else None, facts.python.path
-        yield Found(what, severity=severity, python=python, requirement=requirement)
+    python = facts.python
+    for archive in facts.archives:
+        unmet = find_unmet(archive.requirements, python.distributions)
+        for requirement, installed in unmet.items():
+            what = f"{archive.path.name} needs {requirement}, it is {installed or 'not installed'}"
+            severity = WARNING if installed else None
+            yield Found(what, severity=severity, python=python.path, requirement=requirement)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from eisen_deploy.serving.engines.environment.probes import (
     UnfitEnvironment,
     read_versions,
 )
+from eisen_deploy.serving.engines.environment.requirements import parse_name
 from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
 from eisen_deploy.serving.engines.torchserve.settings.environment import find_python
 from eisen_deploy.serving.engines.torchserve.settings.java import (
@@ -104,7 +104,7 @@ def gather_facts(
     listed = tuple(part.strip() for part in text.split(",") if part.strip())
     names = models or (() if listed in (("none",), ("NONE",)) else listed)
     found, missing = _read_archives(store, names, digests, unexamined)
-    required = [parse_requirement_name(line) for archive in found for line in archive.requirements]
+    required = [parse_name(line) for archive in found for line in archive.requirements]
     program, machine = python or find_python(variables), measure_machine(count_gpus(variables))
     asked = _ask_python(program, [*_NEEDED, *required], variables, unexamined)
     if properties.path is None:
@@ -112,11 +112,6 @@ def gather_facts(
     java = find_default_java(variables)
     other = java if java.is_fit or java.home is None else find_java_of_path(variables)
     return Facts(properties, machine, store, found, missing, asked, java, other), unexamined
-
-
-def parse_requirement_name(requirement: str) -> str:
-    """Return the distribution that a line of requirements is about."""
-    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]
 
 
 def _ask_python(
