@@ -17,6 +17,7 @@ from typing import NoReturn, TextIO
 
 from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.engine import Engine, Patience, Service, Setup
+from eisen_deploy.serving.engines.environment.probes import UnfitEnvironment
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.original_files import Originals
 from eisen_deploy.serving.engines.served_archives import (
@@ -91,7 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
     with _make_private_folder() as private:
         say_line = partial(_say_on, stream=sys.stderr if arguments.json else sys.stdout)
         found, gpus = prepare(arguments, engine, options, say_line, private / "model_store")
-        preflight.check_ports(engine.list_ports(options))
         folder = (arguments.folder or private / "server").absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
@@ -114,28 +114,50 @@ def prepare(
     """Check options, archives and the server's environment; return the archives and its GPUs.
 
     :param say_line: is called with what the archives require and the environment lacks.
-    :param store: where private copies of the archives go; without it there are none.
-    :raises Refused: if the options make no sense; likewise for the archives and the environment.
+    :param store: where private copies of the archives go; without it there are none, and no server
+        is to be started: its ports are not tried.
+    :raises Refused: with all that is wrong: first with what is known at once, such as options,
+        taken ports and missing files; then with what the archives and the environment have wrong.
     """
-    paths = find_archives(arguments.archives)
-    preflight.check_options(
-        [
-            *engine.find_problems(options, len(paths)),
-            *preflight.find_problems(options, insecure=arguments.insecure),
-        ]
-    )
+    paths = _check_at_once(arguments, engine, options, with_ports=store is not None)
+    problems: list[str] = []
+    found: list[ServedArchive] = []
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         gpus = pool.submit(engine.check_environment, arguments.python)
         try:
             found = verify(paths, store)
         except BadArchives as error:
-            unfit = gpus.exception()
-            raise BadArchives([*error.problems, *getattr(unfit, "problems", [])]) from None
-        preflight.check_samples(found, options)
-        count = gpus.result()
+            problems += error.problems
+        problems += preflight.find_large_samples(found, options)
+        try:
+            count = gpus.result()
+        except UnfitEnvironment as error:
+            problems += error.problems
+    preflight.refuse(problems)
     if (lacking := preflight.explain_missing_requirements(found, arguments.python)) is not None:
         say_line(lacking)
     return found, count
+
+
+def _check_at_once(
+    arguments: argparse.Namespace, engine: Engine, options: Options, *, with_ports: bool
+) -> list[Path]:
+    """Check what can be checked without waiting; return the archives' paths.
+
+    :raises Refused: with all that is wrong.
+    """
+    problems: list[str] = []
+    paths: list[Path] = arguments.archives
+    if with_ports:
+        problems += preflight.find_taken_ports(engine.list_ports(options))
+    try:
+        paths = find_archives(paths)
+    except BadArchives as error:
+        problems += error.problems
+    problems += engine.find_problems(options, len(paths), arguments.python)
+    problems += preflight.find_problems(options, insecure=arguments.insecure)
+    preflight.refuse(problems)
+    return paths
 
 
 @contextlib.contextmanager

@@ -112,8 +112,11 @@ class Engine(Protocol):
     def name(self) -> str:
         """How people call it."""
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
-        """Yield which options it cannot follow, with as many archives."""
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
+        """Yield which options it cannot follow, with as many archives; it takes no time.
+
+        :param python: the interpreter of the server's environment; it is not started.
+        """
 
     def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
         """Return host and port of what it listens on, by the option that sets the port."""

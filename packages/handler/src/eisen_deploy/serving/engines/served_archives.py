@@ -6,6 +6,7 @@ that is checked: then, and again whenever TorchServe is started.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -72,14 +73,16 @@ class ServedArchive:
 def find_archives(paths: Iterable[Path]) -> list[Path]:
     """Return the archives that paths stand for: a folder stands for those (``*.mar``) in it.
 
-    :raises BadArchives: with each folder that has none.
+    :raises BadArchives: with each path where nothing is, and each folder that has none.
     """
     found: list[Path] = []
     problems = []
     for path in paths:
         inside = sorted(path.glob("*.mar")) if path.is_dir() else [path]
         found += inside
-        if not inside:
+        if not path.exists():
+            problems.append(f"{clean(str(path))}: {os.strerror(errno.ENOENT)}")
+        elif not inside:
             problems.append(f"{clean(str(path))}: no archive (*.mar) is in this folder")
     if problems:
         raise BadArchives(problems)

@@ -31,10 +31,14 @@ class TorchServeEngine:
 
     name = "TorchServe"
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
-        """Yield which options it cannot follow."""
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
+        """Yield which options it cannot follow, and that it is not there."""
         del archives
-        return preflight.find_problems(options)
+        yield from preflight.find_problems(options)
+        try:
+            find_program(python)
+        except LaunchFailed as error:
+            yield str(error)
 
     def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
         """Return what it listens on."""
@@ -50,12 +54,8 @@ class TorchServeEngine:
         return archive.serving.response_timeout or hidden
 
     def check_environment(self, python: str) -> int:
-        """Check that it and a Java are there, and return the number of GPUs there."""
+        """Check that a Java and what it imports are there; return the number of GPUs there."""
         problems: list[str] = []
-        try:
-            find_program(python)
-        except LaunchFailed as error:
-            raise probes.UnfitEnvironment(str(error)) from None
         try:
             gpus = probes.check(python, REQUIRED).gpus
         except probes.UnfitEnvironment as error:

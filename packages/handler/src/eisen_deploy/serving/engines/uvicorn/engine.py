@@ -40,9 +40,9 @@ class UvicornEngine:
 
     name = "uvicorn"
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
         """Yield what it cannot do."""
-        del options
+        del options, python
         if archives > 1:
             yield (
                 f"uvicorn serves one archive on a port, got {archives}: start it once for each, "

@@ -47,9 +47,9 @@ class RayEngine:
 
     name = "Ray"
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
         """Yield which options it cannot follow: there is none."""
-        del options, archives
+        del options, archives, python
         yield from ()
 
     def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
