@@ -164,6 +164,26 @@ def test_options_are_those_of_the_command_line(capsys):
     assert given["host"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], [8080, 8081, 8082]),
+        (["--port", "9000"], [9000, 9001, 9002]),
+        (["--port", "9000", "--management-port", "7000"], [9000, 7000, 9002]),
+        (["--port", "9000", "--metrics-port", "7000"], [9000, 9001, 7000]),
+        (["--metrics-port", "9999"], [8080, 8081, 9999]),
+        (["--port", "443"], [443, 8081, 8082]),
+        (["--port", "65533"], [65533, 65534, 65535]),
+        (["--port", "65534"], [65534, 8081, 8082]),
+    ],
+)
+def test_one_option_moves_all_ports(given, expected):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = make_options(parser.parse_args(["seg.mar", *given]))
+    assert [options.port, options.management_port, options.metrics_port] == expected
+
+
 def test_wrong_arguments_end_with_2(capsys):
     assert main(["run", "seg.mar", "--max-body", "much"]) == 2
     assert "--max-body: expected a size such as 512MiB or 1GB, got 'much'" in (

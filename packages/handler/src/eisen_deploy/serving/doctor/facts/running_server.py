@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from eisen_deploy.serving.engines.keys import Keys
-from eisen_deploy.serving.engines.options import is_loopback
+from eisen_deploy.serving.engines.options import find_port_behind, is_loopback
 from eisen_deploy.serving.engines.torchserve.calls import (
     Answer,
     Endpoint,
@@ -111,8 +111,8 @@ def ask_server(
     """Ask a server for all that can be asked without changing anything.
 
     :param url: of inference, ``http://host:8080``.
-    :param management: by default the port 8081, or the one behind that of ``url``.
-    :param metrics: likewise, the port 8082 or the second.
+    :param management: by default at the port behind that of ``url``, see ``find_port_behind``.
+    :param metrics: likewise, at the second one.
     :param models: to ask besides those that management lists.
     :param authorities: a file with certificates to trust.
     :param timeout: for each answer, in seconds.
@@ -120,8 +120,9 @@ def ask_server(
     :raises ValueError: if an address is invalid.
     """
     inference = Endpoint.parse(url)
-    other = Endpoint.parse(management) if management else inference.beside(inference.port + 1)
-    third = Endpoint.parse(metrics) if metrics else inference.beside(inference.port + 2)
+    one, two = (find_port_behind(inference.port, distance) for distance in (1, 2))
+    other = Endpoint.parse(management) if management else inference.beside(one)
+    third = Endpoint.parse(metrics) if metrics else inference.beside(two)
     asker = _Asker({"/ping": inference, "/models": other, "/metrics": third}, timeout)
     answer, keys = asker.ask("/ping"), keys or Keys()
     if answer.status == 0:
