@@ -17,7 +17,7 @@ from eisen_deploy.serving.runtime._shared.archive.requirements import render
 
 TESTED = {
     *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit"),
-    *("temporary-folder-unfit", "disk-space-short", "model-store-missing"),
+    *("temporary-folder-unfit", "disk-space-short", "model-store-missing", "open-files-few"),
     "requirement-missing",
 }
 

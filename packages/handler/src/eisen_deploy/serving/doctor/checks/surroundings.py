@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
 from eisen_deploy.serving.engines.environment.requirements import find_unmet
+from eisen_deploy.serving.engines.machine import OpenFiles
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
 AREA: Area[Facts] = Area()
 
 TRIED = "0.12."
+_FEW_FILES = 4096
 
 
 @AREA.error(
@@ -90,6 +92,21 @@ def disk_space_short(facts: Facts) -> Iterator[Found]:
     if free < needed:
         what = f"{facts.temporary} has {format_size(free)} free, the archives {format_size(needed)}"
         yield Found(what, size=format_size(needed))
+
+
+@AREA.warning(
+    "Each connection takes one: clients above that number wait, and then fail.",
+    "LimitNOFILE=65536 in the unit of the service  (or ulimit -n 65536, as root, before it starts)",
+)
+def open_files_few(facts: Facts) -> Iterator[Found]:
+    """Find a hard limit of less than 4096 open files; servers raise their own limit up to it."""
+    yield from find_few_open_files(facts.open_files)
+
+
+def find_few_open_files(limits: OpenFiles) -> Iterator[Found]:
+    """Find a limit that some hundred clients reach."""
+    if limits.hard < _FEW_FILES:
+        yield Found(f"a server may open {limits.hard} files")
 
 
 @AREA.error("The launcher ends: --model-store directory not found.", "mkdir -p {store}")

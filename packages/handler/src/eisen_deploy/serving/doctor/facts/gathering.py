@@ -12,7 +12,13 @@ from eisen_deploy.serving.engines.environment.probes import (
     read_versions,
 )
 from eisen_deploy.serving.engines.environment.requirements import parse_name
-from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
+from eisen_deploy.serving.engines.machine import (
+    Machine,
+    OpenFiles,
+    count_gpus,
+    measure_machine,
+    read_open_files,
+)
 from eisen_deploy.serving.engines.torchserve.settings.environment import find_python
 from eisen_deploy.serving.engines.torchserve.settings.java import (
     Java,
@@ -47,6 +53,7 @@ class Facts:
     python: Python | None
     java: Java
     other_java: Java
+    open_files: OpenFiles
 
     @property
     def heap(self) -> int:
@@ -111,7 +118,9 @@ def gather_facts(
         unexamined.append(f"no config.properties in {target}: everything is as TorchServe has it")
     java = find_default_java(variables)
     other = java if java.is_fit or java.home is None else find_java_of_path(variables)
-    return Facts(properties, machine, store, found, missing, asked, java, other), unexamined
+    files = read_open_files()
+    facts = Facts(properties, machine, store, found, missing, asked, java, other, files)
+    return facts, unexamined
 
 
 def _ask_python(
