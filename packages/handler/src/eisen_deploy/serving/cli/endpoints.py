@@ -12,6 +12,8 @@ from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.printable import clean
 
+SAMPLES = "samples"
+
 
 class Endpoints:
     """The addresses of a server's models.
@@ -43,7 +45,7 @@ class Endpoints:
 
     def write_samples(self) -> None:
         """Write the bodies that the command lines send."""
-        (self._folder / "samples").mkdir(exist_ok=True)
+        (self._folder / SAMPLES).mkdir(exist_ok=True)
         for archive in self._archives:
             if archive.sample is not None:
                 self._sample(archive).write_bytes(archive.sample[0])
@@ -77,7 +79,7 @@ class Endpoints:
         return f"{self._options.local_url}/v2/models/{archive.name}/infer"
 
     def _sample(self, archive: ServedArchive) -> Path:
-        return self._folder / "samples" / f"{archive.worker_name}.bin"
+        return self._folder / SAMPLES / f"{archive.worker_name}.bin"
 
     def _describe_model(self, archive: ServedArchive) -> Iterator[str]:
         yield f"{archive.name} {archive.version}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -120,9 +120,8 @@ def ask_server(
     :raises ValueError: if an address is invalid.
     """
     inference = Endpoint.parse(url)
-    one, two = (find_port_behind(inference.port, distance) for distance in (1, 2))
-    other = Endpoint.parse(management) if management else inference.beside(one)
-    third = Endpoint.parse(metrics) if metrics else inference.beside(two)
+    other = _find_interface(inference, management, 1, timeout)
+    third = _find_interface(inference, metrics, 2, timeout)
     asker = _Asker({"/ping": inference, "/models": other, "/metrics": third}, timeout)
     answer, keys = asker.ask("/ping"), keys or Keys()
     if answer.status == 0:
@@ -143,6 +142,21 @@ def ask_server(
         tuple(asker.ask_models(keys, models)),
     )
     return server, asker.unexamined
+
+
+def _find_interface(
+    inference: Endpoint, given: str | None, distance: int, timeout: float
+) -> Endpoint:
+    """Return an address that is given, or the one so many ports behind that of inference.
+
+    Those of ``eisen-serve`` are on loopback, without TLS even where inference has it.
+    """
+    if given:
+        return Endpoint.parse(given)
+    found = inference.beside(find_port_behind(inference.port, distance))
+    plain = replace(found, scheme="http")
+    is_plain = found != plain and ask(plain, "GET", "/", timeout=timeout).status != 0
+    return plain if is_plain else found
 
 
 @dataclass
