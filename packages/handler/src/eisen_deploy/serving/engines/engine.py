@@ -130,5 +130,11 @@ class Engine(Protocol):
         :raises UnfitEnvironment: with what is missing, and how to install it.
         """
 
+    def check_setup(self, setup: Setup) -> None:
+        """Check what shows only once all is known; nothing has been written to the folder yet.
+
+        :raises Refused: if it cannot be started so.
+        """
+
     def make_service(self, setup: Setup) -> Service:
         """Write what the server reads, and return it; it is not started."""

@@ -68,6 +68,9 @@ class TorchServeEngine:
             raise probes.UnfitEnvironment(*problems)
         return gpus
 
+    def check_setup(self, setup: Setup) -> None:
+        """Check nothing: all is known before."""
+
     def make_service(self, setup: Setup) -> TorchServeService:
         """Write its configuration, and return it."""
         return TorchServeService(setup)

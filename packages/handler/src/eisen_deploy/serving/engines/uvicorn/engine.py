@@ -61,6 +61,9 @@ class UvicornEngine:
         """Check that a worker can be started by an interpreter; return the number of GPUs there."""
         return probes.check(python, REQUIRED).gpus
 
+    def check_setup(self, setup: Setup) -> None:
+        """Check nothing: all is known before."""
+
     def make_service(self, setup: Setup) -> SupervisedService:
         """Return it; it is not started."""
         options = setup.options
