@@ -16,6 +16,7 @@ from eisen_deploy.serving.cli import main
 from eisen_deploy.serving.cli.arguments import (
     add_arguments,
     find_interpreter,
+    find_whole_path,
     make_options,
     parse_port,
     parse_positive,
@@ -182,6 +183,27 @@ def test_one_option_moves_all_ports(given, expected):
     add_arguments(parser)
     options = make_options(parser.parse_args(["seg.mar", *given]))
     assert [options.port, options.management_port, options.metrics_port] == expected
+
+
+def test_paths_are_shown_whole_and_links_are_kept(tmp_path, monkeypatch):
+    """A link is kept, as what it links to is replaced; but ``..`` is the parent of that."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path / "work")
+    shown = {
+        "../certs/./a.pem": tmp_path / "certs" / "a.pem",
+        "link/a.pem": tmp_path / "work" / "link" / "a.pem",
+        "link/../a.pem": tmp_path / "far" / "a.pem",
+        "../work/link/a.pem": tmp_path / "work" / "link" / "a.pem",
+        "/../a.pem": Path("/a.pem"),
+    }
+    for given, expected in shown.items():
+        assert find_whole_path(Path(given)) == expected
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = make_options(parser.parse_args(["s.mar", "--tls-cert", "../c.pem", "--tls-key", "k"]))
+    assert (options.tls_cert, options.tls_key) == (tmp_path / "c.pem", tmp_path / "work" / "k")
 
 
 def test_wrong_arguments_end_with_2(capsys):

@@ -57,6 +57,20 @@ def find_interpreter(text: str) -> str:
     return os.path.abspath(shutil.which(text) or text)  # noqa: PTH100 - without resolving
 
 
+def find_whole_path(path: Path) -> Path:
+    """Return an absolute path without ``..``.
+
+    Links stay links, since what they link to is replaced when a certificate is renewed; except
+    those before a ``..``, which is the parent of what they link to.
+    """
+    whole = path.absolute()
+    parts = whole.parts
+    if ".." not in parts:
+        return whole
+    rest = len(parts) - parts[::-1].index("..")
+    return Path(*parts[:rest]).resolve().joinpath(*parts[rest:])
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a server is configured with."""
     add = parser.add_argument
@@ -163,7 +177,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
     """Return the options that were given."""
     given = {field.name: getattr(arguments, field.name) for field in fields(Options)}
     names = ("tls_cert", "tls_key", "token_file")
-    files = {name: given[name] and given[name].absolute() for name in names}
+    files = {name: given[name] and find_whole_path(given[name]) for name in names}
     for distance, name in enumerate(("management_port", "metrics_port"), 1):
         given[name] = given[name] or find_port_behind(given["port"], distance)
     given["token_auth"] = arguments.token_auth or arguments.token_file is not None

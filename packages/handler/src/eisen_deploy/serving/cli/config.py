@@ -23,7 +23,7 @@ from eisen_deploy.serving.engines.uvicorn import script
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 
-from .arguments import ENGINES, add_arguments, make_options
+from .arguments import ENGINES, add_arguments, find_whole_path, make_options
 from .run import prepare
 
 _EXAMPLE = """\
@@ -82,7 +82,7 @@ def _give_torchserve(
 ) -> int:
     """Print the configuration of TorchServe and how it is started, or write both."""
     output: Path | None = arguments.output
-    folder = (output or Path.cwd()).absolute()
+    folder = find_whole_path(output or Path.cwd())
     store = start_script.lay_out_model_store(found, folder)
     files = ["--ts-config", str(folder / CONFIG)]
     files += [] if output is None else ["--log-config", str(folder / LOGGING)]

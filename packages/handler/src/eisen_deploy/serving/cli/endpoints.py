@@ -63,11 +63,16 @@ class Endpoints:
         """Return what is shown when the models are ready."""
         if self._as_json:
             return json.dumps(self._make_json(), indent=2)
-        lines = [""]
+        lines = ["", *self._describe_address()]
         for archive in self._archives:
             lines += [clean(line) for line in self._describe_model(archive)]
         lines += [clean(f"{name:12} {address}") for name, address in self._beside.items()]
         return "\n".join([*lines, "Ctrl-C stops it."])
+
+    def _describe_address(self) -> Iterator[str]:
+        """Yield a line where the addresses below are those of this machine only."""
+        if self._options.url != self._options.local_url:
+            yield f"listens on {self._options.url}; from this machine {self._options.local_url}"
 
     def _url(self, archive: ServedArchive) -> str:
         return f"{self._options.local_url}/predictions/{archive.url_part}"
@@ -133,6 +138,7 @@ class Endpoints:
         ]
         return {
             "models": models,
+            "listens_on": self._options.url,
             **self._beside,
             "folder": str(self._folder),
             "key_file": str(self._key_file) if self._options.token_auth else None,

@@ -30,7 +30,7 @@ from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
 
-from .arguments import ENGINES, add_arguments, make_options, parse_positive
+from .arguments import ENGINES, add_arguments, find_whole_path, make_options, parse_positive
 from .endpoints import Endpoints
 
 if sys.platform != "win32":
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _make_private_folder() as private:
         say_line = partial(_say_on, stream=sys.stderr if arguments.json else sys.stdout)
         found, gpus = prepare(arguments, engine, options, say_line, private / "model_store")
-        folder = (arguments.folder or private / "server").absolute()
+        folder = find_whole_path(arguments.folder or private / "server")
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
         setup = Setup(options, found, gpus, arguments.python, folder, private, patience, say_line)
         engine.check_setup(setup)

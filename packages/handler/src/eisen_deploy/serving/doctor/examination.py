@@ -86,7 +86,7 @@ def examine_server(
 def _summarize_script(script: UvicornScript) -> Iterator[tuple[str, str]]:
     options, python = script.options, script.python
     yield "file", str(script.path)
-    yield "address", options.local_url
+    yield "address", options.url
     yield "tokens", "on" if options.token_auth else "off"
     yield "request up to", format_size(options.max_body)
     yield "machine", f"{script.machine.cores} cores, {format_size(script.machine.memory)}"

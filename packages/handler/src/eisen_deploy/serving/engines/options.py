@@ -53,9 +53,16 @@ class Options:
         return "http" if self.tls_cert is None else "https"
 
     @property
+    def url(self) -> str:
+        """The address of predictions, as it was asked for."""
+        return self._make_url(self.host)
+
+    @property
     def local_url(self) -> str:
         """The address of predictions, as it is reached from this machine."""
-        host = _LOCAL.get(self.host, self.host)
+        return self._make_url(_LOCAL.get(self.host, self.host))
+
+    def _make_url(self, host: str) -> str:
         return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
