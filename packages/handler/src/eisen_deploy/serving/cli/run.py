@@ -96,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
         setup = Setup(options, found, gpus, arguments.python, folder, private, patience, say_line)
         engine.check_setup(setup)
+        # Again: what was checked since took a while.
+        preflight.refuse([*preflight.find_taken_ports(engine.list_ports(options))])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         service = engine.make_service(setup)
         endpoints = Endpoints(options, found, folder, service.addresses, as_json=arguments.json)

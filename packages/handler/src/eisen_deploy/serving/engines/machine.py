@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from eisen_deploy.serving.runtime.cores import count_cores, find_control_groups, read_text
+
+if sys.platform != "win32":  # from where a running server can be examined
+    import resource
 
 
 @dataclass(frozen=True)
