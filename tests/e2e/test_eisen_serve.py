@@ -220,14 +220,20 @@ def test_tokens_never_show_and_work_as_printed(start, zoo, tmp_path):
     assert not left & {"key_file.json", "authorization.txt"}
 
 
-def test_tls(start, zoo, tmp_path):
+def write_certificate(folder):
+    """Write one for 127.0.0.1, with the authority that signed it, and its key."""
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
     own = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert, key = folder / "cert.pem", folder / "key.pem"
     own.private_key_pem.write_to_path(key)
     for blob in own.cert_chain_pems:
         blob.write_to_path(cert, append=True)
     authority.cert_pem.write_to_path(cert, append=True)
+    return cert, key
+
+
+def test_tls(start, zoo, tmp_path):
+    cert, key = write_certificate(tmp_path)
     running = start(zoo / "seg.mar", "--tls-cert", cert, "--tls-key", key)
     running.until(READY)
     assert json.loads(output_of(command_in(running, "metadata"), tmp_path))["outputs"]
@@ -235,6 +241,39 @@ def test_tls(start, zoo, tmp_path):
         f"https://127.0.0.1:{running.port}/predictions/seg", verify=str(cert), timeout=30
     ) as client:
         np.testing.assert_array_equal(client.predict({"x": ROWS})["y"], 2 * ROWS + 1)
+
+
+def three_ports():
+    """Return a free port that has two free ones behind it."""
+    while True:
+        (port,) = free_ports(1)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for each in (port, port + 1, port + 2):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", each))
+            return port
+
+
+def diagnose(target, *options):
+    command = [*COMMAND, "doctor", "--json", target, *options]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+def test_doctor_finds_nothing_to_advise(start, zoo, tmp_path, with_tls):
+    port, folder = three_ports(), tmp_path / "server"
+    given, trusted = ["--port", port, "--token-auth", "--folder", folder], []
+    if with_tls:
+        cert, key = write_certificate(tmp_path)
+        given += ["--tls-cert", cert, "--tls-key", key]
+        trusted = ["--authorities", cert]
+    running = start(zoo / "echo.mar", *given, ports=False)
+    running.until(READY)
+    url = f"http{'s' if with_tls else ''}://127.0.0.1:{port}"
+    told = diagnose(url, "--token-file", folder / "key_file.json", *trusted)
+    assert (told["status"], told["findings"], told["unexamined"]) == (0, [], [])
+    told = diagnose(folder, "--model-store", zoo, "--models", "echo.mar")
+    assert (told["status"], told["findings"]) == (0, [])
 
 
 @pytest.mark.parametrize("while_starting", [True, False])
@@ -288,6 +327,27 @@ def test_a_port_in_use_is_reported_with_its_option(start, zoo):
         f"eisen-serve: 127.0.0.1:{taken} is taken: --management-port takes another one\n"
     )
     assert running.wait_gone(1)
+
+
+def test_a_java_home_that_points_to_nothing_is_left_aside(start, zoo, tmp_path):
+    stale = tmp_path / "removed"
+    running = start(zoo / "seg.mar", variables={"JAVA_HOME": str(stale)})
+    assert f"JAVA_HOME is {stale}" in running.until("JAVA_HOME")
+    running.until(READY)
+    np.testing.assert_array_equal(predict(running), 2 * ROWS + 1)
+
+
+def test_what_an_archive_requires_is_said_before_torchserve_starts(start, tmp_path):
+    pack = (
+        "import torch; from eisen_deploy.packaging import EisenServingMAR as M;"
+        f"M(None, None, {{}}).pack(torch.nn.Identity(), {str(tmp_path)!r}, 'echo', '1',"
+        " requirements=['absent-one==1.0'])"
+    )
+    subprocess.run([sys.executable, "-c", pack], check=True)
+    running = start(tmp_path / "echo.mar")
+    assert "echo needs absent-one==1.0" in running.until("pip install --no-deps absent-one==1.0")
+    assert not running.pids("org.pytorch.serve.ModelServer")
+    running.until(READY)  # it was not needed
 
 
 def test_bad_archives_are_named(start, zoo, tmp_path):

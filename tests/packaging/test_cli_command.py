@@ -39,7 +39,9 @@ def test_the_version(capsys):
     from importlib.metadata import version
 
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"eisen-pack {version('eisen-deploy-packaging')}\n"
+    assert capsys.readouterr().out == (
+        f"eisen-pack (eisen-deploy-packaging) {version('eisen-deploy-packaging')}\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["pack"], ["inspect"], ["diff", "a.mar"], ["--no"]])

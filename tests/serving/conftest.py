@@ -217,6 +217,22 @@ def ones() -> np.ndarray:
 
 
 @pytest.fixture
+def java(tmp_path: Path) -> Callable[[str], str]:
+    """Make a ``JAVA_HOME`` whose program answers for a version: ``java("11.0.2") -> home``."""
+
+    def _write(version: str) -> str:
+        home = tmp_path / f"java-{version}"
+        program = home / "bin" / "java"
+        if not program.exists():
+            program.parent.mkdir(parents=True)
+            program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+            program.chmod(0o755)
+        return str(home)
+
+    return _write
+
+
+@pytest.fixture
 def pair():
     here, there = socket.socketpair()
     with here, there:

@@ -15,6 +15,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from ..printable import clean, clean_lines
+from . import completion
 from .terminal import escape_unencodable, say
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 NOBODY_READS = 141
 ENDED = 143
+
+
+_COMPLETION_EXAMPLE = """\
+examples:
+  source <({prog} completion bash)  # for this shell, or in ~/.bashrc for each one
+  {prog} completion bash > ~/.local/share/bash-completion/completions/{prog}
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,7 +90,10 @@ def _run_command(chosen: argparse.Namespace, fail: Callable[[BaseException, bool
 def add_commands(
     parser: argparse.ArgumentParser, distribution: str, commands: Iterable[ModuleType]
 ) -> None:
-    """Add ``--version`` and the commands, each a module with ``add_parser`` and ``run``."""
+    """Add ``--version``, the commands, each a module with ``add_parser`` and ``run``, and one more.
+
+    That is ``completion``, which every program has.
+    """
     _add_version(parser, distribution)
     added_to = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in commands:
@@ -90,6 +101,7 @@ def add_commands(
         added.allow_abbrev = parser.allow_abbrev
         added.add_argument("--debug", action="store_true", help="print the traceback of an error")
         added.set_defaults(run=command.run)
+    _add_completion(added_to, parser)
 
 
 def complain(prog: str, problems: Iterable[str]) -> None:
@@ -149,10 +161,31 @@ def _add_version(parser: argparse.ArgumentParser, distribution: str) -> None:
         def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
             from importlib.metadata import version  # noqa: PLC0415 - takes longer than the rest
 
-            say(f"{parser.prog} {version(distribution)}")
+            say(f"{parser.prog} ({distribution}) {version(distribution)}")
             parser.exit()
 
-    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "--version", action=Version, nargs=0, help="print distribution and version, and exit"
+    )
+
+
+def _add_completion(commands: Commands, parser: argparse.ArgumentParser) -> None:
+    """Add the command ``completion``, which knows the arguments of all commands."""
+
+    def run_completion(_: argparse.Namespace) -> int:
+        say(completion.render_bash(parser).rstrip())
+        return 0
+
+    added = commands.add_parser(
+        "completion",
+        help="print what makes the Tab key complete arguments",
+        description="Print a script for a shell, with which the Tab key completes commands, "
+        "options, and values that are one of a few.",
+        epilog=_COMPLETION_EXAMPLE.format(prog=parser.prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.add_argument("shell", choices=["bash"], help="the shell")
+    added.set_defaults(run=run_completion, debug=False)
 
 
 def _raise_ended(_signal: int, _frame: FrameType | None) -> None:

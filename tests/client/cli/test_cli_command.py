@@ -146,7 +146,8 @@ def test_every_command_has_help_with_an_example(run):
 def test_the_version(run):
     from importlib.metadata import version
 
-    assert run("--version")[1] == f"eisen-client {version('eisen-deploy-client')}\n"
+    told = f"eisen-client (eisen-deploy-client) {version('eisen-deploy-client')}\n"
+    assert run("--version")[1] == told
 
 
 def test_a_fault_of_ours_is_one_line_without_its_text(run, monkeypatch):

@@ -65,8 +65,11 @@ def test_a_folder_stands_for_the_archives_in_it(tmp_path):
     other = tmp_path / "notes.txt"  # a file is taken as it is called
     assert find_archives([tmp_path, other]) == [tmp_path / "a.mar", tmp_path / "b.mar", other]
     with pytest.raises(BadArchives) as caught:
-        find_archives([tmp_path, tmp_path / "empty"])
-    assert caught.value.problems == (f"{tmp_path / 'empty'}: no archive (*.mar) is in this folder",)
+        find_archives([tmp_path, tmp_path / "empty", tmp_path / "nothere.mar"])
+    assert caught.value.problems == (
+        f"{tmp_path / 'empty'}: no archive (*.mar) is in this folder",
+        f"{tmp_path / 'nothere.mar'}: No such file or directory",
+    )
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import trustme
@@ -14,6 +16,7 @@ from eisen_deploy.serving.cli import main
 from eisen_deploy.serving.cli.arguments import (
     add_arguments,
     find_interpreter,
+    find_whole_path,
     make_options,
     parse_port,
     parse_positive,
@@ -23,6 +26,7 @@ from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.preflight import Refused
 from eisen_deploy.serving.engines.torchserve.engine import TorchServeEngine
+from eisen_deploy.serving.engines.torchserve.launcher import free_ports
 from eisen_deploy.serving.engines.uvicorn.engine import UvicornEngine
 
 
@@ -69,8 +73,15 @@ def test_a_number_from_one_on():
         parse_positive("0")
 
 
+def on_free_ports():
+    flags = ("--port", "--management-port", "--metrics-port")
+    return [str(part) for pair in zip(flags, free_ports(3)) for part in pair]
+
+
 def problems_of(options, *, insecure=False, engine=TorchServeEngine):
-    own = engine().find_problems(options, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "torchserve").touch()
+        own = [*engine().find_problems(options, 1, f"{folder}/python")]
     return [*own, *preflight.find_problems(options, insecure=insecure)]
 
 
@@ -87,7 +98,7 @@ def test_others_may_reach_it_only_with_a_token_or_tls_or_if_it_is_said():
 def test_all_problems_at_once():
     options = Options(host="no such host", max_body=2**31)
     with pytest.raises(Refused) as caught:
-        preflight.check_options(problems_of(options))
+        preflight.refuse(problems_of(options))
     assert len(caught.value.problems) == 3
 
 
@@ -130,13 +141,10 @@ def test_ports_that_are_taken_or_the_same():
         listener.listen(1)
         taken = listener.getsockname()[1]
         options = Options(port=taken, management_port=taken, metrics_port=taken)
-        with pytest.raises(Refused) as caught:
-            preflight.check_ports(TorchServeEngine().list_ports(options))
-    assert [problem.split(":")[1] for problem in caught.value.problems[:3]] == [
-        f"{taken} is taken"
-    ] * 3
-    assert "--metrics-port takes another one" in caught.value.problems[2]
-    assert "different ports" in caught.value.problems[3]
+        problems = [*preflight.find_taken_ports(TorchServeEngine().list_ports(options))]
+    assert [problem.split(":")[1] for problem in problems[:3]] == [f"{taken} is taken"] * 3
+    assert "--metrics-port takes another one" in problems[2]
+    assert "different ports" in problems[3]
 
 
 def test_options_are_those_of_the_command_line(capsys):
@@ -157,6 +165,47 @@ def test_options_are_those_of_the_command_line(capsys):
     assert given["host"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], [8080, 8081, 8082]),
+        (["--port", "9000"], [9000, 9001, 9002]),
+        (["--port", "9000", "--management-port", "7000"], [9000, 7000, 9002]),
+        (["--port", "9000", "--metrics-port", "7000"], [9000, 9001, 7000]),
+        (["--metrics-port", "9999"], [8080, 8081, 9999]),
+        (["--port", "443"], [443, 8081, 8082]),
+        (["--port", "65533"], [65533, 65534, 65535]),
+        (["--port", "65534"], [65534, 8081, 8082]),
+    ],
+)
+def test_one_option_moves_all_ports(given, expected):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = make_options(parser.parse_args(["seg.mar", *given]))
+    assert [options.port, options.management_port, options.metrics_port] == expected
+
+
+def test_paths_are_shown_whole_and_links_are_kept(tmp_path, monkeypatch):
+    """A link is kept, as what it links to is replaced; but ``..`` is the parent of that."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path / "work")
+    shown = {
+        "../certs/./a.pem": tmp_path / "certs" / "a.pem",
+        "link/a.pem": tmp_path / "work" / "link" / "a.pem",
+        "link/../a.pem": tmp_path / "far" / "a.pem",
+        "../work/link/a.pem": tmp_path / "work" / "link" / "a.pem",
+        "/../a.pem": Path("/a.pem"),
+    }
+    for given, expected in shown.items():
+        assert find_whole_path(Path(given)) == expected
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = make_options(parser.parse_args(["s.mar", "--tls-cert", "../c.pem", "--tls-key", "k"]))
+    assert (options.tls_cert, options.tls_key) == (tmp_path / "c.pem", tmp_path / "work" / "k")
+
+
 def test_wrong_arguments_end_with_2(capsys):
     assert main(["run", "seg.mar", "--max-body", "much"]) == 2
     assert "--max-body: expected a size such as 512MiB or 1GB, got 'much'" in (
@@ -167,8 +216,67 @@ def test_wrong_arguments_end_with_2(capsys):
 def test_an_environment_without_torchserve_is_reported(tmp_path, capsys):
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
-    assert main(["run", "seg.mar", "--python", str(python)]) == 2
-    assert f"no torchserve beside {python}" in capsys.readouterr().err
+    assert main(["run", "seg.mar", *on_free_ports(), "--python", str(python)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "eisen-serve: seg.mar: No such file or directory",
+        f"eisen-serve: no torchserve beside {python}: pip install torchserve PyYAML",
+    ]
+
+
+@pytest.fixture
+def broken_python(tmp_path):
+    """An interpreter that cannot be started, with a ``torchserve`` beside it."""
+    (tmp_path / "torchserve").touch()
+    return str(tmp_path / "python")
+
+
+def test_what_is_known_at_once_is_said_together_and_nothing_slow_is_begun(
+    tmp_path, broken_python, capsys
+):
+    (tmp_path / "empty").mkdir()
+    with socket.socket() as one, socket.socket() as two:
+        ports = []
+        for each in (one, two):
+            each.bind(("127.0.0.1", 0))
+            each.listen(1)
+            ports.append(each.getsockname()[1])
+        given = ["--port", ports[0], "--metrics-port", ports[1], "--max-body", "2GiB"]
+        given += ["--management-port", free_ports(1)[0], "--python", broken_python]
+        archives = [tmp_path / "nothere.mar", tmp_path / "empty"]
+        assert main(["run", *map(str, [*archives, *given])]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix("eisen-serve: ").partition(":")[2] for line in lines[:2]] == [
+        f"{ports[0]} is taken: --port takes another one",
+        f"{ports[1]} is taken: --metrics-port takes another one",
+    ]
+    assert [line.rpartition("/")[2].partition(":")[0] for line in lines[2:4]] == [
+        "nothere.mar",
+        "empty",
+    ]
+    assert "--max-body: TorchServe takes at most" in lines[4]
+    assert len(lines) == 5  # of the interpreter nothing is known yet
+
+
+def test_what_takes_longer_is_said_together(tmp_path, broken_python, capsys, monkeypatch):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("one.mar", "two.mar"):
+        (tmp_path / name).write_bytes(b"no archive")
+    assert main(["config", str(tmp_path), "--python", broken_python]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    starts = [tmp_path / "one.mar", tmp_path / "two.mar", broken_python, "no Java 17 or later"]
+    assert [line.startswith(f"eisen-serve: {start}") for line, start in zip(lines, starts)] == (
+        [True] * len(starts)
+    )
+    assert len(lines) == len(starts)
+
+
+def test_a_host_that_there_is_not_is_said_once(capsys, broken_python):
+    given = ["--host", "nowhere.invalid", "--insecure", "--python", broken_python]
+    assert main(["run", "nothere.mar", *on_free_ports(), *given]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if "nowhere.invalid" in line]) == 1
+    assert any(line.startswith("eisen-serve: --host nowhere.invalid: ") for line in lines)
 
 
 def test_an_interpreter_is_found_from_any_folder(tmp_path, monkeypatch):
@@ -186,7 +294,7 @@ def test_uvicorn_takes_what_torchserve_does_not():
     options = Options(host="::1", max_body=2**33)
     assert len(problems_of(options)) == 2
     assert problems_of(options, engine=UvicornEngine) == []
-    (problem,) = UvicornEngine().find_problems(options, 2)
+    (problem,) = UvicornEngine().find_problems(options, 2, sys.executable)
     assert "one archive" in problem
     assert "--engine torchserve" in problem
 

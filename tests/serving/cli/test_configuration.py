@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -46,6 +47,20 @@ def test_every_line_has_a_reason_and_reads_back():
         assert line.startswith("#") or lines[at - 1].startswith("#")
     for setting in configuration.of_kind("vmarg"):
         assert f"#   {setting.name}{setting.value}: {setting.reason}" in text
+
+
+def test_it_is_short_and_says_where_the_measurements_are():
+    options = Options(host="0.0.0.0", token_auth=True, tls_cert=Path("c.pem"), tls_key=Path("k"))
+    configuration = configure(options, MACHINE)
+    comments = [line for line in configuration.render().splitlines() if line.startswith("#")]
+    comments += render_variables(configuration.of_kind("environment")).splitlines()[::2]
+    assert "docs/tuned-profile.rst" in comments[0]
+    assert max(map(len, comments)) <= 100
+    assert len(comments) <= 40
+    assert not re.search(r"[0-9] (ms|s)\b", "".join(comments))
+    page = (Path(__file__).resolve().parents[3] / "docs" / "tuned-profile.rst").read_text("utf-8")
+    for setting in (each for each in TUNED if each.kind != "log"):
+        assert setting.name.rstrip("=") in page
 
 
 def test_limits_follow_the_largest_body():

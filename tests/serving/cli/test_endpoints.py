@@ -64,6 +64,25 @@ def test_a_server_for_others_is_asked_on_this_machine(endpoints):
     assert "http://10.0.0.1:8080/" in lines(endpoints(archive(), host="10.0.0.1"))["predictions"]
 
 
+@pytest.mark.parametrize(
+    ("host", "asked", "here"),
+    [
+        ("0.0.0.0", "http://0.0.0.0:9000", "http://127.0.0.1:9000"),
+        ("::", "http://[::]:9000", "http://[::1]:9000"),
+    ],
+)
+def test_the_address_that_was_asked_for_is_shown_as_well(endpoints, host, asked, here):
+    told = endpoints(archive(), host=host, port=9000).text().splitlines()
+    assert told[1] == f"listens on {asked}; from this machine {here}"
+    as_json = endpoints(archive(), as_json=True, host=host, port=9000)
+    assert json.loads(as_json.text())["listens_on"] == asked
+
+
+def test_one_address_is_shown_once(endpoints):
+    assert "listens on" not in endpoints(archive()).text()
+    assert "listens on" not in endpoints(archive(), host="10.0.0.1").text()
+
+
 def test_the_token_is_in_a_file_that_only_its_owner_reads(endpoints, tmp_path):
     made = endpoints(archive(), token_auth=True)
     made.write_token("one")

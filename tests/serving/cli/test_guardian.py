@@ -170,3 +170,28 @@ def test_a_process_that_a_command_leaves_behind_may_end_before_it(tmp_path):
     finally:
         process.stdin.close()
     assert (tmp_path / "log").read_text() == "done\n"
+
+
+def test_the_command_may_open_as_many_files_as_the_system_allows(tmp_path):
+    log = str(tmp_path / "log")
+    guard = [sys.executable, "-I", "-S", guardian.__file__, log, "", "10"]
+    process = subprocess.Popen(
+        [
+            "sh",
+            "-c",
+            'ulimit -Sn 200; exec "$@"',
+            "sh",
+            *guard,
+            "sh",
+            "-c",
+            "ulimit -Sn; ulimit -Hn",
+        ],
+        stdin=subprocess.PIPE,  # open: otherwise it would end the command
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert process.wait(60) == 0
+    finally:
+        process.stdin.close()
+    soft, hard = (tmp_path / "log").read_text().split()
+    assert soft == hard != "200"

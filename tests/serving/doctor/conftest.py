@@ -29,24 +29,14 @@ def variables(**more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": "", **more}
 
 
-def write_java(home: Path, version: str) -> str:
-    """Write a program that answers for its version as ``java`` does, only sooner."""
-    program = home / "bin" / "java"
-    program.parent.mkdir(parents=True)
-    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
-    program.chmod(0o755)
-    return str(home)
-
-
 class Doctor:
     """Examines what a test writes; ``archives`` are packed into the model store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, java_home: str) -> None:
         self.folder = folder
         self.store = folder / "store"
         self.store.mkdir()
-        home = write_java(folder / "java", "17.0.9")
-        self.environment = variables(TEMP=str(folder), TMPDIR=str(folder), JAVA_HOME=home)
+        self.environment = variables(TEMP=str(folder), TMPDIR=str(folder), JAVA_HOME=java_home)
         self.python: str | None = None
         self.in_folder = False
 
@@ -79,14 +69,8 @@ class Doctor:
 
 
 @pytest.fixture
-def doctor(tmp_path: Path) -> Doctor:
-    return Doctor(tmp_path)
-
-
-@pytest.fixture
-def java(tmp_path: Path) -> Callable[[str], str]:
-    """Make a ``JAVA_HOME`` of a version: ``java("11.0.2") -> home``."""
-    return lambda version: write_java(tmp_path / f"java-{version}", version)
+def doctor(tmp_path: Path, java: Callable[[str], str]) -> Doctor:
+    return Doctor(tmp_path, java("17.0.9"))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -85,6 +87,27 @@ def test_a_server_that_is_not_there_is_status_2(run):
 def test_an_invalid_address_is_status_2(run):
     assert run("gopher://localhost")[0] == 2
     assert run("http://localhost:99999")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "shown", "status"),
+    [
+        ("-Hn 5000; ulimit -Sn 300", "up to 5000: the server raises its limit from 300", 0),
+        ("-n 1000", "up to 1000", 1),
+    ],
+)
+def test_how_many_files_a_server_may_open(doctor, limits, shown, status):
+    command = [sys.executable, "-m", "eisen_deploy.serving.cli", "doctor", str(doctor.write())]
+    ended = subprocess.run(
+        ["sh", "-c", f'ulimit {limits}; exec "$@"', "sh", *command],
+        env=doctor.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == status, ended.stdout
+    assert shown in next(line for line in ended.stdout.splitlines() if "open files" in line)
+    assert ("[open-files-few]" in ended.stdout) == bool(status)
 
 
 def test_control_characters_are_not_printed(doctor, run):

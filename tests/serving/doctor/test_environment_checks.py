@@ -17,7 +17,7 @@ from eisen_deploy.serving.runtime._shared.archive.requirements import render
 
 TESTED = {
     *("pyyaml-missing", "package-missing", "torchserve-untried", "java-unfit"),
-    *("temporary-folder-unfit", "disk-space-short", "model-store-missing"),
+    *("temporary-folder-unfit", "disk-space-short", "model-store-missing", "open-files-few"),
     "requirement-missing",
 }
 
@@ -109,8 +109,17 @@ def test_a_java_that_will_do(doctor, java, version):
     assert "java-unfit" not in doctor.names()
 
 
+def test_a_java_home_that_hides_the_java_of_the_path(doctor, java):
+    doctor.environment["JAVA_HOME"] = nowhere = str(doctor.folder / "nowhere")
+    doctor.environment["PATH"] = f"{java('21')}/bin:{doctor.environment['PATH']}"
+    (finding,) = [each for each in doctor.examine().findings if each.name == "java-unfit"]
+    assert f"JAVA_HOME is {nowhere}: {nowhere}/bin/java does not run" in finding.found
+    assert finding.remedy == "unset JAVA_HOME  (java on the path is Java 21)"
+
+
 def test_no_java_at_all(doctor):
     doctor.environment["JAVA_HOME"] = str(doctor.folder / "nowhere")
+    doctor.environment["PATH"] = str(doctor.folder)
     (finding,) = [each for each in doctor.examine().findings if each.name == "java-unfit"]
     assert "does not run" in finding.found
     assert "JAVA_HOME=" in finding.remedy

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from eisen_deploy.serving.engines import sizes
 from eisen_deploy.serving.engines.engine import Engine
-from eisen_deploy.serving.engines.options import MIB, Options
+from eisen_deploy.serving.engines.options import LAST_PORT, MIB, Options, find_port_behind
 from eisen_deploy.serving.engines.ray.local.engine import RayEngine
 from eisen_deploy.serving.engines.torchserve.engine import TorchServeEngine
 from eisen_deploy.serving.engines.uvicorn.engine import UvicornEngine
@@ -41,7 +41,7 @@ def parse_size(text: str) -> int:
 
 def parse_port(text: str) -> int:
     """Read the number of a port."""
-    return _parse_integer(text, 1, 65535)
+    return _parse_integer(text, 1, LAST_PORT)
 
 
 def parse_positive(text: str) -> int:
@@ -55,6 +55,20 @@ def find_interpreter(text: str) -> str:
     A link stays one: what it links to would belong to another environment.
     """
     return os.path.abspath(shutil.which(text) or text)  # noqa: PTH100 - without resolving
+
+
+def find_whole_path(path: Path) -> Path:
+    """Return an absolute path without ``..``.
+
+    Links stay links, since what they link to is replaced when a certificate is renewed; except
+    those before a ``..``, which is the parent of what they link to.
+    """
+    whole = path.absolute()
+    parts = whole.parts
+    if ".." not in parts:
+        return whole
+    rest = len(parts) - parts[::-1].index("..")
+    return Path(*parts[:rest]).resolve().joinpath(*parts[rest:])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,11 +89,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "on one port; ray takes any number, and starts a Ray of one node; default: %(default)s",
     )
     add("--host", default=_DEFAULT.host, help="address to listen on; default: %(default)s")
-    for name in ("port", "management_port", "metrics_port"):
-        default = getattr(_DEFAULT, name)
-        what = {"port": "for predictions"}.get(name, "of TorchServe, on 127.0.0.1 always")
-        flag = "--" + name.replace("_", "-")
-        add(flag, metavar="N", type=parse_port, default=default, help=f"{what}; default: {default}")
+    add(
+        "--port",
+        metavar="N",
+        type=parse_port,
+        default=_DEFAULT.port,
+        help="for predictions; default: %(default)s",
+    )
+    for flag, which in (("--management-port", "port"), ("--metrics-port", "second port")):
+        add(
+            flag,
+            metavar="N",
+            type=parse_port,
+            help=f"of TorchServe, on 127.0.0.1 always; default: the {which} behind --port",
+        )
     add_limits(parser)
     add("--token-auth", action="store_true", help="clients have to send a token")
     add(
@@ -154,7 +177,9 @@ def make_options(arguments: argparse.Namespace) -> Options:
     """Return the options that were given."""
     given = {field.name: getattr(arguments, field.name) for field in fields(Options)}
     names = ("tls_cert", "tls_key", "token_file")
-    files = {name: given[name] and given[name].absolute() for name in names}
+    files = {name: given[name] and find_whole_path(given[name]) for name in names}
+    for distance, name in enumerate(("management_port", "metrics_port"), 1):
+        given[name] = given[name] or find_port_behind(given["port"], distance)
     given["token_auth"] = arguments.token_auth or arguments.token_file is not None
     return Options(**{**given, **files})
 

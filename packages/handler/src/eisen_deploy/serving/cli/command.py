@@ -51,8 +51,8 @@ def _fail(error: BaseException, debug: bool) -> int:
 
 
 def _list_problems(error: BaseException) -> Iterable[str]:
-    if isinstance(error, (BadArchives, NotReady, Refused)):
+    if isinstance(error, (BadArchives, NotReady, Refused, UnfitEnvironment)):
         return error.problems
-    if isinstance(error, (LaunchFailed, NoTemplates, UnfitEnvironment)):
+    if isinstance(error, (LaunchFailed, NoTemplates)):
         return [str(error)]
     return [program.explain_error(error)]

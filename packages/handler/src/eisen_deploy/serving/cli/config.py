@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.ray import serve_config
 from eisen_deploy.serving.engines.served_archives import ServedArchive
+from eisen_deploy.serving.engines.torchserve import script as start_script
 from eisen_deploy.serving.engines.torchserve.engine import CONFIG, LOGGING
-from eisen_deploy.serving.engines.torchserve.launcher import find_program
 from eisen_deploy.serving.engines.torchserve.settings import logging_config
 from eisen_deploy.serving.engines.torchserve.settings.configuration import (
     Configuration,
     configure,
-    render_variables,
 )
-from eisen_deploy.serving.engines.torchserve.settings.java import find_java_home
 from eisen_deploy.serving.engines.uvicorn import script
-from eisen_deploy.serving.runtime._shared.archive.names import identifier_problem
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 
-from .arguments import ENGINES, add_arguments, make_options
+from .arguments import ENGINES, add_arguments, find_whole_path, make_options
 from .run import prepare
 
 _EXAMPLE = """\
@@ -35,7 +33,6 @@ examples:
   eisen-serve config --engine ray seg.mar classify.mar > serve.yaml && serve deploy serve.yaml
 """
 
-SCRIPT = "torchserve.sh"
 SERVE_CONFIG = "serve.yaml"
 
 
@@ -57,8 +54,8 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         "--output",
         metavar="DIR",
         type=Path,
-        help=f"write {CONFIG}, {LOGGING} and {SCRIPT}, which starts TorchServe, to this folder; or "
-        f"{script.NAME}, or {SERVE_CONFIG}",
+        help=f"write {CONFIG}, {LOGGING} and {start_script.NAME}, which starts TorchServe, to this "
+        f"folder; or {script.NAME}, or {SERVE_CONFIG}",
     )
     return parser
 
@@ -68,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     preflight.check_system()
     engine = ENGINES[arguments.engine]()
     options = make_options(arguments)
-    found, gpus = prepare(arguments, engine, options)
+    found, gpus = prepare(arguments, engine, options, partial(say, stream=sys.stderr))
     if arguments.engine == "uvicorn":
         text = script.render_script(
             found[0], options, gpus, arguments.python, insecure=arguments.insecure
@@ -77,21 +74,28 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.engine == "ray":
         text = serve_config.render(found, options, gpus)
         return _give(text, arguments.output, SERVE_CONFIG)
-    configuration = configure(options, measure_machine(gpus))
+    return _give_torchserve(configure(options, measure_machine(gpus)), found, arguments)
+
+
+def _give_torchserve(
+    configuration: Configuration, found: Sequence[ServedArchive], arguments: argparse.Namespace
+) -> int:
+    """Print the configuration of TorchServe and how it is started, or write both."""
     output: Path | None = arguments.output
-    folder = (output or Path.cwd()).absolute()
-    with_logging = output is not None
-    start = _render_script(
-        configuration, found, folder, arguments.python, with_logging=with_logging
-    )
+    folder = find_whole_path(output or Path.cwd())
+    store = start_script.lay_out_model_store(found, folder)
+    files = ["--ts-config", str(folder / CONFIG)]
+    files += [] if output is None else ["--log-config", str(folder / LOGGING)]
+    start = start_script.render_script(configuration, store, folder, files, arguments.python)
     if output is None:
         say(configuration.render() + "\n" + _comment_out(start))
         return 0
-    output.mkdir(parents=True, exist_ok=True)
-    (output / CONFIG).write_text(configuration.render(), "ascii")
-    (output / LOGGING).write_text(logging_config.render(configuration.log_levels), "ascii")
-    (output / SCRIPT).write_text(start, "utf-8")
-    say(f"{output / CONFIG}\n{output / LOGGING}\n{output / SCRIPT}")
+    start_script.make_folders(folder, store)
+    logging = logging_config.render(configuration.log_levels)
+    texts = {CONFIG: configuration.render(), LOGGING: logging, start_script.NAME: start}
+    for name, text in texts.items():
+        (output / name).write_text(text, "utf-8")
+    say("\n".join(str(output / name) for name in texts))
     return 0
 
 
@@ -104,64 +108,6 @@ def _give(text: str, output: Path | None, name: str) -> int:
     (output / name).write_text(text, "utf-8")
     say(str(output / name))
     return 0
-
-
-def _render_script(
-    configuration: Configuration,
-    found: Sequence[ServedArchive],
-    folder: Path,
-    python: str,
-    *,
-    with_logging: bool,
-) -> str:
-    """Return the shell script that starts TorchServe so."""
-    store, names, links = _lay_out_model_store(found, folder)
-    files = ["--ts-config", str(folder / CONFIG)]
-    if with_logging:
-        files += ["--log-config", str(folder / LOGGING)]
-    program = str(find_program(python).absolute())
-    start = [program, "--start", "--ncs", *files, "--model-store", store, "--models", *names]
-    return "\n".join(
-        [
-            "#!/bin/sh",
-            "# Starts TorchServe; the same with --stop in place of --start ends it.",
-            "set -e",
-            shlex.join(["mkdir", "-p", str(folder / "tmp")]),
-            shlex.join(["cd", str(folder)]) + "  # key_file.json and logs go here",
-            *links,
-            "# for the pid file, the unpacked archives, the workers' sockets: shared with nobody",
-            shlex.join(["export", f"TMPDIR={folder / 'tmp'}", f"TEMP={folder / 'tmp'}"]),
-            *_export_java(python),
-            render_variables(configuration.of_kind("environment")).rstrip(),
-            f"exec {shlex.join(start)}",
-            "",
-        ]
-    )
-
-
-def _lay_out_model_store(
-    found: Sequence[ServedArchive], folder: Path
-) -> tuple[str, list[str], list[str]]:
-    """Return a model store, the archives' names in it, and the commands that make it."""
-    folders = {archive.path.absolute().parent for archive in found}
-    if len(folders) == 1 and all(_is_plain(archive.path.name) for archive in found):
-        return str(folders.pop()), [archive.path.name for archive in found], []
-    store = folder / "model_store"
-    links = [shlex.join(["mkdir", "-p", str(store)])]
-    for archive in found:
-        link = ["ln", "-sf", str(archive.path.absolute()), str(store / archive.store_name)]
-        links.append(shlex.join(link))
-    return str(store), [archive.store_name for archive in found], links
-
-
-def _is_plain(name: str) -> bool:
-    """Whether TorchServe takes it for a file: not ``all``, ``name=file``, or two with a comma."""
-    return name.endswith(".mar") and identifier_problem("name", name) is None
-
-
-def _export_java(python: str) -> list[str]:
-    home = find_java_home(python)
-    return [] if home is None else [f"export JAVA_HOME={shlex.quote(str(home))}"]
 
 
 def _comment_out(script: str) -> str:

@@ -12,9 +12,13 @@ status  meaning
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +29,11 @@ from eisen_deploy.serving.doctor import (
     examine_server,
 )
 from eisen_deploy.serving.engines.keys import Keys, read_keys
+from eisen_deploy.serving.engines.torchserve import script as start_script
+from eisen_deploy.serving.engines.torchserve.engine import CONFIG, LOGGING
+from eisen_deploy.serving.engines.torchserve.script import Start
+from eisen_deploy.serving.engines.torchserve.settings.environment import read_interpreter
+from eisen_deploy.serving.engines.torchserve.settings.java import JavaNotFound, find_java
 from eisen_deploy.serving.engines.uvicorn import script
 from eisen_deploy.serving.engines.uvicorn.work import WORKERS_LOG
 from eisen_deploy.serving.runtime._shared.command import program
@@ -32,7 +41,10 @@ from eisen_deploy.serving.runtime._shared.command.terminal import align_columns,
 from eisen_deploy.serving.runtime._shared.printable import clean
 
 from .arguments import add_arguments, make_options
+from .endpoints import SAMPLES
 
+# What a folder of eisen-serve run has, and one in which TorchServe is started by hand has not.
+_OF_RUN = (CONFIG, LOGGING, SAMPLES)
 _EXAMPLE = """\
 examples:
   eisen-serve doctor config.properties --model-store model_zoo
@@ -59,7 +71,8 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         "target",
         metavar="TARGET",
         help="a file as given by --ts-config, a folder in which torchserve is started without that "
-        f"option, a {script.NAME} of eisen-serve config, or the URL of a server's inference",
+        f"option, a folder of eisen-serve config or run, a {start_script.NAME} or {script.NAME}, "
+        "or the URL of a server's inference",
     )
     add("--json", action="store_true", help="print one JSON object instead of text")
     add("--models", metavar="M", nargs="+", default=[], help="as given to torchserve; by name")
@@ -86,21 +99,67 @@ def run(arguments: argparse.Namespace) -> int:
         report = _examine_server(arguments)
     elif (found := _find_script(Path(arguments.target))) is not None:
         report = _examine_script(*found)
+    elif (start := _find_start(Path(arguments.target))) is not None:
+        report = _examine_start(start, arguments)
+    elif all((Path(arguments.target) / name).exists() for name in _OF_RUN):
+        report = _examine_folder_of_run(Path(arguments.target), arguments)
     elif (Path(arguments.target) / WORKERS_LOG).exists():
         what = (
             f"it is the folder of a uvicorn: examine its URL, or the {script.NAME} that starts it"
         )
         report = Report(arguments.target, unexamined=[what], examined=False)
     else:
-        report = examine_configuration(
-            Path(arguments.target),
-            model_store=arguments.model_store,
-            models=tuple(arguments.models),
-            python=arguments.python,
-            digests=not arguments.no_digests,
-        )
+        report = _examine_configuration(Path(arguments.target), arguments)
     say(_as_json(report) if arguments.json else "\n".join(_list_lines(report)))
     return report.status
+
+
+def _examine_configuration(
+    target: Path, arguments: argparse.Namespace, environment: Mapping[str, str] | None = None
+) -> Report:
+    return examine_configuration(
+        target,
+        environment=environment,
+        model_store=arguments.model_store,
+        models=tuple(arguments.models),
+        python=arguments.python,
+        digests=not arguments.no_digests,
+    )
+
+
+def _find_start(target: Path) -> Start | None:
+    """Return how TorchServe is started by a script: the target, or one in it or beside it."""
+    path = target / start_script.NAME if target.is_dir() else target
+    if path.name == CONFIG:
+        path = path.with_name(start_script.NAME)
+    try:
+        start = start_script.read_script(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError):
+        return None
+    is_other = start is not None and target.name == CONFIG and not _is_same(start.config, target)
+    return None if is_other else start
+
+
+def _is_same(one: Path, two: Path) -> bool:
+    return one.resolve() == two.resolve()
+
+
+def _examine_start(start: Start, arguments: argparse.Namespace) -> Report:
+    """Examine what a script starts TorchServe with, unless an argument says something else."""
+    arguments.model_store = arguments.model_store or start.store.folder
+    arguments.models = arguments.models or start.store.models
+    with contextlib.suppress(OSError):  # it is not there: then the one of the path is looked for
+        arguments.python = arguments.python or read_interpreter(str(start.program))
+    return _examine_configuration(start.config, arguments, start.apply_variables(os.environ))
+
+
+def _examine_folder_of_run(folder: Path, arguments: argparse.Namespace) -> Report:
+    """Examine the configuration with which ``eisen-serve run`` starts TorchServe in a folder."""
+    arguments.python = arguments.python or sys.executable
+    environment = {**os.environ, "TEMP": tempfile.gettempdir()}
+    with contextlib.suppress(JavaNotFound):  # which the examination finds as well
+        environment["JAVA_HOME"] = find_java(arguments.python).home or ""
+    return _examine_configuration(folder / CONFIG, arguments, environment)
 
 
 def _find_script(target: Path) -> tuple[Path, list[str]] | None:

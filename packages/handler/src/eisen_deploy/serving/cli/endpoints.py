@@ -12,6 +12,8 @@ from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.printable import clean
 
+SAMPLES = "samples"
+
 
 class Endpoints:
     """The addresses of a server's models.
@@ -43,7 +45,7 @@ class Endpoints:
 
     def write_samples(self) -> None:
         """Write the bodies that the command lines send."""
-        (self._folder / "samples").mkdir(exist_ok=True)
+        (self._folder / SAMPLES).mkdir(exist_ok=True)
         for archive in self._archives:
             if archive.sample is not None:
                 self._sample(archive).write_bytes(archive.sample[0])
@@ -61,11 +63,16 @@ class Endpoints:
         """Return what is shown when the models are ready."""
         if self._as_json:
             return json.dumps(self._make_json(), indent=2)
-        lines = [""]
+        lines = ["", *self._describe_address()]
         for archive in self._archives:
             lines += [clean(line) for line in self._describe_model(archive)]
         lines += [clean(f"{name:12} {address}") for name, address in self._beside.items()]
         return "\n".join([*lines, "Ctrl-C stops it."])
+
+    def _describe_address(self) -> Iterator[str]:
+        """Yield a line where the addresses below are those of this machine only."""
+        if self._options.url != self._options.local_url:
+            yield f"listens on {self._options.url}; from this machine {self._options.local_url}"
 
     def _url(self, archive: ServedArchive) -> str:
         return f"{self._options.local_url}/predictions/{archive.url_part}"
@@ -77,7 +84,7 @@ class Endpoints:
         return f"{self._options.local_url}/v2/models/{archive.name}/infer"
 
     def _sample(self, archive: ServedArchive) -> Path:
-        return self._folder / "samples" / f"{archive.worker_name}.bin"
+        return self._folder / SAMPLES / f"{archive.worker_name}.bin"
 
     def _describe_model(self, archive: ServedArchive) -> Iterator[str]:
         yield f"{archive.name} {archive.version}"
@@ -131,6 +138,7 @@ class Endpoints:
         ]
         return {
             "models": models,
+            "listens_on": self._options.url,
             **self._beside,
             "folder": str(self._folder),
             "key_file": str(self._key_file) if self._options.token_auth else None,

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=output) as private:
         found = verify(find_archives(arguments.archives), Path(private) / "archives")
-        preflight.check_samples(found, options)
+        preflight.refuse([*preflight.find_large_samples(found, options)])
         plan = make_plan(found, options, chosen)
         texts = dict(render_files(plan))
         _check_free(output, [*texts, *(model.file for model in plan.models)], arguments.overwrite)
@@ -88,7 +88,7 @@ def _check_free(output: Path, names: list[str], overwrite: bool) -> None:
     :raises Refused: with each one that is there already.
     """
     there = [name for name in names if (output / name).exists() and not overwrite]
-    preflight.check_options(
+    preflight.refuse(
         [
             f"{clean(str(output / name))}: it is there already: --overwrite replaces it"
             for name in there

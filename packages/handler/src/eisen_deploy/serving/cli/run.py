@@ -17,6 +17,7 @@ from typing import NoReturn, TextIO
 
 from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.engine import Engine, Patience, Service, Setup
+from eisen_deploy.serving.engines.environment.probes import UnfitEnvironment
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.original_files import Originals
 from eisen_deploy.serving.engines.served_archives import (
@@ -29,7 +30,7 @@ from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
 
-from .arguments import ENGINES, add_arguments, make_options, parse_positive
+from .arguments import ENGINES, add_arguments, find_whole_path, make_options, parse_positive
 from .endpoints import Endpoints
 
 if sys.platform != "win32":
@@ -89,13 +90,15 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGHUP, _hang_up)
     engine, options = ENGINES[arguments.engine](), make_options(arguments)
     with _make_private_folder() as private:
-        found, gpus = prepare(arguments, engine, options, private / "model_store")
-        preflight.check_ports(engine.list_ports(options))
-        folder = (arguments.folder or private / "server").absolute()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         say_line = partial(_say_on, stream=sys.stderr if arguments.json else sys.stdout)
+        found, gpus = prepare(arguments, engine, options, say_line, private / "model_store")
+        folder = find_whole_path(arguments.folder or private / "server")
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
         setup = Setup(options, found, gpus, arguments.python, folder, private, patience, say_line)
+        engine.check_setup(setup)
+        # Again: what was checked since took a while.
+        preflight.refuse([*preflight.find_taken_ports(engine.list_ports(options))])
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         service = engine.make_service(setup)
         endpoints = Endpoints(options, found, folder, service.addresses, as_json=arguments.json)
         endpoints.write_samples()
@@ -105,29 +108,59 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def prepare(
-    arguments: argparse.Namespace, engine: Engine, options: Options, store: Path | None = None
+    arguments: argparse.Namespace,
+    engine: Engine,
+    options: Options,
+    say_line: Callable[[str], None],
+    store: Path | None = None,
 ) -> tuple[list[ServedArchive], int]:
     """Check options, archives and the server's environment; return the archives and its GPUs.
 
-    :param store: where private copies of the archives go; without it there are none.
-    :raises Refused: if the options make no sense; likewise for the archives and the environment.
+    :param say_line: is called with what the archives require and the environment lacks.
+    :param store: where private copies of the archives go; without it there are none, and no server
+        is to be started: its ports are not tried.
+    :raises Refused: with all that is wrong: first with what is known at once, such as options,
+        taken ports and missing files; then with what the archives and the environment have wrong.
     """
-    paths = find_archives(arguments.archives)
-    preflight.check_options(
-        [
-            *engine.find_problems(options, len(paths)),
-            *preflight.find_problems(options, insecure=arguments.insecure),
-        ]
-    )
+    paths = _check_at_once(arguments, engine, options, with_ports=store is not None)
+    problems: list[str] = []
+    found: list[ServedArchive] = []
     with ThreadPoolExecutor(1) as pool:  # torch takes a while to import
         gpus = pool.submit(engine.check_environment, arguments.python)
         try:
             found = verify(paths, store)
         except BadArchives as error:
-            unfit = gpus.exception()
-            raise BadArchives([*error.problems, *([] if unfit is None else [str(unfit)])]) from None
-        preflight.check_samples(found, options)
-        return found, gpus.result()
+            problems += error.problems
+        problems += preflight.find_large_samples(found, options)
+        try:
+            count = gpus.result()
+        except UnfitEnvironment as error:
+            problems += error.problems
+    preflight.refuse(problems)
+    if (lacking := preflight.explain_missing_requirements(found, arguments.python)) is not None:
+        say_line(lacking)
+    return found, count
+
+
+def _check_at_once(
+    arguments: argparse.Namespace, engine: Engine, options: Options, *, with_ports: bool
+) -> list[Path]:
+    """Check what can be checked without waiting; return the archives' paths.
+
+    :raises Refused: with all that is wrong.
+    """
+    problems: list[str] = []
+    paths: list[Path] = arguments.archives
+    if with_ports:
+        problems += preflight.find_taken_ports(engine.list_ports(options))
+    try:
+        paths = find_archives(paths)
+    except BadArchives as error:
+        problems += error.problems
+    problems += engine.find_problems(options, len(paths), arguments.python)
+    problems += preflight.find_problems(options, insecure=arguments.insecure)
+    preflight.refuse(problems)
+    return paths
 
 
 @contextlib.contextmanager

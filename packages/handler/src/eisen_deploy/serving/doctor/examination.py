@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eisen_deploy.serving.engines.machine import OpenFiles
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
@@ -85,10 +86,11 @@ def examine_server(
 def _summarize_script(script: UvicornScript) -> Iterator[tuple[str, str]]:
     options, python = script.options, script.python
     yield "file", str(script.path)
-    yield "address", options.local_url
+    yield "address", options.url
     yield "tokens", "on" if options.token_auth else "off"
     yield "request up to", format_size(options.max_body)
     yield "machine", f"{script.machine.cores} cores, {format_size(script.machine.memory)}"
+    yield "open files", _describe_open_files(script.open_files)
     if python is not None:
         found = [f"{name} {version or 'none'}" for name, version in python.distributions.items()]
         yield "python", ", ".join([python.version, *found])
@@ -117,12 +119,19 @@ def _summarize(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "reply up to", format_size(own.number("max_response_size"))
     yield "heap", format_size(facts.heap)
     yield "machine", f"{facts.machine.cores} cores, {format_size(facts.machine.memory)}"
+    yield "open files", _describe_open_files(facts.open_files)
     if python is not None:
         torchserve = python.distributions["torchserve"] or "none"
         yield "python", f"{python.version}, torchserve {torchserve}"
     yield "java", str(facts.java.release or "none")
     for each in facts.archives:
         yield "archive", f"{each.path.name}: {each.name} {each.version}, {format_size(each.size)}"
+
+
+def _describe_open_files(limits: OpenFiles) -> str:
+    if limits.soft == limits.hard:
+        return f"up to {limits.hard}"
+    return f"up to {limits.hard}: the server raises its limit from {limits.soft} when it starts"
 
 
 def _summarize_server(server: RunningServer) -> Iterator[tuple[str, str]]:

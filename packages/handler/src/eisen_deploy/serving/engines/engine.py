@@ -112,8 +112,11 @@ class Engine(Protocol):
     def name(self) -> str:
         """How people call it."""
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
-        """Yield which options it cannot follow, with as many archives."""
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
+        """Yield which options it cannot follow, with as many archives; it takes no time.
+
+        :param python: the interpreter of the server's environment; it is not started.
+        """
 
     def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
         """Return host and port of what it listens on, by the option that sets the port."""
@@ -125,6 +128,12 @@ class Engine(Protocol):
         """Check that an environment has what it needs, and return the number of GPUs there.
 
         :raises UnfitEnvironment: with what is missing, and how to install it.
+        """
+
+    def check_setup(self, setup: Setup) -> None:
+        """Check what shows only once all is known; nothing has been written to the folder yet.
+
+        :raises Refused: if it cannot be started so.
         """
 
     def make_service(self, setup: Setup) -> Service:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from eisen_deploy.serving.runtime.cores import count_cores, find_control_groups, read_text
+
+if sys.platform != "win32":  # from where a running server can be examined
+    import resource
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,19 @@ def count_gpus(environment: Mapping[str, str]) -> int:
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return 0 if found.returncode else len(found.stdout.split())
+
+
+class OpenFiles(NamedTuple):
+    """How many files a process may open, and up to how many it may raise that itself."""
+
+    soft: int
+    hard: int
+
+
+def read_open_files() -> OpenFiles:
+    """Return the limits of this process, which the processes that it starts have as well."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return OpenFiles(*(sys.maxsize if each == resource.RLIM_INFINITY else each for each in limits))
 
 
 def count_killed_for_memory() -> int:

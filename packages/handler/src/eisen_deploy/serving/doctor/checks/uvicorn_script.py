@@ -9,7 +9,7 @@ from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
 from eisen_deploy.serving.engines import preflight
 from eisen_deploy.serving.engines.uvicorn.engine import count_workers, share_memory
 
-from . import application
+from . import application, surroundings
 
 AREA: Area[UvicornScript] = Area()
 # Without it everything works, only slower.
@@ -95,3 +95,9 @@ def script_workers_exceed_cores(script: UvicornScript) -> Iterator[Found]:
         if workers > script.machine.cores:
             what = f"{archive.name}: {workers} workers, {script.machine.cores} cores"
             yield Found(what, cores=script.machine.cores)
+
+
+@AREA.same_as(surroundings.AREA, "open-files-few")
+def script_open_files_few(script: UvicornScript) -> Iterator[Found]:
+    """Find a hard limit of less than 4096 open files; each worker raises its own up to it."""
+    yield from surroundings.find_few_open_files(script.open_files)

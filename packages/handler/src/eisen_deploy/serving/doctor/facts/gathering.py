@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,20 @@ from eisen_deploy.serving.engines.environment.probes import (
     UnfitEnvironment,
     read_versions,
 )
-from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
+from eisen_deploy.serving.engines.environment.requirements import parse_name
+from eisen_deploy.serving.engines.machine import (
+    Machine,
+    OpenFiles,
+    count_gpus,
+    measure_machine,
+    read_open_files,
+)
 from eisen_deploy.serving.engines.torchserve.settings.environment import find_python
-from eisen_deploy.serving.engines.torchserve.settings.java import Java, find_default_java
+from eisen_deploy.serving.engines.torchserve.settings.java import (
+    Java,
+    find_default_java,
+    find_java_of_path,
+)
 from eisen_deploy.serving.engines.torchserve.settings.known_properties import parse_object
 
 from .model_store import StoredArchive, find_archives, read_archive
@@ -32,6 +42,7 @@ class Facts:
     :param archives: those that it would load; all of the model store where that is not known.
     :param missing: archives that it shall load and that are not in the model store.
     :param python: ``None`` where it could not be asked.
+    :param java: that TorchServe starts; ``other_java`` what it would start without ``JAVA_HOME``.
     """
 
     properties: ServerProperties
@@ -41,6 +52,8 @@ class Facts:
     missing: tuple[str, ...]
     python: Python | None
     java: Java
+    other_java: Java
+    open_files: OpenFiles
 
     @property
     def heap(self) -> int:
@@ -98,18 +111,16 @@ def gather_facts(
     listed = tuple(part.strip() for part in text.split(",") if part.strip())
     names = models or (() if listed in (("none",), ("NONE",)) else listed)
     found, missing = _read_archives(store, names, digests, unexamined)
-    required = [parse_requirement_name(line) for archive in found for line in archive.requirements]
+    required = [parse_name(line) for archive in found for line in archive.requirements]
     program, machine = python or find_python(variables), measure_machine(count_gpus(variables))
     asked = _ask_python(program, [*_NEEDED, *required], variables, unexamined)
     if properties.path is None:
         unexamined.append(f"no config.properties in {target}: everything is as TorchServe has it")
     java = find_default_java(variables)
-    return Facts(properties, machine, store, found, missing, asked, java), unexamined
-
-
-def parse_requirement_name(requirement: str) -> str:
-    """Return the distribution that a line of requirements is about."""
-    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]
+    other = java if java.is_fit or java.home is None else find_java_of_path(variables)
+    files = read_open_files()
+    facts = Facts(properties, machine, store, found, missing, asked, java, other, files)
+    return facts, unexamined
 
 
 def _ask_python(

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
 from eisen_deploy.serving.engines.keys import Keys
-from eisen_deploy.serving.engines.options import is_loopback
+from eisen_deploy.serving.engines.options import find_port_behind, is_loopback
 from eisen_deploy.serving.engines.torchserve.calls import (
     Answer,
     Endpoint,
@@ -111,8 +111,8 @@ def ask_server(
     """Ask a server for all that can be asked without changing anything.
 
     :param url: of inference, ``http://host:8080``.
-    :param management: by default the port 8081, or the one behind that of ``url``.
-    :param metrics: likewise, the port 8082 or the second.
+    :param management: by default at the port behind that of ``url``, see ``find_port_behind``.
+    :param metrics: likewise, at the second one.
     :param models: to ask besides those that management lists.
     :param authorities: a file with certificates to trust.
     :param timeout: for each answer, in seconds.
@@ -120,8 +120,8 @@ def ask_server(
     :raises ValueError: if an address is invalid.
     """
     inference = Endpoint.parse(url)
-    other = Endpoint.parse(management) if management else inference.beside(inference.port + 1)
-    third = Endpoint.parse(metrics) if metrics else inference.beside(inference.port + 2)
+    other = _find_interface(inference, management, 1, timeout)
+    third = _find_interface(inference, metrics, 2, timeout)
     asker = _Asker({"/ping": inference, "/models": other, "/metrics": third}, timeout)
     answer, keys = asker.ask("/ping"), keys or Keys()
     if answer.status == 0:
@@ -142,6 +142,21 @@ def ask_server(
         tuple(asker.ask_models(keys, models)),
     )
     return server, asker.unexamined
+
+
+def _find_interface(
+    inference: Endpoint, given: str | None, distance: int, timeout: float
+) -> Endpoint:
+    """Return an address that is given, or the one so many ports behind that of inference.
+
+    Those of ``eisen-serve`` are on loopback, without TLS even where inference has it.
+    """
+    if given:
+        return Endpoint.parse(given)
+    found = inference.beside(find_port_behind(inference.port, distance))
+    plain = replace(found, scheme="http")
+    is_plain = found != plain and ask(plain, "GET", "/", timeout=timeout).status != 0
+    return plain if is_plain else found
 
 
 @dataclass

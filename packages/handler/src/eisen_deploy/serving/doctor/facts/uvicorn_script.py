@@ -11,7 +11,13 @@ from eisen_deploy.serving.engines.environment.probes import (
     UnfitEnvironment,
     read_versions,
 )
-from eisen_deploy.serving.engines.machine import Machine, count_gpus, measure_machine
+from eisen_deploy.serving.engines.machine import (
+    Machine,
+    OpenFiles,
+    count_gpus,
+    measure_machine,
+    read_open_files,
+)
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, verify
 
@@ -41,6 +47,7 @@ class UvicornScript:
     archives: tuple[ServedArchive, ...]
     damaged: tuple[str, ...]
     python: Python | None
+    open_files: OpenFiles
 
 
 def gather_script(
@@ -61,5 +68,6 @@ def gather_script(
     except UnfitEnvironment as error:
         versions = None
         unexamined.append(f"python: {error}")
-    machine = measure_machine(count_gpus(variables))
-    return UvicornScript(path, options, machine, tuple(found), damaged, versions), unexamined
+    machine, files = measure_machine(count_gpus(variables)), read_open_files()
+    script = UvicornScript(path, options, machine, tuple(found), damaged, versions, files)
+    return script, unexamined

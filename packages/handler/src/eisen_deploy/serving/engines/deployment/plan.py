@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from eisen_deploy.serving.engines.options import GIB, Options
-from eisen_deploy.serving.engines.preflight import check_options
+from eisen_deploy.serving.engines.preflight import refuse
 from eisen_deploy.serving.engines.ray import serve_config
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.runtime._shared.archive import reader
@@ -202,7 +202,7 @@ def make_plan(found: Sequence[ServedArchive], options: Options, choices: Choices
     models = tuple(_plan_models(found, options, choices))
     image = choices.image or f"eisen-deploy/{models[0].label}:{models[0].version}"
     pinned = [dict(_find_pins(each)) for each in about]
-    check_options(
+    refuse(
         [
             *_find_problems(models, choices, image),
             *_find_differences(about, pinned),

@@ -37,7 +37,14 @@ print(json.dumps([sys.version.split()[0], {name: version(name) for name in sys.a
 
 
 class UnfitEnvironment(RuntimeError):
-    """The server's Python environment lacks something; the message says what to install."""
+    """The server's environment lacks something.
+
+    :param problems: one sentence for each thing that it lacks, with what to install.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
 
 
 class Environment(NamedTuple):
@@ -61,8 +68,7 @@ def check(python: str, required: Mapping[str, str]) -> Environment:
     :param required: the modules, and what to install for each.
     :raises UnfitEnvironment: with each module that cannot be imported, and how to install it.
     """
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    found = _run_probe(python, _PROBE, required, own)
+    found = _run_probe(python, _PROBE, required, copy_environment())
     problems = found["problems"]
     # torchserve cannot be imported without the others either: then only they are named.
     named = {name: why for name, why in problems.items() if "." not in name} or problems
@@ -73,6 +79,11 @@ def check(python: str, required: Mapping[str, str]) -> Environment:
             f"the server's environment lacks {lacking}: {python} -m pip install {install}"
         )
     return Environment(found["gpus"])
+
+
+def copy_environment() -> dict[str, str]:
+    """Return the variables that a server gets of this process's own."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def read_versions(python: str, names: Iterable[str], variables: Mapping[str, str]) -> Python:

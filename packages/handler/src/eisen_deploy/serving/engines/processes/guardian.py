@@ -11,9 +11,11 @@ group of its own, prints the group's number, and waits for the first of these:
   reason, ``kill -9`` included. Then nobody else will remove ``FOLDER``, so that is done here too,
   unless its name is empty.
 
-What the command and the server print goes to ``LOG`` through here: a full disk does not reach them,
-and at 20 MB the file is turned over to ``LOG.1``. This ends as the server ended; as a shell, it
-says 128 + the number for a signal. Standard library only, and nothing of this package.
+The command may open as many files as the hard limit allows: each connection takes one, and the soft
+limit of many shells is 1024. What the command and the server print goes to ``LOG`` through here: a
+full disk does not reach them, and at 20 MB the file is turned over to ``LOG.1``. This ends as the
+server ended; as a shell, it says 128 + the number for a signal. Standard library only, and nothing
+of this package.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import shutil
 import signal
@@ -127,6 +130,7 @@ def main(arguments: list[str]) -> int:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     log, folder, seconds, *command = arguments
+    _raise_open_files()
     guardian = Guardian(command, Path(log))
     _close_all_but({0, 1, 2, wakes, woken, guardian.output})
     with contextlib.suppress(BrokenPipeError):
@@ -161,6 +165,11 @@ def _read(seconds: float) -> bytes:
     """Return what comes on the standard input meanwhile; nothing once it has ended."""
     ready, _, _ = select.select([0], [], [], seconds)
     return os.read(0, 16) if ready else b""
+
+
+def _raise_open_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _adopt_orphans() -> None:

@@ -9,7 +9,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 
-from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
+from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR, Variable
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 
@@ -146,6 +146,5 @@ def _line(holds: bool, line: str) -> str:
     return line if holds else f"# {line}"
 
 
-def _explain_variable(variable: tuple[str, str, str, str]) -> str:
-    name, value, reason, _ = variable
-    return f"#   {name}={value}\n#     {reason}"
+def _explain_variable(variable: Variable) -> str:
+    return f"#   {variable.name}={variable.value}\n#     {variable.reason}"

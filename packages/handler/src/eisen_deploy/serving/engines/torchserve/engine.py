@@ -15,10 +15,11 @@ from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 from . import preflight
 from .calls import ServerCalls
-from .launcher import TorchServe, find_program
+from .launcher import LaunchFailed, TorchServe, find_program
 from .settings import logging_config
 from .settings.configuration import configure
 from .settings.environment import REQUIRED
+from .settings.java import JavaNotFound, find_java
 from .supervision import Supervision
 
 CONFIG = "config.properties"
@@ -30,10 +31,14 @@ class TorchServeEngine:
 
     name = "TorchServe"
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
-        """Yield which options it cannot follow."""
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
+        """Yield which options it cannot follow, and that it is not there."""
         del archives
-        return preflight.find_problems(options)
+        yield from preflight.find_problems(options)
+        try:
+            find_program(python)
+        except LaunchFailed as error:
+            yield str(error)
 
     def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
         """Return what it listens on."""
@@ -49,9 +54,22 @@ class TorchServeEngine:
         return archive.serving.response_timeout or hidden
 
     def check_environment(self, python: str) -> int:
-        """Check that it is installed beside an interpreter, and return the number of GPUs there."""
-        find_program(python)
-        return probes.check(python, REQUIRED).gpus
+        """Check that a Java and what it imports are there; return the number of GPUs there."""
+        problems: list[str] = []
+        try:
+            gpus = probes.check(python, REQUIRED).gpus
+        except probes.UnfitEnvironment as error:
+            problems += error.problems
+        try:
+            find_java(python)
+        except JavaNotFound as error:
+            problems.append(str(error))
+        if problems:
+            raise probes.UnfitEnvironment(*problems)
+        return gpus
+
+    def check_setup(self, setup: Setup) -> None:
+        """Check nothing: all is known before."""
 
     def make_service(self, setup: Setup) -> TorchServeService:
         """Write its configuration, and return it."""
@@ -82,6 +100,8 @@ class TorchServeService:
             temporary=setup.private / "tmp",
             disposable=setup.private,
         )
+        if self._server.java.note:
+            setup.say(self._server.java.note)
         names = (logging_config.SERVER_LOG, logging_config.MODEL_LOG)
         self._supervision = Supervision(
             self._server,

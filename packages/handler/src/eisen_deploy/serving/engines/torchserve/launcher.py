@@ -24,7 +24,7 @@ from eisen_deploy.serving.runtime.torchserve import load_report
 
 from . import logs
 from .calls import ServerCalls
-from .settings.java import JavaNotFound, find_java_home
+from .settings.java import JavaNotFound, find_java
 from .worker_reports import WorkerReports
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TorchServe:
         self._disposable = disposable
         self._program = find_program(python)
         try:
-            self._java_home = find_java_home(python)
+            self.java = find_java(python)
         except JavaNotFound as error:
             raise LaunchFailed(str(error)) from None
         self._process: GuardedProcess | None = None
@@ -211,10 +211,10 @@ class TorchServe:
             load_report.FOLDER: str(self.reports.folder),
             "PATH": os.pathsep.join([str(self._program.parent), os.environ.get("PATH", "")]),
         }
-        for name in ("PYTHONPATH", "TS_CONFIG_FILE"):
+        for name in ("PYTHONPATH", "TS_CONFIG_FILE", "JAVA_HOME"):
             environment.pop(name, None)
-        if self._java_home is not None:
-            environment["JAVA_HOME"] = str(self._java_home)
+        if self.java.home is not None:
+            environment["JAVA_HOME"] = self.java.home
         return environment
 
     def _explain_refusal(self) -> str | None:

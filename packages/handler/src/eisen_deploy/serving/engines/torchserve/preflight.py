@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,8 @@ _KEY = re.compile(
 
 def find_problems(options: Options) -> Iterator[str]:
     """Yield which options TorchServe cannot follow."""
-    yield from _check_host(options)
+    if ":" in options.host:
+        yield f"--host {options.host}: TorchServe takes names and IPv4 addresses only"
     if options.max_body > MOST_BODY:
         yield f"--max-body: TorchServe takes at most {MOST_BODY} bytes (2 GiB - 1)"
     if options.token_file is not None:
@@ -30,16 +30,6 @@ def find_problems(options: Options) -> Iterator[str]:
     key = options.tls_key
     if key is not None and key.is_file() and _is_other_than_rsa(key):
         yield f"--tls-key {key}: TorchServe takes RSA keys only"
-
-
-def _check_host(options: Options) -> Iterator[str]:
-    if ":" in options.host:
-        yield f"--host {options.host}: TorchServe takes names and IPv4 addresses only"
-        return
-    try:
-        socket.getaddrinfo(options.host, None, socket.AF_INET)
-    except OSError as error:
-        yield f"--host {options.host}: {error.strerror}"
 
 
 def _is_other_than_rsa(key: Path) -> bool:

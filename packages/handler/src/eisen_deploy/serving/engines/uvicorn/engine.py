@@ -40,9 +40,9 @@ class UvicornEngine:
 
     name = "uvicorn"
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
         """Yield what it cannot do."""
-        del options
+        del options, python
         if archives > 1:
             yield (
                 f"uvicorn serves one archive on a port, got {archives}: start it once for each, "
@@ -60,6 +60,9 @@ class UvicornEngine:
     def check_environment(self, python: str) -> int:
         """Check that a worker can be started by an interpreter; return the number of GPUs there."""
         return probes.check(python, REQUIRED).gpus
+
+    def check_setup(self, setup: Setup) -> None:
+        """Check nothing: all is known before."""
 
     def make_service(self, setup: Setup) -> SupervisedService:
         """Return it; it is not started."""

@@ -13,7 +13,6 @@ import faulthandler
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -60,8 +59,6 @@ def main(arguments: Sequence[str]) -> int:
     link = Link(work.link)
     os.dup2(2, 1)  # what user code prints goes to the log
     faulthandler.enable()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection needs a file
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     try:
         share_counters(work.index)

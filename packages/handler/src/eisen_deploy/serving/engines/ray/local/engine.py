@@ -47,9 +47,9 @@ class RayEngine:
 
     name = "Ray"
 
-    def find_problems(self, options: Options, archives: int) -> Iterator[str]:
+    def find_problems(self, options: Options, archives: int, python: str) -> Iterator[str]:
         """Yield which options it cannot follow: there is none."""
-        del options, archives
+        del options, archives, python
         yield from ()
 
     def list_ports(self, options: Options) -> Mapping[str, tuple[str, int]]:
@@ -64,10 +64,13 @@ class RayEngine:
         """Check that Ray can be started by an interpreter; return the number of GPUs there."""
         return probes.check(python, REQUIRED).gpus
 
-    def make_service(self, setup: Setup) -> SupervisedService:
-        """Return it; it is not started."""
+    def check_setup(self, setup: Setup) -> None:
+        """Check that its sockets have names that are short enough, and the numbers of replicas."""
         check_socket_paths(setup.private)
         check_replicas(setup.archives, setup.options)
+
+    def make_service(self, setup: Setup) -> SupervisedService:
+        """Return it; it is not started."""
         options, token = setup.options, ServersToken(setup.options, setup.folder)
         logs = setup.folder / "logs"
         logs.mkdir(exist_ok=True)

@@ -19,6 +19,7 @@ _LEAST_HEAP = 512 * MIB
 # Pointers of the Java virtual machine double in size above this.
 _MOST_HEAP = 31 * GIB
 _LEAST_QUEUE, _MOST_QUEUE = 16, 100  # the second is TorchServe's own
+_HEAD = "# By eisen-serve. What each setting is worth, as measured: docs/tuned-profile.rst"
 _TOKEN_MINUTES = 365 * 24 * 60
 
 
@@ -53,12 +54,12 @@ class Configuration:
 
     def render(self) -> str:
         """Return the text of ``config.properties``, with a comment for each setting."""
-        lines: list[str] = []
+        lines = [_HEAD]
         for setting in self.of_kind("property"):
-            lines += [f"# {_explain(setting)}", f"{setting.name}={_escape(setting.value)}"]
+            lines += [f"# {setting.reason}", f"{setting.name}={_escape(setting.value)}"]
         lines.append("# Arguments of Java; read only from a file that --ts-config names:")
         for setting in self.of_kind("vmarg"):
-            lines.append(f"#   {setting.name}{setting.value}: {_explain(setting)}")
+            lines.append(f"#   {setting.name}{setting.value}: {setting.reason}")
         lines.append(f"vmargs={self.properties['vmargs']}")
         return "\n".join(lines) + "\n"
 
@@ -140,8 +141,8 @@ def _make_limits(options: Options, machine: Machine) -> Iterator[Setting]:
     yield _property(
         "job_queue_size",
         queue,
-        "requests that wait, for each model; one more is answered 503. Full of the largest bodies "
-        f"it takes {_format_gib(queue * options.max_body)} GiB",
+        "requests that wait, for each model; one more is answered 503; full of the largest: "
+        f"{_format_gib(queue * options.max_body)} GiB",
     )
     yield Setting(
         "vmarg",
@@ -155,7 +156,7 @@ def _make_limits(options: Options, machine: Machine) -> Iterator[Setting]:
         "vmarg",
         "-XX:MaxDirectMemorySize=",
         f"{direct // MIB}m",
-        "memory outside of the heap, where bodies come and go: a quarter, or two bodies",
+        "where bodies come and go: a quarter of the memory, or two bodies",
     )
 
 
@@ -185,10 +186,6 @@ def _make_rest(options: Options, machine: Machine) -> Iterator[Setting]:
     )
 
 
-def _explain(setting: Setting) -> str:
-    return f"{setting.reason} ({setting.effect})" if setting.effect else setting.reason
-
-
 def _format_gib(count: float) -> str:
     return f"{count / GIB:.1f}"
 
@@ -203,5 +200,5 @@ def _escape(value: str) -> str:
 
 def render_variables(settings: Sequence[Setting]) -> str:
     """Return environment variables as lines for a shell, with a comment for each."""
-    lines = (f"# {_explain(each)}\nexport {each.name}={each.value}" for each in settings)
+    lines = (f"# {each.reason}\nexport {each.name}={each.value}" for each in settings)
     return "\n".join(lines) + "\n"

@@ -20,6 +20,14 @@ def find_python(variables: Mapping[str, str]) -> str | None:
     program = shutil.which("torchserve", path=variables.get("PATH"))
     if program is None:
         return None
+    return read_interpreter(program)
+
+
+def read_interpreter(program: str) -> str | None:
+    """Return the interpreter that the first line of a program names.
+
+    :raises OSError: if it cannot be read.
+    """
     with open(program, "rb") as script:  # noqa: PTH123
         first = script.readline().decode("utf-8", "replace")
     match = re.match(r"#!\s*(/\S+)", first)
