@@ -177,7 +177,7 @@ def _set_show_errors(shown: bool, say_line: Callable[[str], None]) -> None:
     if shown:
         say_line(
             "WARNING: --show-errors: replies and logs have the texts of errors that models and "
-            "transforms raise. These may hold patients' data: do not use it with any"
+            "transforms raise. These may hold patients' data: for development only"
         )
 
 
