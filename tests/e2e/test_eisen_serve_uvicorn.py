@@ -385,3 +385,20 @@ def test_workers_that_are_replaced_count_on_in_the_same_file(start, zoo):
     assert float(line.split()[-1]) == 2
     (counters,) = running.temporary.glob("*/counters")
     assert len(list(counters.iterdir())) == 1
+
+
+def test_the_texts_of_errors_are_shown_to_who_develops(start, zoo):
+    """The same failing request, on a server as it is by default and on one that shows texts."""
+    variables = {"EISEN_SHOW_ERRORS": "1"}  # of the shell, which decides nothing
+    for options, told in [
+        ([], "inference raised ValueError; the log shows where"),
+        (["--show-errors"], "inference raised ValueError: cannot convert float NaN to integer ("),
+    ]:
+        running = start(zoo / "hanging.mar", *options, variables=variables)
+        running.until(READY)
+        warned = any(line.startswith("WARNING: --show-errors: ") for line in running.lines)
+        assert warned == bool(options)
+        client = client_of(running, "hanging", retries=0)
+        with client, pytest.raises(ServerFailed) as caught:
+            client.predict({"x": np.float32([np.nan])})
+        assert caught.value.server_message.startswith(told)

@@ -504,3 +504,15 @@ def test_nothing_is_imported_to_find_a_module(project):
     assert spec.origin.endswith("inner.py")
     assert "loud" not in sys.modules
     assert module_search.find_spec("loud.absent") is None
+
+
+def test_a_module_in_namespace_packages_that_are_not_imported_is_found(tmp_path, monkeypatch):
+    """As where ``eisen-pack verify`` is called in the folder that the model's code is in."""
+    folder = tmp_path / "not_imported_outer" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "net.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = module_search.find_spec("not_imported_outer.inner.net")
+    assert spec is not None
+    assert spec.origin == str(folder / "net.py")
+    assert module_search.find_spec("not_imported_outer.inner.other") is None

@@ -30,7 +30,7 @@ def test_help_has_an_example(arguments, capsys):
 
 
 def test_every_command_has_help_with_an_example(capsys):
-    for command in ("build", "inspect", "verify", "diff"):
+    for command in ("build", "inspect", "verify", "predict", "diff"):
         assert main([command, "--help"]) == 0
         assert f"eisen-pack {command} " in capsys.readouterr().out.partition("example")[2]
 

@@ -288,7 +288,7 @@ def _is_running(pid):
 
 
 def test_output_without_end_is_stopped(told, monkeypatch):
-    monkeypatch.setattr(_proof.proving, "_OUTPUT_LIMIT", 2**20)
+    monkeypatch.setattr(_proof.clean_room, "_OUTPUT_LIMIT", 2**20)
     text = told("while True: print('again and again')", timeout=60)
     assert text.startswith("the clean process printed more than 1 MiB: its last lines are\n")
     assert text.endswith("again and again")

@@ -39,9 +39,9 @@ def test_the_answer_to_a_failure_holds_no_data(worker, caplog):
     assert answer.json == {
         "code": 500,
         "type": "ModelFailed",
-        "message": "inference raised ValueError; the server's log shows where",
-        "error": "inference raised ValueError; the server's log shows where",
-        "problems": ["inference raised ValueError; the server's log shows where"],
+        "message": "inference raised ValueError; the log shows where",
+        "error": "inference raised ValueError; the log shows where",
+        "problems": ["inference raised ValueError; the log shows where"],
     }
     assert "in forward" in caplog.text
     assert "31337" not in caplog.text

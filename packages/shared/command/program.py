@@ -38,6 +38,18 @@ examples:
 class Parser(argparse.ArgumentParser):
     """A parser that escapes wrong arguments in its messages: file names are arguments, too."""
 
+    #: Adds the arguments that take long to import, once this parser is used.
+    add_late: Callable[[Parser], None] | None = None
+
+    def parse_known_args(  # type: ignore[override] # typeshed overloads it
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse, see :class:`argparse.ArgumentParser`."""
+        add_late, self.add_late = self.add_late, None
+        if add_late is not None:
+            add_late(self)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
         super().error(clean(message))

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +66,7 @@ def _deploy_damaged(cluster: Cluster, report: Report, new: Version, old: Version
     copy.parent.mkdir()
     shutil.copyfile(new.path, copy)
     _flip(copy)
+    _empty_caches([cluster.head, *cluster.workers])  # else an earlier scenario's copy is found
     cluster.deploy(configure(replace(new, path=copy)))
     message = cluster.wait_status(APPLICATION, "DEPLOY_FAILED")
     report.figures["a flipped byte in a new version, deployed"] = _last_line(message)
@@ -80,9 +81,8 @@ def _start_from_damaged(
     content = version.path.read_bytes()
     harm(version.path)
     before = {node: len(_refusals(cluster, node)) for node in cluster.workers}
+    _empty_caches(cluster.workers)
     for node in cluster.workers:
-        for kept in node.folder.glob("eisen-deploy-archives-*/*.mar"):
-            kept.unlink()
         os.kill(node.find_processes(REPLICA)[0], signal.SIGKILL)
     cluster.wait(
         f"all nodes refuse {what}",
@@ -98,6 +98,12 @@ def _start_from_damaged(
     report.expect(running == REPLICAS - len(cluster.workers), f"{running} replicas run")
     _replace(version.path, content)
     cluster.wait_running(APPLICATION, REPLICAS)
+
+
+def _empty_caches(nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        for kept in node.folder.glob("eisen-deploy-archives-*/*.mar"):
+            kept.unlink()
 
 
 def _refusals(cluster: Cluster, node: Node) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from eisen_deploy.client._errors import EisenClientError, UnknownOutcome
 from eisen_deploy.client._http.answers import HTTPAnswer
@@ -23,10 +23,6 @@ from .input_summaries import summarise_inputs
 from .retries import Retries, call_with_retries
 from .server_errors import map_server_error
 from .size_limit import SizeLimit
-
-if TYPE_CHECKING:
-    from eisen_deploy.client._http.transport import Transport
-    from eisen_deploy.client.testing import FakeModel
 
 #: The body of the request that asks for the metadata.
 METADATA_REQUEST = Body((), None)
@@ -57,6 +53,19 @@ class Call(NamedTuple):
         return {**headers, "Accept": BINARY_TYPE, **self.body.headers}
 
 
+class Transport(Protocol):
+    """What brings the answer to a call: over HTTP, or from a model that needs no server."""
+
+    def post(self, call: Call) -> HTTPAnswer:
+        """Return the answer, of whatever status.
+
+        :raises EisenClientError: if there is no whole answer.
+        """
+
+    def close(self) -> None:
+        """Give back what is kept for further calls."""
+
+
 def new_id() -> str:
     """Return a name for a request that no other one has."""
     return os.urandom(8).hex()
@@ -70,7 +79,7 @@ class Caller:
     """
 
     endpoint: Endpoint
-    transport: Transport | FakeModel
+    transport: Transport
     limit: SizeLimit
     renewable: bool
 

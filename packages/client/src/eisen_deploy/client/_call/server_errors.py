@@ -146,7 +146,7 @@ def _choose_class(
 
 
 def _describe_answer(answer: HTTPAnswer, type_: str | None, text: str | None) -> str:
-    message = " ".join(["the server answered", str(answer.status), *([type_] if type_ else [])])
+    message = f"{answer.source} answered {answer.status}{f' {type_}' if type_ else ''}"
     if text:
         return f"{message}: {text}"
     if answer.body and "json" not in answer.headers.get("Content-Type", "").lower():

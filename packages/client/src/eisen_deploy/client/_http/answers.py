@@ -28,11 +28,13 @@ class HTTPAnswer:
 
     :param headers: found by name in any case.
     :param body: writable, so that decoded arrays are views of it.
+    :param source: who answered, as a message says it.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes | bytearray | memoryview
+    source: str = "the server"
 
     @property
     def request_id(self) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from eisen_deploy.client import _errors as errors
 from eisen_deploy.client._shared.command.terminal import say
@@ -28,10 +30,26 @@ _ADVICE: dict[type[errors.EisenClientError], str] = {
     "harm",
 }
 
+#: The program whose command runs, and its advice.
+_speaker = ContextVar("_speaker", default=("eisen-client", _ADVICE))
+
+
+@contextmanager
+def speaking_as(
+    program: str, advice: Mapping[type[errors.EisenClientError], str]
+) -> Iterator[None]:
+    """Name another program in messages, and give its advice where it has some of its own."""
+    token = _speaker.set((program, {**_ADVICE, **advice}))
+    try:
+        yield
+    finally:
+        _speaker.reset(token)
+
 
 def complain(text: str) -> None:
     """Write a line to the standard error, after the program's name."""
-    say(f"eisen-client: {clean(' '.join(text.split(chr(10))))}", sys.stderr)
+    program, _ = _speaker.get()
+    say(f"{program}: {clean(' '.join(text.split(chr(10))))}", sys.stderr)
 
 
 def note(text: str) -> None:
@@ -67,7 +85,8 @@ def _choose_advice(error: errors.EisenClientError) -> str:
     special: str = vars(error).get("advice", "")
     if special and "=" not in special:  # else it names parameters
         return special
-    return _ADVICE.get(type(error), error.advice)
+    _, advice = _speaker.get()
+    return advice.get(type(error), error.advice)
 
 
 def format_trace(error: BaseException) -> Iterator[str]:

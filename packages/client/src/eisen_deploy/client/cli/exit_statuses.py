@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from eisen_deploy.client import _errors as errors
@@ -60,6 +61,6 @@ def status_of(error: BaseException) -> int:
     return next(_STATUS[base] for base in type(error).__mro__ if base in _STATUS)
 
 
-def format_table() -> str:
-    """Return the statuses and their meanings as lines of text."""
-    return "\n".join(f"  {each.status:>3}  {each.meaning}" for each in EXITS)
+def format_table(exits: Iterable[Exit] = EXITS) -> str:
+    """Return statuses and their meanings as lines of text."""
+    return "\n".join(f"  {each.status:>3}  {each.meaning}" for each in exits)

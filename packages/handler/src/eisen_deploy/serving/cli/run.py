@@ -29,6 +29,7 @@ from eisen_deploy.serving.engines.served_archives import (
 from eisen_deploy.serving.runtime._shared.command import program
 from eisen_deploy.serving.runtime._shared.command.terminal import say
 from eisen_deploy.serving.runtime._shared.printable import clean
+from eisen_deploy.serving.runtime.answering import error_texts
 
 from .arguments import ENGINES, add_arguments, find_whole_path, make_options, parse_positive
 from .endpoints import Endpoints
@@ -75,6 +76,12 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         action="store_true",
         help="print the endpoints as one JSON object; all other lines go to the standard error",
     )
+    parser.add_argument(
+        "--show-errors",
+        action="store_true",
+        help="for development: replies and logs have the texts of errors that models and "
+        "transforms raise; these may hold patients' data",
+    )
     for name in ("silence", "starts"):  # of Patience; hidden: it is tests that have little
         default = getattr(Patience, name)
         parser.add_argument(
@@ -93,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_line = partial(_say_on, stream=sys.stderr if arguments.json else sys.stdout)
         found, gpus = prepare(arguments, engine, options, say_line, private / "model_store")
         folder = find_whole_path(arguments.folder or private / "server")
+        _set_show_errors(arguments.show_errors, say_line)
         patience = Patience(options.startup_timeout, arguments.silence, arguments.starts)
         setup = Setup(options, found, gpus, arguments.python, folder, private, patience, say_line)
         engine.check_setup(setup)
@@ -194,6 +202,16 @@ def _serve(engine: Engine, service: Service, setup: Setup, endpoints: Endpoints)
         Originals(setup.archives, setup.say).watch()
         service.keep(write_token)
     raise AssertionError
+
+
+def _set_show_errors(shown: bool, say_line: Callable[[str], None]) -> None:
+    """Have the processes that are started show the texts of errors, or not, as they inherit it."""
+    os.environ[error_texts.SHOW] = str(int(shown))
+    if shown:
+        say_line(
+            "WARNING: --show-errors: replies and logs have the texts of errors that models and "
+            "transforms raise. These may hold patients' data: for development only"
+        )
 
 
 def _describe(archive: ServedArchive, engine: Engine, options: Options) -> str:

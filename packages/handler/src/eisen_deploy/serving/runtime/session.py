@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ._shared.archive.allowed_values import MODEL_FILES
 from ._shared.archive.description import OwnHandler
 from ._shared.model.serving_options import ServingOptions
+from .answering import error_texts
 from .answering.interrupts import Interrupt
 from .answering.limits import Limits
 from .archive.verification import verify
@@ -65,6 +66,8 @@ class InferenceSession:
     :param limits: what the server allows a request and a reply.
     :param counters: where each batch is counted, if anywhere.
     :param interrupt: what ends a stage whose time is over, see :meth:`open`.
+    :param show_errors: whether replies and the log have the texts of errors that user code raises;
+        these may hold data of patients.
     """
 
     def __init__(
@@ -73,13 +76,20 @@ class InferenceSession:
         limits: Limits = Limits(),  # noqa: B008 - it is immutable
         counters: Counters | None = None,
         interrupt: Interrupt | None = None,
+        *,
+        show_errors: bool = False,
     ) -> None:
         from .answering import pipeline  # noqa: PLC0415 - needs torch
 
         self.handler = handler
         self.limits = limits
         self._answer = partial(
-            pipeline.answer, handler, limits=limits, counters=counters, interrupt=interrupt
+            pipeline.answer,
+            handler,
+            limits=limits,
+            counters=counters,
+            interrupt=interrupt,
+            show_errors=show_errors,
         )
 
     @classmethod
@@ -96,6 +106,8 @@ class InferenceSession:
         self_test: bool = False,
     ) -> InferenceSession:
         """Verify, import and load an unpacked archive, and replay its sample.
+
+        Where the environment variable ``EISEN_SHOW_ERRORS`` is 1, texts of errors are shown.
 
         :param gpu_id: number of the GPU to run on; ``None`` for the CPU.
         :param context: for ``initialize``, in place of a :class:`Context`; it names the GPU itself.
@@ -121,7 +133,14 @@ class InferenceSession:
         except LoadFailed as error:
             _log.error("archive refused: %s", error)
             raise
-        return cls(handler, limits(archive.options), counters, interrupt)
+        show_errors = error_texts.are_shown()
+        if show_errors:
+            _log.warning(
+                "%s: replies and this log have the texts of errors, which may hold patients' data",
+                error_texts.SHOW,
+            )
+        made_limits = limits(archive.options)
+        return cls(handler, made_limits, counters, interrupt, show_errors=show_errors)
 
     @property
     def batch_problem(self) -> str | None:

@@ -13,6 +13,10 @@ from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.importlib import MetaPathFinderProtocol
 
 _STDLIB = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
 
@@ -23,7 +27,7 @@ def find_spec(module: str) -> ModuleSpec | None:
     spec = None
     for name in list_packages(module):
         finders = (each for each in sys.meta_path if hasattr(each, "find_spec"))
-        found = (each.find_spec(name, path) for each in finders)
+        found = (_ask(each, name, path) for each in finders)
         spec = next((each for each in found if each is not None), None)
         if spec is None:
             return None
@@ -31,6 +35,18 @@ def find_spec(module: str) -> ModuleSpec | None:
         if path is None and name != module:
             return None  # it lies in something that is not a package
     return spec
+
+
+def _ask(
+    finder: MetaPathFinderProtocol, name: str, path: Sequence[str] | None
+) -> ModuleSpec | None:
+    try:
+        return finder.find_spec(name, path)
+    except KeyError:  # within a namespace package another one, which it wants to be imported
+        spec = ModuleSpec(name, None, is_package=True)
+        folders = (Path(each) / name.rpartition(".")[2] for each in path or ())
+        spec.submodule_search_locations = [str(each) for each in folders if each.is_dir()]
+        return spec
 
 
 def list_packages(module: str) -> Iterator[str]:

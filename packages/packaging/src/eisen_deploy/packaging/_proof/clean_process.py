@@ -1,8 +1,8 @@
 """Load an archive where there is only what a server has; the script of a fresh interpreter.
 
 It is run as a file with ``-I -S``, so that nothing installed is on the path, and imports nothing
-that is. It gets its task as JSON on its standard input, and writes the outcome to a file
-(:mod:`.exchange`). In it
+that is. It gets its task as a line of JSON on its standard input, and writes the outcome to a file
+or answers requests (:mod:`.exchange`). In it
 
 * a module of a distribution is found if the distribution is one of the task's, and else is not
   there at all: no ``.pth`` file has run, and no working copy is reachable;
@@ -31,12 +31,12 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NoReturn
 
 if TYPE_CHECKING:
-    from .exchange import Failure, Link, Outcome, Task
+    from .exchange import Failure, Head, Link, Outcome, Task
 
-_SESSION = "_eisen_serving.session"
+_RUNTIME = "_eisen_serving"
 _TEXT = 4000  # characters of an error's text
 _FRAMES = 8
 _end = os._exit
@@ -238,9 +238,48 @@ def _find_captured_modules(folder: str) -> list[str]:
     return [name for name in found if name.partition(".")[0] not in ("_eisen_serving", "dill")]
 
 
+def _take_over(stream: int, replacement: int) -> int:
+    """Return a descriptor of our own for a standard stream, and let user code find another one."""
+    own = os.dup(stream)
+    os.dup2(replacement, stream)
+    return own
+
+
+def _answer_all(session: Any, requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer requests one by one until there are no more; first say that the archive is loaded."""
+    request_class = importlib.import_module(f"{_RUNTIME}.messages").Request
+    replies.write(b"loaded\n")
+    replies.flush()
+    while line := requests.readline():
+        head: Head = json.loads(line)
+        body = bytearray(head["size"])
+        requests.readinto(body)  # type: ignore[attr-defined] # typeshed has it of one class less
+        (reply,) = session.answer([request_class(_lower(head["headers"]), body)])
+        about: Head = {"status": reply.status, "headers": dict(reply.headers), "size": reply.size}
+        replies.writelines([json.dumps(about).encode() + b"\n", *reply.buffers])
+        replies.flush()
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): text for name, text in headers.items()}
+
+
+def _make_limits(options: Any) -> object:
+    """Return what a server would allow, which is what the archive asks for."""
+    limits = importlib.import_module(f"{_RUNTIME}.answering.limits").Limits
+    seconds = options.response_timeout
+    if seconds is None:
+        return limits()
+    budget = importlib.import_module(f"{_RUNTIME}.answering.budget").leave_margin(seconds)
+    why = f"the archive's response_timeout is {seconds} s"
+    return limits(seconds=budget, seconds_setting=why)
+
+
 def main() -> None:
     """Do the task on the standard input, and end whatever threads are left."""
-    task: Task = json.load(sys.stdin)
+    requests = os.fdopen(_take_over(0, os.open(os.devnull, os.O_RDONLY)), "rb")
+    task: Task = json.loads(requests.readline())
+    replies = os.fdopen(_take_over(1, 2), "wb") if task["answers"] else None
     folder = task["folder"]
     faulthandler.enable()
     finder = Finder(task["roots"], task["distributions"], task["sites"])
@@ -253,11 +292,17 @@ def main() -> None:
     error: Failure | None = None
     states: dict[str, dict[str, str]] = {}
     try:
-        session = importlib.import_module(_SESSION).InferenceSession
-        session.open(Path(folder), gpu_id=task["gpu_id"], self_test=True)
+        opener = importlib.import_module(f"{_RUNTIME}.session").InferenceSession.open
+        if replies is None:
+            opener(Path(folder), gpu_id=task["gpu_id"], self_test=True)
+        else:
+            session = opener(Path(folder), gpu_id=task["gpu_id"], limits=_make_limits)
     except BaseException as raised:  # noqa: BLE001 - whatever it is, the outcome has it
         error = _describe_failure(raised, folder)
         states = read_states(_find_captured_modules(folder))
+    if replies is not None and error is None:
+        _answer_all(session, requests, replies)
+        _end(0)
     outcome: Outcome = {
         "error": error,
         "part": files.part,

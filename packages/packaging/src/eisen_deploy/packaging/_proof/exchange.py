@@ -23,13 +23,26 @@ class Task(Allowed):
     """What the process is to do.
 
     ``parts`` says of each file that will be unpickled what it is, by its path. It writes the
-    outcome to the file ``report``.
+    outcome to the file ``report``. If it ``answers``, it does so only where the archive does not
+    load; else it says a line, and answers what arrives on its standard input until that ends.
     """
 
     folder: str
     parts: dict[str, str]
     gpu_id: int | None
     report: str
+    answers: bool
+
+
+class Head(TypedDict):
+    """The line before the body of a request, or of a reply, which has ``size`` bytes.
+
+    ``status`` is that of a reply.
+    """
+
+    status: int
+    headers: dict[str, str]
+    size: int
 
 
 class Link(TypedDict):

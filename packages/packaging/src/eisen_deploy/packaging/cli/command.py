@@ -9,7 +9,7 @@ from eisen_deploy.packaging._errors import EisenPackagingError
 from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.errors import ContractError
 
-from . import build, diff, inspect, verify
+from . import build, diff, inspect, predict, verify
 from .errors import NotSound
 
 _PROG = "eisen-pack"
@@ -26,10 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make_parser() -> argparse.ArgumentParser:
     parser = program.Parser(
         prog=_PROG,
-        description="Build archives (MAR) for TorchServe, look into them, verify and compare them.",
+        description="Build archives (MAR) for TorchServe, look into them, verify, try and compare "
+        "them.",
         epilog="example: eisen-pack build recipe.py -o model_zoo",
     )
-    program.add_commands(parser, "eisen-deploy-packaging", (build, inspect, verify, diff))
+    program.add_commands(parser, "eisen-deploy-packaging", (build, inspect, verify, predict, diff))
     return parser
 
 

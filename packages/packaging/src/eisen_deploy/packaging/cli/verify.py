@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from pathlib import Path
 
 from eisen_deploy.packaging._progress import Steps
-from eisen_deploy.packaging._shared.archive import unpacked_folder, zips
 from eisen_deploy.packaging._shared.command import program
 from eisen_deploy.packaging._shared.command.progress import Bars, open_bars
 from eisen_deploy.packaging._shared.command.terminal import format_size, say
 from eisen_deploy.packaging._shared.printable import clean
 
+from .archive import add_digest, check_digest, unpack
 from .errors import NotSound, name_archive
 
 _EXAMPLE = """\
@@ -21,8 +20,6 @@ examples:
   eisen-pack verify model_zoo/seg.mar
   eisen-pack verify --no-run --digest 5d41402a... model_zoo/seg.mar
 """
-
-_DIGEST = re.compile(r"(?:sha-?256[:=])?([0-9a-f]{64})", re.IGNORECASE)
 
 
 def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
@@ -38,17 +35,10 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("archive", metavar="MAR", type=Path, help="the archive")
-    add("--digest", metavar="SHA256", type=_parse_digest, help="the digest that it has to have")
+    add_digest(parser)
     add("--no-run", action="store_true", help="check structure and digests only")
     add("--gpu", metavar="N", type=int, help="the GPU to predict on; default: the CPU")
     return parser
-
-
-def _parse_digest(text: str) -> str:
-    match = _DIGEST.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("expected 64 hexadecimal digits")
-    return match[1].lower()
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,17 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.archive
     with tempfile.TemporaryDirectory(prefix="eisen-verify-") as temporary, open_bars() as bars:
         folder, steps = Path(temporary), Steps(bars)
-        with name_archive(path, NotSound):
-            counter = steps.counter("unpack", path.stat().st_size)
-            entries = zips.unpack(path, folder, progress=counter)
-            about = unpacked_folder.verify(folder)
+        entries, about = unpack(path, folder, steps)
         _say_line(f"structure   {len(entries)} files, {format_size(path.stat().st_size)}", bars)
         _say_line(f"digests     sha-256 {about.digest}", bars)
-        if arguments.digest not in (None, about.digest):
-            raise NotSound(
-                f"{clean(str(path))}: another archive: expected digest {arguments.digest}, "
-                f"got {about.digest}"
-            )
+        check_digest(path, about, arguments.digest)
         if not arguments.no_run:
             steps.begin("predict")
             _say_line(f"process     {_predict(path, folder, arguments.gpu)}", bars)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TypeVar
 
-from eisen_deploy.client import Progress, files
+from eisen_deploy.client import EisenServingClient, Progress, files
 from eisen_deploy.client._shared.command import program
 from eisen_deploy.client._shared.command.progress import open_bars
 from eisen_deploy.client._shared.command.terminal import say
@@ -28,10 +29,21 @@ from .outputs import Target
 
 T = TypeVar("T")
 
-_EPILOG = """\
+#: Seconds for a prediction, unless the user says otherwise.
+TIMEOUT = 300.0
+
+#: What ``predict`` does, and with which files.
+DESCRIPTION = (
+    "Run a model on files. An output image lies where the input lies: its affine, spacing and "
+    "orientation are those of the input."
+)
+KINDS_OF_FILES = """\
 files: .nii .nii.gz, a folder with a DICOM series or a .dcm file (an output .dcm is a DICOM
   segmentation), .png, .npy, .npz, .json, .txt
+"""
 
+_EPILOG = f"""\
+{KINDS_OF_FILES}
 examples:
   eisen-client predict URL --input image=ct.nii.gz --output mask=mask.nii.gz
   eisen-client predict URL --input image=series/ --output mask=seg.dcm --segment 1=Liver
@@ -44,11 +56,18 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "predict",
         help="run a model on files",
-        description="Run a model on files. An output image lies where the input lies: its affine, "
-        "spacing and orientation are those of the input.",
+        description=DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_file_arguments(parser)
+    parser.add_argument("--idempotent", action="store_true", help="send again if a reply is lost")
+    add_arguments(parser, timeout=TIMEOUT)
+    return parser
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what goes in, what comes out, and where to."""
     add = parser.add_argument
     for flag, form, parse, meaning in _REPEATED:
         add(flag, metavar=form, type=_wrap_parser(parse), action="append", default=[], help=meaning)
@@ -67,16 +86,31 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         help="turn images so that their axes run this way, and the outputs back",
     )
     add("--monochrome1", choices=["keep", "invert"], help="images in which small values are bright")
-    add("--idempotent", action="store_true", help="send again if a reply is lost")
-    add_arguments(parser, timeout=300.0)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, predict, write. Whatever can be refused is refused before anything is sent."""
+    """Run the model that a server has."""
+    idempotent: bool = arguments.idempotent
+    open_client = partial(make_client, arguments, validate_inputs=True)
+    return predict_files(arguments, open_client, idempotent=idempotent)
+
+
+def predict_files(
+    arguments: argparse.Namespace,
+    open_client: Callable[[], AbstractContextManager[EisenServingClient]],
+    *,
+    idempotent: bool = False,
+) -> int:
+    """Read, predict, write. Whatever can be refused is refused before anything is sent.
+
+    :param arguments: those of :func:`add_file_arguments`, ``url`` (``None`` without a server) and
+        ``debug``.
+    :param open_client: is called once the arguments are checked; its client validates inputs.
+    :returns: the exit status.
+    """
     _check(arguments)
     wanted: list[NamedFile] = arguments.output
-    with make_client(arguments, validate_inputs=True) as client:
+    with open_client() as client:
         raw = client.get_metadata()
         metadata = Metadata.parse(raw)
         inputs.check_names(arguments.input, arguments.value, metadata)
@@ -92,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
             note(remark)
         with _show_progress() as progress:
             reply = client.predict(
-                batch.values, outputs=names, idempotent=arguments.idempotent, progress=progress
+                batch.values, outputs=names, idempotent=idempotent, progress=progress
             )
     if arguments.provenance or segmented:
         outputs.note_unnamed_model(reply)

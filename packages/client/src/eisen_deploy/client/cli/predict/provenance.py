@@ -27,17 +27,19 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name}{_ENDING}")
 
 
-def describe_run(url: str, batch: Mapping[str, object], reply: Prediction) -> dict[str, object]:
+def describe_run(
+    url: str | None, batch: Mapping[str, object], reply: Prediction
+) -> dict[str, object]:
     """Return what is the same for all outputs of a prediction.
 
-    :param url: of the model.
+    :param url: of the model; ``None`` if no server ran it.
     :param batch: inputs by name, as they were handed to the client.
     """
     return {
         "schema": SCHEMA,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "client": {"name": "eisen-deploy-client", "version": client_version()},
-        "server": Endpoint.parse(url).shown,
+        "server": None if url is None else Endpoint.parse(url).shown,
         "request_id": reply.request_id,
         "model": reply.model._asdict(),
         "inputs": {name: _describe(value, hashed=True) for name, value in batch.items()},

@@ -35,14 +35,17 @@ def answer(
     limits: Limits = Limits(),  # noqa: B008 - it is immutable
     counters: Counters | None = None,
     interrupt: Interrupt | None = None,
+    *,
+    show_errors: bool = False,
 ) -> list[Reply]:
     """Answer a batch, as :meth:`~..session.InferenceSession.answer` does.
 
     :param handler: an initialised handler.
     :param interrupt: what ends a stage whose time is over; by default an alarm.
+    :param show_errors: whether replies and the log have the texts of errors of user code.
     """
     with Budget(limits.seconds, interrupt or AlarmInterrupt()) as budget:
-        jobs = [Job(request, limits.request) for request in requests]
+        jobs = [Job(request, limits.request, show_errors=show_errors) for request in requests]
         batch = _Batch(handler, jobs, limits, budget)
         replies = batch.answer()
     if counters is not None:

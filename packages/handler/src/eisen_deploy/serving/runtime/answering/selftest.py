@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +20,7 @@ from .._shared.wire import protocol
 from ..errors import Difference, SelfTestFailed
 from ..handler import EisenServingHandler, pick_stages
 from ..messages import Reply, Request
+from . import error_texts
 from .comparison import compare, format_table
 from .jobs import Job
 
@@ -36,10 +36,7 @@ class StageFailed(Exception):
 
     def __init__(self, stage: str, error: BaseException, data: object = None) -> None:
         self.stage = stage
-        text = f"{stage} raised {type(error).__name__}: {error}{_find_line(error)}"
-        if isinstance(error, KeyError) and isinstance(data, dict):
-            text += f"; it was given the keys {', '.join(map(str, data))}"
-        super().__init__(text)
+        super().__init__(error_texts.describe(stage, error, data))
 
 
 def check(handler: EisenServingHandler, folder: Path, sample: RecordedSample) -> None:
@@ -94,16 +91,6 @@ def predict(handler: EisenServingHandler, request: Request) -> dict[str, object]
         except (Exception, SystemExit) as error:  # noqa: PERF203 - the first one ends it
             raise StageFailed(stage.__name__, error, job.data) from error
     return decode_outputs(job.finished)
-
-
-def _find_line(error: BaseException) -> str:
-    """Return where user code raised an error, or called the library that did."""
-    here = Path(__file__).parents[1]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if here not in path.parents and "site-packages" not in path.parts and path.exists():
-            return f" ({path.name}, line {frame.lineno})"
-    return ""
 
 
 def decode_outputs(reply: Reply) -> dict[str, object]:
