@@ -226,6 +226,7 @@ def write_certificate(folder):
     own = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
     cert, key = folder / "cert.pem", folder / "key.pem"
     own.private_key_pem.write_to_path(key)
+    key.chmod(0o600)
     for blob in own.cert_chain_pems:
         blob.write_to_path(cert, append=True)
     authority.cert_pem.write_to_path(cert, append=True)

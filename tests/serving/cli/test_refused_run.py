@@ -57,6 +57,7 @@ def test_without_any_java(zoo, tmp_path):
 
 
 def test_with_options_that_do_not_go_with_the_archives(zoo, tmp_path):
-    (line,) = refuse(tmp_path, zoo, "--engine", "ray", "--workers", "3")
-    assert "--workers 3: two says 2, and others nothing" in line
+    long, numbers = refuse(tmp_path, zoo, "--engine", "ray", "--workers", "3")
+    assert "too long for Ray's sockets" in long
+    assert "--workers 3: two says 2, and others nothing" in numbers
     assert left_in(tmp_path) == []

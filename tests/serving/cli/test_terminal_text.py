@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from eisen_deploy.packaging import EisenServingMAR
-from eisen_deploy.serving.cli import config, main, run
+from eisen_deploy.serving.cli import main, run
 from eisen_deploy.serving.engines.served_archives import verify
+from eisen_deploy.serving.engines.torchserve import script
 from eisen_deploy.serving.engines.torchserve.logs import explain_end, find_exception
 from eisen_deploy.serving.engines.torchserve.settings.configuration import Configuration
 from eisen_deploy.serving.engines.torchserve.settings.profile import Setting
@@ -91,16 +92,19 @@ def test_remedies_name_one_file_to_a_shell(told, tmp_path):
 @pytest.mark.parametrize("name", ODD)
 def test_torchserve_is_never_given_a_name_that_it_reads_otherwise(archive, tmp_path, name):
     (found,) = verify([shutil.copy(archive, tmp_path / name)])
-    store, models, links = config._lay_out_model_store([found], tmp_path / "server")
-    assert models == ["seg.mar"]
-    assert store == str(tmp_path / "server" / "model_store")
-    assert shlex.split(links[-1])[-2:] == [str(tmp_path / name), f"{store}/seg.mar"]
+    store = script.lay_out_model_store([found], tmp_path / "server")
+    assert store.models == ["seg.mar"]
+    assert store.folder == tmp_path / "server" / "model_store"
+    link = store.folder / "seg.mar"
+    assert shlex.split(store.commands[-1])[-2:] == [str(tmp_path / name), str(link)]
+    script.make_folders(tmp_path / "server", store)
+    assert link.samefile(tmp_path / name)
 
 
 def test_a_path_stays_in_its_line_of_the_properties():
     setting = Setting("property", "certificate_file", "/a\nallowed_urls=.*\x1b\x7fé", "a reason")
     lines = Configuration((setting,)).render().split("\n")
-    assert lines[1] == r"certificate_file=/a\u000aallowed_urls=.*\u001b\u007f\u00e9"
+    assert lines[2] == r"certificate_file=/a\u000aallowed_urls=.*\u001b\u007f\u00e9"
 
 
 def test_lines_of_logs_that_are_quoted():

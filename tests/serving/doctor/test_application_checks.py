@@ -17,7 +17,7 @@ from eisen_deploy.serving.doctor.facts.application import Application
 from eisen_deploy.serving.doctor.facts.certificate import Certificate
 from eisen_deploy.serving.doctor.facts.uvicorn_script import UvicornScript
 from eisen_deploy.serving.engines.environment.probes import Python
-from eisen_deploy.serving.engines.machine import Machine
+from eisen_deploy.serving.engines.machine import Machine, OpenFiles
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.engines.torchserve.calls import Answer, Endpoint
@@ -86,6 +86,7 @@ SCRIPT = UvicornScript(
     (ARCHIVE,),
     (),
     Python("python", "3.11.7", NEEDED),
+    OpenFiles(1024, 2**20),
 )
 SAMPLED = dataclasses.replace(ARCHIVE, sample=(b"x" * 1000, {}))
 LACKING = Python("python", "3.11.7", {**NEEDED, "uvicorn": None})
@@ -97,6 +98,7 @@ IN_SCRIPT = {
     "script-archive-damaged": (ERROR, {"damaged": ("seg.mar: model.pt was changed",)}),
     "script-limit-too-small": (ERROR, {"options": Options(max_body=9), "archives": (SAMPLED,)}),
     "script-bodies-exceed-memory": (WARNING, {"options": Options(max_body=2**50)}),
+    "script-open-files-few": (WARNING, {"open_files": OpenFiles(512, 1024)}),
     "script-workers-exceed-cores": (WARNING, {"options": Options(workers=5, max_body=1000)}),
 }
 

@@ -92,7 +92,7 @@ def test_an_invalid_address_is_status_2(run):
 @pytest.mark.parametrize(
     ("limits", "shown", "status"),
     [
-        ("-Hn 5000; ulimit -Sn 300", "up to 5000: the server raises its limit from 300", 0),
+        ("-Sn 300; ulimit -Hn 5000", "up to 5000: the server raises its limit from 300", 0),
         ("-n 1000", "up to 1000", 1),
     ],
 )

@@ -30,6 +30,15 @@ class ModelStore:
     models: Sequence[str]
     links: Mapping[str, Path] = field(default_factory=dict)
 
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a shell that make it."""
+        links = [
+            ["ln", "-sf", str(archive), str(self.folder / name)]
+            for name, archive in self.links.items()
+        ]
+        return [shlex.join(each) for each in (["mkdir", "-p", str(self.folder)], *links) if links]
+
 
 @dataclass(frozen=True)
 class Start:
@@ -86,9 +95,6 @@ def render_script(
     :param python: the interpreter beside which it is installed.
     """
     temporary = str(_get_temporary(folder))
-    links = [["mkdir", "-p", str(store.folder)]] if store.links else []
-    for name, archive in store.links.items():
-        links.append(["ln", "-sf", str(archive), str(store.folder / name)])
     command = [str(find_program(python).absolute()), "--start", "--ncs", *files]
     command += ["--model-store", str(store.folder), "--models", *store.models]
     return "\n".join(
@@ -98,7 +104,7 @@ def render_script(
             "set -e",
             shlex.join(["mkdir", "-p", temporary]),
             shlex.join(["cd", str(folder)]) + "  # key_file.json and logs go here",
-            *map(shlex.join, links),
+            *store.commands,
             "# for the pid file, the unpacked archives, the workers' sockets: shared with nobody",
             shlex.join(["export", f"TMPDIR={temporary}", f"TEMP={temporary}"]),
             _export_java(python),

@@ -13,7 +13,7 @@ from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
 from eisen_deploy.serving.engines.keys import ServersToken
 from eisen_deploy.serving.engines.machine import measure_machine
 from eisen_deploy.serving.engines.options import Options
-from eisen_deploy.serving.engines.preflight import Refused
+from eisen_deploy.serving.engines.preflight import refuse
 from eisen_deploy.serving.engines.processes.service import SupervisedService
 from eisen_deploy.serving.engines.served_archives import ServedArchive
 from eisen_deploy.serving.engines.torchserve.launcher import free_ports
@@ -66,8 +66,12 @@ class RayEngine:
 
     def check_setup(self, setup: Setup) -> None:
         """Check that its sockets have names that are short enough, and the numbers of replicas."""
-        check_socket_paths(setup.private)
-        check_replicas(setup.archives, setup.options)
+        refuse(
+            [
+                *find_long_socket_paths(setup.private),
+                *find_different_replicas(setup.archives, setup.options),
+            ]
+        )
 
     def make_service(self, setup: Setup) -> SupervisedService:
         """Return it; it is not started."""
@@ -137,15 +141,12 @@ def make_http_options(options: Options, timeout: int) -> dict[str, object]:
     }
 
 
-def check_replicas(archives: Sequence[ServedArchive], options: Options) -> None:
-    """Check that one number of replicas holds for all archives that do not say it themselves.
-
-    :raises Refused: if it does not.
-    """
+def find_different_replicas(archives: Sequence[ServedArchive], options: Options) -> Iterator[str]:
+    """Yield that one number of replicas does not hold for all archives that say none themselves."""
     say = [each for each in archives if each.serving.workers not in (None, options.workers)]
     if options.workers is not None and say and not _say_workers(archives):
         names = ", ".join(f"{each.url_part} says {each.serving.workers}" for each in say)
-        raise Refused([f"--workers {options.workers}: {names}, and others nothing: leave it out"])
+        yield f"--workers {options.workers}: {names}, and others nothing: leave it out"
 
 
 def _say_workers(archives: Sequence[ServedArchive]) -> bool:
@@ -178,14 +179,11 @@ def _share_cores(archives: Sequence[ServedArchive], options: Options) -> int | N
     return max(1, measure_machine().cores // count_replicas(archives, options))
 
 
-def check_socket_paths(private: Path) -> None:
-    """Check that the paths of Ray's sockets will not be too long for the system.
-
-    :raises Refused: if they are.
-    """
+def find_long_socket_paths(private: Path) -> Iterator[str]:
+    """Yield that the paths of Ray's sockets would be too long for the system."""
     over = len(os.fsencode(private)) + len(_LONGEST_SOCKET) - _MOST
     if over > 0:
-        raise Refused([f"{private}: {over} bytes too long for Ray's sockets: TMPDIR names another"])
+        yield f"{private}: {over} bytes too long for Ray's sockets: TMPDIR names another"
 
 
 def _make_ready_url(archive: ServedArchive, options: Options) -> str:
