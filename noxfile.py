@@ -85,7 +85,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def quick(session: nox.Session) -> None:
-    """Run the tests that need no server (under a minute), in the environment of ``tests``."""
+    """Run the tests that need no server (three minutes), in the environment of ``tests``."""
     session.notify("tests", posargs=[*QUICK, *session.posargs])
 
 

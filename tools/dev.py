@@ -26,10 +26,10 @@ usage: python3 tools/dev.py TASK [TASK ...] [-- ARGUMENT ...]
 
   quickstart   train, pack, serve and query a model: 3 minutes, 4 GB of disk space
   tests        every test, those against real servers included: 40 minutes on two cores, 10 GB
-  quick        the tests that need no server: 2 minutes
+  quick        the tests that need no server: 3 minutes
   lint         style and types: 1 minute
   docs         this documentation as a site, into docs/_build/html: 1 minute
-  build        the distributions, into dist/: 1 minute
+  build        the distributions, into dist/, each tried in an environment of its own: 4 minutes
 
 The first run of a task installs what it needs under .nox/ and .cache/, which takes 1 to 3 minutes
 more and needs a package index (pip's configuration applies); later runs need no network. Arguments

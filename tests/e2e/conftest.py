@@ -52,9 +52,9 @@ def serve(
         yield _serve
 
 
-@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
+@pytest.fixture(scope="module", params=list(ENGINES))
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in its turn; Ray where a module or a test says ``on_every_engine``.
+    """Each engine in its turn.
 
     ``parametrize("engine", [...], indirect=True)`` chooses some.
     """

@@ -10,14 +10,13 @@ Another engine joins by a class like these, and its line in :data:`ENGINES`.
 
 from __future__ import annotations
 
+import re
 import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
-
-import pytest
 
 from eisen_deploy.serving.engines.engine import NotReady
 from eisen_deploy.serving.engines.keys import ServersToken
@@ -242,6 +241,10 @@ class OnRay:
         logs = (self._ray.temporary / "session_latest" / "logs").rglob("*.*")
         return "".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
 
+    def metrics(self, model):
+        """Ray gathers them with a prefix, and an empty label for each that a metric has not."""
+        return re.sub(r"^ray_(?=eisen_)", "", _read(self._ray.metrics_url), flags=re.MULTILINE)
+
     def _is_of_this_ray(self, pid):
         environment = Path(f"/proc/{pid}/environ").read_bytes()
         return str(self._ray.temporary).encode() in environment
@@ -249,9 +252,6 @@ class OnRay:
 
 #: How each engine is started, by the name that ``eisen-serve --engine`` has for it.
 ENGINES = {"torchserve": OnTorchServe, "uvicorn": OnUvicorn, "ray": OnRay}
-
-#: For tests that take the fixture ``engine``: they run on Ray as well.
-on_every_engine = pytest.mark.parametrize("engine", list(ENGINES), indirect=True, scope="module")
 
 
 def wait_for(condition, seconds=60.0):

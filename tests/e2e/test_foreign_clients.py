@@ -10,11 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .engines import on_every_engine
-
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-pytestmark = on_every_engine
 
 TRITON = """
 import json, sys

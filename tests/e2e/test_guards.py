@@ -33,6 +33,7 @@ NPY_HEAD = 128
 SETTING = {
     "torchserve": f"max_response_size is {STOCK} (config.properties)",
     "uvicorn": f"the server's --max-body is {STOCK}",
+    "ray": f"the server's max_body is {STOCK}",
 }
 
 
@@ -106,7 +107,7 @@ def test_what_never_ends_is_answered_before_the_server_ends_the_worker(
     told = json.loads(body)
     assert (status, told["type"]) == (504, "TimedOut")
     assert told["message"].startswith(f"{stage} was not done within the time for a batch: 3 s")
-    setting = {"torchserve": "responseTimeout", "uvicorn": "the response timeout"}[engine]
+    setting = "responseTimeout" if engine == "torchserve" else "the response timeout"
     assert f"{setting} is 4 s" in told["message"]
 
 

@@ -19,8 +19,6 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import hostile  # noqa: E402
 
-from .engines import on_every_engine  # noqa: E402
-
 MIB = 2**20
 BODIES = 2000
 LARGEST = 24 * MIB  # what the server takes
@@ -40,10 +38,7 @@ HEAVY = (
     *("gzip-of-zeros", "array-of-digits", "keys"),
 )
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-    on_every_engine,
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ from tests.e2e.test_foreign_clients import node_modules  # noqa: F401 - a fixtur
 
 from eisen_deploy.client._shared.wire import protocol
 
-from .engines import on_every_engine
-
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PROGRAMS = DOCS / "examples" / "other-languages"
 PAGE = (DOCS / "other-languages.rst").read_text(encoding="utf-8")
@@ -63,7 +61,6 @@ def test_the_page_lists_a_request_of_the_protocol():
     assert f"Content-Length: {len(body)}\n" in PAGE
 
 
-@on_every_engine
 def test_curl_sends_the_bytes_of_the_page_and_reads_the_reply(run, tmp_path):
     found = run("sh", "binary.sh")
     assert found.returncode == 0, found.stderr
@@ -74,7 +71,6 @@ def test_curl_sends_the_bytes_of_the_page_and_reads_the_reply(run, tmp_path):
     assert int(end) == 16
 
 
-@on_every_engine
 @pytest.mark.parametrize("name", ["fetch.mjs", "axios.cjs"])
 def test_node_with_raw_tensors(run, name, node_modules, tmp_path):  # noqa: F811
     (tmp_path / "node_modules").symlink_to(node_modules)
@@ -82,13 +78,11 @@ def test_node_with_raw_tensors(run, name, node_modules, tmp_path):  # noqa: F811
     assert found.stdout == "y [2,2] [3,5,7,9]\n", found.stderr
 
 
-@on_every_engine
 def test_node_with_json(run):
     found = run("node", "json.mjs")
     assert found.stdout == "[[3,5],[7,9]]\n", found.stderr
 
 
-@on_every_engine
 @pytest.mark.parametrize(
     ("program", "name"),
     [("sh", "binary.sh"), ("node", "fetch.mjs"), ("node", "axios.cjs"), ("node", "json.mjs")],
