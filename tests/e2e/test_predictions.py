@@ -115,20 +115,6 @@ HOSTILE = [
 ]
 
 
-def test_hostile_bodies_are_refused_and_the_worker_lives(own_server):
-    url = own_server.url("doubling_handler")
-    client = EisenServingClient(url)
-    before = client.predict({"x": np.ones((1, 2), np.float32)})["pid"]
-    for status, media, body, more in HOSTILE:
-        headers = {"Content-Type": media, **more}
-        latin = {name: value.encode("latin-1") for name, value in headers.items()}
-        answer = requests.post(url, data=body, headers=latin, timeout=30)
-        assert (answer.status_code, answer.json()["code"]) == (status, status), (media, body[:40])
-        assert "X-Evil" not in answer.headers
-    assert client.predict({"x": np.ones((1, 2), np.float32)})["pid"] == before
-    client.close()
-
-
 def test_a_volume_of_64_mib_goes_there_and_back_bit_for_bit(client_of):
     rng = np.random.default_rng(0)
     raw = rng.integers(0, 2**32, 16 * MIB, dtype=np.uint32)
@@ -150,15 +136,6 @@ def test_dtypes_and_layouts_survive(client_of, dtype):
 def test_the_model_and_its_version_have_addresses_of_their_own(client_of):
     for path in ("echo", "echo/2.1"):
         assert client_of(path).get_metadata()["inputs"][0]["name"] == "volume"
-
-
-def test_a_users_own_handler_uses_transforms_and_metadata(own_server):
-    with EisenServingClient(own_server.url("doubling_handler")) as client:
-        given = client.predict({"x": np.ones((1, 2), np.float32)})
-        assert given["y"].tolist() == [[6, 6]]
-        assert given["pid"] > 0
-        with pytest.raises(InvalidInput):
-            client.predict({"x": np.ones(2)})
 
 
 def test_a_handler_that_is_torchserve_s_answers_there_in_its_own_way(serve, model_zoo):
@@ -186,3 +163,29 @@ def test_headers_tell_what_answered(server):
     assert answer.headers["Eisen-Model-Name"] == "echo"
     assert answer.headers["Eisen-Model-Version"] == "2.1"
     assert answer.headers["Eisen-Archive-Digest"].startswith("sha-256=")
+
+
+# --- of a server of their own: on Ray it takes the place of the other one ---
+
+
+def test_hostile_bodies_are_refused_and_the_worker_lives(own_server):
+    url = own_server.url("doubling_handler")
+    client = EisenServingClient(url)
+    before = client.predict({"x": np.ones((1, 2), np.float32)})["pid"]
+    for status, media, body, more in HOSTILE:
+        headers = {"Content-Type": media, **more}
+        latin = {name: value.encode("latin-1") for name, value in headers.items()}
+        answer = requests.post(url, data=body, headers=latin, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (status, status), (media, body[:40])
+        assert "X-Evil" not in answer.headers
+    assert client.predict({"x": np.ones((1, 2), np.float32)})["pid"] == before
+    client.close()
+
+
+def test_a_users_own_handler_uses_transforms_and_metadata(own_server):
+    with EisenServingClient(own_server.url("doubling_handler")) as client:
+        given = client.predict({"x": np.ones((1, 2), np.float32)})
+        assert given["y"].tolist() == [[6, 6]]
+        assert given["pid"] > 0
+        with pytest.raises(InvalidInput):
+            client.predict({"x": np.ones(2)})

@@ -131,6 +131,8 @@ def test_compiling_is_applied(serve_on, served_zoo):
     assert "torch.compile (default) is used on cpu" in server.log()
 
 
+@pytest.mark.parametrize("engine", ["torchserve", "uvicorn"], indirect=True)
 def test_a_model_that_wants_a_gpu_is_refused_without_a_gpu(engine, serve_on, served_zoo):
+    """On Ray it waits for a node that has one."""
     with pytest.raises(FAILURES, match="ask for device cuda, and the server assigns no GPU"):
         serve_on(engine, served_zoo / "wants_gpu.mar")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +115,9 @@ def _receive_once(body: np.ndarray) -> Receive:
 
 def _load(work: Work, settings: Settings) -> Served:
     """Fetch, verify and unpack an archive, and load it."""
+    ours = logging.getLogger("eisen_deploy.serving")
+    ours.parent = logging.getLogger("ray.serve")  # which writes the log of this replica
+    ours.setLevel(logging.INFO)
     os.environ[DIGESTS] = str(work.source.digest)
     cache = Cache(None if work.cache is None else Path(work.cache))
     try:
