@@ -10,7 +10,6 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application, Deployment
-from ray.serve.config import RequestRouterConfig
 
 from eisen_deploy.serving.engines.asgi.settings import Settings
 from eisen_deploy.serving.engines.served_archives import BadArchives, ServedArchive, name_in_urls
@@ -41,7 +40,7 @@ _ROUTER: dict[str, Any] = {
 _ONGOING = 16
 # Seconds of the pauses after which a proxy looks for a free replica again. By default they grow to
 # half a second, in which a small model could have answered a hundred requests.
-_ROUTING = RequestRouterConfig(initial_backoff_s=0.001, backoff_multiplier=2, max_backoff_s=0.02)
+_ROUTING = {"initial_backoff_s": 0.001, "backoff_multiplier": 2.0, "max_backoff_s": 0.02}
 # Seconds beyond the response timeout in which a replica that is replaced still answers.
 _GRACE = 10
 
