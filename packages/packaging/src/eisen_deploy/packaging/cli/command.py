@@ -11,6 +11,7 @@ from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import build, diff, inspect, verify
 from .errors import NotSound
+from .importing import command as importing
 
 _PROG = "eisen-pack"
 
@@ -29,7 +30,9 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Build archives (MAR) for TorchServe, look into them, verify and compare them.",
         epilog="example: eisen-pack build recipe.py -o model_zoo",
     )
-    program.add_commands(parser, "eisen-deploy-packaging", (build, inspect, verify, diff))
+    program.add_commands(
+        parser, "eisen-deploy-packaging", (build, importing, inspect, verify, diff)
+    )
     return parser
 
 
