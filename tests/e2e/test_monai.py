@@ -15,10 +15,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from pydicom.sr.codedict import codes
 
 from eisen_deploy.client.cli import main
-from eisen_deploy.packaging._bundles import anatomy
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 HERE = Path(__file__).resolve().parent
@@ -108,7 +106,6 @@ def test_a_bundle_becomes_metadata(metadata):
     assert about["sample"] is not None
 
 
-@pytest.mark.torchserve
 def test_a_served_bundle_gives_the_masks_that_monai_writes(
     bundle, archive, metadata, server_python_with, tmp_path, monkeypatch
 ):
@@ -216,12 +213,45 @@ def test_the_signature_of_a_sample_goes_through_items(found):
     assert signature["outputs"][0]["shape"] == [-1, 1, 4, 3, 6]
 
 
-def test_codes_of_organs_are_those_of_dicom():
-    for name, value in anatomy._CODES.items():
-        code = getattr(codes.SCT, name.title().replace(" ", ""))
-        assert (code.meaning.lower(), code.value) == (name, value)
-    assert anatomy.find_code("Adrenal_Gland") == "SCT:23451007"
-    assert anatomy.find_code("left lung") is None
+@pytest.fixture(scope="module")
+def described(run, tmp_path_factory):
+    return json.loads(run(SCRIPTS / "described.py", cwd=tmp_path_factory.mktemp("described")))
+
+
+def test_segments_are_declared_where_the_numbers_of_the_mask_are_known(described):
+    assert described["argmax"]["segments"] == [
+        [1, "Liver", "SCT:10200004"],
+        [2, "tumor", None],
+    ]
+    assert described["threshold"]["segments"] == [[1, "Tumor core", None], [2, "Whole tumor", None]]
+    assert described["merged and described"]["segments"] == [[4, "Spleen", "SCT:78961009"]]
+    assert described["probabilities"]["segments"] == described["merged"]["segments"] == []
+    (remark,) = described["merged"]["remarks"]
+    assert remark.startswith("no segments are declared: Lambdad may change what the numbers")
+    assert not any(each["remarks"] for name, each in described.items() if name == "threshold")
+
+
+def test_sizes_are_fixed_only_where_the_network_sees_the_input_as_it_is(described):
+    assert described["argmax"]["shapes"] == [[-1, 4, 32, -1, 16], [-1, -1, 32, -1, 16]]
+    free = [-1, 4, -1, -1, -1]
+    assert described["threshold"]["shapes"][0] == described["patches"]["shapes"][0] == free
+    assert described["probabilities"]["shapes"][:2] == [free, [-1, 4, 4]]
+    assert described["merged and described"]["shapes"][-1] == [-1, 1, 32, -1, 16]
+
+
+def test_a_sample_is_made_up_in_a_size_that_is_declared(described):
+    assert described["argmax"]["sample"] == {"image": [1, 4, 32, 28, 16]}
+    placed = described["probabilities"]["sample"]
+    assert placed == {"image": [1, 4, 24, 28, 32], "image_affine": [1, 4, 4]}
+
+
+def test_a_bundle_with_two_inputs_is_refused(described):
+    assert described["two inputs"] == [
+        (
+            "metadata.json: network_data_format.inputs: expected one, got 2: pack it with "
+            "EisenServingMAR"
+        )
+    ]
 
 
 @pytest.mark.parametrize(
