@@ -29,6 +29,7 @@ CODE = HERE / "real_code"
 LIBRARIES = {
     "monai_unet": {"monai", "scikit-image"},
     "monai_invertd": {"monai"},
+    "monai_compose": {"monai", "nibabel"},
     "eisen_unet": {"eisen-core", "nibabel", "nilearn", "simpleitk"},
     "torchio_transform": {"torchio", "simpleitk", "deprecated"},
 }
@@ -94,7 +95,7 @@ def packing_python(make_environment, server_python):
         "monai==1.6.1",
         "scikit-image",
         "torchio==1.2.1",
-        *("nibabel", "nilearn", "SimpleITK"),  # what of eisen-core is used here imports them
+        *("nibabel", "nilearn", "SimpleITK"),  # MONAI, and what of eisen-core is used here
         *(f"--editable={project}" for project in projects),
         no_deps=["eisen-core==0.0.9"],  # it asks for torchvision, and uses it in examples only
         over=server_python,

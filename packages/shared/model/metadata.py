@@ -17,7 +17,10 @@ from ..errors import InvalidInput
 from ..wire.allowance import UNLIMITED, Allowance
 from .fields import TYPE_HELP, Field, ValueType, convert_undeclared
 
-__all__ = ["TYPE_HELP", "Field", "Metadata", "ValueType"]
+__all__ = ["AFFINE", "TYPE_HELP", "Field", "Metadata", "ValueType"]
+
+#: What follows the name of an image in the name of the input with its affine: ``image_affine``.
+AFFINE = "_affine"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@ here to be subclassed::
 and passed to ``EisenServingMAR(..., handler="my_handler.py")``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .runtime.errors import (
     BodyTooLarge,
     InvalidInput,
@@ -31,6 +35,9 @@ from .runtime.errors import (
 from .runtime.handler import EisenServingHandler
 from .runtime.messages import EncodedBody
 
+if TYPE_CHECKING:
+    from .runtime.inferer import WithInferer
+
 __all__ = [
     "BodyTooLarge",
     "EisenServingHandler",
@@ -48,8 +55,17 @@ __all__ = [
     "TimedOut",
     "TransformFailed",
     "UnsupportedMediaType",
+    "WithInferer",
 ]
 
 # Pickles and messages know these by their public name, which an archive's handler provides too.
-for _name in __all__:
+for _name in set(__all__) - {"WithInferer"}:
     globals()[_name].__module__ = __name__
+
+
+def __getattr__(name: str) -> object:
+    if name != "WithInferer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .runtime.inferer import WithInferer  # noqa: PLC0415 - brings torch
+
+    return WithInferer

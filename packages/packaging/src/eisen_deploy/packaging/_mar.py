@@ -12,6 +12,7 @@ from . import _destination, _proof
 from ._arguments import plain_json
 from ._arguments.additional_files import find_extras
 from ._arguments.handler_argument import find_handler
+from ._arguments.item_transforms import check_item_transforms
 from ._arguments.mistakes import Mistakes
 from ._arguments.model_argument import find_form, parse_model
 from ._arguments.payload import Payload, Transform
@@ -56,7 +57,9 @@ class EisenServingMAR:
     well, and it is up to that handler to use them.
 
     :param pre_processing: a callable from a collated batch (dict by name; axis 0 of each array is
-        the batch) to such a dict, or ``None`` for identity. It is pickled with dill.
+        the batch) to such a dict, or ``None`` for identity. It is pickled with dill. A dictionary
+        transform of MONAI, or a ``Compose`` of such, gets the items of the batch one by one, and
+        so does one as ``post_processing``.
     :param post_processing: a callable from the dict of model inputs and outputs to the dict that
         is answered, or ``None`` for identity. It is pickled with dill.
     :param meta_data: any JSON-serialisable dict; :func:`create_metadata` makes one by the
@@ -86,6 +89,7 @@ class EisenServingMAR:
             self._handler = find_handler(handler)
         mistakes.raise_all()
         self._metadata = Metadata.parse(meta_data)
+        check_item_transforms(self._transforms, self._metadata)
 
     def pack(  # noqa: PLR0913 - five are documented, the others are by keyword only
         self,

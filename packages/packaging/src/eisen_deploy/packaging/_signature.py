@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from eisen_deploy.serving.runtime._shared.model.metadata import Metadata as HandlersMetadata
+from eisen_deploy.serving.runtime.archive import items
 from eisen_deploy.serving.runtime.archive.model import Model, find_keyword_positions
 from eisen_deploy.serving.runtime.archive.outputs import name_outputs, to_numpy
 
@@ -26,7 +27,7 @@ from ._metadata import create_metadata
 from ._pickles.torch_objects import unwrap
 from ._proof.samples import in_evaluation_mode
 from ._shared.command.terminal import align_columns, say
-from ._shared.model.metadata import Metadata
+from ._shared.model.metadata import AFFINE, Metadata
 
 Values = dict[str, Any]
 Transform = Callable[[Values], Mapping[str, Any]]
@@ -129,13 +130,15 @@ class _Trial:
 
         :raises InvalidSample: if that fails.
         """
-        prepared = _apply("pre_processing", self.pre_processing, inputs)
-        names = [*(self.input_names or _choose_inputs(self.model, prepared))]
+        stated = self.input_names or ()
+        prepared = _apply("pre_processing", self.pre_processing, inputs, stated)
+        names = [*(stated or _choose_inputs(self.model, prepared))]
         if missing := [name for name in names if name not in prepared]:
             raise InvalidSample(f"sample: pre_processing gave no {', '.join(missing)}")
         given = self._infer(inputs, prepared, names)
-        result = _apply("post_processing", self.post_processing, {**prepared, **given})
-        before = {**prepared, **given} if self.post_processing is not None else prepared
+        together = {**prepared, **given}
+        result = _apply("post_processing", self.post_processing, together, names, [*given])
+        before = together if self.post_processing is not None else prepared
         outputs = {name: result[name] for name in result if result[name] is not before.get(name)}
         outputs = {name: to_numpy(value, name) for name, value in (outputs or given).items()}
         return _Seen(inputs, outputs, names, [*given], self.casts)
@@ -162,16 +165,18 @@ def _call(
     model: Model, prepared: Values, names: list[str], metadata: Values, output_names: object
 ) -> Values:
     declared = HandlersMetadata.parse(metadata)
-    arguments = [model.prepare_argument(name, prepared[name], declared) for name in names]
+    arguments = [
+        model.prepare_argument(name, items.to_plain(prepared[name]), declared) for name in names
+    ]
     return name_outputs(model(arguments), output_names)  # type: ignore[arg-type] # checked there
 
 
-def _apply(what: str, transform: Transform | None, data: Values) -> Values:
+def _apply(what: str, transform: Transform | None, data: Values, *names: Sequence[str]) -> Values:
     """Return what a transform gives; it may change the dict that it is given."""
     if transform is None:
         return data
     try:
-        return dict(transform(dict(data)))
+        return dict(items.apply(transform, dict(data), *names))
     except Exception as error:
         raise _explain(what, error) from error
 
@@ -189,7 +194,12 @@ def _to_arrays(sample: object) -> Values:
 def _choose_inputs(model: object, prepared: Values) -> list[str]:
     """Return what goes to a model: what its parameters name, or all arrays if they are as many."""
     inner, _ = unwrap(model)
-    arrays = [name for name, value in prepared.items() if isinstance(value, np.ndarray)]
+    affines = {f"{name}{AFFINE}" for name in prepared}
+    arrays = [
+        name
+        for name, value in prepared.items()
+        if isinstance(value, (np.ndarray, torch.Tensor)) and name not in affines
+    ]
     parameters = model_inputs.find_parameters(inner) if isinstance(inner, torch.nn.Module) else None
     if parameters is None:
         return arrays

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .content import Array, Content, Grid
+from .content import Affine, Array, Content, Grid
 from .errors import GeometryMismatch
 from .orientation import Turn, turn_to
 
@@ -37,6 +37,14 @@ class Layout:
     grid: Grid | None = None
     turn: Turn | None = None
     dropped: int | None = None
+
+    @property
+    def affine(self) -> Affine | None:
+        """4 x 4, from indices as sent to millimetres (RAS+), if they are those of a volume."""
+        if self.grid is None or self.dropped is not None:
+            return None
+        affine = self.grid.affine
+        return affine if self.turn is None else self.turn.place(affine, self.sizes)
 
 
 def to_model(

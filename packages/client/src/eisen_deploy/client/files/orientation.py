@@ -36,6 +36,20 @@ class Turn(NamedTuple):
         unflipped = np.flip(array, self._find_flipped())
         return np.moveaxis(unflipped, (-3, -2, -1), self._find_sources())
 
+    def place(self, affine: Affine, shape: tuple[int, ...]) -> Affine:
+        """Return the affine of a turned volume.
+
+        :param affine: of the volume as it was.
+        :param shape: sizes of the three axes, turned.
+        """
+        back = np.zeros((4, 4))
+        back[3, 3] = 1
+        for axis, (source, is_flipped) in enumerate(zip(self.order, self.flips)):
+            back[source, axis] = -1 if is_flipped else 1
+            back[source, 3] = shape[axis] - 1 if is_flipped else 0
+        placed: Affine = affine @ back
+        return placed
+
     def _find_sources(self) -> tuple[int, ...]:
         return tuple(axis - 3 for axis in self.order)
 

@@ -38,12 +38,17 @@ __all__ = [
     "TimedOut",
     "TransformFailed",
     "UnsupportedMediaType",
+    "WithInferer",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(name)
+    if name == "WithInferer":
+        from .inferer import WithInferer  # noqa: PLC0415 - needs torch
+
+        return WithInferer
     from . import errors, handler, messages  # noqa: PLC0415 - see the module's text
 
     homes = (errors, handler, messages)

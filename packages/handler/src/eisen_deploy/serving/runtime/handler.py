@@ -11,6 +11,7 @@ from ._shared.model.metadata import Metadata
 from .answering import stages
 from .answering.jobs import Job
 from .answering.stages import Stage
+from .archive import items
 from .errors import LoadFailed, TransformFailed, to_serving_error
 from .messages import Batch, EncodedBody, Request
 
@@ -78,7 +79,10 @@ class EisenServingHandler:
         :returns: what the transform gives: a dict with at least the model's inputs.
         """
         transform = self.archive.pre_processing
-        return data if transform is None else _require_dict(transform(data), "pre_processing")
+        if transform is None:
+            return data
+        result = items.apply(transform, data, self.metadata.model_inputs or ())
+        return _require_dict(result, "pre_processing")
 
     def inference(self, input_dict: Batch) -> Batch:
         """Run the model on a pre-processed batch.
@@ -106,7 +110,10 @@ class EisenServingHandler:
                 f"pre_processing gave no {', '.join(missing)}, which model_input_list names"
             )
         model = self.archive.model
-        return [model.prepare_argument(name, input_dict[name], self.metadata) for name in names]
+        return [
+            model.prepare_argument(name, items.to_plain(input_dict[name]), self.metadata)
+            for name in names
+        ]
 
     def run_model(self, arguments: Sequence[object]) -> dict[str, object]:
         """Run the model on its arguments and return its outputs as numpy arrays by name."""
@@ -123,7 +130,10 @@ class EisenServingHandler:
         transform = self.archive.post_processing
         if transform is None:
             return output_dict
-        return _require_dict(transform(output_dict), "post_processing")
+        inputs, outputs = self.metadata.model_inputs, self.metadata.model_outputs
+        given = [name for name in outputs or () if name in output_dict]
+        result = items.apply(transform, output_dict, inputs or (), given)
+        return _require_dict(result, "post_processing")
 
     def handle(self, data: Batch) -> list[EncodedBody]:
         """Answer one request.

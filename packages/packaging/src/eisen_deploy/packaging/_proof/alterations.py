@@ -14,6 +14,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from eisen_deploy.packaging._shared.model.metadata import AFFINE
+
 if TYPE_CHECKING:
     from eisen_deploy.serving.runtime._shared.model.metadata import Metadata
 
@@ -56,6 +58,7 @@ def _put_nan(array: Array) -> Array:
     return changed
 
 
+_OF_ROWS = frozenset(["the sample twice", "its first row", "its last row"])
 ALTERATIONS: dict[str, Callable[[Array, Generator], Array]] = {
     "the sample": lambda array, _: array,
     "zeros": lambda array, _: np.zeros_like(array),
@@ -70,6 +73,19 @@ ALTERATIONS: dict[str, Callable[[Array, Generator], Array]] = {
     "the sample shuffled": _shuffle,
     "the sample with a NaN": lambda array, _: _put_nan(array),
 }
+
+
+def alter(name: str, arrays: Mapping[str, Array], seed: int) -> dict[str, Array]:
+    """Return arrays in one altered form.
+
+    The affine of an image stays: scaled by 100, it would have the image resampled to a million
+    times as many voxels.
+    """
+    affines = {f"{image}{AFFINE}" for image in arrays} if name not in _OF_ROWS else ()
+    return {
+        key: array if key in affines else ALTERATIONS[name](array, np.random.default_rng(seed))
+        for key, array in arrays.items()
+    }
 
 
 # --- arrays of other sizes ------------------------------------------------------------------

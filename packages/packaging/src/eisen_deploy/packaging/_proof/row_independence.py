@@ -28,7 +28,8 @@ from eisen_deploy.serving.runtime.archive.outputs import copy_arrays
 from eisen_deploy.serving.runtime.handler import runs_user_code
 from eisen_deploy.serving.runtime.messages import Request
 
-from .alterations import ALTERATIONS, Array, change_types, resize, vary
+from . import alterations
+from .alterations import Array, change_types, resize, vary
 
 Given = Mapping[str, Any]
 Outputs = dict[str, Any]
@@ -112,7 +113,7 @@ class _Examination:
         self._handler = handler
         self._tolerance = tolerance
         self._together = together
-        self._alterations = list(ALTERATIONS.items())[: None if small else _FEW]
+        self._alterations = list(alterations.ALTERATIONS)[: None if small else _FEW]
         self._sizes = None if small else 1
         self._tried = self._refused = 0
 
@@ -202,9 +203,8 @@ class _Examination:
     # --- both -----------------------------------------------------------------------------
 
     def _alter(self, arrays: Mapping[str, Array]) -> Iterator[tuple[str, dict[str, Array]]]:
-        for name, alter in self._alterations:
-            numbers = np.random.default_rng(_SEED)
-            yield name, {key: alter(array, numbers) for key, array in arrays.items()}
+        for name in self._alterations:
+            yield name, alterations.alter(name, arrays, _SEED)
 
     def _run_alone(
         self, forms: Iterable[tuple[str, Given]], run: Callable[[Given], Outputs]

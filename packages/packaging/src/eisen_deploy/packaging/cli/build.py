@@ -46,8 +46,16 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "target", metavar="TARGET", help="FILE.py[:ATTRIBUTE] or MODULE[:ATTRIBUTE]"
+    )
+    add_packing_arguments(parser)
+    return parser
+
+
+def add_packing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that packs takes."""
     add = parser.add_argument
-    add("target", metavar="TARGET", help="FILE.py[:ATTRIBUTE] or MODULE[:ATTRIBUTE]")
     add("-o", "--output", metavar="FOLDER", default=".", help="where the archive goes; default: .")
     add("--name", metavar="NAME", help="the model's name, and that of the archive")
     add("--model-version", metavar="VERSION", help="the model's version")
@@ -70,16 +78,20 @@ def add_parser(commands: program.Commands) -> argparse.ArgumentParser:
     sample = parser.add_mutually_exclusive_group()
     sample.add_argument("--sample", metavar="FILE.npz", type=Path, help="one request's arrays")
     sample.add_argument("--no-sample", action="store_true", help="do without the recipe's sample")
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the recipe and pack what it returns."""
     recipe = apply_flags(read_recipe(arguments.target), arguments)
-    from eisen_deploy.packaging import EisenServingMAR  # noqa: PLC0415 - brings torch
-
     if "meta_data" not in recipe:
         recipe["meta_data"] = _find_metadata(recipe, arguments.target)
+    return pack(recipe, arguments)
+
+
+def pack(recipe: Arguments, arguments: argparse.Namespace) -> int:
+    """Pack what a recipe says, into the folder of the command line."""
+    from eisen_deploy.packaging import EisenServingMAR  # noqa: PLC0415 - brings torch
+
     about = {part: recipe.pop(part, None) for part in CONSTRUCTOR_KEYS}
     packer = EisenServingMAR(**about)
     with show_remarks(), open_bars() as progress:

@@ -11,6 +11,7 @@ from eisen_deploy.packaging._shared.errors import ContractError
 
 from . import build, diff, inspect, predict, verify
 from .errors import NotSound
+from .importing import command as importing
 
 _PROG = "eisen-pack"
 
@@ -30,7 +31,8 @@ def _make_parser() -> argparse.ArgumentParser:
         "them.",
         epilog="example: eisen-pack build recipe.py -o model_zoo",
     )
-    program.add_commands(parser, "eisen-deploy-packaging", (build, inspect, verify, predict, diff))
+    commands = (build, importing, inspect, verify, predict, diff)
+    program.add_commands(parser, "eisen-deploy-packaging", commands)
     return parser
 
 

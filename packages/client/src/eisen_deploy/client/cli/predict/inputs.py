@@ -11,7 +11,7 @@ import numpy as np
 
 from eisen_deploy.client import files
 from eisen_deploy.client._shared.errors import ContractError
-from eisen_deploy.client._shared.model.metadata import Field, Metadata
+from eisen_deploy.client._shared.model.metadata import AFFINE, Field, Metadata
 from eisen_deploy.client._shared.wire import strict_json
 from eisen_deploy.client.cli.exit_statuses import UsageError
 from eisen_deploy.client.files.formats import find_format
@@ -88,6 +88,7 @@ def read_batch(
     for name, text in values:
         _refuse_second(name, batch.values)
         batch.values[name] = _read_value(name, text, fields.get(name))
+    _add_affines(batch, fields)
     return batch
 
 
@@ -103,7 +104,7 @@ def check_names(
     given = {file.name for file in inputs if file.name is not None} | {name for name, _ in values}
     known = [each.name for each in metadata.inputs]
     strays = sorted(given - set(known))
-    missing = [name for name in known if name not in given]
+    missing = [name for name in known if name not in given and _name_image(name) not in given]
     if strays:
         raise UsageError(f"the model has no input {', '.join(strays)}: it takes {', '.join(known)}")
     if missing and not any(file.name is None for file in inputs):
@@ -148,6 +149,27 @@ def _read_contents(file: NamedFile, monochrome1: str | None) -> Iterator[tuple[s
         raise files.UnreadableFile("there is no such file")
     for name, array in read_npz(file.path).items():
         yield name, files.Content(array)
+
+
+def _add_affines(batch: Batch, fields: Mapping[str, Field]) -> None:
+    """Add the affines that the model asks for and nobody gives, from the files of the images.
+
+    :raises UsageError: if such a file has none.
+    """
+    for name in fields.keys() - batch.values.keys():
+        layout = batch.layouts.get(_name_image(name) or "")
+        if layout is None:
+            continue
+        if layout.affine is None:
+            image = _name_image(name)
+            raise UsageError(f"the model takes {name}, and the file of {image} has none: give it")
+        rank = len(fields[name].shape or (1, 4, 4))
+        batch.values[name] = layout.affine.reshape((1,) * (rank - 2) + (4, 4))
+
+
+def _name_image(name: str) -> str | None:
+    """Return the input whose affine an input is, by its name."""
+    return name[: -len(AFFINE)] if name.endswith(AFFINE) else None
 
 
 def _refuse_second(name: str, values: Mapping[str, object]) -> None:

@@ -72,7 +72,7 @@ class Model:
 
         :raises InvalidInput: if a finite number is infinite in the model's type.
         """
-        tensor = _as_tensor(value)
+        tensor = as_tensor(value)
         if tensor is None:
             return value
         declared = metadata.input_type(name)
@@ -121,7 +121,8 @@ def _largest_number(dtype: torch.dtype) -> float:
     return (torch.finfo if dtype.is_floating_point else torch.iinfo)(dtype).max
 
 
-def _as_tensor(value: object) -> torch.Tensor | None:
+def as_tensor(value: object) -> torch.Tensor | None:
+    """Return an array of numbers as a tensor, in the same memory if torch can; else ``None``."""
     if isinstance(value, torch.Tensor):
         return value
     array = np.asarray(value) if isinstance(value, np.generic) else value

@@ -1,0 +1,65 @@
+"""Dictionary transforms of MONAI: those that belong to files are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from eisen_deploy.packaging._errors import InvalidArgument
+from eisen_deploy.packaging._shared.model.metadata import AFFINE, Metadata
+from eisen_deploy.serving.runtime.archive.items import is_for_items, list_steps
+
+#: Transforms that need to know where the voxels lie in the patient.
+PLACING = ("Orientationd", "ResampleToMatchd", "Spacingd", "SpatialResampled")
+
+
+def check_item_transforms(transforms: Mapping[str, object], metadata: Metadata) -> None:
+    """Check the transforms that take items, if there are any.
+
+    :raises InvalidArgument: with each that reads or writes files, or lacks an affine.
+    """
+    problems = [
+        f"{part}: {problem}"
+        for part, transform in transforms.items()
+        if is_for_items(transform)
+        for step in list_steps(transform)
+        for problem in (*_find_file_problems(step), *_find_missing_affines(step, part, metadata))
+    ]
+    if problems:
+        raise InvalidArgument(dict.fromkeys(problems))
+
+
+def reads_files(step: object) -> bool:
+    """Whether a transform reads the files of an item."""
+    return type(step).__name__ == "LoadImaged"
+
+
+def writes_files(step: object) -> bool:
+    """Whether a transform writes files."""
+    return type(step).__name__ in ("SaveImaged", "SaveClassificationd", "WriteFileMappingd")
+
+
+def _find_file_problems(step: object) -> Iterator[str]:
+    kind = type(step).__name__
+    if reads_files(step):
+        yield (
+            f"{kind} reads files, and a request brings arrays, channel first: leave it out, as "
+            "in Compose(chain.transforms[1:])"
+        )
+    if writes_files(step):
+        yield (
+            f"{kind} writes files on the server: leave it out, as in "
+            "Compose(chain.transforms[:-1]); eisen-client writes what it gets to files"
+        )
+
+
+def _find_missing_affines(step: object, part: str, metadata: Metadata) -> Iterator[str]:
+    kind, names = type(step).__name__, metadata.input_names
+    if part != "pre_processing" or kind not in PLACING:
+        return
+    for key in getattr(step, "keys", ()):
+        is_input = names is None or key in names
+        if is_input and f"{key}{AFFINE}" not in (names or ()):
+            yield (
+                f"{kind} needs to know where the voxels of {key} lie: declare an input "
+                f"{key}{AFFINE}, ndarray[float64] of shape [-1, 4, 4]"
+            )
