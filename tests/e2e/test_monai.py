@@ -260,6 +260,22 @@ def test_a_bundle_with_two_inputs_is_refused(described):
         ("metadata", "{", "configs/metadata.json of a MONAI bundle cannot be read"),
         ("metadata", "{}", "network_data_format.inputs: expected one, got none"),
         ("inference", '{"network_def": {"_target_": "NoNet"}}', "NoNet"),
+        (
+            "inference",
+            (
+                '{"network_def": "$torch.nn.Identity()", "preprocessing": {"_target_": "Compose", '
+                '"transforms": [{"_target_": "ScaleIntensity"}]}}'
+            ),
+            "preprocessing: expected dictionary transforms",
+        ),
+        (
+            "metadata",
+            (
+                '{"network_data_format": {"inputs": {"z": {"type": "tuples", "num_channels": 1, '
+                '"spatial_shape": [64]}}}}'
+            ),
+            "network_data_format.inputs.z: expected an image",
+        ),
         ("inference", "{}", "models/model.ts: there is no such file with weights"),
     ],
 )

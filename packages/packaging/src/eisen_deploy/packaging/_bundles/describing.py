@@ -81,6 +81,8 @@ def find_formats(meta: Format, side: str) -> tuple[str, Format]:
     missing = [key for key in needed if not isinstance(form, Mapping) or key not in form]
     if missing:
         raise InvalidArgument(f"{where}.{name}: {', '.join(missing)} is missing")
+    if side == "inputs" and (form.get("type") != "image" or form["num_channels"] < 1):
+        raise InvalidArgument(f"{where}.{name}: expected an image: pack it with EisenServingMAR")
     return str(name), form
 
 

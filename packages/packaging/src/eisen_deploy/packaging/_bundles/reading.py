@@ -16,7 +16,7 @@ from typing import Any
 
 from eisen_deploy.packaging._arguments.item_transforms import reads_files, writes_files
 from eisen_deploy.packaging._errors import InvalidArgument
-from eisen_deploy.serving.runtime.archive.items import list_steps
+from eisen_deploy.serving.runtime.archive.items import is_for_items, list_steps
 
 _CONFIGS = tuple(f"configs/inference.{ending}" for ending in ("json", "yaml", "yml"))
 _METADATA = "configs/metadata.json"
@@ -53,9 +53,9 @@ def read_bundle(folder: Path, weights: Path | None = None) -> Bundle:
     """
     meta = _read_metadata(folder)
     parser = _parse(folder, meta)
+    pre_processing = _get_transform(parser, "preprocessing")
+    post_processing = _get_transform(parser, "postprocessing")
     network = _make_network(parser, folder, weights)
-    pre_processing = _get(parser, "preprocessing")
-    post_processing = _get(parser, "postprocessing")
     readers = [step for step in list_steps(pre_processing) if reads_files(step)]
     return Bundle(
         folder.resolve().name,
@@ -111,7 +111,8 @@ def _explain_failures(what: str) -> Iterator[None]:
         cause = error
         while cause.__cause__ is not None:
             cause = cause.__cause__  # type: ignore[assignment] # what was raised is an Exception
-        raise InvalidArgument(f"{what}: {type(cause).__name__}: {cause}") from error
+        first_line = str(cause).strip().partition("\n")[0]  # MONAI has advice after that
+        raise InvalidArgument(f"{what}: {type(cause).__name__}: {first_line}") from error
 
 
 def _get(parser: Any, name: str) -> Any:
@@ -120,6 +121,16 @@ def _get(parser: Any, name: str) -> Any:
         return None
     with _explain_failures(f"inference configuration, {name}"):
         return parser.get_parsed_content(name)
+
+
+def _get_transform(parser: Any, name: str) -> Any:
+    transform = _get(parser, name)
+    if transform is not None and not is_for_items(transform):
+        raise InvalidArgument(
+            f"inference configuration, {name}: expected dictionary transforms, such as "
+            "Spacingd: pack it with EisenServingMAR"
+        )
+    return transform
 
 
 def _make_network(parser: Any, folder: Path, weights: Path | None) -> Any:
