@@ -44,9 +44,9 @@ def main(folder: Path) -> int:
     with stage("pack"):
         archive = pack(model, volume, folder / "model_zoo")
     server = TorchServe(folder / "server", archive.parent, [archive.name], config=CONFIG)
-    print("    $", " ".join(["torchserve", *server.command[1:]]))
     with server:
         with stage("start the server"):
+            print("    $", " ".join(["torchserve", *server.command[1:]]), flush=True)
             server.wait_ready("brain", tick=show_waiting)
         with stage("predict"):
             mask = predict(server, volume)
