@@ -133,19 +133,20 @@ def test_no_reply_holds_what_another_sent(server, post):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("name", HEAVY)
-def test_a_small_request_beside_a_heavy_one_waits_at_most_two_seconds(server, post, name):
+def test_a_small_request_beside_a_heavy_one_waits_at_most_two_seconds(server, engine, post):
+    """All of them on one engine, and a share on the others: it is the same runtime that works."""
     post(image_of(100))
-    worker, pid = Worker(server), Worker(server).pid
-    body = hostile.bodies()[name](LARGEST - MIB)
-    waits = []
-    for _ in range(3):  # the machine may have had something else to do
-        waits.append(longest_wait(server, post, body))
-        if waits[-1] <= 2.0:
-            break
-    assert min(waits) <= 2.0, waits
-    assert worker.pid == pid
-    assert worker.memory("VmHWM") - worker.idle <= 4 * body.size + 256 * MIB
+    pid = Worker(server).pid
+    for name in HEAVY if engine == "uvicorn" else HEAVY[::4]:
+        worker, body = Worker(server), hostile.bodies()[name](LARGEST - MIB)
+        waits = []
+        for _ in range(3):  # the machine may have had something else to do
+            waits.append(longest_wait(server, post, body))
+            if waits[-1] <= 2.0:
+                break
+        assert min(waits) <= 2.0, (name, waits)
+        assert worker.pid == pid, name
+        assert worker.memory("VmHWM") - worker.idle <= 4 * body.size + 256 * MIB, name
 
 
 def longest_wait(server, post, body):
