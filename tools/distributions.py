@@ -139,11 +139,14 @@ def check_sbom(wheel: Path, project: str, version: Version) -> None:
 
 
 def required_siblings(wheel: Path) -> list[str]:
-    """Return which of our own distributions a wheel requires."""
+    """Return which of our own distributions a wheel requires, apart from its extras."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = BytesHeaderParser().parsebytes(archive.read(name))
-    required = {Requirement(text).name for text in metadata.get_all("Requires-Dist", [])}
+    found = map(Requirement, metadata.get_all("Requires-Dist", []))
+    required = {
+        each.name for each in found if each.marker is None or each.marker.evaluate({"extra": ""})
+    }
     return [name for name in FOLDERS if project_of(name) in required - {metadata["Name"]}]
 
 
