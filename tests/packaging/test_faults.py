@@ -19,7 +19,7 @@ import pytest
 
 FAULTS = Path(__file__).parent / "faults"
 # Every call takes minutes: FAULT_STRIDE=1 strikes them all.
-STRIDE = int(os.environ.get("FAULT_STRIDE", "5"))
+STRIDE = int(os.environ.get("FAULT_STRIDE", "20"))
 
 takes_minutes = pytest.mark.slow
 linux = pytest.mark.skipif(
@@ -121,11 +121,13 @@ def test_torchscript_on_a_disk_that_fails(campaign):
 
 
 @takes_minutes
-def test_two_hundred_kills_at_random_times(campaign):
-    report = campaign("kills", 200)
-    assert report["cases"] == 200
+def test_kills_at_random_times(campaign):
+    """Two hundred in full."""
+    kills = 200 if STRIDE == 1 else 60
+    report = campaign("kills", kills)
+    assert report["cases"] == kills
     assert {"SIGKILL, old", "SIGKILL, new", "packed, new"} == set(report["ends"])
-    assert report["left"] >= 40
+    assert report["left"] >= kills // 5
 
 
 @takes_minutes

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from eisen_deploy.packaging._errors import InvalidArgument
 from eisen_deploy.packaging._shared.model.metadata import AFFINE, Metadata
-from eisen_deploy.serving.runtime.archive.items import is_for_items, list_steps
 
 #: Transforms that need to know where the voxels lie in the patient.
 PLACING = ("Orientationd", "ResampleToMatchd", "Spacingd", "SpatialResampled")
@@ -17,6 +16,9 @@ def check_item_transforms(transforms: Mapping[str, object], metadata: Metadata) 
 
     :raises InvalidArgument: with each that reads or writes files, or lacks an affine.
     """
+    # With it comes the runtime, which importing this package does without.
+    from eisen_deploy.serving.runtime.archive.items import is_for_items, list_steps  # noqa: PLC0415
+
     problems = [
         f"{part}: {problem}"
         for part, transform in transforms.items()
