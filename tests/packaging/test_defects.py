@@ -43,7 +43,7 @@ SAID = {
     "a_global_of_a_module_that_the_script_sets": OTHERS + r"settings\.THRESHOLD is not what it is",
     "a_context_variable": OTHERS + "it relies on something of the process or the machine",
     "the_main_module": r"AttributeError: module '__main__' has no attribute 'TABLE'",
-    "the_command_line": r"IndexError: list index out of range \(defects\.py, line \d+\)\n  defects\.py:\d+ forward",
+    "the_command_line": r"IndexError: list index out of range \(.*\)\n  defects\.py:\d+ forward",
     "a_patched_library": OTHERS + r"torch\.nn\.functional\.relu is a function of __main__ here",
     "a_hook_on_all_modules": OTHERS + "hooks on all modules are registered here",
     "a_default_dtype": OTHERS + r"torch\.set_default_dtype was called(.|\n)*another dtype",
