@@ -47,6 +47,12 @@ def zoo(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module", params=["torchserve", "uvicorn"])
+def engine(request):
+    """Those of one machine: ``tools/ray_faults`` lets a cluster fail."""
+    return request.param
+
+
 @pytest.fixture
 def single(zoo, engine, server_python):
     """Serve a model that has one worker: while that is gone, nobody answers."""
