@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="startup-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as name:
         folder = Path(name)
         archive, model = pack(folder / "zoo", 1), folder / "model.pt"
         with torch.no_grad():
@@ -74,7 +74,7 @@ def main() -> None:
         for number in range(arguments.rounds):
             turn = {"bare": timed(lambda: start_bare(model))}
             for engine in arguments.engines:
-                private = folder / f"{engine}-{number}"
+                private = folder / f"{engine[0]}{number}"  # short: sockets of Ray are in it
                 private.mkdir()
                 turn[engine] = start_engine(archive, engine, private)
             turns.append(turn)
