@@ -32,6 +32,18 @@ def no_settings(monkeypatch, tmp_path):
         monkeypatch.setenv(folder, str(tmp_path / "no settings"))
 
 
+@pytest.fixture
+def run(capsys):
+    """Run the command: ``run("metadata", url) -> (status, output, errors)``."""
+
+    def call(*arguments):
+        status = main([str(each) for each in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
 def described(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return metadata: ``{name: shape}`` for arrays, ``{name: "str"}`` for others."""
 

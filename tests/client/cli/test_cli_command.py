@@ -11,7 +11,7 @@ import pytest
 
 from eisen_deploy import client
 from eisen_deploy.client import files
-from eisen_deploy.client.cli import exit_statuses, main
+from eisen_deploy.client.cli import exit_statuses
 
 ROOT = Path(__file__).resolve().parents[3]
 METADATA = {
@@ -19,16 +19,6 @@ METADATA = {
     "outputs": [{"name": "y", "type": "ndarray[int64]", "shape": [-1]}],
     "custom": {"note": "größe"},
 }
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        status = main([str(each) for each in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def unused_url():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from eisen_deploy.client.cli import main, settings
+from eisen_deploy.client.cli import settings
 
 
 @pytest.fixture
@@ -23,16 +23,6 @@ def file(tmp_path, monkeypatch):
         return path
 
     return write
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        status = main([str(each) for each in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_the_file_is_used_and_a_variable_comes_first_and_the_command_line_before_it(
