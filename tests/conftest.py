@@ -31,7 +31,7 @@ settings.load_profile("repeatable")
 
 @pytest.hookimpl(tryfirst=True)  # before ``-m`` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as ``extra`` what ``quick_cases`` leaves out of the quick run, and all that as slow."""
+    """Mark as slow what ``quick_cases`` leaves out of the quick run."""
     cases = defaultdict(list)
     for item in items:
         if mark := item.get_closest_marker("quick_cases"):
@@ -39,10 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for (_, count), tests in cases.items():
         quick = {number * len(tests) // count for number in range(count)}
         for number in {*range(len(tests))} - quick:
-            tests[number].add_marker("extra")
-    for item in items:
-        if item.get_closest_marker("extra"):
-            item.add_marker("slow")
+            tests[number].add_marker("slow")
 
 
 def _environment(

@@ -69,7 +69,7 @@ def test_with_a_sample_there_is_nothing_to_say(pack):
     assert model["training"] == said == []
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_without_logging_set_up_the_line_is_on_standard_error(tmp_path):
     script = """
     import sys, torch

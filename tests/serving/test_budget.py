@@ -213,7 +213,7 @@ def switching_often():
     sys.setswitchinterval(before)
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.usefixtures("switching_often")
 def test_interruptions_from_a_thread_at_any_moment_never_get_out():
     """10,000 batches whose time is over about when they end; the next ones never notice.
@@ -224,7 +224,7 @@ def test_interruptions_from_a_thread_at_any_moment_never_get_out():
     assert 500 < ended < 9500
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_interruptions_that_are_slow_to_be_sent_never_get_out(monkeypatch):
     """Between looking whether a function runs and interrupting it, the function ends."""
     numbers = random.Random(7)

@@ -185,7 +185,7 @@ def test_a_batch_is_counted_with_its_sizes_and_outcomes(start, counters, lines):
     assert found[("eisen_reply_bytes_total",)] == sum(reply.size for reply in replies)
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_the_time_of_a_common_pass_is_counted_once(start_proven, counters, lines):
     class Slow(torch.nn.Module):
         def forward(self, x):

@@ -45,7 +45,7 @@ def ask_alone(folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_a_session_answers_in_a_process_without_torchserve(unpack, affine):
     """In a process of its own, from the archive alone."""
     assert ask_alone(unpack(torch.nn.Identity(), affine[1])) == {
@@ -67,7 +67,7 @@ class Doubling(EisenServingHandler):
 """
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_a_subclass_finds_its_base_where_nothing_of_ours_is_installed(unpack, affine, tmp_path):
     (tmp_path / "doubling.py").write_text(HANDLER)
     folder = unpack(torch.nn.Identity(), affine[1], handler=tmp_path / "doubling.py")

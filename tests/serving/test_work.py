@@ -311,7 +311,7 @@ def test_a_cast_is_within_the_law_or_refused_with_a_way_out(sent, asked, size, i
 # --- what is right stays so --------------------------------------------------------------------
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_a_real_volume_as_json_is_read():
     rows = np.random.default_rng(0).integers(0, 4096, (24, 256, 256))
     text = json.dumps({"x": rows.tolist()}, separators=(",", ":")).encode()
@@ -327,7 +327,7 @@ def test_4096_tensors_are_read():
     assert list(got) == names
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_a_million_texts_are_read():
     element = b"\x05\0\0\0hello"
     body = hostile.binary(hostile.tensor("x", "BYTES", [10**6], element * 10**6, numpy_dtype="str"))

@@ -73,7 +73,7 @@ def odd_images(few, write_series):
 # --- what is missing ----------------------------------------------------------------------
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_each_attribute_of_a_series_may_be_missing(odd_images, tmp_path):
     """Those that reading needs apart: it is written without, or refused by name beforehand."""
     complete = odd_images({})
@@ -169,7 +169,7 @@ def test_odd_values_fail_nothing(odd_images, tmp_path, value):
 CASES = int(os.environ.get("HEADER_CASES", "15"))
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_headers_at_random(odd_images, tmp_path):
     """Whatever passes the check is written and can be read; all else is refused by name."""
     chance = random.Random(11)
@@ -305,7 +305,7 @@ def test_other_attributes_that_disagree_are_reported(few, write_series, tmp_path
 # --- real files ---------------------------------------------------------------------------
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_every_image_that_pydicom_ships(bundled, tmp_path):
     """Whatever passes the check is written; the check refuses by name."""
     taken = 0

@@ -324,7 +324,7 @@ def test_other_folders_are_named(folder, make_slices, write_series):
     assert remarks(folder) == ("left out: notes, other (folders without images of this series)")
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_of_very_many_files_in_folders_the_first_are_looked_at(folder):
     (folder / "many").mkdir()
     for index in range(10_000):

@@ -87,7 +87,7 @@ def check_like(ours, theirs, within=1e-4):
 # --- other programs -----------------------------------------------------------------------
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_dicom2nifti_has_the_same_affines(slices, write_series, tmp_path):
     taken = 0
     for case in range(CASES):

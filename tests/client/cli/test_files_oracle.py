@@ -200,7 +200,7 @@ def _volume(path):
     return volume, volume.ndim
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_headers_with_changed_bytes(tmp_path):
     """Whatever a program makes of such an image, if it is not refused, it makes of the mask."""
     source, target = tmp_path / "a.nii", tmp_path / "b.nii"

@@ -182,7 +182,7 @@ def test_segments_beyond_the_channels_are_reported(image, tmp_path):
     assert [item.SegmentLabel for item in found] == ["Label 1", "Spleen"]
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_many_labels_of_high_numbers(image, tmp_path):
     labels = np.zeros(image.value.shape, np.uint16)
     labels.flat[:300] = np.arange(300) * 200 + 5000

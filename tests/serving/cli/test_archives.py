@@ -35,7 +35,7 @@ def zoo(tmp_path_factory):
     return folder
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 def test_what_is_known_of_an_archive(zoo):
     (plain,) = verify([zoo / "1" / "seg.mar"])
     assert (plain.name, plain.version, plain.url_part) == ("seg", "1", "seg")

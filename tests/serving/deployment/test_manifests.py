@@ -57,7 +57,7 @@ def test_the_schemas_find_a_field_that_does_not_exist(exported, find_schema_prob
     assert "'startupProb' was unexpected" in problems[0]
 
 
-@pytest.mark.extra
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own use of pydantic
 def test_ray_reads_the_configurations(exported):
     schema = pytest.importorskip("ray.serve.schema")
