@@ -9,6 +9,11 @@ from .report import size
 from .systems import BASE, SYSTEMS
 
 _OURS = "#0b6e4f"
+_STYLES = {
+    BASE: {"linestyle": "-"},
+    "eisen-serve-uvicorn": {"linestyle": "--"},
+    "eisen-serve-ray": {"linestyle": ":"},
+}
 _COLOURS = (
     "#888888",
     "#b3b3b3",
@@ -39,8 +44,8 @@ def draw(results: Results, path: Path) -> None:
         if not points:
             continue
         title = system.title.replace("``", "")
-        if name == BASE:
-            style = {"color": _OURS, "linewidth": 3, "zorder": 5, "marker": "o"}
+        if name in _STYLES:
+            style = {"color": _OURS, "linewidth": 3, "zorder": 5, "marker": "o", **_STYLES[name]}
         elif name == "raw-socket":
             style = {"color": "black", "linewidth": 1, "linestyle": ":", "marker": "."}
         else:

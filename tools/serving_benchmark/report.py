@@ -126,7 +126,8 @@ def _memory(results: Results) -> list[list[str]]:
 
 
 def _claims(claims: Sequence[Claim]) -> list[list[str]]:
-    return [["", "Result", "Holds"], *([each.text, each.found, _verdict(each)] for each in claims)]
+    measured = [each for each in claims if each.holds is not None]
+    return [["", "Result", "Holds"], *([each.text, each.found, _verdict(each)] for each in measured)]
 
 
 def _cell(block: Block, name: str, key: str = "median") -> str:
