@@ -126,8 +126,9 @@ def _memory(results: Results) -> list[list[str]]:
 
 
 def _claims(claims: Sequence[Claim]) -> list[list[str]]:
-    measured = [each for each in claims if each.holds is not None]
-    return [["", "Result", "Holds"], *([each.text, each.found, _verdict(each)] for each in measured)]
+    measured = (each for each in claims if each.holds is not None)
+    rows = ([each.text, each.found, _verdict(each)] for each in measured)
+    return [["", "Result", "Holds"], *rows]
 
 
 def _cell(block: Block, name: str, key: str = "median") -> str:
