@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,8 @@ def replicas_of(running, model):
 
 
 def test_several_archives_answer_at_one_address_and_what_dies_comes_back(start, zoo, tmp_path):
-    running = start(
-        *(zoo / "seg.mar", zoo / "echo.mar"), "--json", "--folder", tmp_path, variables=FOREIGN
-    )
+    options = ["--max-body", "64KiB", "--json", "--folder", tmp_path]
+    running = start(zoo / "seg.mar", zoo / "echo.mar", *options, variables=FOREIGN)
     running.until("}", SLOW)
     told = wait_for(lambda: read_json(running))
     assert {model["name"] for model in told["models"]} == {"seg", "echo"}
@@ -70,6 +70,9 @@ def test_several_archives_answer_at_one_address_and_what_dies_comes_back(start, 
         np.testing.assert_array_equal(predict(model["predictions"]), 2 * ROWS + 1)
     assert json.loads(read(told["readiness"])) == {"ready": True}
     assert list(Path(told["logs"]).glob("proxy*"))
+    status, body = send_in_chunks(running.port, "/predictions/seg", 2**20)
+    assert (status, json.loads(body)["type"]) == (413, "RequestTooLarge")
+    assert b"EISEN_MAX_BODY" in body  # the proxy says so, which would read all of it
     replicas = replicas_of(running, "seg")
     assert len(replicas) == 2  # as its archive says
     # Ray Serve has a replica listen on every address, for who has its token; there is no setting.
@@ -91,6 +94,15 @@ def test_several_archives_answer_at_one_address_and_what_dies_comes_back(start, 
 
 #: Another Ray's: this one must not look for it.
 FOREIGN = {"RAY_ADDRESS": "127.0.0.1:1", "RAY_AUTH_TOKEN": "another", "RAY_TMPDIR": "/nowhere"}
+
+
+def send_in_chunks(port, path, size):
+    """Send a body of which the size is not announced; return the answer."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        pieces = (bytes(2**14) for _ in range(size // 2**14))
+        connection.request("POST", path, body=pieces, encode_chunked=True)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def read_json(running):

@@ -35,6 +35,14 @@ def measure_machine(gpus: int = 0) -> Machine:
     return Machine(count_cores(), min([physical, *_read_memory_limits()]), gpus)
 
 
+def share_for_bodies(processes: int) -> int:
+    """Return the bytes that requests' bodies may take together in one of so many processes.
+
+    All of them get a quarter of the memory: what is made of a body takes as much again, or more.
+    """
+    return measure_machine().memory // 4 // processes
+
+
 def count_gpus(environment: Mapping[str, str]) -> int:
     """Count them as TorchServe does: ``CUDA_VISIBLE_DEVICES``, else ``nvidia-smi``."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")

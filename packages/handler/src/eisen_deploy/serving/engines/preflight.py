@@ -85,6 +85,8 @@ def explain_missing_requirements(archives: Sequence[ServedArchive], python: str)
     :return: ``None`` if all are.
     """
     names = {parse_name(line) for archive in archives for line in archive.requirements}
+    if not names:
+        return None
     installed = read_versions(python, sorted(names), copy_environment()).distributions
     lacking = {
         archive.url_part: [line for line, version in unmet.items() if version is None]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.uvicorn_script import UvicornScript
 from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
 from eisen_deploy.serving.engines import preflight
-from eisen_deploy.serving.engines.uvicorn.engine import count_workers, share_memory
+from eisen_deploy.serving.engines.machine import share_for_bodies
+from eisen_deploy.serving.engines.uvicorn.engine import count_workers
 
 from . import application, surroundings
 
@@ -78,7 +79,7 @@ def script_bodies_exceed_memory(script: UvicornScript) -> Iterator[Found]:
     """Find ``--max-body`` above a worker's share of the memory for bodies."""
     for archive in script.archives:
         workers = count_workers(archive, script.options, script.machine.gpus)
-        share = share_memory(workers)
+        share = share_for_bodies(workers)
         if script.options.max_body > share:
             what = f"each of {workers} workers has {share} bytes for bodies"
             yield Found(f"{what}, --max-body is {script.options.max_body}")

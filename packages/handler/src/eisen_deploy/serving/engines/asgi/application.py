@@ -85,7 +85,7 @@ class Front(ABC):
         incoming = None
         reply: Reply | LentReply
         try:
-            headers = _read_headers(scope)
+            headers = read_headers(scope)
             address = self._admit(scope, headers)
             fill = _find_extension(scope, FILL)
             incoming = Incoming(headers, receive, self._settings, self._room, fill)
@@ -240,8 +240,8 @@ def _find_extension(scope: Scope, name: str) -> Any:
     return extensions.get(name) if isinstance(extensions, dict) else None
 
 
-def _read_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by lower-case name; repeated ones are joined, as HTTP has it."""
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Return a request's headers by lower-case name; repeated ones are joined, as HTTP has it."""
     headers: dict[str, str] = {}
     pairs = scope["headers"]
     assert isinstance(pairs, (list, tuple))  # noqa: S101 - by ASGI

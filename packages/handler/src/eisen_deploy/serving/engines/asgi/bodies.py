@@ -114,7 +114,7 @@ class Incoming:
         self._hold(self.size or 0)
         buffer = make_unfilled(self.size or 0)
         while not self.is_whole:
-            start, piece = self._taken, await self._receive_piece()
+            start, piece = self._taken, await self.receive_piece()
             buffer[start : self._taken] = piece
             if self._fill is not None and self.size is not None and not self.is_whole:
                 await self._receive_rest(self._fill, memoryview(buffer)[self._taken :])
@@ -123,9 +123,10 @@ class Incoming:
     async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the body in pieces as they arrive; raises as :meth:`read` does."""
         while not self.is_whole:
-            yield await self._receive_piece()
+            yield await self.receive_piece()
 
-    async def _receive_piece(self) -> bytes | memoryview:
+    async def receive_piece(self) -> bytes | memoryview:
+        """Return the next piece of a body that is not whole; raises as :meth:`read` does."""
         settings = self._settings
         try:
             message = await asyncio.wait_for(self._receive(), self._patience(0))

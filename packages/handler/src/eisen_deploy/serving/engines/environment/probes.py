@@ -10,17 +10,25 @@ from typing import Any, NamedTuple
 
 _SECONDS = 180
 
-# Runs in the server's environment.
+# Runs in the server's environment. torch, which takes long to import, is only imported where it has
+# been built for GPUs.
 _PROBE = """
-import importlib, json, sys
-problems = {}
-for name in sys.argv[1:]:
+import importlib.util, json, os, runpy, sys
+def explain(name):
     try:
-        importlib.import_module(name)
+        found = importlib.util.find_spec(name)
     except BaseException as error:
-        problems[name] = f"{type(error).__name__}: {error}"
-torch = sys.modules.get("torch")
-gpus = 0 if torch is None or "torch" in problems else torch.cuda.device_count()
+        return f"{type(error).__name__}: {error}"
+    return None if found else f"ModuleNotFoundError: No module named {name!r}"
+def count_gpus():
+    folder = os.path.dirname(importlib.util.find_spec("torch").origin)
+    built = runpy.run_path(os.path.join(folder, "version.py"))
+    if not (built.get("cuda") or built.get("hip")):
+        return 0
+    import torch
+    return torch.cuda.device_count()
+problems = {name: why for name in sys.argv[1:] if (why := explain(name))}
+gpus = 0 if "torch" in problems else count_gpus()
 print("\\n" + json.dumps({"problems": problems, "gpus": gpus}))
 """
 
@@ -62,11 +70,11 @@ class Python(NamedTuple):
 
 
 def check(python: str, required: Mapping[str, str]) -> Environment:
-    """Import in a process of its own what the server will import.
+    """Look in a process of its own for what the server will import.
 
     :param python: the interpreter of the server's environment.
     :param required: the modules, and what to install for each.
-    :raises UnfitEnvironment: with each module that cannot be imported, and how to install it.
+    :raises UnfitEnvironment: with each module that is missing, and how to install it.
     """
     found = _run_probe(python, _PROBE, required, copy_environment())
     problems = found["problems"]

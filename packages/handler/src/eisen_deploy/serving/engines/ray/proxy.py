@@ -1,4 +1,6 @@
-"""Typed errors for what Ray's own HTTP proxies answer: the processes in which this runs.
+"""Typed errors for what Ray's own HTTP proxies answer, and limits on what they receive.
+
+This runs in the proxies' processes.
 
 A proxy answers by itself where no replica does: with an empty 500 when the replica that had the
 request is lost, with a line of text when none takes it, or when the proxy's time is over. None of
@@ -17,6 +19,7 @@ proxy    why                                        answered with
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.middleware import Middleware
@@ -29,8 +32,12 @@ from eisen_deploy.serving.engines.asgi.replies import (
     error_reply,
     send_reply,
 )
+from eisen_deploy.serving.engines.asgi.settings import MAX_BODY
+from eisen_deploy.serving.engines.machine import share_for_bodies
+from eisen_deploy.serving.engines.sizes import parse_size
 from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError
 
+from .body_limit import BodyLimit
 from .errors import ReplicaLost
 
 _log = logging.getLogger("eisen_deploy.serving")
@@ -49,9 +56,19 @@ _Headers = Sequence[tuple[bytes, bytes]]
 def middlewares() -> list[Middleware]:
     """Return what Ray's proxies put around every request.
 
-    For ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``.
+    For ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH``. With ``EISEN_MAX_BODY``, the size of the
+    largest body, a proxy takes no larger one, and of all together a quarter of its node's memory.
+
+    :raises ValueError: if ``EISEN_MAX_BODY`` is no size such as ``512MiB``.
     """
-    return [Middleware(TypedErrors)]
+    around = [Middleware(TypedErrors)]
+    if size := os.environ.get(MAX_BODY):
+        try:
+            most = parse_size(size)
+        except ValueError as error:
+            raise ValueError(f"{MAX_BODY}: {error}") from None
+        around.append(Middleware(BodyLimit, most=most, together=share_for_bodies(1)))
+    return around
 
 
 class TypedErrors:

@@ -16,7 +16,7 @@ from eisen_deploy.serving.engines.asgi.application import Application
 from eisen_deploy.serving.engines.asgi.replies import Message, Receive
 from eisen_deploy.serving.engines.asgi.serving import Served, serve_archive
 from eisen_deploy.serving.engines.asgi.settings import Settings
-from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.machine import share_for_bodies
 from eisen_deploy.serving.engines.served_archives import BadArchives
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime._shared.errors import ContractError
@@ -25,9 +25,6 @@ from eisen_deploy.serving.runtime.errors import LoadFailed
 
 from .counters import RayCounters
 from .fetching import Cache, Source
-
-# The share of a node's memory for bodies: what is made of one takes as much again, or more.
-_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -152,4 +149,4 @@ def prepare_settings(settings: Settings, replicas: int) -> Settings:
             ) from None
         if empty:
             raise LoadFailed(f"token_file {settings.token_file}: it is empty")
-    return replace(settings, all_bodies=int(_SHARE * measure_machine().memory / replicas))
+    return replace(settings, all_bodies=share_for_bodies(replicas))

@@ -23,6 +23,8 @@ _TEMPLATE = """\
 # and, before "ray start", these variables:
 #   RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=eisen_deploy.serving.ray:middlewares
 #     what Ray's proxy answers itself becomes a typed error
+#   EISEN_MAX_BODY={max_body}
+#     the proxy takes no larger body; without it, it reads all that a client sends
 #   RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH with a file
 #     without a token, whoever reaches a port of Ray or of a replica can run code
 #   RAY_USAGE_STATS_ENABLED=0

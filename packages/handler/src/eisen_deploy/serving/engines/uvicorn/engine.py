@@ -10,7 +10,7 @@ from eisen_deploy.serving.engines.engine import Setup
 from eisen_deploy.serving.engines.environment import probes
 from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
 from eisen_deploy.serving.engines.keys import ServersToken
-from eisen_deploy.serving.engines.machine import measure_machine
+from eisen_deploy.serving.engines.machine import share_for_bodies
 from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.engines.processes.service import SupervisedService
 from eisen_deploy.serving.engines.served_archives import ServedArchive
@@ -31,8 +31,6 @@ REQUIRED = {
 }
 _BACKLOG = 2048
 _QUEUE = 100
-# The share of the machine's memory for bodies: what is made of one takes as much again, or more.
-_SHARE = 0.25
 
 
 class UvicornEngine:
@@ -98,7 +96,7 @@ def _make_work(archive: ServedArchive, setup: Setup, token: ServersToken) -> Wor
     return Work(
         workers=workers,
         max_body=options.max_body,
-        all_bodies=share_memory(workers),
+        all_bodies=share_for_bodies(workers),
         response_timeout=options.response_timeout,
         queue=_QUEUE,
         token_file=None if token.path is None else str(token.path),
@@ -110,11 +108,6 @@ def _make_work(archive: ServedArchive, setup: Setup, token: ServersToken) -> Wor
 def count_workers(archive: ServedArchive, options: Options, gpus: int) -> int:
     """Return the number of workers: what the archive says, or the option, or one for each GPU."""
     return archive.serving.workers or options.workers or gpus or 1
-
-
-def share_memory(workers: int) -> int:
-    """Return the bytes that the bodies of one of so many workers may take together."""
-    return int(_SHARE * measure_machine().memory / workers)
 
 
 def _listen(options: Options) -> socket.socket:

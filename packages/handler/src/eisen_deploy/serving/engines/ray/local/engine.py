@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from eisen_deploy.serving.engines.asgi.settings import MAX_BODY
 from eisen_deploy.serving.engines.engine import Setup
 from eisen_deploy.serving.engines.environment import probes
 from eisen_deploy.serving.engines.environment.allocator import ALLOCATOR
@@ -83,7 +84,7 @@ class RayEngine:
             setup,
             _make_work(setup, token, logs, timeout),
             timeout,
-            {each.name: each.value for each in ALLOCATOR},
+            {MAX_BODY: str(options.max_body), **{each.name: each.value for each in ALLOCATOR}},
         )
         addresses = {"readiness": f"{options.local_url}/v2/health/ready", "logs": str(logs)}
         return SupervisedService(token, driver, addresses)
