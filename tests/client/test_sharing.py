@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -26,6 +28,25 @@ def test_a_client_is_not_copied(how):
     with pytest.raises(TypeError, match="make one in each process") as caught:
         how(client)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the store takes no certificates of a test")
+def test_threads_connect_at_once_by_the_systems_authorities(
+    serve, connect, http, tls_context, certificates, monkeypatch
+):
+    pytest.importorskip("truststore", reason="needs Python 3.10")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "authority.pem"))
+    everyone = threading.Barrier(8)
+
+    def script(peer):
+        inputs = peer.receive().decode().inputs
+        everyone.wait(10)
+        peer.send(http.oip(inputs))
+
+    client = connect(serve(script, tls_context), verify="system")
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda number: client.predict({"x": number})["x"], range(8))
+    assert list(map(int, found)) == list(range(8))
 
 
 def test_threads_share_a_client_whatever_they_do(serve, connect, http):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,10 @@ def call_once(client, method):
 def check(case, world, monkeypatch, tmp_path):
     if case.client.get("verify") == "{hashed}" and not shutil.which("openssl"):
         pytest.skip("no openssl to name the files of a folder of authorities")
+    if case.client.get("verify") == "system":
+        pytest.importorskip("truststore", reason="needs Python 3.10")
+        if sys.platform != "linux":
+            pytest.skip("the store of this system takes no certificates of a test")
     world = world(case)
     for name, value in case.env.items():
         monkeypatch.setenv(name, world.fill(value))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,28 @@ def _python(script: str | Path, *arguments: Any, **options: Any) -> str:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+@pytest.fixture
+def started_command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start ``eisen-pack`` with arguments, as in a terminal: Ctrl-C ends it."""
+    with ExitStack() as started:
+
+        def start(*arguments: Any) -> subprocess.Popen[str]:
+            command = [sys.executable, "-W", "error", "-m", "eisen_deploy.packaging.cli"]
+            process = subprocess.Popen(
+                [*command, *map(str, arguments)],
+                cwd=tmp_path,
+                stderr=subprocess.PIPE,
+                text=True,
+                # What a shell starts in the background ignores it, and so do its children.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            )
+            started.enter_context(process)
+            started.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def test_a_bar_is_gone_when_its_step_is_done(archive):
     ("number", "status", "told"),
     [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "eisen-pack: interrupted\n")],
 )
-def test_a_signal_leaves_nothing_behind(tmp_path, number, status, told):
+def test_a_signal_leaves_nothing_behind(tmp_path, started_command, number, status, told):
     """It comes while the archive is being staged: a transform's pickling waits for it."""
     (tmp_path / "recipe.py").write_text(
         textwrap.dedent(
@@ -179,24 +179,13 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, status, told):
             """
         )
     )
-    process = subprocess.Popen(
-        [*COMMAND, "build", "recipe.py", "-o", "zoo"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        # What a shell starts in the background ignores it, and so do its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    with process:
-        try:
-            deadline = time.monotonic() + 60
-            while not (tmp_path / "reached").exists() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert len(list((tmp_path / "zoo").iterdir())) == 1
-            process.send_signal(number)
-            said = process.communicate(timeout=30)[1].splitlines(keepends=True)
-        finally:
-            process.kill()
+    process = started_command("build", "recipe.py", "-o", "zoo")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "reached").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list((tmp_path / "zoo").iterdir())) == 1
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1].splitlines(keepends=True)
     assert process.returncode == status
     assert said[0].startswith("eisen-pack: packed without a sample")
     assert "".join(said[1:]) == told

@@ -329,39 +329,20 @@ def test_what_a_model_prints_and_reads_stays_out_of_the_answer(trouble, predict)
     ("number", "status", "told"),
     [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "eisen-pack: interrupted\n")],
 )
-def test_a_signal_leaves_nothing_behind(zoo, tmp_path, temporary, number, status, told):
+def test_a_signal_leaves_nothing_behind(tmp_path, temporary, started_command, number, status, told):
     """It comes while the model runs, in native code and with a process of its own."""
-
     archive = EisenServingMAR(None, None, ROW).pack(Busy(), tmp_path / "zoo")
-    process = subprocess.Popen(
-        [
-            *COMMAND,
-            "predict",
-            archive,
-            "--value",
-            "x=[[1, 2]]",
-            "--output",
-            f"y={tmp_path / 'y.npy'}",
-        ],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        # What a shell starts in the background ignores it, and so do its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    with process:
-        try:
-            deadline = time.monotonic() + 120
-            while not (started := list(temporary.glob("*/work/started"))):
-                assert process.poll() is None, process.stderr.read()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            time.sleep(0.5)
-            pid = int(started[0].read_text())
-            process.send_signal(number)
-            said = process.communicate(timeout=30)[1]
-        finally:
-            process.kill()
+    output = f"y={tmp_path / 'y.npy'}"
+    process = started_command("predict", archive, "--value", "x=[[1, 2]]", "--output", output)
+    deadline = time.monotonic() + 120
+    while not (started := list(temporary.glob("*/work/started"))):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(0.5)
+    pid = int(started[0].read_text())
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
     assert (process.returncode, said) == (status, told)
     assert not (tmp_path / "y.npy").exists()
     state = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,21 @@ def test_tls(serve, http, run, certificates, tls_context):
     assert status == 0
     assert err.startswith("eisen-client: warning: --no-verify")
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the store takes no certificates of a test")
+def test_tls_by_the_systems_authorities(serve, http, run, certificates, tls_context, monkeypatch):
+    pytest.importorskip("truststore", reason="needs Python 3.10")
+    server = serve(http.always(http.reply(200, body=b"{}")), tls_context)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "authority.pem"))
+    assert run("metadata", server.url)[0] == 12
+    assert run("metadata", server.url, "--ca", "system")[::2] == (0, "")
+    monkeypatch.setenv("EISEN_CA", "system")
+    assert run("metadata", server.url)[::2] == (0, "")
+    monkeypatch.setitem(sys.modules, "truststore", None)
+    status, _, err = run("metadata", server.url)
+    assert status == 2
+    assert 'pip install "eisen-deploy-client[truststore]"' in err
 
 
 def test_options_that_exclude_each_other(run):

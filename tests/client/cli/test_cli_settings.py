@@ -62,6 +62,11 @@ def test_a_file_that_says_something_else_is_refused(file, run, lines, section, s
     assert said in complaint
 
 
+def test_the_systems_authorities_are_no_path(file):
+    file("ca = system")
+    assert settings.read_settings()["ca"].value == "system"
+
+
 def test_a_certificate_that_is_not_there_is_named_by_its_source(file, run, monkeypatch):
     path = file("ca = ca.pem")
     url = "https://127.0.0.1:1/predictions/seg"

@@ -66,6 +66,7 @@ def cases() -> Iterator[Case]:
     """Return every case."""
     yield from _trust()
     yield from _environment()
+    yield from _system()
     yield from _own_certificates()
     yield from _credentials()
     yield from _expired_tokens()
@@ -118,6 +119,31 @@ def _environment() -> Iterator[Case]:
     yield Case("both, the second trusts", TLSFailed, {}, {first: theirs, second: ours})
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "requests_ca_bundle", "CA_BUNDLE"):
         yield Case(f"{name} is not looked at", TLSFailed, {}, {name: ours})
+
+
+def _system() -> Iterator[Case]:
+    """The operating system's authorities, of which OpenSSL's variables are a part on Linux."""
+    system, ours, theirs = {"verify": "system"}, {"SSL_CERT_FILE": "{ours}"}, "{stranger}"
+    for version in ("1.2", "1.3"):
+        yield Case(f"the system trusts, with TLS {version}, a certificate", None,
+                   {**system, "cert": "{own}"}, ours, f"asks by TLS {version}",
+                   shown=True)  # fmt: skip
+    yield Case("the system trusts", None, system, ours)
+    yield Case("the system trusts an intermediate", None, system, ours, "by an intermediate")
+    yield Case("the system does not", TLSFailed, system, {"SSL_CERT_FILE": theirs})
+    for server in ("expired", "of another host"):
+        yield Case(f"the system trusts, a certificate {server}", TLSFailed, system, ours, server)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        yield Case(f"the system trusts, {name} does not", None, system, {**ours, name: theirs})
+        yield Case(f"the system does not, {name} trusts", TLSFailed, system,
+                   {"SSL_CERT_FILE": theirs, name: "{ours}"})  # fmt: skip
+        yield Case(f"the system trusts, {name} is absent", None, system, {**ours, name: "{absent}"})
+    tunnel = {"url": _BEHIND, "asked": ("CONNECT -",)}
+    for name, proxy in (("a proxy", _VIA), ("a proxy with TLS", "https://localhost:{tls_proxy}")):
+        yield Case(f"the system trusts, through {name}", None, system,
+                   {**ours, "HTTPS_PROXY": proxy}, **tunnel)  # fmt: skip
+    yield Case("the system does not trust a proxy", TLSFailed, system,
+               {"SSL_CERT_FILE": theirs, "HTTPS_PROXY": proxy}, url=_BEHIND)  # fmt: skip
 
 
 def _own_certificates() -> Iterator[Case]:

@@ -147,6 +147,15 @@ def test_ports_that_are_taken_or_the_same():
     assert "different ports" in problems[3]
 
 
+@pytest.mark.parametrize(("host", "every"), [("192.0.2.1", "0.0.0.0"), ("2001:db8::1", "::")])
+def test_a_host_that_is_another_machines(host, every):
+    (problem,) = preflight.find_taken_ports({"--port": (host, 0), "--metrics-port": (host, 1)})
+    assert problem == (
+        f"--host {host}: not an address of this machine: give one of its own, {every} for all of "
+        "them, or leave --host out to serve this machine only"
+    )
+
+
 def test_options_are_those_of_the_command_line(capsys):
     given = {}
 

@@ -157,41 +157,32 @@ def test_one_that_prints_without_an_end_is_ended(guarded, tmp_path):
     assert nobody_is_left(tmp_path)
 
 
-def test_a_process_that_a_command_leaves_behind_may_end_before_it(tmp_path):
-    log = str(tmp_path / "log")
-    command = ["sh", "-c", "(sleep 0.1 &); sleep 1; echo done; exit 7"]
+def run_guarded(folder, script, *before):
+    """Run a shell script below a guardian, and return its status and what it wrote.
+
+    :param before: a command that starts the guardian.
+    """
+    log = folder / "log"
+    guard = [sys.executable, "-I", "-S", guardian.__file__, str(log), "", "10"]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", guardian.__file__, log, "", "10", *command],
+        [*before, *guard, "sh", "-c", script],
         stdin=subprocess.PIPE,  # open: otherwise it would end the command
         stdout=subprocess.DEVNULL,
     )
     try:
-        assert process.wait(60) == 7
+        return process.wait(60), log.read_text()
     finally:
         process.stdin.close()
-    assert (tmp_path / "log").read_text() == "done\n"
+
+
+def test_a_process_that_a_command_leaves_behind_may_end_before_it(tmp_path):
+    script = "(sleep 0.1 &); sleep 1; echo done; exit 7"
+    assert run_guarded(tmp_path, script) == (7, "done\n")
 
 
 def test_the_command_may_open_as_many_files_as_the_system_allows(tmp_path):
-    log = str(tmp_path / "log")
-    guard = [sys.executable, "-I", "-S", guardian.__file__, log, "", "10"]
-    process = subprocess.Popen(
-        [
-            "sh",
-            "-c",
-            'ulimit -Sn 200; exec "$@"',
-            "sh",
-            *guard,
-            "sh",
-            "-c",
-            "ulimit -Sn; ulimit -Hn",
-        ],
-        stdin=subprocess.PIPE,  # open: otherwise it would end the command
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        assert process.wait(60) == 0
-    finally:
-        process.stdin.close()
-    soft, hard = (tmp_path / "log").read_text().split()
+    before = ["sh", "-c", 'ulimit -Sn 200; exec "$@"', "sh"]
+    status, said = run_guarded(tmp_path, "ulimit -Sn; ulimit -Hn", *before)
+    soft, hard = said.split()
+    assert status == 0
     assert soft == hard != "200"

@@ -38,9 +38,11 @@ def test_a_damaged_archive_is_refused_and_nothing_is_written(zoo, tmp_path, run_
     raw = bytearray((zoo / "seg.mar").read_bytes())
     raw[len(raw) // 2] ^= 1
     (tmp_path / "seg.mar").write_bytes(raw)
-    done = run_export([tmp_path / "seg.mar"], tmp_path / "out")
-    assert done.status == 2
-    assert list((tmp_path / "out").iterdir()) == []
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "there", tmp_path / "new", tmp_path / "deep" / "new"):
+        assert run_export([tmp_path / "seg.mar"], folder).status == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seg.mar", "there"]
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 @pytest.mark.parametrize(

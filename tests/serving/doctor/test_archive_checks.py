@@ -71,8 +71,12 @@ def test_two_archives_with_one_name(doctor):
 def test_options_that_hide_the_servers_timeout(doctor):
     doctor.pack(serving={"batch_size": 1})
     assert doctor.names()["archive-hides-timeout"] == WARNING
-    same = {"default_response_timeout": "120", "default_startup_timeout": "120"}
-    assert "archive-hides-timeout" not in doctor.names(**same)
+    for default in ("120", "300"):  # TorchServe's, and the one that eisen-serve writes
+        both = {"default_response_timeout": default, "default_startup_timeout": default}
+        assert "archive-hides-timeout" not in doctor.names(**both)
+    doctor.pack(serving={"batch_size": 1, "startup_timeout": 60}, overwrite=True)
+    (found,) = [each for each in doctor.examine().findings if each.name == "archive-hides-timeout"]
+    assert found.found == "seg.mar: response timeout 120 s, the server's is 600 s"
 
 
 def test_options_with_both_timeouts_hide_nothing(doctor):

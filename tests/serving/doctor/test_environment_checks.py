@@ -6,12 +6,15 @@ import os
 import site
 import sys
 import tempfile
+import venv
 from pathlib import Path
 
 import pytest
 
 from eisen_deploy.serving.doctor import ERROR, WARNING
 from eisen_deploy.serving.doctor.checks import surroundings
+from eisen_deploy.serving.engines.environment.probes import read_versions
+from eisen_deploy.serving.engines.torchserve.settings.environment import find_python
 from eisen_deploy.serving.runtime._shared.archive import unpacked_folder, zips
 from eisen_deploy.serving.runtime._shared.archive.requirements import render
 
@@ -20,6 +23,19 @@ TESTED = {
     *("temporary-folder-unfit", "disk-space-short", "model-store-missing", "open-files-few"),
     "requirement-missing",
 }
+
+
+@pytest.mark.slow  # pip is installed
+@pytest.mark.parametrize("part", ["long" * 40, "with a space", "short"])
+def test_the_interpreter_of_a_program_that_pip_has_installed(part, tmp_path):
+    """A kernel does not read a long first line, or a space in it: pip writes something else."""
+    folder = tmp_path / part
+    venv.create(folder, with_pip=True)
+    program = (folder / "bin" / "pip").rename(folder / "bin" / "torchserve")
+    assert program.read_text().startswith("#!/bin/sh\n") == (part != "short")
+    found = find_python({"PATH": str(folder / "bin")})
+    assert Path(found).parent == folder / "bin"
+    assert read_versions(found, ["pip"], {}).distributions["pip"]
 
 
 def test_these_are_all_checks_of_the_environment():

@@ -47,7 +47,8 @@ class EisenServingClient:
         with all retries; ``None`` for no limit. Looking up the host's name is within it.
     :param verify: for https: ``True`` trusts what the environment's ``REQUESTS_CA_BUNDLE`` names
         or else the authorities of certifi, a path trusts that file or folder of authorities and
-        nothing else, ``False`` trusts anyone.
+        nothing else, ``"system"`` those that the operating system trusts (by the extra
+        ``truststore``, on Python 3.10 and later), ``False`` trusts anyone.
     :param cert: the client's own certificate: a path to a PEM file with the key in it, or the
         paths of certificate and key.
     :param max_reply: largest reply that is read, in bytes; 4 GiB by default. Of strings

@@ -24,6 +24,7 @@ from eisen_deploy.client._logging import keep_urllib3_quiet
 
 from .exchange import SMALL, running_exchange
 from .response_parsing import StrictResponse, look_for_answer
+from .system_trust import SYSTEM, make_context, require_library
 
 _MAX_IDLE = 32
 
@@ -86,6 +87,17 @@ class StoppableTLSConnection(StoppableConnection, HTTPSConnection):
     pass
 
 
+class SystemTLSConnection(StoppableTLSConnection):
+    """A connection that trusts what the operating system trusts, and nothing else."""
+
+    def connect(self) -> None:
+        self.ca_certs = self.ca_cert_dir = None  # of requests: certifi
+        self.ssl_context = make_context()
+        if self.proxy_config is not None:
+            self.proxy_config = self.proxy_config._replace(ssl_context=make_context())
+        super().connect()
+
+
 _PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
 #: What requests and urllib read of the environment.
 _VARIABLES = [*_PROXIES, *map(str.upper, _PROXIES)]
@@ -100,18 +112,23 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = StoppableTLSConnection
 
 
-_POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTPSPool}
+class _SystemPool(HTTPSConnectionPool):
+    ConnectionCls = SystemTLSConnection
 
 
 class _Adapter(HTTPAdapter):
+    def __init__(self, https_pool: type[HTTPSConnectionPool]) -> None:
+        self._pools: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": https_pool}
+        super().__init__(pool_maxsize=_MAX_IDLE)
+
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **options: object) -> urllib3.PoolManager:
         manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):  # those have pools of their own
-            manager.pool_classes_by_scheme = _POOLS
+            manager.pool_classes_by_scheme = self._pools
         return manager
 
 
@@ -125,7 +142,8 @@ class Connections:
     requests reads the environment and makes the pool that fits. Each request goes straight to that
     pool: what requests does around it takes longer than encoding and decoding a small one.
 
-    :param verify: as requests takes it, like ``cert``.
+    :param verify: as requests takes it, like ``cert``; or :data:`~.system_trust.SYSTEM`.
+    :raises ValueError: if that needs a library that is not installed.
     """
 
     def __init__(self, url: str, verify: bool | str, cert: str | tuple[str, str] | None) -> None:
@@ -133,7 +151,10 @@ class Connections:
         self._url = url
         self._verify = verify
         self._cert = cert
-        self._adapter = _Adapter(pool_maxsize=_MAX_IDLE)
+        self._is_system = verify == SYSTEM
+        if self._is_system:
+            require_library()
+        self._adapter = _Adapter(_SystemPool if self._is_system else _HTTPSPool)
         self._known: tuple[list[str | None], Route | None] = ([], None)
 
     def send(
@@ -181,7 +202,8 @@ class Connections:
             settings = session.merge_environment_settings(
                 request.url, {}, True, self._verify, self._cert
             )
-        verify, cert, proxies = settings["verify"], settings["cert"], settings["proxies"]
+        cert, proxies = settings["cert"], settings["proxies"]
+        verify = self._is_system or settings["verify"]
         adapter = self._adapter
         try:
             pool: Any = adapter.get_connection_with_tls_context(request, verify, proxies, cert)

@@ -12,7 +12,7 @@ from eisen_deploy.client import EisenClientError, EisenServingClient
 
 from .error_messages import complain
 from .exit_statuses import UsageError
-from .settings import find_file, read_settings
+from .settings import find_file, is_path, read_settings
 
 _TOKEN = "EISEN_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
     what = "the file of the inference key, alone or as TorchServe's key_file.json"
     add("--token-file", metavar="FILE", type=Path, help=f"{what} (also: {_TOKEN})")
     add("--token", action=_NoToken, help=argparse.SUPPRESS)
-    add("--ca", metavar="FILE", help="the certificate authority to trust, PEM (also: EISEN_CA)")
+    what = "the certificate authority to trust, PEM, or system for those of the operating system"
+    add("--ca", metavar="FILE", help=f"{what} (also: EISEN_CA)")
     add("--cert", metavar="FILE", help="this workstation's certificate, PEM (also: EISEN_CERT)")
     add("--key", metavar="FILE", help="its key, if it is in another file (also: EISEN_KEY)")
     add("--no-verify", action="store_true", help="trust any certificate: anyone may listen")
@@ -65,7 +66,7 @@ def make_client(
         raise UsageError("--ca and --no-verify exclude each other")
     for flag in ("ca", "cert", "key"):
         path = getattr(arguments, flag)
-        if path is not None and not Path(path).exists():
+        if path is not None and is_path(flag, path) and not Path(path).exists():
             raise UsageError(f"{sources.get(flag, f'--{flag}')} {path}: there is no such file")
     if arguments.no_verify:
         complain("warning: --no-verify: anyone in between can read the data and the token")

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from eisen_deploy.client._http.system_trust import SYSTEM
+
 from .exit_statuses import UsageError
 
-#: The options that may be set, and those of them that are paths.
+#: The options that may be set.
 NAMES = ("url", "token_file", "ca", "cert", "key")
-PATHS = NAMES[1:]
 _SECTION = "eisen-client"
 _FILE = "EISEN_CONFIG"
 
@@ -36,6 +37,11 @@ def read_settings() -> dict[str, Setting]:
         if os.environ.get(variable)
     }
     return {**_read_file(), **set_ones}
+
+
+def is_path(name: str, value: str) -> bool:
+    """Whether the value of an option is a path."""
+    return name != "url" and (name, value) != ("ca", SYSTEM)
 
 
 def find_file() -> Path:
@@ -70,7 +76,7 @@ def _read_file() -> dict[str, Setting]:
         known = f"expected [{_SECTION}] with {', '.join(NAMES)}"
         raise UsageError(f"{path}: {known}, got {', '.join(sorted(strays))}")
     return {
-        name: Setting(_resolve(path, value) if name in PATHS else value, f"{name} in {path}")
+        name: Setting(_resolve(path, value) if is_path(name, value) else value, f"{name} in {path}")
         for name, value in values.items()
         if value
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from eisen_deploy.serving.engines import preflight
@@ -65,8 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output
     options = make_limits(arguments)
     chosen = Choices(arguments.name, arguments.image, arguments.storage_uri, arguments.python)
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=output) as private:
+    with _made(output), tempfile.TemporaryDirectory(prefix=".export-", dir=output) as private:
         found = verify(find_archives(arguments.archives), Path(private) / "archives")
         preflight.refuse([*preflight.find_large_samples(found, options)])
         plan = make_plan(found, options, chosen)
@@ -80,6 +81,20 @@ def run(arguments: argparse.Namespace) -> int:
     for name in sorted([*texts, *(model.file for model in plan.models)]):
         say(clean(str(output / name)))
     return 0
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it if what follows fails, with those made above it."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # something else lies there now
+            for each in made:
+                each.rmdir()
+        raise
 
 
 def _check_free(output: Path, names: list[str], overwrite: bool) -> None:

@@ -18,6 +18,9 @@ from .keys import read_keys
 from .options import Options
 from .served_archives import ServedArchive
 
+#: What stands for all addresses of a machine.
+_EVERY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104
+
 
 class Refused(Exception):
     """A server cannot be started so.
@@ -102,20 +105,20 @@ def explain_missing_requirements(archives: Sequence[ServedArchive], python: str)
 
 
 def find_taken_ports(wanted: Mapping[str, tuple[str, int]]) -> Iterator[str]:
-    """Yield which ports cannot be listened on, each with its option.
+    """Yield which ports cannot be listened on, and which hosts, each with its option.
 
     :param wanted: host and port by the option that sets the port.
     """
-    for option, (host, port) in wanted.items():
-        if (why := _explain_unusable(host, port)) is not None:
-            yield f"{host}:{port} {why}: {option} takes another one"
+    found = (_explain_unusable(option, *address) for option, address in wanted.items())
+    yield from dict.fromkeys(why for why in found if why is not None)  # a host has several ports
     ports = [port for _, port in wanted.values()]
     if len(set(ports)) < len(ports):
         yield f"{', '.join(wanted)}: different ports are needed, got {ports}"
 
 
-def _explain_unusable(host: str, port: int) -> str | None:
-    """Say why a port cannot be listened on."""
+def _explain_unusable(option: str, host: str, port: int) -> str | None:
+    """Say why a port cannot be listened on, and what to do."""
+    why = None
     with socket.socket(_find_family(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -124,11 +127,17 @@ def _explain_unusable(host: str, port: int) -> str | None:
         except socket.gaierror:
             return None  # the host is wrong, and its own check says so
         except PermissionError:
-            return "is not permitted to this user"
+            why = "is not permitted to this user"
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return (
+                    f"--host {host}: not an address of this machine: give one of its own, "
+                    f"{_EVERY[probe.family]} for all of them, or leave --host out to serve this "
+                    "machine only"
+                )
             taken = error.errno == errno.EADDRINUSE
-            return "is taken" if taken else f"cannot be used: {error.strerror}"
-    return None
+            why = "is taken" if taken else f"cannot be used: {error.strerror}"
+    return None if why is None else f"{host}:{port} {why}: {option} takes another one"
 
 
 def _check_host(options: Options) -> Iterator[str]:

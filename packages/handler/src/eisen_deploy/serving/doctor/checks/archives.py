@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from eisen_deploy.serving.doctor.facts.gathering import Facts
 from eisen_deploy.serving.doctor.facts.model_store import StoredArchive
 from eisen_deploy.serving.doctor.findings import WARNING, Area, Found
+from eisen_deploy.serving.engines.options import Options
 from eisen_deploy.serving.runtime.torchserve.server_config import STOCK_TIMEOUT
 
 AREA: Area[Facts] = Area()
@@ -55,12 +56,14 @@ def archives_alike(facts: Facts) -> Iterator[Found]:
     "serving={{'{word}_timeout': {value}}} when {name} is packed",
 )
 def archive_hides_timeout(facts: Facts) -> Iterator[Found]:
-    """Find an archive with options but without the timeout that the server sets."""
+    """Find an archive with options but without a timeout that was chosen for the server."""
     for word in ("response", "startup"):
         value = facts.properties.number(f"default_{word}_timeout")
+        if value in (STOCK_TIMEOUT, getattr(Options, f"{word}_timeout")):
+            continue  # TorchServe's default, or the one that eisen-serve writes: nobody chose it
         for archive in facts.archives:
             hides = archive.options is not None and f"{word}Timeout" not in archive.options
-            if hides and value != STOCK_TIMEOUT:
+            if hides:
                 what = f"{archive.path.name}: {word} timeout 120 s, the server's is {value} s"
                 yield Found(what, word=word, value=value, name=archive.name)
 

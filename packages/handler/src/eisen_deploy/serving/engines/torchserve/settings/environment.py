@@ -6,6 +6,8 @@ import re
 import shutil
 from collections.abc import Mapping
 
+#: Bytes that the first lines of a program may have: the longest path, and the words around it.
+_MAX_LINE = 8192
 #: What the server imports, and what to install for it.
 REQUIRED = {
     "torch": "torch",
@@ -24,11 +26,17 @@ def find_python(variables: Mapping[str, str]) -> str | None:
 
 
 def read_interpreter(program: str) -> str | None:
-    """Return the interpreter that the first line of a program names.
+    """Return the interpreter that the first lines of a program name.
+
+    A kernel does not read a first line that is long or has a space in its path. There pip writes a
+    program for the shell, which is Python as well: ``'''exec' "/PATH/python" "$0" "$@"``.
 
     :raises OSError: if it cannot be read.
     """
     with open(program, "rb") as script:  # noqa: PTH123
-        first = script.readline().decode("utf-8", "replace")
+        first, second = (script.readline(_MAX_LINE).decode("utf-8", "replace") for _ in "12")
     match = re.match(r"#!\s*(/\S+)", first)
+    launched = re.match(r"""'''exec' (["']?)(/.+?)\1 "\$0" """, second)
+    if match and match[1] == "/bin/sh" and launched:
+        return launched[2]
     return match[1] if match else None
