@@ -31,7 +31,7 @@ def server(tmp_path):
     variables = {
         "EISEN_ARCHIVE": str(tmp_path / "hanging.mar"),
         "EISEN_TOKEN_FILE": str(tmp_path / "token"),
-        "EISEN_MAX_BODY": "1000",
+        "EISEN_MAX_BODY": "1kB",
         "TMPDIR": str(tmp_path / "tmp"),
     }
     factory = "eisen_deploy.serving.asgi:make_application"
@@ -73,7 +73,11 @@ def test_it_serves_and_ends_where_its_model_hangs(server):
 
 @pytest.mark.parametrize(
     ("variables", "message"),
-    [({}, "EISEN_ARCHIVE"), ({"EISEN_ARCHIVE": "a.mar", "EISEN_QUEUE": "many"}, "EISEN_QUEUE")],
+    [
+        ({}, "EISEN_ARCHIVE: set it"),
+        ({"EISEN_ARCHIVE": "a", "EISEN_QUEUE": "many"}, "EISEN_QUEUE: expected a number"),
+        ({"EISEN_ARCHIVE": "a", "EISEN_MAX_BODY": "much"}, "EISEN_MAX_BODY: expected a size"),
+    ],
 )
 def test_variables_that_make_no_sense_are_named(monkeypatch, variables, message):
     for name, value in variables.items():

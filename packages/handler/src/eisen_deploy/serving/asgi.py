@@ -11,8 +11,8 @@ started it has to start it again. ``eisen-serve run --engine uvicorn`` does so, 
 variable                    meaning
 ==========================  ====================================================================
 ``EISEN_ARCHIVE``           path of the archive; needed
-``EISEN_MAX_BODY``          bytes of the largest request and the largest reply
-``EISEN_ALL_BODIES``        bytes of all requests under way together
+``EISEN_MAX_BODY``          the largest request and the largest reply: bytes, or such as 512MiB
+``EISEN_ALL_BODIES``        the same of all requests under way together
 ``EISEN_RESPONSE_TIMEOUT``  seconds for an answer, if the archive does not say it
 ``EISEN_QUEUE``             requests that may wait for the model
 ``EISEN_TOKEN_FILE``        a file with the token that clients have to send
@@ -32,9 +32,10 @@ from typing import TypeVar
 
 from eisen_deploy.serving.engines.asgi.application import Application
 from eisen_deploy.serving.engines.asgi.serving import serve_archive
-from eisen_deploy.serving.engines.asgi.settings import Settings
+from eisen_deploy.serving.engines.asgi.settings import MAX_BODY, Settings
 from eisen_deploy.serving.engines.model_thread import start
 from eisen_deploy.serving.engines.served_archives import verify
+from eisen_deploy.serving.engines.sizes import parse_size
 from eisen_deploy.serving.runtime._shared.archive import zips
 from eisen_deploy.serving.runtime.archive.verification import DIGESTS
 
@@ -43,8 +44,8 @@ __all__ = ["make_application"]
 T = TypeVar("T")
 _PREFIX = "EISEN_"
 _SETTINGS: Mapping[str, Callable[[str], object]] = {
-    "max_body": int,
-    "all_bodies": int,
+    "max_body": parse_size,
+    "all_bodies": parse_size,
     "response_timeout": float,
     "queue": int,
     "token_file": Path,
@@ -56,7 +57,7 @@ def make_application() -> Application:
 
     An archive's code stays imported: a process can do this once.
 
-    :raises ValueError: if a variable is missing or no number.
+    :raises ValueError: if a variable is missing, or no number or size.
     :raises BadArchives: if the archive is not what was packed; ``LoadFailed`` if it does not load.
     """
     path = _read("archive", Path)
@@ -64,7 +65,7 @@ def make_application() -> Application:
         raise ValueError("EISEN_ARCHIVE: set it to the path of an archive (MAR)")
     given = {name: _read(name, parse) for name, parse in _SETTINGS.items()}
     settings = Settings(
-        max_body_setting="EISEN_MAX_BODY",
+        max_body_setting=MAX_BODY,
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
     # Removed at the end, as far as the system lets go of what is imported from there.
@@ -94,5 +95,6 @@ def _read(name: str, parse: Callable[[str], T]) -> T | None:
         return None
     try:
         return parse(text)
-    except ValueError:
-        raise ValueError(f"{variable}: expected a number, got {text!r}") from None
+    except ValueError as error:
+        why = str(error) if parse is parse_size else f"expected a number, got {text!r}"
+        raise ValueError(f"{variable}: {why}") from None

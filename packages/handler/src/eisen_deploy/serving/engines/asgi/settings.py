@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 MIB = 2**20
 #: The variable with the folder in which the processes of one server keep their counters.
 COUNTERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-#: The variable with the size of the largest body that a proxy of Ray takes, such as ``512MiB``.
+#: The variable with the size of the largest body that a process takes, such as ``512MiB``.
 MAX_BODY = "EISEN_MAX_BODY"
 
 
