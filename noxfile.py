@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import nox
@@ -87,6 +88,13 @@ def tests(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """Run the tests that need no server (three minutes), in the environment of ``tests``."""
     session.notify("tests", posargs=[*QUICK, *session.posargs])
+
+
+@nox.session(venv_backend="none")
+def tutorial(session: nox.Session) -> None:
+    """Type the tutorial into an empty folder, its installation included: ten minutes."""
+    os.environ["TYPE_SET_UP"] = "1"
+    session.notify("tests", posargs=["tests/e2e/test_tutorial.py", *session.posargs])
 
 
 @nox.session

@@ -7,9 +7,8 @@ expected is what ``monai.bundle run`` writes for it.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-import textwrap
+import sys
 from pathlib import Path
 
 import nibabel
@@ -22,7 +21,8 @@ from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SCRIPTS = HERE / "monai_bundle"
-PAGE = ROOT / "docs" / "monai.rst"
+sys.path.insert(0, str(ROOT / "tests"))
+from documented_pages import code_of, commands_of  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +60,10 @@ def bundle(run, tmp_path_factory):
     return folder
 
 
-def commands_of(page):
-    """Return the commands that a page shows."""
-    return re.findall(r"^   \$ (.+)$", page.read_text("utf-8"), re.MULTILINE)
-
-
-def code_of(page):
-    """Return the Python blocks of a page, one after the other."""
-    blocks = re.findall(r"code-block:: python\n\n((?:   .*\n|\n)+)", page.read_text("utf-8"))
-    return "\n".join(textwrap.dedent(block) for block in blocks)
-
-
 @pytest.fixture(scope="module")
 def archive(run, bundle):
     """The bundle, packed by the command of the page."""
-    (command,) = commands_of(PAGE)
+    (command,) = commands_of("monai")
     program, *arguments = command.split()
     run(*arguments, cwd=bundle.parent, program=program)
     return bundle.parent / "model_zoo" / "spleen.mar"
@@ -130,7 +119,7 @@ def test_a_served_bundle_gives_the_masks_that_monai_writes(
 
 
 def test_the_page_s_code_runs_as_it_is_printed(run, tmp_path):
-    (tmp_path / "page.py").write_text(code_of(PAGE), "utf-8")
+    (tmp_path / "page.py").write_text(code_of("monai"), "utf-8")
     run("page.py", cwd=tmp_path)
     assert (tmp_path / "model_zoo" / "segmentation.mar").is_file()
 
