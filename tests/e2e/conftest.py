@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
@@ -16,6 +17,8 @@ from .engines import ENGINES, Server
 from .ray_server import RayServer
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+OURS = ("handler", "packaging", "client")
 MIB = 2**20
 
 
@@ -50,6 +53,45 @@ def serve(
             return server
 
         yield _serve
+
+
+@pytest.fixture(scope="session")
+def trainer(
+    make_environment: Callable[..., Path], server_python: Path
+) -> Callable[..., Callable[..., str]]:
+    """The commands of someone who trains with a library, in an environment with it.
+
+    ``run = trainer("torchio", "torchio==1.2.1")``, then ``run("python", "-c", code, cwd=folder)``
+    returns the output.
+    """
+
+    def _trainer(name: str, *requirements: str) -> Callable[..., str]:
+        ours = [f"--editable={ROOT / 'packages' / each}" for each in OURS]
+        python = make_environment(name, *requirements, *ours, over=server_python)
+
+        def run(program: str, *arguments: object, cwd: Path) -> str:
+            command = [python.with_name(program), *map(str, arguments)]
+            done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        return run
+
+    return _trainer
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Path:
+    """A NIfTI file with waves; its first axis runs to the left."""
+    import nibabel  # which not each session of nox has
+
+    x, y, z = np.indices((32, 48, 16))
+    values = 1000 * (np.sin(x / 5) + np.cos(y / 4) * np.sin(z / 3))
+    affine = np.diag([-1, 1.25, 2.5, 1])  # which every program reads without rounding
+    affine[:3, 3] = 20, -18, 7
+    path = tmp_path / "head.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), affine), path)
+    return path
 
 
 @pytest.fixture(scope="module", params=list(ENGINES))

@@ -1,4 +1,4 @@
-"""Dictionary transforms of MONAI: those that belong to files are refused."""
+"""Transforms of MONAI that belong to files, and those of torchio, are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ PLACING = ("Orientationd", "ResampleToMatchd", "Spacingd", "SpatialResampled")
 def check_item_transforms(transforms: Mapping[str, object], metadata: Metadata) -> None:
     """Check the transforms that take items, if there are any.
 
-    :raises InvalidArgument: with each that reads or writes files, or lacks an affine.
+    :raises InvalidArgument: with each that reads or writes files, lacks an affine, or takes images
+        of torchio.
     """
     # With it comes the runtime, which importing this package does without.
     from eisen_deploy.serving.runtime.archive.items import is_for_items, list_steps  # noqa: PLC0415
@@ -25,6 +26,12 @@ def check_item_transforms(transforms: Mapping[str, object], metadata: Metadata) 
         if is_for_items(transform)
         for step in list_steps(transform)
         for problem in (*_find_file_problems(step), *_find_missing_affines(step, part, metadata))
+    ]
+    problems += [
+        f"{part}: {type(transform).__name__} of torchio takes images with their affines, and a "
+        "request brings a batch of arrays: call it in a function, on each image"
+        for part, transform in transforms.items()
+        if _is_of_torchio(transform)
     ]
     if problems:
         raise InvalidArgument(dict.fromkeys(problems))
@@ -38,6 +45,13 @@ def reads_files(step: object) -> bool:
 def writes_files(step: object) -> bool:
     """Whether a transform writes files."""
     return type(step).__name__ in ("SaveImaged", "SaveClassificationd", "WriteFileMappingd")
+
+
+def _is_of_torchio(transform: object) -> bool:
+    """Whether a transform is one of torchio, which would take arrays for images at 1 mm."""
+    return any(
+        kind.__module__.startswith("torchio.transforms.") for kind in type(transform).__mro__
+    )
 
 
 def _find_file_problems(step: object) -> Iterator[str]:
