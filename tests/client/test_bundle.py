@@ -44,10 +44,28 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"nibabel", "pyd
 """
 
 
-def bundle(folder, *arguments):
+def run_bundle(folder, arguments, settings):
     command = [sys.executable, ROOT / "tools" / "bundle.py", "--folder", folder, *arguments]
-    subprocess.run(command, check=True, timeout=600)
-    return folder
+    subprocess.run(command, check=True, timeout=600, env={**os.environ, **settings})
+
+
+@pytest.fixture(scope="module")
+def bundle(kept_wheels):
+    """Make a bundle; what it downloads is kept, so that later runs need no network."""
+    texts = [
+        (ROOT / name).read_text() for name in ("tools/bundle.py", "packages/client/pyproject.toml")
+    ]
+
+    def _bundle(folder, *arguments):
+        def download(kept):
+            run_bundle(kept / "bundle", arguments, {})
+            for wheel in (kept / "bundle" / "wheels").iterdir():
+                wheel.rename(kept / wheel.name)
+
+        run_bundle(folder, arguments, kept_wheels("bundle", [*texts, *arguments], download))
+        return folder
+
+    return _bundle
 
 
 def allowed_tags(python, platforms):
@@ -63,7 +81,7 @@ def names_in(folder):
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, bundle):
     return bundle(tmp_path_factory.mktemp("bundle") / "here")
 
 
@@ -145,13 +163,13 @@ def test_requirements_name_each_wheel_once_with_its_digest_in_order(here):
     assert entries == sorted(found)
 
 
-def test_a_second_bundle_has_the_same_bytes(here, tmp_path):
+def test_a_second_bundle_has_the_same_bytes(here, bundle, tmp_path):
     again = bundle(tmp_path / "again")
     for name in ("requirements.txt", "INSTALL.txt"):
         assert (again / name).read_bytes() == (here / name).read_bytes()
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path):
+def test_a_folder_that_is_there_is_left_alone(bundle, tmp_path):
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(subprocess.CalledProcessError):
         bundle(tmp_path)
@@ -163,7 +181,7 @@ OLDEST_LINUX = [f"manylinux_2_{minor}_x86_64" for minor in range(17, 4, -1)]
 
 @pytest.mark.parametrize("python", ["3.9", "3.13"])
 @pytest.mark.parametrize("platform", ["win_amd64", "manylinux2014_x86_64", "macosx_11_0_arm64"])
-def test_no_core_dependency_needs_a_compiler(tmp_path, platform, python):
+def test_no_core_dependency_needs_a_compiler(bundle, tmp_path, platform, python):
     # That pip finds none but a source distribution for this platform is an error of the bundle.
     allowed = {
         "win_amd64": [platform],
@@ -178,7 +196,7 @@ def test_no_core_dependency_needs_a_compiler(tmp_path, platform, python):
         assert theirs & allowed_tags(python, allowed), f"{path.name} does not fit"
 
 
-def test_conditions_are_those_of_the_workstation(tmp_path):
+def test_conditions_are_those_of_the_workstation(bundle, tmp_path):
     # tqdm needs colorama on Windows only; highdicom has one version for 3.9, another for the rest.
     extras = "--extras=dicom,cli"
     windows = bundle(tmp_path / "w", "--platform=win_amd64", "--python=3.9", extras)

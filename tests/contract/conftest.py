@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build(ROOT / "packages" / name, folder)
     build(ROOT, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def without_index(dist: Path, kept_wheels: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Settings with which pip installs what our distributions require, and needs no index."""
+    folders = (ROOT, *(ROOT / "packages" / name for name in DISTRIBUTIONS))
+    key = [(folder / "pyproject.toml").read_text() for folder in folders]
+
+    def download(folder: Path) -> None:
+        command = [sys.executable, "-m", "pip", "--quiet", "download", "--dest", folder]
+        pins = {**os.environ, "PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt")}
+        subprocess.run([*command, *dist.glob("*.whl")], check=True, env=pins)
+        for ours in folder.glob("eisen_deploy*"):
+            ours.unlink()  # each run builds its own
+
+    return kept_wheels("required", key, download)
 
 
 @pytest.fixture(scope="session")

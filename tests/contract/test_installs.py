@@ -23,10 +23,11 @@ LOADED = "import sys, json; print(json.dumps(sorted({n.partition('.')[0] for n i
 
 
 class Environment:
-    """A fresh virtual environment."""
+    """A fresh virtual environment, with settings of pip."""
 
-    def __init__(self, folder: Path, over: Path | None = None) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str], over: Path | None = None) -> None:
         self.folder = folder
+        self.settings = settings
         venv.create(folder, with_pip=True)
         self.python = folder / "bin" / "python"
         if over is not None:
@@ -37,6 +38,7 @@ class Environment:
     def run(self, *arguments: object) -> str:
         environment = {
             **os.environ,
+            **self.settings,
             "PIP_CONSTRAINT": str(ROOT / "tools" / "constraints.txt"),
         }
         environment.pop("PYTHONPATH", None)
@@ -63,8 +65,8 @@ class Environment:
 
 
 @pytest.fixture
-def environment(tmp_path):
-    made = Environment(tmp_path / "environment")
+def environment(tmp_path, without_index):
+    made = Environment(tmp_path / "environment", without_index)
     yield made
     shutil.rmtree(made.folder)
 
@@ -131,9 +133,11 @@ def old_release(folder):
     return path
 
 
-def test_the_old_release_of_the_same_name_can_be_replaced(tmp_path, dist, server_python):
+def test_the_old_release_of_the_same_name_can_be_replaced(
+    tmp_path, dist, server_python, without_index
+):
     """By the two ways that the page about installation has."""
-    environment = Environment(tmp_path / "environment", over=server_python)
+    environment = Environment(tmp_path / "environment", without_index, over=server_python)
     statement = "; ".join(map(IMPORTS.format, PARTS, PUBLIC))
     ours = [f"eisen-deploy-{name}" for name in ("client", "handler", "packaging")]
 

@@ -256,7 +256,11 @@ def test_a_checkout_without_symbolic_links_is_refused_in_a_sentence(
 
 
 @pytest.mark.slow  # half a minute
-def test_a_dry_run_changes_nothing_and_checks_what_is_built_of_the_tag(tmp_path):
+def test_a_dry_run_changes_nothing_and_checks_what_is_built_of_the_tag(
+    tmp_path, without_index, monkeypatch
+):
+    for name, value in without_index.items():
+        monkeypatch.setenv(name, value)
     clone, version = tmp_path / "clone", Version("99.0.0")
     git(ROOT, "clone", "--quiet", str(ROOT), str(clone))
     before = git(clone, "rev-parse", "HEAD")
