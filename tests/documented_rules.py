@@ -38,7 +38,6 @@ NOT_RUN = {
     "cd eisen-deploy": "there is no remote repository",
     "eisen-pack import monai-bundle *": "tests/e2e/test_monai.py",
     "torchserve --*": "tests/e2e/test_documented_commands.py",
-    "curl http://localhost:8080/predictions/model *": "tests/e2e/test_other_languages.py",
     'curl "http://localhost:8081/token*': "it needs the keys of a server: tests/e2e/test_access.py",
     "export JAVA_HOME=*": "tests/serving/cli/test_java.py",
     "EISEN_ARCHIVE=seg.mar uvicorn *": "tests/e2e/test_any_asgi_server.py",
@@ -55,8 +54,11 @@ NOT_RUN = {
 
 #: Blocks that are not run, by their page and their first line: by which test they are, or why.
 BLOCKS = {
-    ("clients", "const headers ="): "tests/e2e/test_foreign_clients.py",
-    ("clients", "import numpy as np\nimport tritonclient"): "tests/e2e/test_foreign_clients.py",
+    ("other-languages", "const headers ="): "tests/e2e/test_foreign_clients.py",
+    (
+        "other-languages",
+        "import numpy as np\nimport tritonclient",
+    ): "tests/e2e/test_foreign_clients.py",
     ("other-languages", "request.Content ="): "a line of a program in C#, which needs .NET",
     ("hospital-it", "setx "): "it needs Windows",
     ("hospital-it", "icacls "): "it needs Windows",
@@ -96,6 +98,6 @@ def read_all_blocks() -> Iterator[tuple[str, Block]]:
 
 def commands_to_run(block: Block) -> Iterator[tuple[str, str]]:
     """Yield the commands of a console that are run, with the output that the page shows."""
-    for step in block.steps:
+    for step in block.steps if block.language == "console" else ():
         if not is_checked(step.command) and find_reason(step.command) is None:
             yield step.command, step.output

@@ -132,7 +132,7 @@ def test_included_files_exist():
 
 def commands_of(*programs):
     found = [
-        (page, shlex.split(command, comments=True))
+        (page, shlex.split(command.replace("\\\n", " "), comments=True))
         for page, command in COMMANDS
         if command.startswith(programs)
     ]

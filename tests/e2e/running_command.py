@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-u", "-m", "eisen_deploy.serving.cli"]
 READY = "Ctrl-C stops it."
 
 
-def _heed_signals() -> None:
+def heed_signals() -> None:
     """Undo what ``nohup``, or a shell in the background, has the tests ignore."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -47,7 +47,7 @@ class Running:
             text=True,
             env={**os.environ, "TMPDIR": str(self.temporary), **(variables or {})},
             start_new_session=True,
-            preexec_fn=_heed_signals,  # noqa: PLW1509 - it only resets signals
+            preexec_fn=heed_signals,  # noqa: PLW1509 - it only resets signals
         )
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()

@@ -28,15 +28,17 @@ HEIGHT = 8000
 #: What is wider than it may be: the page itself, and what has no scroll bar of its own.
 WIDE = """(() => {
     const found = [];
+    const scrolls = (each) => each.localName != "article" && each.parentElement
+        && (["auto", "scroll"].includes(getComputedStyle(each).overflowX)
+            || scrolls(each.parentElement));
     const page = document.scrollingElement;
     if (page.scrollWidth > innerWidth) found.push(`the page is ${page.scrollWidth} wide`);
     for (const each of document.querySelectorAll("article table, article img, article pre")) {
         const box = each.closest(".table-wrapper, .highlight, pre") || each.parentElement;
-        const scrolls = ["auto", "scroll"].includes(getComputedStyle(box).overflowX)
-            || getComputedStyle(each).overflowX == "auto";
         const right = Math.round(each.getBoundingClientRect().right);
-        const name = `${each.localName} "${each.textContent.trim().slice(0, 40)}"`;
-        if (!scrolls && right > innerWidth) found.push(`${name} ends at ${right}`);
+        const start = each.textContent.trim().replace(/\\s+/g, " ").slice(0, 40);
+        const name = `${each.localName} "${start}"`;
+        if (!scrolls(each) && right > innerWidth) found.push(`${name} ends at ${right}`);
         if (each.localName == "table" && innerWidth >= LAPTOP && each.scrollWidth > box.clientWidth)
             found.push(`${name} is ${each.scrollWidth} wide, its column ${box.clientWidth}`);
     }
