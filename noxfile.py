@@ -21,6 +21,7 @@ SLOW = ["-n", "2", *BY_FILE, "-m", "(slow or torchserve) and not alone"]
 ALONE = ["-m", "alone"]
 # The oldest versions that the client allows.
 FLOORS = ["numpy==1.22.0", "requests==2.32.2", "urllib3==2.3.0"]
+SITE = "docs/_build/html"
 CODE = ["packages", "tests", "tools", "docs", "noxfile.py"]
 TYPED_TOOLS = [
     *("tools/distributions.py", "tools/house.py", "tools/release.py"),
@@ -56,6 +57,12 @@ def install(session: nox.Session, *requirements: str) -> None:
     if not done.exists():
         session.install(*requirements, silent=False)  # which shows what is downloaded
         done.touch()
+
+
+def build_docs(session: nox.Session) -> None:
+    """Build the documentation as a site."""
+    install(session, *OURS, EVERY_ENGINE, *group("docs"))
+    session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", SITE)
 
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
@@ -135,9 +142,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
-    install(session, *OURS, EVERY_ENGINE, *group("docs"))
-    session.run("sphinx-build", "-E", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
+    """Build the documentation, and check its links; a warning is an error."""
+    build_docs(session)
+    session.run("python", "-m", "site_checks.links", SITE, env={"PYTHONPATH": "tools"})
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Look at each page of the documentation in Chromium, in three widths."""
+    build_docs(session)
+    session.run("python", "-m", "site_checks", SITE, *session.posargs, env={"PYTHONPATH": "tools"})
 
 
 @nox.session

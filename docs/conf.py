@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 project = "Eisen-Deploy"
 author = "The Eisen-Deploy developers"
@@ -17,6 +18,8 @@ default_role = "literal"
 
 html_theme = "furo"
 html_title = project
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
@@ -32,9 +35,18 @@ nitpick_ignore_regex = [
 
 
 def setup(app: Sphinx) -> None:
-    """Leave out the constructors of errors: callers catch errors and do not make them."""
+    """Leave out what does not lead anywhere."""
     app.connect("autodoc-skip-member", _skip)
+    app.connect("env-check-consistency", _forget_modules_without_source)
 
 
 def _skip(_app: Sphinx, what: str, name: str, *_: object) -> bool | None:
+    # Callers catch errors and do not make them.
     return True if what == "exception" and name == "__init__" else None
+
+
+def _forget_modules_without_source(_app: Sphinx, env: BuildEnvironment) -> None:
+    """Remove what viewcode would list although it has no page: the modules of named tuples."""
+    modules = getattr(env, "_viewcode_modules", {})
+    for name in [name for name, entry in modules.items() if not entry]:
+        del modules[name]

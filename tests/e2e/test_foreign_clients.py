@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from documented_pages import read_blocks  # noqa: E402
 
 TRITON = """
 import json, sys
@@ -118,6 +121,31 @@ def test_unmodified_tritonclient_asks_for_health_and_metadata(server, engine, ma
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
     assert metadata["versions"] == ["1.0"]
     assert "binary_tensor_data" in extensions
+
+
+def on_the_page(text):
+    """Return the block of the page *Other languages* that has a text in it."""
+    (block,) = (each for each in read_blocks("other-languages") if text in each.text)
+    return block.text
+
+
+def test_tritonclient_as_on_the_page(server, make_environment):
+    python = make_environment("triton", "numpy", "tritonclient[http]==2.73.0")
+    address = server.address("model").removeprefix("http://")
+    code = on_the_page("tritonclient").replace("localhost:8080", address)
+    program = f"key = {server.key()!r}\n{code}\nprint(y.tolist())"
+    found = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == "[[3.0, 5.0], [7.0, 9.0]]\n"
+
+
+def test_axios_as_on_the_page(server, url, node_modules):
+    code = on_the_page("axios.post").replace("answer.data.y;", "console.log(answer.data.y);")
+    program = f"const url = '{url}', key = '{server.key()}', axios = require('axios');"
+    program += f"(async () => {{\n{code}\n}})();"
+    place = node_modules.parent
+    command = ["node", "-e", program]
+    found = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
+    assert found == "[ [ 3, 6 ] ]\n"
 
 
 def test_curl_with_json(curl):
