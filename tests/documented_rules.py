@@ -22,7 +22,10 @@ RUN = {"console", "python", "pycon"}
 
 #: Pages whose blocks another test runs as they are printed.
 PAGES_RUN_BY = {
+    "eisen-core": "tests/e2e/test_eisen_core.py",
     "monai": "tests/e2e/test_monai.py",
+    "torchio": "tests/e2e/test_torchio.py",
+    "tutorial": "tests/e2e/test_tutorial.py",
 }
 
 #: Commands that are checked, and not run: ``contract/test_documented_blocks.py`` looks whether what

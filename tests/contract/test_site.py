@@ -67,7 +67,7 @@ def test_addresses_that_can_be(link):
         ("http://pytorch.org", "expected https"),
         ("https://server:8080/x", "no host"),
         ("https://models.hospital.example/x", "a host for readers"),
-        ("https://pypi.org/simple/torch", "a host for readers"),
+        ("https://packages.pytorch.org/simple/torch", "a host for readers"),
         ("https://github.com/eisen-ai/eisen-deploy/blob/main/docs/gone.rst", "no such file"),
         ("https://github.com/eisen-ai/eisen-deploy-old", "expected https://github.com"),
         ("https://github.com/other/eisen-deploy", "expected https://github.com"),

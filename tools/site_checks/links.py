@@ -22,7 +22,7 @@ REPOSITORY = "https://github.com/eisen-ai/eisen-deploy"
 ALONE = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "packages/*/*.md"]
 _HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}")
 #: Hosts that only examples have (RFC 2606), and where packages are: a page names a project's site.
-_NO_HOSTS = re.compile(r"(^|\.)(example|invalid|test|localhost|example\.(com|net|org))$|^files\.py")
+_NO_HOSTS = re.compile(r"(^|\.)(example|invalid|test|localhost|example\.(com|net|org))$")
 #: What a link of Markdown, an address of its own, and a heading look like.
 _LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?\)|<(https?://[^>]+)>")
 _CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
@@ -99,7 +99,7 @@ def check_address(link: str) -> str:
         return f"expected https, got {parts.scheme}"
     if not _HOST.fullmatch(host):
         return "it has no host"
-    if _NO_HOSTS.search(host) or (host == "pypi.org" and parts.path.startswith("/simple")):
+    if _NO_HOSTS.search(host) or parts.path.startswith("/simple"):
         return "a host for readers is expected"
     if "eisen-deploy" in parts.path and host == "github.com":
         return f"expected {REPOSITORY}"
