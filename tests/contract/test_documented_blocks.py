@@ -150,7 +150,7 @@ def test_pip_understands_what_is_installed_and_our_extras_exist():
         name, *arguments = words[words.index("pip") + 1 :]
         options, requirements = create_command(name).parse_args(arguments)
         for requirement in map(Requirement, requirements):
-            assert requirement.name in ours or "eisen" not in requirement.name, page
+            assert requirement.name in ours or "eisen-deploy" not in requirement.name, page
             if requirement.extras:
                 known = {"tritonclient": {"http"}}.get(requirement.name)
                 assert requirement.extras <= (known or extras_of(requirement.name)), page
