@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from documented_pages import PAGES, ROOT, Block, read_blocks
+from documented_pages import PAGES, Block, read_blocks
 
 #: Languages of output, and of what is shown but is no program.
 OUTPUT = {"text", "http"}
@@ -20,17 +20,9 @@ FILES = {"json", "yaml", "ini", "properties"}
 #: Languages that are run.
 RUN = {"console", "python", "pycon"}
 
-#: How a test takes all of a page, to run it as it is printed.
-_WHOLE_PAGE = re.compile(r'(?:code_of|list\(read_blocks)\("([a-z-]+)"\)')
-
-#: Pages that another test runs whole, each with that test.
+#: Pages whose blocks another test runs as they are printed.
 PAGES_RUN_BY = {
     "monai": "tests/e2e/test_monai.py",
-    **{
-        page: str(path.relative_to(ROOT))
-        for path in sorted(ROOT.glob("tests/e2e/test_*.py"))
-        for page in _WHOLE_PAGE.findall(path.read_text("utf-8"))
-    },
 }
 
 #: Commands that are checked, and not run: ``contract/test_documented_blocks.py`` looks whether what
