@@ -208,7 +208,9 @@ class Reader:
 @pytest.mark.parametrize("page", TYPED)
 def test_a_page_does_what_it_shows(page, folder, variables, here):
     run_code(page, folder, variables, here)
-    with Reader(folder, variables) as reader:
+    # As the file of settings on the page eisen-client does.
+    settings = {"EISEN_URL": here("http://localhost:8080/predictions/seg")}
+    with Reader(folder, {**variables, **settings}) as reader:
         for block in runs(page):
             for name in OUTPUTS:
                 (folder / name).unlink(missing_ok=True)
