@@ -37,6 +37,7 @@ from .runtime.messages import EncodedBody
 
 if TYPE_CHECKING:
     from .runtime.inferer import WithInferer
+    from .runtime.nnunet import NNUNet
 
 __all__ = [
     "BodyTooLarge",
@@ -47,6 +48,7 @@ __all__ = [
     "LoadFailed",
     "MalformedBody",
     "ModelFailed",
+    "NNUNet",
     "NotExecuted",
     "NotSupported",
     "OutOfMemory",
@@ -58,14 +60,17 @@ __all__ = [
     "WithInferer",
 ]
 
+# What brings torch is imported when it is used.
+_WITH_TORCH = ("NNUNet", "WithInferer")
+
 # Pickles and messages know these by their public name, which an archive's handler provides too.
-for _name in set(__all__) - {"WithInferer"}:
+for _name in set(__all__).difference(_WITH_TORCH):
     globals()[_name].__module__ = __name__
 
 
 def __getattr__(name: str) -> object:
-    if name != "WithInferer":
+    if name not in _WITH_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .runtime.inferer import WithInferer  # noqa: PLC0415 - brings torch
+    from . import runtime  # noqa: PLC0415 - see above
 
-    return WithInferer
+    return getattr(runtime, name)

@@ -30,6 +30,7 @@ __all__ = [
     "LoadFailed",
     "MalformedBody",
     "ModelFailed",
+    "NNUNet",
     "NotExecuted",
     "NotSupported",
     "OutOfMemory",
@@ -49,6 +50,10 @@ def __getattr__(name: str) -> object:
         from .inferer import WithInferer  # noqa: PLC0415 - needs torch
 
         return WithInferer
+    if name == "NNUNet":
+        from .nnunet import NNUNet  # noqa: PLC0415 - needs torch
+
+        return NNUNet
     from . import errors, handler, messages  # noqa: PLC0415 - see the module's text
 
     homes = (errors, handler, messages)

@@ -1,6 +1,10 @@
-"""Codes of anatomical structures by the names that bundles give to labels."""
+"""Segments of masks: codes of anatomical structures by the names of labels."""
 
 from __future__ import annotations
+
+from typing import Any
+
+_LONGEST_LABEL = 64
 
 # SNOMED CT, as the context groups of DICOM (PS3.16) have it.
 _CODES = {
@@ -48,3 +52,10 @@ def find_code(label: str) -> str | None:
     """
     code = _CODES.get(" ".join(label.lower().replace("_", " ").split()))
     return None if code is None else f"SCT:{code}"
+
+
+def make_segment(number: int, label: str) -> dict[str, Any]:
+    """Return what the metadata say of a number in a mask."""
+    code = find_code(label)
+    segment = {"number": number, "label": label[:_LONGEST_LABEL]}
+    return segment if code is None else {**segment, "code": code}

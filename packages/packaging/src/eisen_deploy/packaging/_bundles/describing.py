@@ -17,13 +17,12 @@ from eisen_deploy.packaging._metadata import create_metadata
 from eisen_deploy.packaging._shared.model.metadata import AFFINE
 from eisen_deploy.serving.runtime.archive.items import list_steps
 
-from .anatomy import find_code
+from .anatomy import make_segment
 from .reading import Bundle
 
 Format = Mapping[str, Any]
 
 _SPATIAL = ("monai.transforms.spatial.", "monai.transforms.croppad.")
-_LONGEST_LABEL = 64
 # Transforms after which a mask has the numbers that it had before.
 _NUMBERS_STAY = frozenset(
     [
@@ -122,7 +121,7 @@ def _find_segments(
     if first is None:
         return [], []
     numbered = sorted((int(index) + first, str(label)) for index, label in labels.items())
-    return [_make_segment(number, label) for number, label in numbered if number], []
+    return [make_segment(number, label) for number, label in numbered if number], []
 
 
 def _find_first_number(steps: Sequence[Any], form: Format, *, is_final: bool) -> int | None:
@@ -137,9 +136,3 @@ def _find_first_number(steps: Sequence[Any], form: Format, *, is_final: bool) ->
         return None
     last = discrete[-1]
     return 0 if last.argmax[0] and last.to_onehot[0] is None else 1
-
-
-def _make_segment(number: int, label: str) -> dict[str, Any]:
-    code = find_code(label)
-    segment = {"number": number, "label": label[:_LONGEST_LABEL]}
-    return segment if code is None else {**segment, "code": code}

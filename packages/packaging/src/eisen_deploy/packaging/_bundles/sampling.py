@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,17 @@ def make_sample(bundle: Bundle, metadata: dict[str, Any]) -> dict[str, NDArray[n
     _, channels, *sizes = metadata["inputs"][0]["shape"]
     typical = _SIZES.get(len(sizes), 24)
     shape = [typical + 4 * axis if size == -1 else size for axis, size in enumerate(sizes)]
-    grid = np.meshgrid(*(np.linspace(0, 9, size) for size in shape), indexing="ij")
-    waves = [
-        sum(np.sin(axis + channel) for axis in grid) / len(grid) for channel in range(channels)
-    ]
-    image = (np.stack(waves) * _LARGEST).astype(bundle.dtype)
+    image = draw_waves(shape, channels).astype(bundle.dtype)
     sample: dict[str, NDArray[np.generic]] = {name: image[None]}
     if needs_affine(bundle):
         sample[f"{name}{AFFINE}"] = _AFFINE[None]
     return sample
+
+
+def draw_waves(shape: Sequence[int], channels: int) -> NDArray[np.float64]:
+    """Return an image of smooth waves from -1000 to 1000, (channels, ...)."""
+    grid = np.meshgrid(*(np.linspace(0, 9, size) for size in shape), indexing="ij")
+    waves = [
+        sum(np.sin(axis + channel) for axis in grid) / len(grid) for channel in range(channels)
+    ]
+    return np.stack(waves) * _LARGEST
