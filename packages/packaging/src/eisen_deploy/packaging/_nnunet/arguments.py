@@ -19,7 +19,7 @@ from .reading import Trained
 _IMAGE, _MASK = "image", "segmentation"
 # One image in each request: nnU-Net predicts one at a time.
 _VOLUME = [1, 1, -1, -1, -1]
-_SAMPLE = (24, 28, 32)
+_SAMPLE = (16, 20, 24)
 # So much larger than the voxels of training are those of the sample: they are resampled.
 _COARSER = 1.25
 
