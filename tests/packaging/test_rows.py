@@ -312,6 +312,30 @@ def test_a_large_sample_is_examined_if_batches_are_asked_for(examine, tmp_path):
     assert examine(torch.nn.Identity(), **asked)["shared"]
 
 
+class Placed(torch.nn.Module):
+    """Takes no affine of another scale, as if the image were resampled by it."""
+
+    def forward(self, x, affine):
+        if affine.abs().max() > 2 or not affine.abs().max():
+            raise RuntimeError("too many voxels")
+        return x + affine[:, :1, 0]
+
+
+def test_a_model_s_own_affine_is_that_of_the_sample(examine):
+    metadata = create_metadata(
+        ["x", "x_affine"],
+        ["ndarray", "ndarray"],
+        [[-1, 4], [-1, 4, 4]],
+        ["y"],
+        ["ndarray"],
+        [[-1, 4]],
+    )
+    sample = {**SAMPLE, "x_affine": np.stack([np.diag([2.0, 2, 2, 1])] * 3)}
+    found = examine(Placed(), metadata=metadata, sample=sample)
+    assert found["shared"], found["reason"]
+    assert found["refused"] == 0
+
+
 def test_a_sample_without_rows_proves_nothing(examine):
     found = examine(torch.nn.Identity(), sample={"x": np.zeros((0, 4), np.float32)})
     assert found["reason"] == "the sample has no rows"

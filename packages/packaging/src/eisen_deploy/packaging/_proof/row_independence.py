@@ -134,7 +134,10 @@ class _Examination:
         arguments = self._handler.model_arguments(batch)
         if not batching.can_share(arguments):
             raise _Depends("the model's arguments are not arrays of one length on axis 0")
-        given = {str(i): value.detach().cpu().numpy() for i, value in enumerate(arguments)}
+        names = self._handler.metadata.model_inputs or tuple(batch)
+        given = {
+            name: value.detach().cpu().numpy() for name, value in zip(names, arguments, strict=True)
+        }
         parts = list(self._run_alone(self._alter(given), self._run_model))
         self._tried, self._refused = len(parts), len(self._alterations) - len(parts)
         if len(parts) > 1 and not _differ(parts):
