@@ -38,6 +38,14 @@ def test_the_interpreter_of_a_program_that_pip_has_installed(part, tmp_path):
     assert read_versions(found, ["pip"], {}).distributions["pip"]
 
 
+def test_the_interpreter_that_env_finds(tmp_path):
+    """As conda writes some programs."""
+    for name, text in (("torchserve", "#!/usr/bin/env python3\n"), ("python3", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    assert find_python({"PATH": str(tmp_path)}) == str(tmp_path / "python3")
+
+
 def test_these_are_all_checks_of_the_environment():
     assert {check.name for check in surroundings.AREA.checks} == TESTED
 
