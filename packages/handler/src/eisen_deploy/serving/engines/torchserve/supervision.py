@@ -59,6 +59,9 @@ class Supervision:
             seconds=self.patience.startup,
             say=self.say,
         )
+        # Before anybody hears that it serves: an end that comes at once is noticed, too.
+        self._workers = _Workers(self.archives, self.calls, self.server.reports, self.say)
+        self._workers.look()
 
     def keep(self, started: Callable[[], None]) -> None:
         """Serve, until an exception ends it; a server that ends is started again.
@@ -94,15 +97,14 @@ class Supervision:
 
     def _watch(self) -> None:
         """Watch until the server ends, and say which workers end and come back."""
-        workers = _Workers(self.archives, self.calls, self.server.reports, self.say)
         pulse = _Pulse(self.calls, self.patience.silence)
         while self.server.processes():
             if pulse.is_lost():
                 silence = self.patience.silence
                 self.say(f"TorchServe has answered nothing for {silence:.0f} s: it is ended")
                 self.server.kill()
-            workers.look()
-            if (why := workers.explain_refusal()) is not None:
+            self._workers.look()
+            if (why := self._workers.explain_refusal()) is not None:
                 self.say(f"{why}: TorchServe is ended, to unpack its verified archives again")
                 self.server.kill()
             time.sleep(_POLL)
