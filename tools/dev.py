@@ -25,7 +25,7 @@ HELP = """\
 usage: python3 tools/dev.py TASK [TASK ...] [-- ARGUMENT ...]
 
   quickstart   train, pack, serve and query a model: 3 minutes, 4 GB of disk space
-  tests        every test, those against real servers included: 40 minutes on two cores, 10 GB
+  tests        every test, those against real servers included: 50 minutes on two cores, 15 GB
   quick        the tests that need no server: 3 minutes
   lint         style and types: 1 minute
   docs         this documentation as a site, into docs/_build/html: 1 minute
