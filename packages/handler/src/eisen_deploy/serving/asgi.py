@@ -32,7 +32,7 @@ from typing import TypeVar
 
 from eisen_deploy.serving.engines.asgi.application import Application
 from eisen_deploy.serving.engines.asgi.serving import serve_archive
-from eisen_deploy.serving.engines.asgi.settings import MAX_BODY, Settings
+from eisen_deploy.serving.engines.asgi.settings import MAX_BODY, Settings, read_variable
 from eisen_deploy.serving.engines.model_thread import start
 from eisen_deploy.serving.engines.served_archives import verify
 from eisen_deploy.serving.engines.sizes import parse_size
@@ -85,16 +85,4 @@ def make_application() -> Application:
 
 
 def _read(name: str, parse: Callable[[str], T]) -> T | None:
-    """Return a variable's value, if it is set.
-
-    :raises ValueError: if it cannot be parsed.
-    """
-    variable = _PREFIX + name.upper()
-    text = os.environ.get(variable)
-    if not text:
-        return None
-    try:
-        return parse(text)
-    except ValueError as error:
-        why = str(error) if parse is parse_size else f"expected a number, got {text!r}"
-        raise ValueError(f"{variable}: {why}") from None
+    return read_variable(_PREFIX + name.upper(), parse)

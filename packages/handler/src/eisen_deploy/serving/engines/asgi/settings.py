@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from eisen_deploy.serving.engines.sizes import parse_size
 
 if TYPE_CHECKING:
     from eisen_deploy.serving.runtime._shared.model.serving_options import ServingOptions
 
+T = TypeVar("T")
 MIB = 2**20
 #: The variable with the folder in which the processes of one server keep their counters.
 COUNTERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -47,3 +52,18 @@ class Settings:
     def find_response_timeout(self, serving: ServingOptions) -> float:
         """Return the seconds for an answer: those of the archive, or else the server's."""
         return serving.response_timeout or self.response_timeout
+
+
+def read_variable(name: str, parse: Callable[[str], T]) -> T | None:
+    """Return the value of an environment variable, if it is set.
+
+    :raises ValueError: if it cannot be parsed; the message names it.
+    """
+    text = os.environ.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        why = str(error) if parse is parse_size else f"expected a number, got {text!r}"
+        raise ValueError(f"{name}: {why}") from None

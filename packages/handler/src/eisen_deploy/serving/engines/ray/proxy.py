@@ -19,7 +19,6 @@ proxy    why                                        answered with
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.middleware import Middleware
@@ -32,7 +31,7 @@ from eisen_deploy.serving.engines.asgi.replies import (
     error_reply,
     send_reply,
 )
-from eisen_deploy.serving.engines.asgi.settings import MAX_BODY
+from eisen_deploy.serving.engines.asgi.settings import MAX_BODY, read_variable
 from eisen_deploy.serving.engines.machine import share_for_bodies
 from eisen_deploy.serving.engines.sizes import parse_size
 from eisen_deploy.serving.runtime.errors import NotExecuted, ServingError
@@ -62,11 +61,8 @@ def middlewares() -> list[Middleware]:
     :raises ValueError: if ``EISEN_MAX_BODY`` is no size such as ``512MiB``.
     """
     around = [Middleware(TypedErrors)]
-    if size := os.environ.get(MAX_BODY):
-        try:
-            most = parse_size(size)
-        except ValueError as error:
-            raise ValueError(f"{MAX_BODY}: {error}") from None
+    most = read_variable(MAX_BODY, parse_size)
+    if most is not None:
         around.append(Middleware(BodyLimit, most=most, together=share_for_bodies(1)))
     return around
 
