@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,30 @@ def trainer(
         return run
 
     return _trainer
+
+
+@pytest.fixture
+def serve_import(
+    server_python_with: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., AbstractContextManager[str]]:
+    """Serve an archive in an environment with what it requires, and give its key to eisen-client.
+
+    ``with serve_import(environment, requirements, archive, model) as url: ...``
+    """
+
+    @contextmanager
+    def _serve(name: str, requirements: Sequence[str], archive: Path, model: str) -> Iterator[str]:
+        python = server_python_with(name, requirements)
+        config = {"default_workers_per_model": "1"}
+        server = TorchServe(
+            tmp_path / "server", archive.parent, [archive.name], config=config, python=str(python)
+        )
+        with server:
+            server.wait_ready(model)
+            monkeypatch.setenv("EISEN_TOKEN", server.key())
+            yield f"{server.inference_url}/predictions/{model}"
+
+    return _serve
 
 
 @pytest.fixture

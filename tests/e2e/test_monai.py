@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client.cli import main
-from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -96,17 +95,9 @@ def test_a_bundle_becomes_metadata(metadata):
 
 
 def test_a_served_bundle_gives_the_masks_that_monai_writes(
-    bundle, archive, metadata, server_python_with, tmp_path, monkeypatch
+    bundle, archive, metadata, serve_import, tmp_path
 ):
-    python = server_python_with("monai_bundle", metadata["of"]["requirements"])
-    config = {"default_workers_per_model": "1"}
-    server = TorchServe(
-        tmp_path / "server", archive.parent, [archive.name], config=config, python=str(python)
-    )
-    with server:
-        server.wait_ready("spleen")
-        monkeypatch.setenv("EISEN_TOKEN", server.key())
-        url = f"{server.inference_url}/predictions/spleen"
+    with serve_import("monai_bundle", metadata["of"]["requirements"], archive, "spleen") as url:
         for image in sorted((bundle / "images").iterdir()):
             out = tmp_path / image.name
             files = ("--input", f"image={image}", "--output", f"pred={out}")

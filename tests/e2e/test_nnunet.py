@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from eisen_deploy.client.cli import main
-from eisen_deploy.serving.engines.torchserve.launcher import TorchServe
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -90,17 +89,9 @@ def test_a_trained_folder_becomes_metadata(about):
 
 
 def test_a_served_folder_gives_the_masks_that_nnunet_writes(
-    trained, archive, about, server_python_with, tmp_path, monkeypatch
+    trained, archive, about, serve_import, tmp_path
 ):
-    python = server_python_with("nnunet", about["requirements"])
-    config = {"default_workers_per_model": "1"}
-    server = TorchServe(
-        tmp_path / "server", archive.parent, [archive.name], config=config, python=str(python)
-    )
-    with server:
-        server.wait_ready("abdomen")
-        monkeypatch.setenv("EISEN_TOKEN", server.key())
-        url = f"{server.inference_url}/predictions/abdomen"
+    with serve_import("nnunet", about["requirements"], archive, "abdomen") as url:
         for expected in sorted((trained / "labels" / "eval").glob("*.nii.gz")):
             case = trained / "images" / expected.name.removesuffix(".nii.gz")
             files = [f"image_{number:04}={case}_{number:04}.nii.gz" for number in range(2)]
